@@ -1,0 +1,73 @@
+# Everything happens in one virtual environment, made and filled on first use.
+#   make demo                      the demonstration: particles in, hits and pictures out
+#   make test PYTHON=python3.12    another interpreter
+#   make test TORCH_INDEX=https://download.pytorch.org/whl/cpu    PyTorch without CUDA, where PyPI's build carries it
+
+PYTHON      ?= python3
+VENV        ?= .venv
+TORCH_INDEX ?=
+
+BIN     := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+TORCH   := $(shell grep '^torch==' constraints.txt)
+ROOT    := $(shell grep '^root==' constraints.txt)
+
+MADE      := $(VENV)/.made
+FOR_DEMO  := $(VENV)/.for-demo
+FOR_TEST  := $(VENV)/.for-test
+FOR_LINT  := $(VENV)/.for-lint
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast lint format bench build clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(FOR_DEMO)  ## convert the example events and draw them (installs neither PyTorch nor ROOT)
+	$(BIN)/python examples/demo/demo.py
+
+test: $(FOR_TEST)  ## all tests
+	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m slow
+
+test-fast: $(FOR_TEST)  ## the tests without the slow ones
+	$(BIN)/python -m pytest
+
+lint: $(FOR_TEST) $(FOR_LINT)  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(FOR_LINT)  ## put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(FOR_DEMO)  ## speed and memory on one core, written to benchmarks/results
+	$(BIN)/python benchmarks/run.py
+
+build: $(FOR_LINT)  ## wheel and sdist, in dist/
+	$(BIN)/python -m build --quiet
+
+clean:  ## remove the environment and what the tools left
+	rm -rf $(VENV) build dist examples/demo/output .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(MADE):
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("fastcalo needs Python 3.11 or newer: make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(FOR_DEMO): $(MADE) pyproject.toml constraints.txt
+	$(INSTALL) --editable '.[demo]'
+	touch $@
+
+# PyTorch alone and first, so that no other package chooses its build
+$(FOR_TEST): $(MADE) pyproject.toml constraints.txt
+	$(INSTALL) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(TORCH)
+	$(INSTALL) --pre $(ROOT)
+	$(INSTALL) --editable '.[test]'
+	touch $@
+
+$(FOR_LINT): $(MADE) constraints.txt
+	$(INSTALL) build mypy pre-commit ruff
+	touch $@
