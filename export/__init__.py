@@ -1,0 +1,1 @@
+"""From a trained model to one self-describing ONNX file; needs torch and onnx."""

@@ -1,0 +1,1 @@
+"""Links to the frameworks that host a simulation; each needs its host."""
