@@ -1,0 +1,140 @@
+"""What the benchmark measures. Every function measures one thing, on the core that the process is bound to."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import awkward as ak
+import h5py
+import numpy as np
+import uproot
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from fastcalo import ShowerModel
+
+CONE_DEGREES = 56.0
+ENERGIES = (0.1, 100.0)  # GeV
+SPECIES = (11, -11, 22)
+
+
+def kinematics(n: int, cell_mm: float, seed: int = 1) -> dict[str, NDArray[np.float64] | NDArray[np.int64]]:
+    """Arguments of `generate` for n electrons, positrons and photons.
+
+    Energies are uniform in the logarithm, directions isotropic in a cone about the normal, entries uniform in the cell.
+    """
+    rng = np.random.default_rng(seed)
+    cos = rng.uniform(np.cos(np.radians(CONE_DEGREES)), 1, n)
+    phi = rng.uniform(0, 2 * np.pi, n)
+    sin = np.sqrt(1 - cos**2)
+    return {
+        "pdg": rng.choice(SPECIES, n),
+        "kinetic_energy": np.exp(rng.uniform(*np.log(ENERGIES), n)),
+        "direction": np.stack([sin * np.cos(phi), sin * np.sin(phi), cos], axis=1),
+        "entry": rng.uniform(-cell_mm / 2, cell_mm / 2, (n, 2)),
+    }
+
+
+def ms_per_shower(model: ShowerModel, batch: int, cell_mm: float, repeats: int) -> list[float]:
+    """Wall time per shower of `generate`, ms, one value for every repeat, each with particles of its own."""
+    samples = [kinematics(batch, cell_mm, seed) for seed in range(repeats + 1)]
+    times = [_wall(lambda s=s: model.generate(**s, seed=1)) for s in samples]  # type: ignore[misc]
+    return [1e3 * t / batch for t in times[1:]]  # the first one warms up
+
+
+def geant4_ms_per_shower(reference: Path) -> float:
+    """Return what full simulation took for one shower of the reference file on one core, ms."""
+    with h5py.File(reference) as file:
+        return 1e3 * float(file.attrs["seconds_per_shower"])
+
+
+def import_seconds(repeats: int) -> list[float]:
+    """Wall time of `import fastcalo` in fresh interpreters."""
+    code = "import time; start = time.perf_counter(); import fastcalo; print(time.perf_counter() - start)"
+    return [float(subprocess.check_output([sys.executable, "-c", code])) for _ in range(repeats)]
+
+
+def repeat_events(source: Path, target: Path, n_events: int) -> None:
+    """Write the source's events over and over, as events with numbers of their own, until there are n_events.
+
+    Both files have the branches of EDM4hep.
+    """
+    arrays = uproot.open(source)["events"].arrays(filter_name=["EventHeader.*", "MCParticles.*"])
+    whole, rest = divmod(n_events, len(arrays))
+    collections: dict[str, dict[str, Any]] = {"EventHeader": {}, "MCParticles": {}}
+    for branch in arrays.fields:
+        name, _, key = branch.partition(".")
+        collections[name][key] = ak.concatenate([arrays[branch]] * whole + [arrays[branch][:rest]])
+    numbers = np.arange(n_events, dtype=np.int32)
+    collections["EventHeader"]["eventNumber"] = ak.unflatten(numbers, np.ones_like(numbers))
+    zipped = {name: ak.zip(members) for name, members in collections.items()}
+    with uproot.recreate(target) as file:
+        tree = file.mktree(
+            "events",
+            {name: ak.type(array).content for name, array in zipped.items()},
+            field_name=lambda outer, inner: f"{outer}.{inner}" if outer else inner,
+        )
+        tree.extend(zipped)
+
+
+def convert_seconds(source: Path, target: Path) -> tuple[float, float]:
+    """Wall time of `fastcalo.convert`, in this process, and the part of it that ONNX Runtime took, s."""
+    import fastcalo
+
+    with _timed_sessions() as inside:
+        total = _wall(lambda: fastcalo.convert(source, target))
+    return total, sum(inside)
+
+
+def convert_peak_mib(source: Path, target: Path) -> float:
+    """Peak resident memory of `fastcalo convert` in a process of its own, MiB."""
+    command = [sys.executable, "-m", "fastcalo", "convert", str(source), "-o", str(target)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        errors = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{errors}")
+    kib = usage.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
+    return kib / 1024
+
+
+def summary(values: list[float]) -> dict[str, float]:
+    """Median and extremes."""
+    return {"median": median(values), "lowest": min(values), "highest": max(values)}
+
+
+def _wall(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+@contextmanager
+def _timed_sessions() -> Iterator[list[float]]:
+    """Collect the wall time of every run of an ONNX Runtime session, s."""
+    import onnxruntime
+
+    plain, times = onnxruntime.InferenceSession.run, list[float]()
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return plain(*args, **kwargs)
+        finally:
+            times.append(time.perf_counter() - start)
+
+    onnxruntime.InferenceSession.run = run
+    try:
+        yield times
+    finally:
+        onnxruntime.InferenceSession.run = plain
