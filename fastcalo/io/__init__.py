@@ -1,0 +1,1 @@
+"""Files in and out: events and hits in ROOT files, showers in HDF5 files."""
