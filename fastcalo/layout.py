@@ -156,6 +156,22 @@ class Layout:
         position: FloatArray = self.origin[index] + x + y + z
         return position
 
+    def to_local(self, module: ArrayLike, position: FloatArray) -> FloatArray:
+        """Turn global points into modules' frames.
+
+        Parameters
+        ----------
+        module : int [n]
+        position : float64 [n, 3]
+            mm.
+
+        Returns
+        -------
+        float64 [n, 3]
+            mm.
+        """
+        return self.rotate_to_local(module, position - self.origin[self.checked(module)])
+
     def rotate_to_local(self, module: ArrayLike, vector: FloatArray) -> FloatArray:
         """Turn global directions into modules' frames.
 
