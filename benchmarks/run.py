@@ -21,6 +21,7 @@ import tempfile
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import measure
@@ -61,7 +62,7 @@ def measurements(repeats: int, scratch: Path) -> dict[str, Any]:
         # a batch of one is over so soon that many are needed
         times = measure.ms_per_shower(model, batch, cell_mm, max(repeats, 200 // batch))
         results[f"generate, batch {batch} [ms per shower]"] = measure.summary(times)
-        results[f"generate, batch {batch}: times faster than Geant4"] = geant4 / measure.median(times)
+        results[f"generate, batch {batch}: times faster than Geant4"] = geant4 / median(times)
     results["Geant4 (reduced tables), stored with its showers [ms per shower]"] = geant4
     results["model file [MB]"] = model.path.stat().st_size / 1e6
 
