@@ -199,9 +199,8 @@ def load_detector(name_or_path: str | Path = DEFAULT_DETECTOR) -> Detector:
         No such name or file, or a description that cannot be used; the message gives file and key.
     """
     path = _SHIPPED / f"{name_or_path}.toml"
-    if not path.is_file():
-        path = Path(name_or_path)
     try:
+        path = path if path.is_file() else Path(name_or_path)
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         shipped = sorted(p.stem for p in _SHIPPED.glob("*.toml"))

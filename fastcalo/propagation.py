@@ -34,6 +34,9 @@ _ON_FACE_MM = 1e-6
 # less than this is no momentum; its square would leave the range of a double
 _SMALLEST_GEV = 1e-100
 
+# a particle that curls for longer, 3 ms at the speed of light, has not arrived within any event
+_LONGEST_MM = 1e9
+
 
 @dataclass(frozen=True, eq=False)
 class Arrival:
@@ -106,7 +109,7 @@ def propagate(detector: Detector, pdg: ArrayLike, momentum: ArrayLike, vertex: A
     Arrival
         The reason is ``BAD_NUMBERS`` where momentum or vertex are not finite or the momentum is zero,
         ``UNKNOWN_SPECIES`` where the charge is not known, ``BORN_OUTSIDE`` where the vertex is not within the faces,
-        and ``MISSES_CALORIMETER`` where the particle leaves through an endcap's hole, turns without ever arriving,
+        and ``MISSES_CALORIMETER`` where the particle leaves through an endcap's hole, curls without ever arriving,
         or only touches a face.
 
     Raises
@@ -148,10 +151,16 @@ def _normals(detector: Detector) -> FloatArray:
     return detector.layout.axes[: detector.barrel.staves, 2, :2]
 
 
+def _along(normals: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
+    """Components of transverse vectors along the normals, [staves, n]."""
+    # a matrix product would round differently for chunks of different length
+    return np.multiply.outer(normals[:, 0], x) + np.multiply.outer(normals[:, 1], y)
+
+
 def _gaps(detector: Detector, vertex: FloatArray) -> FloatArray:
     """Distances of points from the planes of the staves' faces, positive inside, [staves, n]."""
     with np.errstate(over="ignore"):
-        gaps = detector.barrel.inner_radius_mm - _normals(detector) @ vertex[:, :2].T
+        gaps = detector.barrel.inner_radius_mm - _along(_normals(detector), vertex[:, 0], vertex[:, 1])
     return np.where(np.abs(gaps) < _ON_FACE_MM, 0.0, gaps)
 
 
@@ -165,7 +174,7 @@ def _first_face(detector: Detector, tracks: _Tracks, gaps: FloatArray) -> tuple[
         z_side = z + dz * to_side
         on_stave = (to_side <= to_end) & np.isfinite(to_side) & (np.abs(z_side) <= barrel.half_length_mm)
         # there may be a slit between barrel and endcap: a track that leaves through it may yet meet the endcap
-        to_endcap = ~on_stave & np.isfinite(to_end) & ((to_side > to_end) | (z_side * dz > 0))
+        to_endcap = ~on_stave & (to_end <= _LONGEST_MM) & ((to_side > to_end) | (z_side * dz > 0))
 
     radius = np.full(len(z), np.nan)
     position, _ = tracks[to_endcap].at(to_end[to_endcap])
@@ -182,16 +191,16 @@ def _first_stave(normals: FloatArray, tracks: _Tracks, gaps: FloatArray) -> tupl
     v is, the shorter is l; so the greatest root of all planes is where a track that begins inside leaves.
     """
     dx, dy, _ = tracks.direction.T
-    ahead = normals @ np.stack([dx, dy])
-    bend = tracks.turn * (2 * (normals @ np.stack([-dy, dx])) - tracks.turn * gaps)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    ahead = _along(normals, dx, dy)
+    bend = tracks.turn * (2 * _along(normals, -dy, dx) - tracks.turn * gaps)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         root = np.sqrt(ahead**2 + bend * gaps)
         v = np.where(ahead >= 0, (ahead + root) / gaps, bend / (root - ahead))
         # no root: the plane is never reached. 0 / 0: the track begins on it and along it, and may bend outwards at once
         v = np.where(np.isnan(v), np.where(bend > 0, np.inf, -np.inf), v)
         stave = v.argmax(axis=0)
         v, turn = v[stave, np.arange(len(stave))], np.abs(tracks.turn)
-        length = np.where(turn > 0, 2 / turn * np.arctan2(turn, v), np.where(v > 0, 2 / v, np.inf))
+        length = np.where(turn > 0, 2 * np.arctan2(turn, v) / turn, np.where(v > 0, 2 / v, np.inf))
     return stave, np.where(np.isneginf(v), np.inf, length)
 
 
