@@ -99,8 +99,8 @@ class EventReader:
 
     def _blocks(self, file: EventFile, before: int) -> Iterator[FileEvents]:
         where, branches = f"{file.path}: tree {file.tree!r}", self.schema.branches
-        with _opened(file.path) as root:
-            with _reading(where):
+        with open_root(file.path) as root:
+            with reading_errors(where):
                 tree = root[file.tree]
                 step = max(1, tree.num_entries_for(_BLOCK, filter_name=list(branches.values())))
             for start in range(0, file.n_entries, step):
@@ -145,91 +145,117 @@ def open_events(
     >>> next(reader.chunks(100)).n_events
     100
     """
-    listed = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    listed = [os.fspath(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
     if not listed:
         raise InputError("no input file is given")
-    overrides = (
-        schema if isinstance(schema, SchemaOverrides) else load_overrides(schema) if schema else SchemaOverrides()
-    )
+    if schema is None:
+        overrides = SchemaOverrides()
+    else:
+        overrides = schema if isinstance(schema, SchemaOverrides) else load_overrides(schema)
     if tree is not None:
         overrides = overrides.updated(SchemaOverrides(tree=tree))
-    found: Schema | None = None
-    files = []
-    for path in map(os.fspath, listed):
-        with _opened(path) as root:
-            name, there = _find_tree(root, path, overrides)
-            found = found or there
-            files.append(_look_into(root, path, name, found))
-    assert found is not None
-    return EventReader(tuple(files), found)
-
-
-def _look_into(root: Any, path: str, name: str, schema: Schema) -> EventFile:
-    with _reading(f"{path}: tree {name!r}"):
-        tree = root[name]
-        branches = _branch_names(tree)
-    for branch in schema.branches.values():
-        if branch not in branches:
-            raise InputError(
-                f"{path}: tree {name!r} has no branch {branch!r}, which the first file has; {nearest(branch, branches)}"
-            )
-    n_entries = int(tree.num_entries)
-    sample = _read(tree, schema.branches["pdg"], range(min(n_entries, 1)), f"{path}: tree {name!r}")
-    return EventFile(path, name, n_entries, flat=sample.counts is None)
-
-
-def _find_tree(root: Any, path: str, overrides: SchemaOverrides) -> tuple[str, Schema]:
-    with _reading(path):
-        classes = root.classnames(recursive=True, cycle=False)
-    names = [name for name, kind in classes.items() if kind in _TREES]
-    if not names:
-        raise InputError(f"{path}: holds neither a TTree nor an RNTuple; it holds {classes or 'nothing'}")
-    if overrides.tree is not None:
-        if overrides.tree not in names:
-            raise InputError(f"{path}: has no tree {overrides.tree!r}; {nearest(overrides.tree, names)}")
-        names = [overrides.tree]
-    usable: dict[str, Schema] = {}
-    problems: dict[str, str] = {}
-    for name in names:
-        try:
-            with _reading(f"{path}: tree {name!r}"):
-                usable[name] = find_schema(_branch_names(root[name]), overrides.updated(SchemaOverrides(tree=name)))
-        except InputError as error:
-            problems[name] = str(error)
-    if not usable:
-        raise InputError("\n".join(f"{path}: tree {name!r} {problem}" for name, problem in problems.items()))
-    usual = [name for name in usable if name.split("/")[-1] in _EVENT_TREES]
-    candidates = usual or list(usable)
-    if len(candidates) > 1:
-        raise InputError(f"{path}: has particles in the trees {candidates}; choose one (--tree)")
-    return candidates[0], usable[candidates[0]]
-
-
-def _branch_names(tree: Any) -> list[str]:
-    # of a TTree the names without those of the branches above them; an RNTuple's have no others
-    names = tree.keys(full_paths=False) if hasattr(tree, "branches") else tree.keys()
-    return list(names)
-
-
-def _read(tree: Any, branch: str, entries: range, where: str) -> Column:
-    there = f"{where}, entries {entries.start} to {entries.stop}, branch {branch!r}"
-    with _reading(there):
-        array = tree[branch].array(entry_start=entries.start, entry_stop=entries.stop, library="ak")
-        return to_column(array, there)
+    with open_root(listed[0]) as root:
+        found = _find_particles(root, listed[0], overrides)
+    return EventReader(tuple(_look_into(path, found) for path in listed), found)
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[Any]:
+def open_root(path: str) -> Iterator[Any]:
+    """Open a ROOT file, having made sure that it is whole.
+
+    Parameters
+    ----------
+    path : str
+        Local path or URL.
+
+    Yields
+    ------
+    uproot.ReadOnlyDirectory
+
+    Raises
+    ------
+    InputError
+        It is missing, empty, no ROOT file or cut short.
+    """
     import uproot
 
     if "://" not in path:
         _check_local(Path(path))
-    with _reading(path):
+    with reading_errors(path):
         # what uproot would keep in its caches is read once only
         root = uproot.open({path: None}, array_cache=None, object_cache=None)
     with root:
         _check_length(root, path)
         yield root
+
+
+def tree_names(root: Any, path: str) -> list[str]:
+    """Names of the TTrees and RNTuples of an open file, those in its folders too.
+
+    Raises
+    ------
+    InputError
+        There are none.
+    """
+    with reading_errors(path):
+        classes: dict[str, str] = root.classnames(recursive=True, cycle=False)
+    names = [name for name, kind in classes.items() if kind in _TREES]
+    if not names:
+        raise InputError(f"{path}: holds neither a TTree nor an RNTuple; it holds {classes or 'nothing'}")
+    return names
+
+
+def branch_names(tree: Any) -> list[str]:
+    """Names of the branches of a TTree, or of the fields of an RNTuple, without those of what they belong to."""
+    return list(tree.keys(full_paths=False) if hasattr(tree, "branches") else tree.keys())
+
+
+def _find_particles(root: Any, path: str, overrides: SchemaOverrides) -> Schema:
+    names = tree_names(root, path)
+    if overrides.tree is not None:
+        names = [_there(overrides.tree, names, f"{path}: has no tree")]
+    usable: dict[str, Schema] = {}
+    problems = []
+    for name in names:
+        with reading_errors(f"{path}: tree {name!r}"):
+            branches = branch_names(root[name])
+        try:
+            usable[name] = find_schema(branches, overrides.updated(SchemaOverrides(tree=name)))
+        except InputError as error:
+            problems.append(f"{path}: tree {name!r}: {error}")
+    if not usable:
+        raise InputError("\n".join(problems))
+    usual = [name for name in usable if name.split("/")[-1] in _EVENT_TREES]
+    candidates = usual or list(usable)
+    if len(candidates) > 1:
+        raise InputError(f"{path}: has particles in the trees {candidates}; choose one (--tree)")
+    return usable[candidates[0]]
+
+
+def _look_into(path: str, schema: Schema) -> EventFile:
+    with open_root(path) as root:
+        name = _there(schema.tree, tree_names(root, path), f"{path}: has no tree")
+        where = f"{path}: tree {name!r}"
+        with reading_errors(where):
+            tree = root[name]
+            n_entries, branches = int(tree.num_entries), branch_names(tree)
+        for branch in schema.branches.values():
+            _there(branch, branches, f"{where}: has no branch")
+        sample = _read(tree, schema.branches["pdg"], range(min(n_entries, 1)), where)
+    return EventFile(path, name, n_entries, flat=sample.counts is None)
+
+
+def _there(name: str, names: Sequence[str], problem: str) -> str:
+    if name not in names:
+        raise InputError(f"{problem} {name!r}; {nearest(name, names)}")
+    return name
+
+
+def _read(tree: Any, branch: str, entries: range, where: str) -> Column:
+    there = f"{where}, entries {entries.start} to {entries.stop}, branch {branch!r}"
+    with reading_errors(there):
+        array = tree[branch].array(entry_start=entries.start, entry_stop=entries.stop, library="ak")
+        return to_column(array, there)
 
 
 def _check_local(path: Path) -> None:
@@ -255,7 +281,8 @@ def _check_length(root: Any, path: str) -> None:
 
 
 @contextmanager
-def _reading(where: str) -> Iterator[None]:
+def reading_errors(where: str) -> Iterator[None]:
+    """Turn whatever reading `where` ends in into an `InputError`."""
     try:
         yield
     except FastCaloError:

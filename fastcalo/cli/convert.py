@@ -1,0 +1,123 @@
+"""``fastcalo convert``."""
+
+from __future__ import annotations
+
+import json
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, BadParameter, Option
+
+from ..detector import DEFAULT_DETECTOR
+
+if TYPE_CHECKING:
+    from ..convert import Engine
+    from ..io.schemas import SchemaOverrides
+
+
+class EngineName(StrEnum):
+    """What simulates."""
+
+    FAST = "fast"
+
+
+def command(
+    inputs: Annotated[list[str], Argument(metavar="IN.root...", help="Files of particles, or their URLs.")],
+    output: Annotated[Path, Option("--output", "-o", metavar="OUT.root", help="File of hits to write.")],
+    model: Annotated[
+        list[str] | None,
+        Option(help="Shower model: a shipped name or an .onnx file. May be repeated.", show_default="em"),
+    ] = None,
+    detector: Annotated[str, Option(help="Detector: a shipped name or a .toml file.")] = DEFAULT_DETECTOR,
+    engine: Annotated[EngineName, Option(help="What simulates.")] = EngineName.FAST,
+    seed: Annotated[int, Option(help="The same seed gives the same hits.", min=0)] = 0,
+    workers: Annotated[int, Option(help="Processes that simulate.", min=1)] = 1,
+    chunk: Annotated[int, Option(help="Events simulated at a time.", min=1)] = 500,
+    threads: Annotated[
+        int | None, Option(help="Threads of each process; unless given, the free cores are shared out.", min=1)
+    ] = None,
+    rejected: Annotated[
+        Path | None, Option(metavar="FILE.root", help="Write final-state particles that were not simulated to a file.")
+    ] = None,
+    schema: Annotated[Path | None, Option(metavar="FILE.toml", help="What the branches of the input mean.")] = None,
+    tree: Annotated[str | None, Option(help="Name of the input's TTree or RNTuple.")] = None,
+    branch: Annotated[
+        list[str] | None,
+        Option(metavar="ROLE=NAME", help="A branch of the input, such as pdg=mc_pdg. May be repeated."),
+    ] = None,
+    summary: Annotated[Path | None, Option(metavar="FILE.json", help="Write the summary to a file, too.")] = None,
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace files that exist.")] = False,
+) -> None:
+    """Turn files of particles into a file of calorimeter hits.
+
+    The particles are found by the names of the branches: EDM4hep (MCParticles.*), NanoAOD or NanoGEN (GenPart_*), or
+    plain (pdg, px, py, pz, ... in many spellings). What was found is printed. Other names are told by --tree, --branch
+    and --schema.
+
+    Each particle is simulated, or counted under the reason why it is not.
+
+    \b
+    Examples:
+      fastcalo convert events.root -o hits.root
+      fastcalo convert run*.root -o hits.root --workers 8 --rejected rejected.root
+      fastcalo convert ntuple.root -o hits.root --tree gen --branch pdg=mc_id
+    """  # noqa: D301
+    from ..convert import convert
+    from ..io.root import open_events
+    from .output import progress_bar, show_rows, show_summary
+
+    reader = open_events(inputs, _overrides(schema, tree, branch or []))
+    show_rows("Input", reader.describe())
+    chosen = _engine(engine, detector, model or ["em"], threads or max(1, _cores() // workers))
+    with progress_bar("events") as progress:
+        done = convert(
+            reader,
+            output,
+            chosen,
+            chunk=chunk,
+            workers=workers,
+            rejected=rejected,
+            seed=seed,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    show_summary(done)
+    if summary is not None:
+        _write_summary(summary, json.dumps(done.to_dict(), indent=2))
+
+
+def _overrides(schema: Path | None, tree: str | None, branches: list[str]) -> SchemaOverrides:
+    from ..errors import ConfigError
+    from ..io.schemas import SchemaOverrides, load_overrides
+
+    pairs = [text.partition("=") for text in branches]
+    if wrong := [role for role, sign, name in pairs if not (role and sign and name)]:
+        raise BadParameter(f"{wrong[0]!r} is not of the form ROLE=NAME", param_hint="--branch")
+    try:
+        said = SchemaOverrides({role: name for role, _, name in pairs}, tree)
+    except ConfigError as error:
+        raise BadParameter(str(error), param_hint="--branch") from None
+    return said if schema is None else load_overrides(schema).updated(said)
+
+
+def _engine(name: EngineName, detector: str, models: list[str], threads: int) -> Engine:
+    from ..detector import load_detector
+    from ..model import load_model
+    from ..simulation import FastSimulation
+
+    assert name is EngineName.FAST
+    return FastSimulation(load_detector(detector), [load_model(model) for model in models], threads=threads)
+
+
+def _cores() -> int:
+    # a batch system may leave us fewer cores than the machine has
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _write_summary(path: Path, text: str) -> None:
+    from ..io.files import output_errors, whole_file
+
+    with whole_file(path, overwrite=True) as temporary, output_errors(path):
+        temporary.write_text(text + "\n", encoding="utf-8")

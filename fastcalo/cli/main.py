@@ -1,0 +1,135 @@
+"""The sub-commands, loaded when they are called, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from types import FrameType
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperCommand
+from typer.main import get_command
+
+from .._version import __version__
+from ..errors import FastCaloError, MissingDependencyError
+
+
+@dataclass(frozen=True)
+class Subcommand:
+    """What `fastcalo --help` says of a sub-command, which is the function ``command`` of its module.
+
+    Attributes
+    ----------
+    name : str
+    summary : str
+    module : str
+        Below ``fastcalo.cli``.
+    extra : str
+        The extra of the distribution that brings what it needs.
+    """
+
+    name: str
+    summary: str
+    module: str
+    extra: str
+
+
+SUBCOMMANDS = (
+    Subcommand("convert", "Turn files of particles into a file of calorimeter hits.", "convert", "cpu"),
+    Subcommand("inspect", "Tell what a file, a detector or a model is.", "inspect", "cpu"),
+    Subcommand("train", "Train a shower model on full simulation.", "train", "train"),
+    Subcommand("export", "Turn a trained model into one self-describing ONNX file.", "export", "export"),
+)
+
+# bare texts: square brackets in help and errors are those of TOML and of extras, not mark-up
+_STYLE: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None}
+
+
+class _Lazy(TyperCommand):
+    """Stands for a sub-command in the list of them; becomes the true one when it is called."""
+
+    def __init__(self, subcommand: Subcommand) -> None:
+        super().__init__(subcommand.name, help=subcommand.summary, rich_markup_mode=None)
+        self._subcommand = subcommand
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        with _needing(self._subcommand):
+            command = import_module(f"fastcalo.cli.{self._subcommand.module}").command
+        app = typer.Typer(**_STYLE)
+        app.command(self._subcommand.name)(_needing(self._subcommand)(command))
+        return get_command(app).make_context(info_name, args, parent=parent, **extra)
+
+
+@contextmanager
+def _needing(subcommand: Subcommand) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f"'fastcalo {subcommand.name}' needs {error.name}, which is not installed: "
+            f"pip install 'fastcalo[{subcommand.extra}]'"
+        ) from error
+
+
+def run(arguments: Sequence[str] | None) -> NoReturn:
+    """Run the command line and exit: with 0 if all is well, 2 if it was called wrongly, 1 for any other error."""
+    signal.signal(signal.SIGTERM, _stop)
+    debug = os.environ.get("FASTCALO_DEBUG") == "1"
+    try:
+        _group().main(args=None if arguments is None else list(arguments), prog_name="fastcalo")
+    except FastCaloError as error:
+        if debug:
+            raise
+        _fail(str(error))
+    # a traceback does not help a person at a terminal
+    except Exception as error:
+        if debug:
+            raise
+        _fail(f"{type(error).__name__}: {error}\nThis is a fault of fastcalo: FASTCALO_DEBUG=1 shows where; report it.")
+    sys.exit(0)
+
+
+def _group() -> Any:
+    app = typer.Typer(
+        **_STYLE, no_args_is_help=True, help="Fast calorimeter simulation: particles in, calorimeter hits out."
+    )
+    app.callback()(_options)
+    group: Any = get_command(app)
+    for subcommand in SUBCOMMANDS:
+        group.add_command(_Lazy(subcommand))
+    return group
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"fastcalo {__version__}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is being done.")] = False,
+) -> None:
+    del version
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    # an exception, unlike the signal's own effect, lets every file under way be removed
+    sys.exit(128 + number)
+
+
+def _fail(message: str) -> NoReturn:
+    sys.stderr.write(f"fastcalo: error: {message}\n")
+    sys.exit(1)

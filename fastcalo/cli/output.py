@@ -1,0 +1,94 @@
+"""What the sub-commands show on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..summary import Summary
+
+# where the output is no terminal, lines are as long as those of a log
+_WIDTH = 120
+
+
+def console() -> Console:
+    """Return where the results go: standard output."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False, markup=False)
+
+
+def show_rows(title: str, rows: Iterable[tuple[str, str]]) -> None:
+    """Print pairs of a label and a text under a title."""
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(overflow="fold")
+    for label, text in rows:
+        grid.add_row(f"  {label}", Text(text))
+    out = console()
+    if title:
+        out.print(Text(title, style="bold"))
+    out.print(grid)
+
+
+def show_summary(summary: Summary) -> None:
+    """Print what a conversion did: the particles by what became of them, and the hits."""
+    from rich.table import Table
+
+    particles = Table(title="Particles", title_justify="left", title_style="bold")
+    particles.add_column("what became of them")
+    particles.add_column("number", justify="right")
+    particles.add_column("kinetic energy [GeV]", justify="right")
+    for reason, tally in summary.reasons.items():
+        if tally.count:
+            particles.add_row(reason.text, f"{tally.count}", f"{tally.energy:.3f}")
+    particles.add_section()
+    particles.add_row("all", f"{summary.particles.count}", f"{summary.particles.energy:.3f}")
+
+    hits = Table(title="Hits", title_justify="left", title_style="bold")
+    hits.add_column("section")
+    hits.add_column("number", justify="right")
+    hits.add_column("visible energy [GeV]", justify="right")
+    for name, tally in summary.sections.items():
+        hits.add_row(name, f"{tally.count}", f"{tally.energy:.4f}")
+
+    out = console()
+    out.print(particles)
+    out.print(hits)
+    out.print(_pace(summary))
+
+
+def _pace(summary: Summary) -> str:
+    text = f"{summary.events} events in {summary.wall_seconds:.2f} s"
+    if (share := summary.share_outside_network) is not None:
+        text += f", {share:.0%} of it outside the network"
+    return text
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Show a bar on standard error while the block runs, if that is a terminal.
+
+    Yields
+    ------
+    callable or None
+        To be called with what is done and what there is to do; None where there is no terminal.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
