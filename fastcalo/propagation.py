@@ -170,7 +170,7 @@ def _first_face(detector: Detector, tracks: _Tracks, gaps: FloatArray) -> tuple[
     stave, to_side = _first_stave(_normals(detector), tracks, gaps)
     z, dz = tracks.vertex[:, 2], tracks.direction[:, 2]
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        to_end = np.where(dz == 0, np.inf, np.maximum((np.copysign(endcap.front_mm, dz) - z) / dz, 0.0))
+        to_end = np.where(dz == 0, np.inf, (np.copysign(endcap.front_mm, dz) - z) / dz)
         z_side = z + dz * to_side
         on_stave = (to_side <= to_end) & np.isfinite(to_side) & (np.abs(z_side) <= barrel.half_length_mm)
         # there may be a slit between barrel and endcap: a track that leaves through it may yet meet the endcap
@@ -218,7 +218,7 @@ def _arrive(
     direction = detector.layout.rotate_to_local(module, direction)
     enters = direction[:, 2] > 0
     reason[rows[~enters]] = Reason.MISSES_CALORIMETER
-    rows, module, local = rows[enters], module[enters], local[enters]
+    rows, local = rows[enters], local[enters]
 
     n, cell_mm = len(reason), detector.sections[0].cell_mm
     arrival = Arrival(
@@ -230,10 +230,9 @@ def _arrive(
         position=np.full((n, 3), np.nan),
     )
     cell = np.floor(local[:, :2] / cell_mm + 0.5)
-    arrival.module[rows] = module
+    arrival.module[rows] = module[enters]
     arrival.cell[rows] = cell
     arrival.entry[rows] = local[:, :2] - cell * cell_mm
     arrival.direction[rows] = direction[enters]
-    # exactly on the face, whatever the rounding along the track
-    arrival.position[rows] = detector.layout.to_global(module, local * [1.0, 1.0, 0.0])
+    arrival.position[rows] = position[enters]
     return arrival

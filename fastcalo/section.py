@@ -16,7 +16,7 @@ from .cellid import CellEncoding
 from .errors import DetectorError, InputError
 from .tables import Table
 
-CELL_FIELDS = ("system", "module", "layer", "x", "y")
+_CELL_FIELDS = ("system", "module", "layer", "x", "y")
 
 _MATERIALS = ("absorber", "sensor", "gap")
 _SIZES = ("sensor_mm", "gap_mm", "cell_mm", "front_mm")
@@ -183,8 +183,8 @@ def _encoding(table: Table) -> CellEncoding:
         encoding = CellEncoding.parse(text)
     except DetectorError as error:
         table.fail("encoding", str(error))
-    if sorted(encoding.names) != sorted(CELL_FIELDS):
-        table.fail("encoding", f"must have the fields {list(CELL_FIELDS)}, but has {list(encoding.names)}")
+    if sorted(encoding.names) != sorted(_CELL_FIELDS):
+        table.fail("encoding", f"must have the fields {list(_CELL_FIELDS)}, but has {list(encoding.names)}")
     for name in ("x", "y"):
         if not encoding[name].signed:
             table.fail("encoding", f"{name!r} counts from the middle of a module: write its width with a minus sign")
