@@ -152,9 +152,11 @@ class Layout:
             mm.
         """
         index = self.checked(module)
-        x, y, z = (local[..., j, None] * self.axes[index, j] for j in range(3))
-        position: FloatArray = self.origin[index] + x + y + z
-        return position
+        x, y, z = np.moveaxis(local, -1, 0)
+        # numbers gathered one component at a time: several times faster than gathered vectors
+        return np.stack(
+            [self.origin[:, i].take(index) + _combine(self.axes[:, :, i], index, x, y, z) for i in range(3)], axis=-1
+        )
 
     def to_local(self, module: ArrayLike, position: FloatArray) -> FloatArray:
         """Turn global points into modules' frames.
@@ -185,7 +187,8 @@ class Layout:
         float64 [n, 3]
         """
         index = self.checked(module)
-        return np.stack([np.einsum("ij,ij->i", self.axes[index, j], vector) for j in range(3)], axis=1)
+        x, y, z = np.moveaxis(vector, -1, 0)
+        return np.stack([_combine(self.axes[:, j], index, x, y, z) for j in range(3)], axis=-1)
 
     def checked(self, module: ArrayLike) -> NDArray[np.int64]:
         """Return module numbers as an array, refusing those that do not exist.
@@ -199,3 +202,9 @@ class Layout:
         if index.size and (index.min() < 0 or index.max() >= len(self)):
             raise InputError(f"modules are numbered 0 to {len(self) - 1}, but got {index.min()} to {index.max()}")
         return index
+
+
+def _combine(weights: FloatArray, index: NDArray[np.int64], x: FloatArray, y: FloatArray, z: FloatArray) -> FloatArray:
+    """Sum of x, y and z with the weights [m, 3] of the modules at index."""
+    combined: FloatArray = x * weights[:, 0].take(index) + y * weights[:, 1].take(index) + z * weights[:, 2].take(index)
+    return combined
