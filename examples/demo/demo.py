@@ -33,7 +33,7 @@ DRAWN = 0.05  # GeV; the paths of softer particles would only clutter it
 
 def convert(source: Path, target: Path, rejected: Path) -> None:
     """Run the command that a user would type."""
-    arguments = ["convert", str(source), "-o", str(target), "--rejected", str(rejected)]
+    arguments = ["convert", str(source), "-o", str(target), "--rejected", str(rejected), "--overwrite"]
     print("$ fastcalo " + " ".join(arguments), flush=True)
     subprocess.run([sys.executable, "-m", "fastcalo", *arguments], check=True)
 

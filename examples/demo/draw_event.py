@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -93,7 +93,7 @@ def draw_event(detector: Detector, particles: Particles, hits: CellHits, title: 
         plt.close(figure)
 
 
-_STYLE = {
+_STYLE: Any = {
     "axes.facecolor": BACKGROUND,
     "axes.edgecolor": OUTLINE,
     "axes.labelcolor": TEXT,
@@ -195,7 +195,9 @@ def _flight(detector: Detector, charge: float, momentum: FloatArray, vertex: Flo
     half = -charge * CURVATURE * detector.field_tesla / p * s / 2
     heading = np.arctan2(momentum[1], momentum[0]) + half
     chord = s * pt / p * np.sinc(half / np.pi)
-    points = vertex + np.stack([chord * np.cos(heading), chord * np.sin(heading), s * momentum[2] / p], axis=1)
+    points: FloatArray = vertex + np.stack(
+        [chord * np.cos(heading), chord * np.sin(heading), s * momentum[2] / p], axis=1
+    )
     barrel = detector.barrel
     faces = points @ detector.layout.axes[: barrel.staves, 2].T
     inside = (faces.max(axis=1) < barrel.inner_radius_mm) & (abs(points[:, 2]) < detector.endcap.front_mm)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from fastcalo import Detector, ShowerModel
+    from fastcalo.detector import Detector
+    from fastcalo.model import ShowerModel
 
 FloatArray = NDArray[np.float64]
 

@@ -93,7 +93,7 @@ def particle_rows(event: object) -> Iterator[tuple[float, ...]]:
 
 def collide() -> list[list[tuple[float, ...]]]:
     """Return all events, the kinds mixed as chance would have it."""
-    events = []
+    events: list[list[tuple[float, ...]]] = []
     for number, process in enumerate(PROCESSES):
         pythia = generator(process, SEED + number)
         while len(events) < sum(p.events for p in PROCESSES[: number + 1]):
