@@ -20,8 +20,8 @@ PathLike = str | os.PathLike[str]
 _TREES = ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple")
 # names that collision events go by, in EDM4hep and NanoAOD
 _EVENT_TREES = ("events", "Events")
-# what is decompressed at a time, in memory
-_BLOCK = "16 MB"
+# columns that are read at a time, in memory
+_BLOCK = "4 MB"
 
 
 @dataclass(frozen=True)

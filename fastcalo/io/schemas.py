@@ -278,7 +278,8 @@ def find_schema(branches: Sequence[str], overrides: SchemaOverrides | None = Non
 
 def nearest(name: str, known: Sequence[str]) -> str:
     """Return a hint at the names of `known` that come nearest to `name`."""
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.0)
+    lower = {other.lower(): other for other in known}
+    near = [lower[other] for other in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.0)]
     return f"the nearest are {near}" if len(near) > 1 else f"there is only {near}" if near else "there are none"
 
 
