@@ -86,7 +86,7 @@ def repeat_events(source: Path, target: Path, n_events: int) -> None:
 
 def convert_run(source: Path, target: Path) -> tuple[float, float]:
     """Wall time of `convert` in this process, s, and the share of it spent outside ONNX Runtime."""
-    from fastcalo.convert import convert
+    from fastcalo import convert
 
     summary = convert(source, target, overwrite=True)
     share = summary.share_outside_network

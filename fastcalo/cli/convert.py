@@ -13,7 +13,7 @@ from typer import Argument, BadParameter, Option
 from ..detector import DEFAULT_DETECTOR
 
 if TYPE_CHECKING:
-    from ..convert import Engine
+    from ..conversion import Engine
     from ..io.schemas import SchemaOverrides
 
 
@@ -64,7 +64,7 @@ def command(
       fastcalo convert run*.root -o hits.root --workers 8 --rejected rejected.root
       fastcalo convert ntuple.root -o hits.root --tree gen --branch pdg=mc_id
     """  # noqa: D301
-    from ..convert import convert
+    from ..conversion import convert
     from ..io.root import open_events
     from .output import progress_bar, show_rows, show_summary
 
