@@ -1,1 +1,1 @@
-"""From a trained model to one self-describing ONNX file; needs torch and onnx."""
+"""Export of trained models to self-describing ONNX (needs ``pip install 'fastcalo[export]'``)."""

@@ -129,7 +129,7 @@ class SectionHits:
     ----------
     offsets : int64 [n_events + 1]
     cell_id : uint64 [h]
-        Bit field of the detector; sorted within an event, each at most once.
+        Bit field of the detector; each at most once in an event, in the order of module, layer, x and y.
     energy : float32 [h]
         GeV, sum over all particles of the event.
     position : float32 [h, 3]

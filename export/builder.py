@@ -1,0 +1,142 @@
+"""Writing an ONNX graph node by node, with as little ceremony as that allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import onnx
+from numpy.typing import ArrayLike
+from onnx import TensorProto, helper, numpy_helper
+
+OPSET = 18
+IR_VERSION = 8
+
+FLOAT, INT32, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT64, TensorProto.BOOL
+
+
+class Graph:
+    """A graph, or the body of a Scan or Loop inside another; names of the outer graph may be used in it."""
+
+    def __init__(self, outer: Graph | None = None) -> None:
+        self.outer = outer
+        self.nodes: list[onnx.NodeProto] = []
+        self.inputs: list[onnx.ValueInfoProto] = []
+        self.outputs: list[onnx.ValueInfoProto] = []
+        self.initializers: dict[tuple[object, ...], onnx.TensorProto] = {}
+        self._count = 0
+
+    def _name(self, stem: str) -> str:
+        root = self
+        while root.outer:
+            root = root.outer
+        root._count += 1
+        return f"{stem}_{root._count}"
+
+    def input(self, name: str, kind: int, shape: Sequence[int | str] | None) -> str:
+        """Declare an input."""
+        self.inputs.append(helper.make_tensor_value_info(name, kind, shape))
+        return name
+
+    def output(self, value: str, name: str, kind: int, shape: Sequence[int | str] | None) -> None:
+        """Declare `value` as the output `name`."""
+        self.nodes.append(helper.make_node("Identity", [value], [name]))
+        self.outputs.append(helper.make_tensor_value_info(name, kind, shape))
+
+    def const(self, value: ArrayLike, dtype: type = np.float32) -> str:
+        """A constant; equal ones are kept once, in the outermost graph."""
+        if self.outer:
+            return self.outer.const(value, dtype)
+        array = np.asarray(value, dtype)
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self.initializers:
+            self.initializers[key] = numpy_helper.from_array(array, self._name("const"))
+        return self.initializers[key].name
+
+    def op(self, kind: str, *inputs: str, **attributes: object) -> str:
+        """Add a node with one output and return the output's name."""
+        return self.ops(kind, 1, *inputs, **attributes)[0]
+
+    def ops(self, kind: str, outputs: int, *inputs: str, **attributes: object) -> list[str]:
+        """Add a node with several outputs and return their names."""
+        names = [self._name(kind) for _ in range(outputs)]
+        self.nodes.append(helper.make_node(kind, list(inputs), names, **attributes))
+        return names
+
+    def cast(self, x: str, kind: int) -> str:
+        """Convert to another element type."""
+        return self.op("Cast", x, to=kind)
+
+    def slice(self, x: str, axis: int, start: str | int, end: str | int) -> str:
+        """``x[start:end]`` along `axis`; bounds are numbers or names of int64 [1]."""
+        bounds = [b if isinstance(b, str) else self.const([b], np.int64) for b in (start, end)]
+        return self.op("Slice", x, *bounds, self.const([axis], np.int64))
+
+    def reshape(self, x: str, *shape: int) -> str:
+        """Reshape; 0 keeps a dimension, -1 is inferred."""
+        return self.op("Reshape", x, self.const(shape, np.int64))
+
+    def column(self, x: str) -> str:
+        """[n] -> [n, 1]."""
+        return self.op("Unsqueeze", x, self.const([1], np.int64))
+
+    def flat(self, x: str) -> str:
+        """Any shape -> one dimension."""
+        return self.reshape(x, -1)
+
+    def sum(self, x: str, axis: int, keep: bool = True) -> str:
+        """Sum along one axis."""
+        return self.op("ReduceSum", x, self.const([axis], np.int64), keepdims=int(keep))
+
+    def size(self, x: str) -> str:
+        """Length of the first axis, int64 [1]."""
+        return self.op("Shape", x, start=0, end=1)
+
+    def arange(self, count: str) -> str:
+        """int64 [count]; `count` is int64 [1]."""
+        zero, one = self.const(0, np.int64), self.const(1, np.int64)
+        return self.op("Range", zero, self.op("Squeeze", count), one)
+
+    def full(self, count: str, value: int | float, dtype: type = np.int64) -> str:
+        """A vector of one value; `count` is int64 [1]."""
+        tensor = numpy_helper.from_array(np.array([value], dtype))
+        return self.op("ConstantOfShape", count, value=tensor)
+
+    def clip(self, x: str, low: float | None, high: float | None) -> str:
+        """Limit to a range."""
+        return self.op("Clip", x, "" if low is None else self.const(low), "" if high is None else self.const(high))
+
+    def silu(self, x: str) -> str:
+        """X sigmoid(x)."""
+        return self.op("Mul", x, self.op("Sigmoid", x))
+
+    def gemm(self, x: str, weight: ArrayLike, bias: ArrayLike | None = None) -> str:
+        """X @ weight + bias."""
+        tail = [] if bias is None else [self.const(bias)]
+        return self.op("Gemm", x, self.const(weight), *tail)
+
+    def logit(self, u: str) -> str:
+        """Quantile of the standard logistic density."""
+        return self.op("Sub", self.op("Log", u), self.op("Log", self.op("Sub", self.const(1.0), u)))
+
+    def body(self, name: str, build: Callable[[Graph], None]) -> onnx.GraphProto:
+        """A sub-graph for Scan or Loop."""
+        inner = Graph(self)
+        build(inner)
+        return inner.finish(name)
+
+    def finish(self, name: str) -> onnx.GraphProto:
+        """The graph as ONNX."""
+        return helper.make_graph(self.nodes, name, self.inputs, self.outputs, list(self.initializers.values()))
+
+    def model(self, name: str, producer_version: str) -> onnx.ModelProto:
+        """The graph as a model, checked."""
+        model = helper.make_model(
+            self.finish(name),
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
+            producer_name="fastcalo",
+            producer_version=producer_version,
+        )
+        onnx.checker.check_model(model, full_check=True)
+        return model

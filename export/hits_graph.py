@@ -1,0 +1,156 @@
+"""The sampler of ``arch = "hits"`` as one ONNX graph: kinematics and noise in, deposits out.
+
+Layers are drawn in a Scan, shares of energy in a Loop; what lies between works on flat lists of points and hits.
+The torch twin is `fastcalo.training.hits.sampler`; the export compares the two.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+
+from fastcalo._version import __version__
+from fastcalo.training.hits.conditions import Geometry
+from fastcalo.training.hits.layers import MEV_TENTH, LayerModel
+from fastcalo.training.hits.model import BLOBS, CODES, LATENT, HitModel
+
+from .builder import FLOAT, INT64, Graph
+from .hits_energy import share_energies
+from .hits_layers import draw_layers, weights_of
+from .hits_points import Blobs, Placed, place_hits
+
+
+def build(layers: LayerModel, hits: HitModel, section: str, capacity: tuple[float, float, float]) -> onnx.ModelProto:
+    """The whole sampler.
+
+    Parameters
+    ----------
+    layers, hits : trained networks
+    section : str
+        Name of the section, and of the dense output.
+    capacity : (float, float, float)
+        A shower of kinetic energy E uses at most a + b E^c rows of the noise ``points``.
+    """
+    g, geometry = Graph(), layers.geometry
+    n_layers = geometry.layers
+    energy = g.input("kinetic_energy", FLOAT, ["N"])
+    direction = g.input("direction", FLOAT, ["N", 3])
+    entry = g.input("entry", FLOAT, ["N", 2])
+    species = g.input("species", INT64, ["N"])
+    noise = {
+        "layer_uniform": g.input("layer_uniform", FLOAT, ["N", n_layers, 3]),
+        "layer_normal": g.input("layer_normal", FLOAT, ["N", n_layers]),
+        "latent_normal": g.input("latent_normal", FLOAT, ["N", LATENT]),
+        "point_uniform": g.input("point_uniform", FLOAT, ["N", "P", 4]),
+    }
+    cond = _conditions(g, geometry, energy, direction, entry, species)
+    energy_NL, count_NL = draw_layers(g, layers, cond, noise)
+    blobs = _profile(g, hits, cond, energy_NL, count_NL, noise["latent_normal"])
+    a, b, c = (g.const(v) for v in capacity)
+    rows = g.cast(g.op("Floor", g.op("Add", a, g.op("Mul", b, g.op("Pow", energy, c)))), INT64)
+    rows = g.op("Min", rows, g.op("Shape", noise["point_uniform"], start=1, end=2))
+    count = g.cast(g.flat(count_NL), INT64)
+    placed = place_hits(g, geometry, blobs, count, rows, cond, noise["point_uniform"])
+    served, order = share_energies(g, hits, blobs, placed, cond, g.flat(energy_NL))
+    deposit = g.op("ScatterElements", served, order, served, axis=0)
+    _outputs(g, geometry, section, placed, deposit, g.size(energy))
+    return g.model(f"fastcalo_{section}", __version__)
+
+
+def _conditions(g: Graph, geometry: Geometry, energy: str, direction: str, entry: str, species: str) -> dict[str, str]:
+    """`fastcalo.training.hits.conditions.conditions`, and offsets without the cell's symmetries."""
+    log_energy = g.op("Log", energy)
+    half = g.op("Mul", log_energy, g.const(0.5))
+    cosine = g.slice(direction, 1, 2, 3)
+    one_hot = g.cast(g.op("Equal", g.column(species), g.const(geometry.species, np.int64)), FLOAT)
+    globals_ = g.op(
+        "Concat",
+        g.column(half),
+        g.column(g.op("Div", g.op("Mul", half, half), g.const(3.0))),
+        g.op("Mul", g.op("Sub", cosine, g.const(0.78)), g.const(4.0)),
+        one_hot,
+        axis=1,
+    )
+    transverse = g.slice(direction, 1, 0, 2)
+    length = g.op("Sqrt", g.sum(g.op("Mul", transverse, transverse), 1))
+    normal = g.op("Less", length, g.const(1e-6))
+    unit = g.op("Div", transverse, g.clip(length, 1e-6, None))
+    along = g.op("Where", normal, g.const([[1.0, 0.0]]), unit)
+    slope = g.op("Unsqueeze", g.op("Div", transverse, cosine), g.const([1], np.int64))
+    z = g.const(np.array(geometry.sensor_z)[None, :, None])
+    flown = g.op("Add", g.op("Unsqueeze", entry, g.const([1], np.int64)), g.op("Mul", z, slope))
+    crossing = g.op("Div", flown, g.const(geometry.cell))
+    offset = g.op("Sub", crossing, g.op("Floor", g.op("Add", crossing, g.const(0.5))))
+    layers = geometry.layers
+    showers = g.arange(g.size(energy))
+    row = g.op("Add", g.column(showers), g.full(g.const([layers], np.int64), 0))
+    size = g.op("Abs", offset)
+    two = [g.op(kind, size, g.const([2], np.int64), keepdims=1) for kind in ("ReduceMin", "ReduceMax")]
+    folded = g.op("Mul", g.op("Sub", g.op("Concat", *two, axis=2), g.const(0.25)), g.const(4.0))
+    return {
+        "log_energy": log_energy,
+        "globals": globals_,
+        "row": g.flat(row),
+        **{f"along_{name}": g.flat(g.slice(along, 1, i, i + 1)) for i, name in enumerate("xy")},
+        **{f"offset_{name}": g.flat(g.slice(offset, 2, i, i + 1)) for i, name in enumerate("xy")},
+        "folded": g.op("Transpose", folded, perm=[1, 0, 2]),
+    }
+
+
+def _profile(
+    g: Graph, model: HitModel, cond: dict[str, str], energy_NL: str, count_NL: str, latent_normal: str
+) -> Blobs:
+    """Latent vector from the prior, blobs of all layers; adds ``per_layer`` [G, 3] to the conditions."""
+    layers = model.geometry.layers
+    mean_energy = g.op(
+        "Div", g.op("Div", g.clip(energy_NL, 1e-9, None), g.clip(count_NL, 1.0, None)), g.const(MEV_TENTH)
+    )
+    hit = g.op("Greater", count_NL, g.const(0.0))
+    log_mean = g.op("Where", hit, g.op("Log", mean_energy), g.const(0.0))
+    energies = g.op("Sub", g.op("Div", log_mean, g.const(2.0)), g.const(0.5))
+    root = g.op("Sqrt", g.op("Add", count_NL, g.const(0.5)))
+    counts = g.op("Sub", g.op("Div", root, g.const(3.0)), g.const(1.0))
+    x = g.op("Concat", cond["globals"], counts, energies, axis=1)
+    mean, log_sd = g.ops("Split", 2, _mlp(g, model.prior, x), axis=1, num_outputs=2)
+    latent = g.op("Add", mean, g.op("Mul", g.op("Exp", g.clip(log_sd, -4.0, 2.0)), latent_normal))
+    raw = _mlp(g, model.profile, g.op("Concat", x, latent, axis=1))
+    raw = g.reshape(raw, -1, model.n_outputs)
+    parts = [g.slice(raw, 1, i * BLOBS, (i + 1) * BLOBS) for i in range(4)]
+    weight = g.op("Softmax", g.op("Add", parts[0], g.const(model.weight_bias.detach().numpy())), axis=1)
+    width = g.op("Add", g.op("Mul", parts[1], g.const(0.5)), g.const(model.width_bias.detach().numpy()))
+    inverse = g.op("Exp", g.op("Neg", g.clip(width, -3.5, 2.2)))
+    ux, uy = (g.column(g.op("Gather", cond[f"along_{axis}"], cond["row"])) for axis in "xy")
+    shift_x = g.op("Sub", g.op("Mul", parts[2], ux), g.op("Mul", parts[3], uy))
+    shift_y = g.op("Add", g.op("Mul", parts[2], uy), g.op("Mul", parts[3], ux))
+    centres = (g.op("Add", g.column(cond[f"offset_{axis}"]), s) for axis, s in (("x", shift_x), ("y", shift_y)))
+    rate = g.op("Mul", g.slice(raw, 1, 4 * BLOBS, 4 * BLOBS + 1), g.const(0.3))
+    rate = g.op("Add", g.op("Log", g.op("Add", g.flat(count_NL), g.const(0.8))), g.flat(rate))
+    depth = g.const((np.arange(layers) / ((layers - 1) / 2) - 1)[None])
+    depth = g.op("Add", depth, g.op("Mul", counts, g.const(0.0)))
+    cond["per_layer"] = g.op("Concat", *(g.reshape(t, -1, 1) for t in (energies, counts, depth)), axis=1)
+    return Blobs(weight, inverse, *centres, rate, g.slice(raw, 1, 4 * BLOBS + 1, 4 * BLOBS + 1 + CODES))
+
+
+def _mlp(g: Graph, net: object, x: str) -> str:
+    weights = weights_of(net)
+    for weight, bias in weights[:-1]:
+        x = g.silu(g.gemm(x, weight, bias))
+    return g.gemm(x, *weights[-1])
+
+
+def _outputs(g: Graph, geometry: Geometry, section: str, hits: Placed, deposit: str, batch: str) -> None:
+    """Dense windows, and the same hits as lists."""
+    layers, window = geometry.layers, geometry.window
+    layer = g.op("Sub", hits.group, g.op("Mul", hits.row, g.const(layers, np.int64)))
+    half = float(geometry.half * (window + 1))
+    cell = g.op("Add", g.op("Mul", hits.x, g.const(float(window))), g.op("Add", hits.y, g.const(half)))
+    cell = g.op("Add", g.op("Mul", g.cast(cell, INT64), g.const(layers, np.int64)), layer)
+    cells = window * window * layers
+    place = g.op("Add", g.op("Mul", hits.row, g.const(cells, np.int64)), cell)
+    dense = g.full(g.op("Mul", batch, g.const([cells], np.int64)), 0.0, np.float32)
+    dense = g.op("ScatterElements", dense, place, deposit, axis=0)
+    dense = g.reshape(dense, -1, window, window, layers)
+    g.output(dense, section, FLOAT, ["N", window, window, layers])
+    g.output(hits.row, f"{section}_shower", INT64, ["H"])
+    g.output(cell, f"{section}_cell", INT64, ["H"])
+    g.output(deposit, f"{section}_deposit", FLOAT, ["H"])

@@ -1,0 +1,63 @@
+"""Fast calorimeter simulation: particles in, calorimeter hits out, through networks trained on full simulation.
+
+Names are imported when they are first used, so that ``import fastcalo`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from .conversion import convert
+    from .detector import Detector, load_detector
+    from .errors import FastCaloError
+    from .events import Events, Hits, Reason, SectionHits
+    from .io.root import open_events
+    from .model import ShowerModel, load_model
+    from .simulation import FastSimulation
+
+_HOME = {
+    "Detector": "detector",
+    "Events": "events",
+    "FastCaloError": "errors",
+    "FastSimulation": "simulation",
+    "Hits": "events",
+    "Reason": "events",
+    "SectionHits": "events",
+    "ShowerModel": "model",
+    "convert": "conversion",
+    "load_detector": "detector",
+    "load_model": "model",
+    "open_events": "io.root",
+}
+
+__all__ = [
+    "Detector",
+    "Events",
+    "FastCaloError",
+    "FastSimulation",
+    "Hits",
+    "Reason",
+    "SectionHits",
+    "ShowerModel",
+    "__version__",
+    "convert",
+    "load_detector",
+    "load_model",
+    "open_events",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'fastcalo' has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,192 @@
+"""What a model file promises: JSON in its metadata, checked before anything is run."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .detector import Detector
+from .errors import ContractError
+
+FORMAT = 1
+METADATA_KEY = "fastcalo"
+DISTRIBUTIONS = ("uniform", "normal")
+
+
+@dataclass(frozen=True)
+class NoiseSpec:
+    """One noise tensor that the graph takes.
+
+    Attributes
+    ----------
+    name : str
+    shape : tuple
+        Without the batch axis; ``"P"`` stands for a number that grows with energy (see `capacity`).
+    distribution : str
+        ``"uniform"`` (strictly between 0 and 1) or ``"normal"`` (mean 0, deviation 1).
+    capacity : (float, float, float), optional
+        Where the shape holds ``"P"``: a shower of kinetic energy E in GeV reads at most a + b E^c rows.
+    """
+
+    name: str
+    shape: tuple[int | str, ...]
+    distribution: str
+    capacity: tuple[float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Contract:
+    """The contract of a model file.
+
+    Attributes
+    ----------
+    name, arch : str
+    species : tuple of int
+        PDG numbers.
+    kinetic_energy : (float, float)
+        Smallest and largest, GeV.
+    max_angle : float
+        Largest angle between direction and layer normal, rad.
+    sections : tuple of str
+        Sections that the model gives; a section of the detector that is not named holds nothing.
+    stack : dict
+        Description of the calorimeter's layers.
+    stack_hash : str
+    noise : tuple of NoiseSpec
+    thresholds : dict of str to float
+        Smallest deposit that counts as a hit, per section, GeV.
+    sparse : bool
+        Whether the outputs ``S_shower``, ``S_cell``, ``S_deposit`` are there besides the dense ones.
+    data_hash, code_version : str
+        Of the training.
+    scores : dict of str to float
+        What was measured at export.
+    """
+
+    name: str
+    arch: str
+    species: tuple[int, ...]
+    kinetic_energy: tuple[float, float]
+    max_angle: float
+    sections: tuple[str, ...]
+    stack: dict[str, Any] = field(repr=False)
+    stack_hash: str
+    noise: tuple[NoiseSpec, ...]
+    thresholds: dict[str, float]
+    sparse: bool
+    data_hash: str
+    code_version: str
+    scores: dict[str, float] = field(default_factory=dict)
+    units: str = "GeV, mm, rad"
+    format: int = FORMAT
+
+    def to_json(self) -> str:
+        """The contract as it stands in the file's metadata."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    def check_detector(self, detector: Detector, where: str) -> None:
+        """Refuse a detector whose layers are not those that the model was trained for.
+
+        Raises
+        ------
+        ContractError
+            Names the first thing that differs.
+        """
+        if detector.stack_hash != self.stack_hash:
+            difference = _first_difference(self.stack, detector.stack)
+            raise ContractError(
+                f"{where}: clause 'stack': the model was trained for other layers than those of detector "
+                f"{detector.name!r} ({difference}); use the detector it was made for, or train a model for yours"
+            )
+
+
+def read_contract(text: str | None, where: str) -> Contract:
+    """Parse and check a contract.
+
+    Parameters
+    ----------
+    text : str or None
+        The metadata; None where the file has none.
+    where : str
+        The file, for messages.
+
+    Raises
+    ------
+    ContractError
+        The contract is missing, of another format, or a clause makes no sense; the message names the clause.
+    """
+    if text is None:
+        raise ContractError(
+            f"{where} holds no contract (metadata {METADATA_KEY!r}): it was not made by `fastcalo export`"
+        )
+    try:
+        table = json.loads(text)
+        version = table.pop("format")
+    except (ValueError, KeyError, AttributeError, TypeError) as e:
+        raise ContractError(f"{where}: the contract is not readable ({type(e).__name__}: {e})") from e
+    if version != FORMAT:
+        raise ContractError(f"{where}: clause 'format': {version} is unknown here; this fastcalo reads format {FORMAT}")
+    try:
+        contract = Contract(
+            **{
+                **table,
+                "species": tuple(int(s) for s in table["species"]),
+                "kinetic_energy": _pair(table["kinetic_energy"]),
+                "sections": tuple(str(s) for s in table["sections"]),
+                "noise": tuple(_noise(n) for n in table["noise"]),
+            }
+        )
+    except (KeyError, TypeError, ValueError) as e:
+        raise ContractError(f"{where}: the contract lacks a clause or has a wrong one ({type(e).__name__}: {e})") from e
+    _check(contract, where)
+    return contract
+
+
+def _pair(values: Any) -> tuple[float, float]:
+    low, high = values
+    return float(low), float(high)
+
+
+def _noise(table: dict[str, Any]) -> NoiseSpec:
+    capacity = table.get("capacity")
+    if capacity is not None:
+        a, b, c = (float(v) for v in capacity)
+        capacity = (a, b, c)
+    return NoiseSpec(str(table["name"]), tuple(table["shape"]), str(table["distribution"]), capacity)
+
+
+def _check(c: Contract, where: str) -> None:
+    low, high = c.kinetic_energy
+    if not (0 < low < high and math.isfinite(high)):
+        raise ContractError(f"{where}: clause 'kinetic_energy': {list(c.kinetic_energy)} is not a range")
+    if not 0 < c.max_angle < math.pi / 2:
+        raise ContractError(f"{where}: clause 'max_angle': {c.max_angle} is not between 0 and pi/2")
+    known = {s.get("name") for s in c.stack.get("sections", [])}
+    for section in c.sections:
+        if section not in known or section not in c.thresholds:
+            raise ContractError(
+                f"{where}: clause 'sections': {section!r} is not described by clauses stack, thresholds"
+            )
+    for n in c.noise:
+        if n.distribution not in DISTRIBUTIONS:
+            raise ContractError(
+                f"{where}: clause 'noise': distribution {n.distribution!r} of {n.name!r} is unknown here"
+            )
+        if ("P" in n.shape) != (n.capacity is not None):
+            raise ContractError(
+                f"{where}: clause 'noise': {n.name!r} must have a capacity, and only then, with a shape P"
+            )
+
+
+def _first_difference(a: Any, b: Any, path: str = "") -> str:
+    if isinstance(a, dict) and isinstance(b, dict):
+        for key in sorted({*a, *b}):
+            if a.get(key) != b.get(key):
+                return _first_difference(a.get(key), b.get(key), f"{path}.{key}" if path else key)
+    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            if x != y:
+                return _first_difference(x, y, f"{path}[{i}]")
+    return f"{path}: {a!r} there, {b!r} here"

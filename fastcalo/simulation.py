@@ -1,0 +1,225 @@
+"""The fast engine: particles of events to hits of the detector, through shower models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .detector import Detector
+from .errors import ConfigError, InputError
+from .events import Events, Hits, Reason, SectionHits
+from .model import ShowerModel, SparseShowers, load_model
+from .noise import streams
+from .particles import is_invisible
+from .propagation import Arrival, propagate
+
+ModelLike: TypeAlias = ShowerModel | str | Path
+"""A model, the name of a shipped one, or the path of a file."""
+
+MAX_EVENTS = 1 << 19
+"""Events that one call of `FastSimulation.run` can take."""
+
+
+class FastSimulation:
+    """Simulates every particle for which one of its models is valid, and says of the others why not.
+
+    Parameters
+    ----------
+    detector : Detector
+    models : ShowerModel, name or path, or several of them
+        A particle goes to the first that knows its species.
+    threads : int, optional
+        Threads of ONNX Runtime, for models given by name or path.
+
+    Raises
+    ------
+    ContractError
+        A model was trained for other layers than the detector's.
+
+    Examples
+    --------
+    >>> from fastcalo import FastSimulation, load_detector, open_events
+    >>> engine = FastSimulation(load_detector(), "em")
+    >>> reader = open_events("examples/demo/events.root")
+    >>> hits = engine.run(next(reader.chunks(10)), seed=1)
+    >>> hits.n_events
+    10
+    """
+
+    def __init__(self, detector: Detector, models: ModelLike | Sequence[ModelLike], threads: int | None = None) -> None:
+        several = [models] if isinstance(models, ShowerModel | str | Path) else list(models)
+        if not several:
+            raise ConfigError("FastSimulation needs at least one model")
+        self.detector = detector
+        self.models = [m if isinstance(m, ShowerModel) else load_model(m, threads) for m in several]
+        for model in self.models:
+            model.contract.check_detector(detector, str(model.path))
+
+    @property
+    def network_seconds(self) -> float:
+        """Time spent in ONNX Runtime so far."""
+        return sum(m.network_seconds for m in self.models)
+
+    def provenance(self) -> dict[str, Any]:
+        """Models and their hashes, as JSON can hold it."""
+        return {
+            "models": [
+                {
+                    "name": m.name,
+                    "file": m.path.name,
+                    "sha256": m.file_hash,
+                    "stack_hash": m.contract.stack_hash,
+                    "data_hash": m.contract.data_hash,
+                    "code_version": m.contract.code_version,
+                }
+                for m in self.models
+            ]
+        }
+
+    def run(self, events: Events, seed: int = 0) -> Hits:
+        """Simulate events.
+
+        Parameters
+        ----------
+        events : Events
+        seed : int
+            What a particle draws depends on the seed, its run and event, and its index in the event, only.
+
+        Returns
+        -------
+        Hits
+            Deposits of all particles of an event, summed per cell; the `Reason` of every particle.
+
+        Raises
+        ------
+        InputError
+            More than `MAX_EVENTS` events at a time.
+        """
+        if events.n_events > MAX_EVENTS:
+            raise InputError(f"{events.n_events} events are too many for one call; run at most {MAX_EVENTS} at a time")
+        reason, model_of = self._species(events)
+        candidates = np.flatnonzero(reason == Reason.SIMULATED)
+        arrival = propagate(
+            self.detector, events.pdg[candidates], events.momentum[candidates], events.vertex[candidates]
+        )
+        energy = events.kinetic_energy[candidates]
+        reason[candidates] = self._validity(arrival, energy, model_of[candidates])
+        event, index = events.event_of_particle[candidates], events.index_in_event[candidates]
+        random = streams(seed, events.run[event], events.event[event], index)
+        found: dict[str, list[_Deposits]] = {s.name: [] for s in self.detector.sections}
+        for k, model in enumerate(self.models):
+            mine = np.flatnonzero((reason[candidates] == Reason.SIMULATED) & (model_of[candidates] == k))
+            direction = arrival.direction[mine].astype(np.float32)
+            entry = arrival.entry[mine].astype(np.float32)
+            showers = model.sample(
+                events.pdg[candidates][mine].astype(np.int64),
+                energy[mine].astype(np.float32),
+                direction,
+                entry,
+                random.take(mine),
+            )
+            for section, sparse in showers.items():
+                found[section].append(
+                    self._place(
+                        section, sparse, event[mine], arrival.module[mine], arrival.cell[mine], direction, entry
+                    )
+                )
+        sections = {name: self._sum(name, parts, events.n_events) for name, parts in found.items()}
+        return Hits(sections, events.run, events.event, reason)
+
+    def _species(self, events: Events) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
+        """First part of the verdict, and the model that knows each particle's species (-1 for none)."""
+        model_of = np.full(events.n_particles, -1)
+        for k, model in reversed(list(enumerate(self.models))):
+            model_of[np.isin(events.pdg, model.contract.species)] = k
+        numbers = np.column_stack([events.momentum, events.vertex, events.mass])
+        energy = events.kinetic_energy
+        good = np.isfinite(numbers).all(1) & (events.mass >= 0) & np.isfinite(energy) & (energy > 0)
+        reason = np.select(
+            [~events.final, ~good, is_invisible(events.pdg), model_of < 0],
+            [Reason.NOT_FINAL_STATE, Reason.BAD_NUMBERS, Reason.INVISIBLE, Reason.UNKNOWN_SPECIES],
+            Reason.SIMULATED,
+        )
+        return reason.astype(np.int8), model_of
+
+    def _validity(self, arrival: Arrival, energy: NDArray[np.float64], model_of: NDArray[np.int64]) -> NDArray[np.int8]:
+        """Second part of the verdict, for particles of known species."""
+        reason = arrival.reason.copy()
+        for k, model in enumerate(self.models):
+            mine = (model_of == k) & (reason == Reason.SIMULATED)
+            low, high = model.contract.kinetic_energy
+            middle = 0.5 * (low + high)
+            allowed = model.energy_ok(energy)
+            reason[mine & ~allowed & (energy < middle)] = Reason.ENERGY_TOO_LOW
+            reason[mine & ~allowed & (energy >= middle)] = Reason.ENERGY_TOO_HIGH
+            reason[mine & allowed & ~model.angle_ok(arrival.direction[:, 2])] = Reason.ANGLE_TOO_LARGE
+        return reason
+
+    def _place(
+        self,
+        name: str,
+        showers: SparseShowers,
+        event: NDArray[np.int64],
+        module: NDArray[np.int16],
+        cell: NDArray[np.int64],
+        direction: NDArray[np.float32],
+        entry: NDArray[np.float32],
+    ) -> _Deposits:
+        """Windows to cells of the detector: a shift by whole cells, layer by layer."""
+        section, first = self.detector.section(name), self.detector.sections[0]
+        nx, ny, layers = section.shape
+        # in single precision, as the model finds the cell that the line of flight crosses
+        slope = (direction[:, :2] / direction[:, 2:])[:, None]
+        z = section.sensor_z.astype(np.float32)[None, :, None]
+        crossing = (entry[:, None] + z * slope) / np.float32(section.cell_mm)
+        shift = np.floor(crossing + np.float32(0.5)).astype(np.int64)
+        shift += np.floor(cell * (first.cell_mm / section.cell_mm) + 0.5).astype(np.int64)[:, None]
+        shift -= np.array([nx // 2, ny // 2])
+        row, xy = showers.shower, showers.cell // layers
+        layer = showers.cell - xy * layers
+        ix = xy // ny
+        moved = shift[row, layer]
+        return _Deposits(event[row], module[row], layer, moved[:, 0] + ix, moved[:, 1] + xy - ix * ny, showers.deposit)
+
+    def _sum(self, name: str, parts: list[_Deposits], n_events: int) -> SectionHits:
+        """Deposits per event and cell, in the order of module, layer, x and y."""
+        d = _Deposits.joined(parts)
+        key = _key(d)
+        order = np.argsort(key, kind="stable")
+        key = key[order]
+        first = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]])[: len(key)])
+        energy = np.add.reduceat(d.deposit[order].astype(np.float64), first) if len(first) else np.zeros(0)
+        at = order[first]
+        event, module, layer, ix, iy = (a[at] for a in (d.event, d.module, d.layer, d.ix, d.iy))
+        return SectionHits(
+            offsets=np.searchsorted(event, np.arange(n_events + 1)).astype(np.int64),
+            cell_id=self.detector.encode(name, module, ix, iy, layer),
+            energy=energy.astype(np.float32),
+            position=self.detector.cell_centre(name, module, ix, iy, layer).astype(np.float32),
+            layer=layer.astype(np.int16),
+        )
+
+
+class _Deposits:
+    """Deposits in cells of the detector; arrays [h]."""
+
+    def __init__(self, *columns: NDArray[Any]) -> None:
+        self.event, self.module, self.layer, self.ix, self.iy, self.deposit = columns
+
+    @classmethod
+    def joined(cls, parts: list[_Deposits]) -> _Deposits:
+        """Several together; without any, arrays of length zero."""
+        names = ("event", "module", "layer", "ix", "iy", "deposit")
+        if not parts:
+            return cls(*(np.zeros(0, np.float32 if n == "deposit" else np.int64) for n in names))
+        return cls(*(np.concatenate([getattr(p, n) for p in parts]) for n in names))
+
+
+def _key(d: _Deposits) -> NDArray[np.int64]:
+    """One number per event and cell: 19 bits of event, 6 of module, 8 of layer, 15 each of x and y."""
+    out: NDArray[np.int64] = d.event << 44 | d.module.astype(np.int64) << 38 | d.layer << 30 | (d.ix + 16384) << 15
+    return out | (d.iy + 16384)

@@ -1,0 +1,1 @@
+"""Training of conditional GANs of calorimeter response (needs ``pip install 'fastcalo[train]'``)."""

@@ -1,0 +1,41 @@
+"""Checkpoints of a stage: written whole or not at all, read without unpickling code."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fastcalo.errors import TrainingError
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Write `state` (tensors, numbers, strings, and containers of them) under a temporary name, then rename."""
+    temporary = path.with_suffix(f".tmp{os.getpid()}")
+    try:
+        torch.save(state, temporary)
+        os.replace(temporary, path)
+    except OSError as e:
+        raise TrainingError(f"cannot write the checkpoint {path}: {e.strerror or e}") from e
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read what `save` wrote.
+
+    Raises
+    ------
+    TrainingError
+        The file is missing, damaged, or holds more than plain data.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as e:
+        raise TrainingError(f"cannot read the checkpoint {path}: {e.strerror or e}") from e
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as e:
+        raise TrainingError(f"the checkpoint {path} is damaged ({e}); remove it to train that stage again") from e
+    return state

@@ -1,0 +1,195 @@
+"""A training described in TOML, checked on load."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from fastcalo.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """``[data]``: where showers come from; ``$NAME`` in a path stands for the environment variable."""
+
+    train: tuple[str, ...]
+    test: tuple[str, ...] = ()
+    pool: int = 60_000
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """``[network]``: sizes of the networks."""
+
+    layer_width: int = 128
+    hit_width: int = 192
+    share_width: int = 48
+    critic_width: int = 256
+    dense_channels: int = 32
+    dense_latent: int = 64
+
+
+@dataclass(frozen=True)
+class ValidityConfig:
+    """``[validity]``: kinetic energy range in GeV and largest angle to the normal in degrees."""
+
+    kinetic_energy: tuple[float, float] = (0.1, 100.0)
+    angle_degrees: float = 56.0
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """``[[stage]]``: one leg of the training; stages run in the order of the file."""
+
+    name: str
+    steps: int
+    batch: int = 64
+    learning_rate: float = 2e-3
+    final_rate: float = 1e-5
+    warmup: int = 100
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    clip: float = 1.0
+    ema: float = 0.0
+    anneal: bool = True
+    critic_rate: float = 4e-4
+    critic_betas: tuple[float, float] = (0.0, 0.99)
+    critic_only: int = 250
+    adversarial_weight: float = 0.3
+    gradient_penalty: float = 0.5
+    penalty_every: int = 8
+    latent_start: int = 700
+    latent_ramp: int = 1_200
+    energy_weight: float = 1.0
+    sum_weight: float = 0.1
+    evaluate_every: int = 1_000
+    checkpoint_every: int = 500
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The whole file."""
+
+    name: str
+    arch: str
+    species: tuple[int, ...]
+    data: DataConfig
+    stage: tuple[StageConfig, ...]
+    detector: str = "clic-like"
+    section: str = "ECAL"
+    seed: int = 1
+    threads: int = 0
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    validity: ValidityConfig = field(default_factory=ValidityConfig)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain, JSON-able form."""
+        return asdict(self)
+
+
+ARCHITECTURES = {"hits": ("layers", "hits", "adversarial"), "3dgan": ("adversarial",)}
+"""Architectures and the stages that each knows."""
+
+
+def load_config(path: str | Path) -> TrainConfig:
+    """Read a training's TOML.
+
+    Raises
+    ------
+    ConfigError
+        Unreadable file, unknown or missing key, value of the wrong type; the message names file and key.
+    """
+    try:
+        table = tomllib.loads(Path(path).read_text())
+    except OSError as e:
+        raise ConfigError(f"cannot read the configuration {path}: {e.strerror or e}") from e
+    except tomllib.TOMLDecodeError as e:
+        raise ConfigError(f"{path} is not valid TOML: {e}") from e
+    config = from_dict(TrainConfig, table, str(path))
+    check(config, str(path))
+    return config
+
+
+def check(config: TrainConfig, where: str) -> None:
+    """Refuse values that are of the right type and still make no sense."""
+    stages = ARCHITECTURES.get(config.arch)
+    if stages is None:
+        raise ConfigError(f"{where}: arch = {config.arch!r} is unknown; choose one of {', '.join(ARCHITECTURES)}")
+    names = [s.name for s in config.stage]
+    for name in names:
+        if name not in stages:
+            raise ConfigError(f"{where}: stage {name!r} is unknown to arch {config.arch!r}; it has {', '.join(stages)}")
+    if len(set(names)) != len(names):
+        raise ConfigError(f"{where}: a stage stands there twice ({', '.join(names)})")
+    if not names:
+        raise ConfigError(f"{where}: no [[stage]]")
+    for s in config.stage:
+        for key in ("steps", "batch", "evaluate_every", "checkpoint_every", "penalty_every"):
+            if getattr(s, key) < 1:
+                raise ConfigError(f"{where}: stage {s.name!r}: {key} must be at least 1, not {getattr(s, key)}")
+        if not (s.learning_rate > 0 and 0 <= s.ema < 1):
+            raise ConfigError(f"{where}: stage {s.name!r}: learning_rate must be positive and 0 <= ema < 1")
+    if not config.species or not config.data.train:
+        raise ConfigError(f"{where}: species and data.train must not be empty")
+    low, high = config.validity.kinetic_energy
+    if not 0 < low < high:
+        raise ConfigError(f"{where}: validity.kinetic_energy must be [low, high] with 0 < low < high")
+
+
+def data_paths(paths: tuple[str, ...], where: str) -> list[Path]:
+    """Paths with environment variables and ~ filled in.
+
+    Raises
+    ------
+    ConfigError
+        A variable that is not set, or a file that is not there.
+    """
+    out = []
+    for text in paths:
+        full = os.path.expanduser(os.path.expandvars(text))
+        if "$" in full:
+            raise ConfigError(f"{where}: {text!r} names an environment variable that is not set")
+        if not Path(full).is_file():
+            raise ConfigError(f"{where}: there is no file {full}")
+        out.append(Path(full))
+    return out
+
+
+def from_dict(cls: type[Any], table: Any, where: str, prefix: str = "") -> Any:
+    """Build a dataclass from a TOML table, strictly."""
+    if not isinstance(table, dict):
+        raise ConfigError(f"{where}: {prefix.rstrip('.')} must be a table")
+    hints = get_type_hints(cls)
+    known = {f.name: f for f in fields(cls)}
+    for key in table:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
+            raise ConfigError(f"{where}: unknown key {prefix + key!r}{hint}")
+    for name, f in known.items():
+        if name not in table and f.default is MISSING and f.default_factory is MISSING:
+            raise ConfigError(f"{where}: key {prefix + name!r} is missing")
+    return cls(**{k: _value(hints[k], v, where, prefix + k) for k, v in table.items()})
+
+
+def _value(hint: Any, value: Any, where: str, key: str) -> Any:
+    if get_origin(hint) is tuple:
+        args = get_args(hint)
+        if not isinstance(value, list):
+            raise ConfigError(f"{where}: {key!r} must be a list, not {value!r}")
+        if args[-1] is Ellipsis:
+            return tuple(_value(args[0], v, where, f"{key}[{i}]") for i, v in enumerate(value))
+        if len(value) != len(args):
+            raise ConfigError(f"{where}: {key!r} must hold {len(args)} values, not {len(value)}")
+        return tuple(_value(a, v, where, f"{key}[{i}]") for i, (a, v) in enumerate(zip(args, value, strict=True)))
+    if is_dataclass(hint):
+        return from_dict(hint, value, where, f"{key}.")  # type: ignore[arg-type]
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is not hint:
+        raise ConfigError(f"{where}: {key!r} must be of type {hint.__name__}, not {value!r}")
+    return value

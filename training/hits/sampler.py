@@ -1,0 +1,232 @@
+"""Drawing hits from the noise of the model contract, in torch: the reference that the ONNX graph must match.
+
+Each layer draws a number of points that its hit count fixes (`points_of`). Points outside the
+window and repeated cells are passed over, and the first `count` distinct cells are the hits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ..nets import choose, group_sum
+from .conditions import Conditions, Geometry
+from .layers import LayerModel
+from .model import LATENT, HitModel, Profile, logit
+
+POINTS_PER_TWO_HITS = 7
+POINTS_PER_LAYER = 10
+STEPS_PER_CELL2 = 4096.0
+"""Hits are ordered by squared distance in steps of 1 / this, so that all engines order alike."""
+KEY_STRIDE = 2**32
+
+
+def points_of(count: Tensor) -> Tensor:
+    """Points drawn for a layer of `count` hits: enough, 99 times in 100, for as many distinct cells."""
+    number = torch.div(POINTS_PER_TWO_HITS * count, 2, rounding_mode="floor") + POINTS_PER_LAYER
+    return torch.where(count > 0, number, torch.zeros_like(count))
+
+
+def rows_of(count_BL: Tensor, capacity_B: Tensor) -> tuple[Tensor, Tensor]:
+    """First row of the points' noise and number of rows that each layer uses, int64 [B, L].
+
+    A layer that would run past its shower's capacity is moved back to where it fits; its points then share
+    their noise with another layer's.
+    """
+    number = torch.minimum(points_of(count_BL.long()), capacity_B[:, None])
+    first = torch.cumsum(number, 1) - number
+    room = capacity_B[:, None] - number
+    return torch.where(first > room, first % (room + 1), first), number
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Noise of a batch; the same tensors are inputs of the ONNX graph.
+
+    Attributes
+    ----------
+    layer_uniform : float32 [B, L, 3]
+        Component of the count, its logistic quantile, component of the energy.
+    layer_normal : float32 [B, L]
+    latent_normal : float32 [B, Z]
+    point_uniform : float32 [B, P, 4]
+        A row per point: which blob, where along x, where along y, and the number that draws the hit's energy.
+    capacity : int64 [B]
+        Rows of `point_uniform` that each shower may use, at most P.
+    """
+
+    layer_uniform: Tensor
+    layer_normal: Tensor
+    latent_normal: Tensor
+    point_uniform: Tensor
+    capacity: Tensor
+
+
+def draw_noise(batch: int, layers: int, points: int, device: torch.device | None = None) -> Noise:
+    """Noise from torch's own generator, for training."""
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(*shape, device=device).clamp(1e-7, 1 - 1e-7)
+
+    return Noise(
+        uniform(batch, layers, 3),
+        torch.randn(batch, layers, device=device),
+        torch.randn(batch, LATENT, device=device),
+        uniform(batch, points, 4),
+        torch.full((batch,), points, device=device),
+    )
+
+
+@dataclass(frozen=True)
+class DrawnHits:
+    """Hits of a batch of showers, in the order in which they were served within their layers.
+
+    Attributes
+    ----------
+    row, layer : int64 [H]
+    x, y : float32 [H], cells from the centre of the window
+    deposit : float32 [H], GeV
+    weight : float32 [H]
+        One; the adversarial stage puts the score function's weight here.
+    rest, left, previous : float32 [H]
+        What `HitModel.share_mixture` was given.
+    component : int64 [H]
+    quantile : float32 [H]
+        Component of the share's mixture that was drawn, and its standard logistic quantile.
+    """
+
+    row: Tensor
+    layer: Tensor
+    x: Tensor
+    y: Tensor
+    deposit: Tensor
+    weight: Tensor
+    rest: Tensor
+    left: Tensor
+    previous: Tensor
+    component: Tensor
+    quantile: Tensor
+
+
+@torch.no_grad()
+def sample_showers(layers: LayerModel, hits: HitModel, c: Conditions, noise: Noise) -> DrawnHits:
+    """Both networks, one after the other."""
+    energy, count = layers.sample(c, noise.layer_uniform, noise.layer_normal)
+    return sample_hits(hits, c, energy, count, noise)
+
+
+@torch.no_grad()
+def sample_hits(model: HitModel, c: Conditions, energy_BL: Tensor, count_BL: Tensor, noise: Noise) -> DrawnHits:
+    """Hits of showers whose layer energies and counts are known."""
+    x = model.inputs(c, energy_BL, count_BL)
+    mean, log_sd = model.prior_moments(x)
+    profile = model.profile_of(c, x, count_BL, mean + log_sd.exp() * noise.latent_normal)
+    hits = _place(profile, model.geometry, c, count_BL, noise)
+    return _share(model, c, profile, hits, energy_BL, count_BL)
+
+
+@dataclass(frozen=True)
+class _Placed:
+    row: Tensor
+    layer: Tensor
+    x: Tensor
+    y: Tensor
+    uniform: Tensor
+    rank: Tensor
+
+
+def _place(profile: Profile, geometry: Geometry, c: Conditions, count_BL: Tensor, noise: Noise) -> _Placed:
+    """Distinct cells, ordered by layer and by distance from the line of flight."""
+    batch, layers = count_BL.shape
+    first, number = (t.reshape(-1) for t in rows_of(count_BL, noise.capacity))
+    group = torch.repeat_interleave(torch.arange(batch * layers), number)
+    slot = torch.arange(len(group)) + (first - torch.cumsum(number, 0) + number)[group]
+    row, layer = group // layers, group % layers
+    u = noise.point_uniform[row, slot]
+    blob = (u[:, :1] > torch.cumsum(profile.weight_BLK[row, layer], 1)[:, :-1]).sum(1)
+    centre, width = profile.centre_BLK2[row, layer, blob], 1 / profile.inverse_BLK[row, layer, blob]
+    xy = torch.floor(centre + width[:, None] * logit(u[:, 1:3]) + 0.5)
+    inside = (xy.abs() <= geometry.half).all(1)
+    row, layer, group, xy, energy_uniform = (t[inside] for t in (row, layer, group, xy, u[:, 3]))
+    cell = group * geometry.window**2 + ((xy[:, 0] + geometry.half) * geometry.window + xy[:, 1] + geometry.half).long()
+    index = torch.arange(len(cell))
+    earliest = torch.full((batch * layers * geometry.window**2,), len(cell)).scatter_reduce(0, cell, index, "amin")
+    new = earliest[cell] == index
+    row, layer, group, xy, energy_uniform = (t[new] for t in (row, layer, group, xy, energy_uniform))
+    keep = _rank_in_group(group, batch * layers) < count_BL.reshape(-1)[group]
+    row, layer, group, xy, energy_uniform = (t[keep] for t in (row, layer, group, xy, energy_uniform))
+    d = xy - c.offset_BL2[row, layer]
+    distance = (d * d).sum(1).mul(STEPS_PER_CELL2).long()
+    order = torch.argsort(group * KEY_STRIDE + distance, stable=True)
+    row, layer, xy, energy_uniform = (t[order] for t in (row, layer, xy, energy_uniform))
+    return _Placed(row, layer, xy[:, 0], xy[:, 1], energy_uniform, _rank_in_group(group[order], batch * layers))
+
+
+def _rank_in_group(group_H: Tensor, groups: int) -> Tensor:
+    """Position of each hit in its group; groups must be contiguous."""
+    count = torch.bincount(group_H, minlength=groups)
+    return torch.arange(len(group_H)) - (torch.cumsum(count, 0) - count)[group_H]
+
+
+def _share(
+    model: HitModel, c: Conditions, profile: Profile, hits: _Placed, energy_BL: Tensor, count_BL: Tensor
+) -> DrawnHits:
+    """Energies, one hit of every layer at a time."""
+    layers = model.geometry.layers
+    group = hits.row * layers + hits.layer
+    log_p = profile.log_probability(hits.row, hits.layer, hits.x, hits.y)
+    static = model.share_static(c, profile, log_p, hits.row, hits.layer, hits.x, hits.y, energy_BL, count_BL)
+    rest = energy_BL.reshape(-1).clone()
+    left = torch.bincount(group, minlength=len(rest)).float()
+    previous = torch.zeros_like(rest)
+    n = len(group)
+    kept = {name: torch.zeros(n) for name in ("deposit", "rest", "left", "previous", "quantile")}
+    component = torch.zeros(n, dtype=torch.long)
+    order = torch.argsort(hits.rank, stable=True)
+    for i in torch.split(order, torch.bincount(hits.rank).tolist()):
+        g = group[i]
+        r, k, p = rest[g], left[g], previous[g]
+        weight, centre, width = model.share_mixture(static[i], r, k, p)
+        j, u = choose(weight, hits.uniform[i])
+        q = logit(u)
+        y = centre.gather(1, j[:, None])[:, 0] + width.gather(1, j[:, None])[:, 0].exp() * q
+        deposit = model.share_of(y, r, k)
+        for name, value in (("deposit", deposit), ("rest", r), ("left", k), ("previous", p), ("quantile", q)):
+            kept[name][i] = value
+        component[i] = j
+        rest[g], left[g], previous[g] = (r - deposit).clamp_min(1e-9), k - 1, y
+    return DrawnHits(hits.row, hits.layer, hits.x, hits.y, weight=torch.ones(n), component=component, **kept)
+
+
+def with_gradient(
+    model: HitModel, c: Conditions, energy_BL: Tensor, count_BL: Tensor, latent_normal: Tensor, hits: DrawnHits
+) -> DrawnHits:
+    """The same hits, as differentiable functions of the model's parameters.
+
+    Cells are discrete: each hit carries the weight p / stop(p), whose gradient is that of its log probability
+    (the score function; Glynn, Commun. ACM 33 (1990) 75), renormalised in its layer. Energies are functions of
+    the fixed noise (pathwise).
+    """
+    layers, batch = model.geometry.layers, len(c)
+    row, layer = hits.row, hits.layer
+    group = row * layers + layer
+    x = model.inputs(c, energy_BL, count_BL)
+    mean, log_sd = model.prior_moments(x)
+    profile = model.profile_of(c, x, count_BL, mean + log_sd.exp() * latent_normal)
+    log_p = profile.log_probability(row, layer, hits.x, hits.y)
+    ratio = torch.exp(log_p - log_p.detach())
+    static = model.share_static(c, profile, log_p, row, layer, hits.x, hits.y, energy_BL, count_BL)
+    _, centre, width = model.share_mixture(static, hits.rest, hits.left, hits.previous)
+    j = hits.component[:, None]
+    y = centre.gather(1, j)[:, 0] + width.gather(1, j)[:, 0].exp() * hits.quantile
+    deposit = model.share_of(y, hits.rest, hits.left) * ratio
+    total = group_sum(deposit, group, batch * layers)
+    number = group_sum(ratio, group, batch * layers)
+    counted = group_sum(hits.weight, group, batch * layers)
+    return replace(
+        hits,
+        deposit=deposit * (energy_BL.reshape(-1) / (total + 1e-9))[group],
+        weight=ratio * (counted / (number + 1e-9))[group],
+    )

@@ -1,0 +1,320 @@
+"""The training loop: stages one after the other, each resumable to the bit.
+
+A step depends on nothing but the configuration, the data, the step's number and the state in the checkpoint:
+its random numbers are seeded by (seed, stage, step), its batch by (seed, stage, epoch).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from fastcalo._version import __version__
+from fastcalo.detector import Detector, load_detector
+from fastcalo.errors import TrainingError
+
+from . import checkpoint
+from .architecture import Architecture, Metrics
+from .config import StageConfig, TrainConfig, data_paths, from_dict
+from .curves import draw_curves
+from .data import Batch, ShowerData
+from .exchange import Exchange, SingleProcess
+
+log = logging.getLogger(__name__)
+EVALUATION_SHOWERS = 2_000
+CALIBRATION_SHOWERS = 3_000
+LOG_EVERY = 50
+Report = Callable[[str, int, int, Metrics], None]
+"""Called with the stage's name, the step, the number of steps and the numbers of the last logged step."""
+
+
+def build(config: TrainConfig) -> Architecture:
+    """Networks of a configuration, initialised from its seed."""
+    torch.manual_seed(config.seed)
+    if config.arch == "hits":
+        from .hits.gan import HitGan
+
+        return HitGan(config)
+    from .dense.gan import DenseGan
+
+    return DenseGan(config)
+
+
+def train(
+    config: TrainConfig,
+    run: Path,
+    *,
+    only: Sequence[str] = (),
+    resume: bool = False,
+    where: str = "configuration",
+    exchange: Exchange | None = None,
+    report: Report | None = None,
+) -> None:
+    """Run the stages of a training, each from where it stands.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    run : path
+        Folder of the run: checkpoints, ``config.json``, ``metrics.jsonl``, ``curves.png``.
+    only : sequence of str
+        Names of the stages to run; all when empty. Stages that do not build on each other may run at the same
+        time, in processes of their own.
+    resume : bool
+        Whether `run` may hold checkpoints already; finished stages are then passed over.
+    where : str
+        The configuration's file, for messages.
+    exchange : Exchange, optional
+        Partners that gradients are averaged with.
+    report : callable, optional
+
+    Raises
+    ------
+    TrainingError
+        The folder holds a run and `resume` is false, or another configuration's run; a loss is not finite.
+    """
+    unknown = set(only) - {s.name for s in config.stage}
+    if unknown:
+        raise TrainingError(f"{where} has no stage {sorted(unknown)}; it has {[s.name for s in config.stage]}")
+    detector = load_detector(config.detector)
+    open_run(config, run, resume or bool(only))
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    networks = build(config)
+    for index, stage in enumerate(config.stage):
+        done = _restore(networks, run, stage)
+        if done == stage.steps or (only and stage.name not in only):
+            continue
+        seed = _mix(config.seed, index)
+        data = _showers(config, detector, config.data.train, where, seed)
+        test = _showers(config, detector, config.data.test, where, 0) if config.data.test else data
+        leg = _Leg(config, stage, networks, run, seed, data, test, exchange or SingleProcess(), report)
+        leg.run()
+        draw_curves(run)
+
+
+def open_run(config: TrainConfig, run: Path, may_exist: bool) -> None:
+    """Make the run's folder, or check that it is this configuration's."""
+    file = run / "config.json"
+    described = {"fastcalo": __version__, **config.as_dict()}
+    if file.exists():
+        if not may_exist:
+            raise TrainingError(f"{run} holds a training already; go on with --resume, or name another folder")
+        then = json.loads(file.read_text())
+        changed = [
+            k for k in config.as_dict() if k not in ("stage", "threads") and not _same(then.get(k), described[k])
+        ]
+        if changed:
+            raise TrainingError(f"{run} was trained with another {', '.join(changed)}; name another folder")
+        return
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(described, indent=1) + "\n")
+    except OSError as e:
+        raise TrainingError(f"cannot write to the run's folder {run}: {e.strerror or e}") from e
+
+
+def load_run(run: Path) -> tuple[TrainConfig, Architecture, dict[str, Any]]:
+    """Configuration, networks and state of a run whose stages are all finished.
+
+    Raises
+    ------
+    TrainingError
+        No run there, or a stage is not finished.
+    """
+    file = run / "config.json"
+    if not file.is_file():
+        raise TrainingError(f"{run} holds no training (there is no {file})")
+    table = json.loads(file.read_text())
+    version = table.pop("fastcalo")
+    config: TrainConfig = from_dict(TrainConfig, table, str(file))
+    networks = build(config)
+    data_hash = ""
+    for stage in config.stage:
+        done = _restore(networks, run, stage)
+        if done < stage.steps:
+            raise TrainingError(f"{run}: stage {stage.name!r} stands at step {done} of {stage.steps}; train --resume")
+        data_hash = str(checkpoint.load(_file(run, stage))["data_hash"])
+    return config, networks, {"fastcalo": version, "data_hash": data_hash}
+
+
+def _same(a: Any, b: Any) -> bool:
+    return json.dumps(a) == json.dumps(b)
+
+
+def _showers(config: TrainConfig, detector: Detector, paths: tuple[str, ...], where: str, seed: int) -> ShowerData:
+    return ShowerData(
+        data_paths(paths, where), detector, config.section, config.species, seed=seed, pool=config.data.pool
+    )
+
+
+def _file(run: Path, stage: StageConfig) -> Path:
+    return run / f"{stage.name}.pt"
+
+
+def _restore(networks: Architecture, run: Path, stage: StageConfig) -> int:
+    """Load a stage's networks if its checkpoint is there; return the steps done."""
+    file = _file(run, stage)
+    if not file.exists():
+        return 0
+    state = checkpoint.load(file)
+    done = int(state["step"])
+    for name in networks.kept_by(stage.name):
+        networks.networks[name].load_state_dict(state["networks"][name])
+    return done
+
+
+def _mix(*words: int) -> int:
+    digest = hashlib.blake2b(repr(words).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+@dataclass
+class _Leg:
+    """One stage being run."""
+
+    config: TrainConfig
+    stage: StageConfig
+    architecture: Architecture
+    directory: Path
+    seed: int
+    data: ShowerData
+    test: ShowerData
+    exchange: Exchange
+    report: Report | None
+    optimisers: dict[str, torch.optim.AdamW] = field(init=False)
+    averages: dict[str, dict[str, torch.Tensor]] = field(init=False)
+    seconds: float = 0.0
+
+    def run(self) -> None:
+        """From the checkpoint, or from the start, to the last step."""
+        stage, parameters = self.stage, self.architecture.trained_by(self.stage.name)
+        self.optimisers = {name: self._optimiser(name, p) for name, p in parameters.items()}
+        self.averages = {}
+        step = self._resume()
+        if step == 0:
+            self.architecture.begin(stage.name, next(self.data.batches(min(CALIBRATION_SHOWERS, len(self.data)))))
+        judged = next(self.test.batches(min(EVALUATION_SHOWERS, len(self.test))))
+        batches = self.data.batches(stage.batch, step)
+        log.info("stage %s: %d showers, from step %d to %d", stage.name, len(self.data), step, stage.steps)
+        clock = time.perf_counter()
+        while step < stage.steps:
+            metrics = self._step(step, next(batches), parameters)
+            step += 1
+            now = time.perf_counter()
+            self.seconds, clock = self.seconds + now - clock, now
+            last = step == stage.steps
+            if step % LOG_EVERY == 0 or last:
+                self._log(step, "train", metrics)
+            if last and stage.ema:
+                self._use_averages()
+            if step % stage.evaluate_every == 0 or last:
+                torch.manual_seed(0)
+                self._log(step, "test", self.architecture.evaluate(stage, judged))
+            if step % stage.checkpoint_every == 0 or last:
+                self._save(step)
+            clock += time.perf_counter() - now
+
+    def _optimiser(self, name: str, parameters: list[nn.Parameter]) -> torch.optim.AdamW:
+        s = self.stage
+        rate, betas = (s.critic_rate, s.critic_betas) if name == "critic" else (s.learning_rate, s.betas)
+        decay = s.weight_decay if name != "critic" else 0.0
+        return torch.optim.AdamW(parameters, lr=rate, betas=betas, weight_decay=decay)
+
+    def _step(self, step: int, batch: Batch, parameters: dict[str, list[nn.Parameter]]) -> Metrics:
+        torch.manual_seed(_mix(self.seed, step))
+        metrics: Metrics = {}
+        for name, loss in self.architecture.losses(self.stage, batch, step, metrics):
+            optimiser = self.optimisers[name]
+            optimiser.zero_grad(set_to_none=True)
+            self.exchange.backward(loss, parameters[name])
+            if name == "generator":
+                for group in optimiser.param_groups:
+                    group["lr"] = learning_rate(self.stage, step)
+                norm = nn.utils.clip_grad_norm_(parameters[name], self.stage.clip)
+                metrics["gradient"] = norm.item()
+            optimiser.step()
+        bad = [k for k, v in metrics.items() if not math.isfinite(v)]
+        if bad:
+            raise TrainingError(
+                f"stage {self.stage.name!r}, step {step}: {', '.join(bad)} is not finite; "
+                f"the last checkpoint is kept in {self.directory}: lower learning_rate and go on with --resume"
+            )
+        if "gradient" in metrics and self.stage.ema:
+            self._average(step)
+        return metrics
+
+    @torch.no_grad()
+    def _average(self, step: int) -> None:
+        """Exponential moving average of the generator, short at first."""
+        decay = min(self.stage.ema, (1 + step) / (50 + step))
+        for name in self.architecture.kept_by(self.stage.name):
+            if name == "critic":
+                continue
+            now = self.architecture.networks[name].state_dict()
+            if name not in self.averages:
+                self.averages[name] = {k: v.clone() for k, v in now.items()}
+            for key, value in self.averages[name].items():
+                value.lerp_(now[key], 1 - decay)
+
+    def _use_averages(self) -> None:
+        for name, state in self.averages.items():
+            self.architecture.networks[name].load_state_dict(state)
+
+    def _save(self, step: int) -> None:
+        if self.exchange.rank:
+            return
+        kept = self.architecture.kept_by(self.stage.name)
+        checkpoint.save(
+            _file(self.directory, self.stage),
+            {
+                "step": step,
+                "stage": json.dumps(asdict(self.stage)),
+                "data_hash": self.data.hash,
+                "seconds": self.seconds,
+                "networks": {name: self.architecture.networks[name].state_dict() for name in kept},
+                "ema": self.averages,
+                "optimisers": {name: o.state_dict() for name, o in self.optimisers.items()},
+            },
+        )
+
+    def _resume(self) -> int:
+        file = _file(self.directory, self.stage)
+        if not file.exists():
+            return 0
+        state = checkpoint.load(file)
+        if state["data_hash"] != self.data.hash:
+            raise TrainingError(f"{file} was trained on other showers than {[str(p) for p in self.data.paths]}")
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+        self.averages, self.seconds = state["ema"], float(state["seconds"])
+        return int(state["step"])
+
+    def _log(self, step: int, kind: str, metrics: Metrics) -> None:
+        if self.exchange.rank:
+            return
+        line = {"stage": self.stage.name, "step": step, "kind": kind, "seconds": round(self.seconds, 2), **metrics}
+        with (self.directory / "metrics.jsonl").open("a") as f:
+            f.write(json.dumps(line) + "\n")
+        if self.report:
+            self.report(self.stage.name, step, self.stage.steps, metrics)
+
+
+def learning_rate(stage: StageConfig, step: int) -> float:
+    """Linear warm-up, then half a cosine down to `final_rate` (or constant, where `anneal` is false)."""
+    if step < stage.warmup:
+        return stage.learning_rate * (step + 1) / stage.warmup
+    if not stage.anneal:
+        return stage.learning_rate
+    part = (step - stage.warmup) / max(1, stage.steps - stage.warmup)
+    return stage.final_rate + (stage.learning_rate - stage.final_rate) * 0.5 * (1 + math.cos(math.pi * part))
