@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,11 +35,9 @@ _PER_EVENT = ("run", "event", "entry", "luminosity_block")
 def slice_events(events: FileEvents, start: int, stop: int) -> FileEvents:
     """Events `start` to `stop`, without a copy of their particles."""
     first, last = events.offsets[start], events.offsets[stop]
-    return FileEvents(
-        offsets=events.offsets[start : stop + 1] - first,
-        **{name: getattr(events, name)[first:last] for name in _PER_PARTICLE},
-        **{name: None if (x := getattr(events, name)) is None else x[start:stop] for name in _PER_EVENT},
-    )
+    columns: dict[str, Any] = {name: getattr(events, name)[first:last] for name in _PER_PARTICLE}
+    columns |= {name: _at(getattr(events, name), slice(start, stop)) for name in _PER_EVENT}
+    return FileEvents(offsets=events.offsets[start : stop + 1] - first, **columns)
 
 
 def join_events(parts: Sequence[FileEvents]) -> FileEvents:
@@ -46,11 +45,11 @@ def join_events(parts: Sequence[FileEvents]) -> FileEvents:
     if len(parts) == 1:
         return parts[0]
     counts = np.concatenate([np.diff(part.offsets) for part in parts])
-    columns = {name: [getattr(part, name) for part in parts] for name in _PER_PARTICLE + _PER_EVENT}
-    return FileEvents(
-        offsets=np.concatenate([[0], np.cumsum(counts)]),
-        **{name: None if column[0] is None else np.concatenate(column) for name, column in columns.items()},
-    )
+    columns: dict[str, Any] = {}
+    for name in _PER_PARTICLE + _PER_EVENT:
+        column = [getattr(part, name) for part in parts]
+        columns[name] = None if column[0] is None else np.concatenate(column)
+    return FileEvents(offsets=np.concatenate([[0], np.cumsum(counts)]), **columns)
 
 
 def rechunk(parts: Iterable[FileEvents], size: int) -> Iterator[FileEvents]:
@@ -89,8 +88,10 @@ def _grouped(events: FileEvents) -> FileEvents:
     keys = [key for key in (events.run, events.event, events.luminosity_block) if key is not None]
     first = np.concatenate([[True], np.any([key[1:] != key[:-1] for key in keys], axis=0)])
     begins = np.flatnonzero(first)
-    return FileEvents(
-        offsets=np.append(events.offsets[begins], events.offsets[-1]),
-        **{name: getattr(events, name) for name in _PER_PARTICLE},
-        **{name: None if (x := getattr(events, name)) is None else x[begins] for name in _PER_EVENT},
-    )
+    columns: dict[str, Any] = {name: getattr(events, name) for name in _PER_PARTICLE}
+    columns |= {name: _at(getattr(events, name), begins) for name in _PER_EVENT}
+    return FileEvents(offsets=np.append(events.offsets[begins], events.offsets[-1]), **columns)
+
+
+def _at(column: NDArray[np.int64] | None, where: slice | NDArray[np.int64]) -> NDArray[np.int64] | None:
+    return None if column is None else column[where]

@@ -142,7 +142,9 @@ class ShowerFile:
             One is not finite.
         """
         rows = self._floats("entry", start, stop)
-        return self._checked("entry", start, rows, np.isfinite(rows).all(axis=1), "should be two finite numbers")
+        return self._checked(
+            "entry", start, rows, np.asarray(np.isfinite(rows).all(axis=1)), "should be two finite numbers"
+        )
 
     def total(self, section: str, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
         """Energies deposited in all sensors of a section, in the window and beyond, float32 [n], GeV.

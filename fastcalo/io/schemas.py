@@ -8,6 +8,7 @@ Plain: ``pdg``, ``px``, ``py``, ``pz``, … or ``pt``, ``eta``, ``phi``, … in 
 from __future__ import annotations
 
 import difflib
+import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -179,7 +180,7 @@ class Schema:
         return rows
 
 
-def load_overrides(path: str | Path) -> SchemaOverrides:
+def load_overrides(path: str | os.PathLike[str]) -> SchemaOverrides:
     """Read overrides from the table ``[schema]`` of a TOML file.
 
     Parameters
