@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 18
@@ -26,12 +27,12 @@ class Graph:
         self.initializers: dict[tuple[object, ...], onnx.TensorProto] = {}
         self._count = 0
 
-    def _name(self, stem: str) -> str:
-        root = self
-        while root.outer:
-            root = root.outer
-        root._count += 1
-        return f"{stem}_{root._count}"
+    def new_name(self, stem: str) -> str:
+        """A name that is used nowhere else, in this graph or those around it."""
+        if self.outer:
+            return self.outer.new_name(stem)
+        self._count += 1
+        return f"{stem}_{self._count}"
 
     def input(self, name: str, kind: int, shape: Sequence[int | str] | None) -> str:
         """Declare an input."""
@@ -47,19 +48,19 @@ class Graph:
         """A constant; equal ones are kept once, in the outermost graph."""
         if self.outer:
             return self.outer.const(value, dtype)
-        array = np.asarray(value, dtype)
+        array: NDArray[Any] = np.asarray(value, dtype)
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self.initializers:
-            self.initializers[key] = numpy_helper.from_array(array, self._name("const"))
+            self.initializers[key] = numpy_helper.from_array(array, self.new_name("const"))
         return self.initializers[key].name
 
-    def op(self, kind: str, *inputs: str, **attributes: object) -> str:
+    def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Add a node with one output and return the output's name."""
         return self.ops(kind, 1, *inputs, **attributes)[0]
 
-    def ops(self, kind: str, outputs: int, *inputs: str, **attributes: object) -> list[str]:
+    def ops(self, kind: str, outputs: int, *inputs: str, **attributes: Any) -> list[str]:
         """Add a node with several outputs and return their names."""
-        names = [self._name(kind) for _ in range(outputs)]
+        names = [self.new_name(kind) for _ in range(outputs)]
         self.nodes.append(helper.make_node(kind, list(inputs), names, **attributes))
         return names
 

@@ -108,7 +108,8 @@ class Events:
         p2 = np.einsum("ij,ij->i", self.momentum, self.momentum)
         # p^2 / (E + m) keeps its precision where E - m would lose it
         total = np.sqrt(p2 + self.mass**2) + self.mass
-        return np.divide(p2, total, out=np.zeros_like(p2), where=total != 0)
+        energy: NDArray[np.float64] = np.divide(p2, total, out=np.zeros_like(p2), where=total != 0)
+        return energy
 
     @property
     def event_of_particle(self) -> NDArray[np.int64]:

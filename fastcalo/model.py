@@ -188,7 +188,9 @@ class ShowerModel:
         parts: dict[str, list[SparseShowers]] = {s: [] for s in self.contract.sections}
         for start in range(0, len(order), BATCH):
             i = order[start : start + BATCH]
-            feed = dict(zip(_KINEMATICS, (kinetic_energy[i], direction[i], entry[i], pdg[i]), strict=True))
+            feed: dict[str, NDArray[Any]] = dict(
+                zip(_KINEMATICS, (kinetic_energy[i], direction[i], entry[i], pdg[i]), strict=True)
+            )
             feed.update(draw_noise(self.contract.noise, random.take(i), kinetic_energy[i]))
             for section, showers in self._run(feed):
                 parts[section].append(SparseShowers(i[showers.shower], showers.cell, showers.deposit))
@@ -258,8 +260,9 @@ class ShowerModel:
             if not ok.all():
                 k = int(np.argmin(ok))
                 raise InputError(
-                    f"model {self.name!r}: {what}, but {np.sum(~ok)} of {len(ok)} particles are not, the first at index "
-                    f"{k} (pdg {p[k]}, {e[k]:g} GeV, direction {d[k].tolist()}, entry {x[k].tolist()})"
+                    f"model {self.name!r}: {what}, but {np.sum(~ok)} of {len(ok)} particles are not, "
+                    f"the first at index {k} (pdg {p[k]}, {e[k]:g} GeV, direction {d[k].tolist()}, "
+                    f"entry {x[k].tolist()})"
                 )
         return p, e, (d / length[:, None]).astype(np.float32), x
 
@@ -317,7 +320,7 @@ def draw_noise(
     Tensor k of a shower takes its numbers, four a block, from block k 2**24 of the shower's stream on. Rows beyond a
     shower's capacity are left zero: the graph never reads them.
     """
-    out = {}
+    out: dict[str, NDArray[np.float32]] = {}
     for k, spec in enumerate(specs):
         convert = uniform if spec.distribution == "uniform" else normal
         n, base = len(random), k * _TENSOR_STRIDE

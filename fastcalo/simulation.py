@@ -221,5 +221,6 @@ class _Deposits:
 
 def _key(d: _Deposits) -> NDArray[np.int64]:
     """One number per event and cell: 19 bits of event, 6 of module, 8 of layer, 15 each of x and y."""
-    out: NDArray[np.int64] = d.event << 44 | d.module.astype(np.int64) << 38 | d.layer << 30 | (d.ix + 16384) << 15
-    return out | (d.iy + 16384)
+    out: NDArray[np.int64] = d.event << 44 | d.module.astype(np.int64) << 38 | d.layer << 30
+    out |= (d.ix + 16384) << 15 | (d.iy + 16384)
+    return out

@@ -17,7 +17,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
     temporary = path.with_suffix(f".tmp{os.getpid()}")
     try:
         torch.save(state, temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as e:
         raise TrainingError(f"cannot write the checkpoint {path}: {e.strerror or e}") from e
     finally:

@@ -109,7 +109,7 @@ def load_config(path: str | Path) -> TrainConfig:
         raise ConfigError(f"cannot read the configuration {path}: {e.strerror or e}") from e
     except tomllib.TOMLDecodeError as e:
         raise ConfigError(f"{path} is not valid TOML: {e}") from e
-    config = from_dict(TrainConfig, table, str(path))
+    config: TrainConfig = from_dict(TrainConfig, table, str(path))
     check(config, str(path))
     return config
 
@@ -150,7 +150,8 @@ def data_paths(paths: tuple[str, ...], where: str) -> list[Path]:
     """
     out = []
     for text in paths:
-        full = os.path.expanduser(os.path.expandvars(text))
+        # Path.expanduser would raise where a user is not known
+        full = os.path.expanduser(os.path.expandvars(text))  # noqa: PTH111
         if "$" in full:
             raise ConfigError(f"{where}: {text!r} names an environment variable that is not set")
         if not Path(full).is_file():

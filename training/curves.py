@@ -20,9 +20,9 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
 
 def draw_curves(run: Path) -> None:
     """Write ``curves.png``: one column per stage, losses above, physics below."""
-    import matplotlib
+    import matplotlib as mpl
 
-    matplotlib.use("Agg")
+    mpl.use("Agg")
     from matplotlib import pyplot as plt
 
     series: dict[str, dict[str, dict[str, tuple[list[int], list[float]]]]] = defaultdict(lambda: defaultdict(dict))

@@ -241,7 +241,8 @@ class ShowerData:
 def ranges(start: NDArray[np.int64], count: NDArray[np.int64]) -> NDArray[np.int64]:
     """Concatenated ``arange(start[i], start[i] + count[i])``."""
     end = np.cumsum(count)
-    return np.arange(end[-1] if len(end) else 0) + np.repeat(start - (end - count), count)
+    out: NDArray[np.int64] = np.arange(end[-1] if len(end) else 0) + np.repeat(start - (end - count), count)
+    return out
 
 
 def window_offsets(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 
 
@@ -26,4 +27,4 @@ class SingleProcess:
 
     def backward(self, loss: Tensor, parameters: Sequence[nn.Parameter]) -> None:
         """Gradients of `loss` with respect to `parameters`, and to nothing else."""
-        loss.backward(inputs=list(parameters))
+        torch.autograd.backward(loss, inputs=list(parameters))
