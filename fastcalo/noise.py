@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import InputError
+
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = 0x9E3779B9, 0xBB67AE85
 _LOW = np.uint64(0xFFFFFFFF)
@@ -100,11 +102,11 @@ def streams(seed: int, run: NDArray[np.int64], event: NDArray[np.int64], particl
 
     Raises
     ------
-    ValueError
+    InputError
         The seed does not fit 64 bits.
     """
     if not 0 <= seed < 2**64:
-        raise ValueError(f"seed must be between 0 and 2**64 - 1, not {seed}")
+        raise InputError(f"seed must be between 0 and 2**64 - 1, not {seed}")
     digest = _mix(_mix(run.astype(np.uint64)) ^ event.astype(np.uint64))
     return Streams(seed, particle.astype(np.uint64) & _LOW, digest & _LOW, digest >> _32)
 
