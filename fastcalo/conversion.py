@@ -17,6 +17,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+import numpy as np
+
 from ._version import __version__
 from .detector import Detector
 from .errors import ConfigError, FastCaloError, OutputError
@@ -194,11 +196,13 @@ def _first(
 
 
 def _run(engine: Engine, events: Events, seed: int) -> tuple[Hits, float | None]:
-    if not isinstance(engine, TimedEngine):
-        return engine.run(events, seed=seed), None
-    before = engine.network_seconds
-    hits = engine.run(events, seed=seed)
-    return hits, engine.network_seconds - before
+    # particles with infinite momenta are counted: no need to warn of them, too
+    with np.errstate(over="ignore", invalid="ignore"):
+        if not isinstance(engine, TimedEngine):
+            return engine.run(events, seed=seed), None
+        before = engine.network_seconds
+        hits = engine.run(events, seed=seed)
+        return hits, engine.network_seconds - before
 
 
 def _run_shared(shared: _Shared, events: Events, seed: int) -> tuple[Hits, float | None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -70,7 +69,7 @@ def command(
 
     reader = open_events(inputs, _overrides(schema, tree, branch or []))
     show_rows("Input", reader.describe())
-    chosen = _engine(engine, detector, model or ["em"], threads or max(1, _cores() // workers))
+    chosen = _engine(engine, detector, model or ["em"], threads or _threads(workers))
     with progress_bar("events") as progress:
         done = convert(
             reader,
@@ -102,7 +101,7 @@ def _overrides(schema: Path | None, tree: str | None, branches: list[str]) -> Sc
     return said if schema is None else load_overrides(schema).updated(said)
 
 
-def _engine(name: EngineName, detector: str, models: list[str], threads: int) -> Engine:
+def _engine(name: EngineName, detector: str, models: list[str], threads: int | None) -> Engine:
     from ..detector import load_detector
     from ..model import load_model
     from ..simulation import FastSimulation
@@ -111,9 +110,11 @@ def _engine(name: EngineName, detector: str, models: list[str], threads: int) ->
     return FastSimulation(load_detector(detector), [load_model(model) for model in models], threads=threads)
 
 
-def _cores() -> int:
-    # a batch system may leave us fewer cores than the machine has
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _threads(workers: int) -> int | None:
+    """Threads of each worker: what a model takes by itself, unless the workers have less than two cores each."""
+    from ..session import available_cores
+
+    return None if available_cores() >= 2 * workers else 1
 
 
 def _write_summary(path: Path, text: str) -> None:

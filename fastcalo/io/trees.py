@@ -22,7 +22,7 @@ TREE = "Events"
 
 # Rows of lists that go into one basket, and events that are held back to fill it. Few and large baskets read fast,
 # but very large ones of lists make readers fail.
-_BASKET_ROWS = 1 << 19
+_BASKET_ROWS = 1 << 17
 _BASKET_EVENTS = 1 << 14
 
 
