@@ -72,7 +72,7 @@ class Detector:
     @cached_property
     def stack_hash(self) -> str:
         """SHA-256 of the stack, hexadecimal: equal wherever the same shower model may be used."""
-        return _sha256(self.stack)
+        return sha256_of(self.stack)
 
     @cached_property
     def description(self) -> dict[str, Any]:
@@ -88,7 +88,7 @@ class Detector:
     @cached_property
     def hash(self) -> str:
         """SHA-256 of the whole description, hexadecimal; comments and the order of keys in the file don't enter."""
-        return _sha256(self.description)
+        return sha256_of(self.description)
 
     def cell_centre(
         self, section_name: str, module: ArrayLike, ix: ArrayLike, iy: ArrayLike, layer: ArrayLike
@@ -260,6 +260,7 @@ def _check_together(tables: Mapping[str, Table], detector: Detector) -> None:
         check_room(table, section.encoding, "y", cells)
 
 
-def _sha256(description: Mapping[str, Any]) -> str:
+def sha256_of(description: Mapping[str, Any]) -> str:
+    """SHA-256 of a description, hexadecimal; the order of its keys does not enter."""
     canonical = json.dumps(description, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -299,17 +299,32 @@ class ShowerModel:
         ]
 
     def _check_graph(self) -> None:
+        """Refuse a graph that does not take and give what the contract says."""
         c = self.contract
-        have = {i.name for i in self._session.get_inputs()}
+        have = {i.name: i.shape for i in self._session.get_inputs()}
         want = {*_KINEMATICS, *(n.name for n in c.noise)}
-        if have != want:
+        if set(have) != want:
             raise ContractError(
                 f"{self.path}: clause 'noise': the graph takes {sorted(have)}, the contract says {sorted(want)}"
             )
-        outputs = {o.name for o in self._session.get_outputs()}
+        for n in c.noise:
+            self._check_shape("noise", n.name, have[n.name], n.shape)
+        outputs = {o.name: o.shape for o in self._session.get_outputs()}
         tails = ("", "_shower", "_cell", "_deposit") if c.sparse else ("",)
-        if lacking := {s + t for s in c.sections for t in tails} - outputs:
+        if lacking := {s + t for s in c.sections for t in tails} - set(outputs):
             raise ContractError(f"{self.path}: clause 'sections': the graph has no output {sorted(lacking)}")
+        for s in c.sections:
+            self._check_shape("stack", s, outputs[s], self._shape(s))
+
+    def _check_shape(self, clause: str, name: str, have: list[int | str], want: tuple[int | str, ...]) -> None:
+        # only lengths that the graph fixes can contradict
+        if len(have) != len(want) + 1 or any(
+            a != b for a, b in zip(have[1:], want, strict=True) if isinstance(a, int) and isinstance(b, int)
+        ):
+            raise ContractError(
+                f"{self.path}: clause {clause!r}: {name!r} has the shape {have} in the graph, "
+                f"but {['N', *want]} in the contract"
+            )
 
 
 def draw_noise(
