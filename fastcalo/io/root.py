@@ -224,7 +224,7 @@ def _find_particles(root: Any, path: str, overrides: SchemaOverrides) -> Schema:
         except InputError as error:
             problems.append(f"{path}: tree {name!r}: {error}")
     if not usable:
-        raise InputError("\n".join(problems))
+        raise InputError("; ".join(problems))
     usual = [name for name in usable if name.split("/")[-1] in _EVENT_TREES]
     candidates = usual or list(usable)
     if len(candidates) > 1:
