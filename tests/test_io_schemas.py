@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -219,6 +221,13 @@ def test_toml(tmp_path):
     path.write_text(TOML)
     branches = {"pdg": "mc_id", "px": "mc_px", "vx": "mc_x"}
     assert load_overrides(path) == SchemaOverrides(branches, "particles", "MeV", "cm", (1, 2))
+
+
+def test_the_example_of_the_documentation_names_every_role(tmp_path):
+    text = (Path(__file__).parents[1] / "docs" / "formats.md").read_text(encoding="utf-8")
+    path = tmp_path / "schema.toml"
+    path.write_text(text.split("```toml\n")[1].split("```")[0])
+    assert load_overrides(path).branches.keys() == set(ROLES) - {"pt", "eta", "phi", "energy", "luminosity_block"}
 
 
 @pytest.mark.parametrize(
