@@ -7,7 +7,6 @@ the state and on one contiguous piece of the hits.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastcalo.training.hits.layers import MEV_TENTH
 from fastcalo.training.hits.model import (
@@ -21,34 +20,57 @@ from fastcalo.training.hits.model import (
 )
 
 from .builder import BOOL, FLOAT, INT64, Graph
-from .hits_layers import weights_of
+from .hits_layers import FloatArray, Weights, weights_of
 from .hits_points import Blobs, Placed
 
-_DYNAMIC = 4
+# columns of the sharing network's inputs that change from hit to hit; see HitModel.share_mixture
+_REST, _LEFT, _PREVIOUS, _LAST_TWO = range(SHARE_INPUTS - 4, SHARE_INPUTS)
+_ALL = 100.0
+"""Logit of a share that leaves nothing, in single precision."""
 
 
 def share_energies(
     g: Graph, model: HitModel, blobs: Blobs, hits: Placed, cond: dict[str, str], energy_G: str
 ) -> tuple[str, str]:
-    """Deposits of all hits, and the place of each in `hits`: names of float32 [H] and int64 [H]."""
+    """Deposits of all hits, and the place of each in `hits`: names of float32 [H, 1] and int64 [H].
+
+    All that can be known before the Loop is worked out before it, for all hits at once: what is left for the Loop is
+    the energy that remains and the draw before.
+    """
     order, start, size = _by_rank(g, hits)
-    weights = weights_of(model.share)
-    static = _static_inputs(g, model, blobs, hits, cond)
-    known = g.op("Gather", g.gemm(static, weights[0][0][: SHARE_INPUTS - _DYNAMIC], weights[0][1]), order, axis=0)
-    uniform = g.column(g.op("Gather", hits.uniform, order))
-    by_count = _groups_by_count(g, hits)
-    rest = g.op("Gather", energy_G, by_count)
-    count = g.cast(g.op("Gather", hits.count, by_count), FLOAT)
-    previous = g.op("Mul", rest, g.const(0.0))
-    empty = g.slice(rest, 0, 0, 0)
-    passes = g.op("Squeeze", g.size(size))
+    first, *others = weights_of(model.share)
+    known = g.op("Gather", _static_inputs(g, blobs, hits, cond), order, axis=0)
+    left = g.op("Sub", g.op("Gather", hits.count, hits.group), hits.rank)
+    left = g.column(g.cast(g.op("Gather", left, order), FLOAT))
+    # the log of the mean energy that remains enters as ln(x) / 2 - 1/2: the scale is put into the weights
+    weight = first[0].copy()
+    weight[_REST] *= 0.5
+    weight[_PREVIOUS] *= 0.5
+    bias = first[1] - 0.5 * first[0][_REST]
+    dynamic = weight[[_REST, _PREVIOUS]]
+    two = g.cast(g.op("Equal", left, g.const(2.0)), FLOAT)
+    known = g.op("Concat", known, half_log(g, left, 1.0), two, axis=1)
+    known = g.gemm(known, np.delete(weight, (_REST, _PREVIOUS), 0), bias)
+    table = _scalars(g, model, g.column(g.op("Gather", hits.uniform, order)), left)
+    rest = g.column(g.op("Gather", energy_G, _groups_by_count(g, hits)))
+    previous, empty = g.op("Mul", rest, g.const(0.0)), g.slice(rest, 0, 0, 0)
 
     def body(b: Graph) -> None:
-        _one_rank(b, model, known, uniform, count, start, size)
+        _one_rank(b, model, (dynamic, others), (known, table), (start, size))
 
-    loop = g.body("one_rank", body)
-    out = g.ops("Loop", 3, passes, "", rest, previous, empty, body=loop)
+    passes = g.op("Squeeze", g.size(size))
+    out = g.ops("Loop", 3, passes, "", rest, previous, empty, body=g.body("one_rank", body))
     return out[2], order
+
+
+def _scalars(g: Graph, model: HitModel, uniform: str, left: str) -> str:
+    """Per hit [H, 4]: its number; 1 / (hits left 0.1 MeV); least energy of those left; log of the others left."""
+    one = g.const(1.0)
+    scale = g.op("Div", g.const(1 / MEV_TENTH), left)
+    least = g.op("Mul", left, g.const(THRESHOLD_SLACK * model.geometry.threshold))
+    others = g.op("Log", g.clip(g.op("Sub", left, one), 1.0, None))
+    others = g.op("Where", g.op("LessOrEqual", left, one), g.const(-_ALL), others)
+    return g.op("Concat", uniform, scale, least, others, axis=1)
 
 
 def _groups_by_count(g: Graph, hits: Placed) -> str:
@@ -70,7 +92,7 @@ def _by_rank(g: Graph, hits: Placed) -> tuple[str, str, str]:
     return g.op("ScatterElements", index, place, index, axis=0), start, size
 
 
-def _static_inputs(g: Graph, model: HitModel, blobs: Blobs, hits: Placed, cond: dict[str, str]) -> str:
+def _static_inputs(g: Graph, blobs: Blobs, hits: Placed, cond: dict[str, str]) -> str:
     """`HitModel.share_static` for all hits, [H, SHARE_INPUTS - 4]."""
     weight, inverse = (g.op("Gather", t, hits.group, axis=0) for t in (blobs.weight_GK, blobs.inverse_GK))
     half = g.op("Mul", inverse, g.const(0.25))
@@ -122,37 +144,57 @@ def half_log(g: Graph, x: str, minus: float) -> str:
     return g.op("Sub", g.op("Div", g.op("Log", x), g.const(2.0)), g.const(minus))
 
 
-def _one_rank(b: Graph, model: HitModel, known: str, uniform: str, count: str, start: str, size: str) -> None:
-    threshold, weights = model.geometry.threshold, weights_of(model.share)
+def _one_rank(
+    b: Graph, model: HitModel, nets: tuple[FloatArray, Weights], hits: tuple[str, str], ranks: tuple[str, str]
+) -> None:
+    """One hit of every layer that has as many."""
+    threshold = model.geometry.threshold
     rank = b.input("rank", INT64, [])
     go_on = b.input("go_on", BOOL, [])
-    rest, previous = b.input("rest", FLOAT, ["G"]), b.input("previous", FLOAT, ["G"])
-    served = b.input("served", FLOAT, ["H"])
+    rest, previous = b.input("rest", FLOAT, ["G", 1]), b.input("previous", FLOAT, ["G", 1])
+    served = b.input("served", FLOAT, ["H", 1])
     at = b.op("Unsqueeze", rank, b.const([0], np.int64))
-    first, n = b.op("Gather", start, at), b.op("Gather", size, at)
+    first, n = (b.op("Gather", t, at) for t in ranks)
     end = b.op("Add", first, n)
-    rest, previous = b.column(b.slice(rest, 0, 0, n)), b.column(b.slice(previous, 0, 0, n))
-    left = b.column(b.op("Sub", b.slice(count, 0, 0, n), b.cast(at, FLOAT)))
-    mean = b.clip(b.op("Div", b.op("Div", rest, left), b.const(MEV_TENTH)), 1e-3, None)
-    dynamic = b.op(
-        "Concat",
-        half_log(b, mean, 0.5),
-        half_log(b, left, 1.0),
-        b.op("Div", b.clip(previous, -6.0, 6.0), b.const(2.0)),
-        b.cast(b.op("Equal", left, b.const(2.0)), FLOAT),
-        axis=1,
-    )
-    h = b.op("Add", b.slice(known, 0, first, end), b.op("MatMul", dynamic, b.const(weights[0][0][-_DYNAMIC:])))
-    h = b.silu(b.gemm(b.silu(h), *weights[1]))
-    y = _draw_logit(b, weights[2], h, b.slice(uniform, 0, first, end))
-    others = b.clip(b.op("Sub", left, b.const(1.0)), 1.0, None)
-    share = b.op("Sigmoid", b.op("Sub", y, b.op("Log", others)))
-    base = THRESHOLD_SLACK * threshold
-    free = b.op("Relu", b.op("Sub", rest, b.op("Mul", left, b.const(base))))
-    deposit = b.op("Add", b.op("Mul", share, free), b.const(base))
-    deposit = b.op("Where", b.op("LessOrEqual", left, b.const(1.0)), rest, deposit)
+    rest, previous = b.slice(rest, 0, 0, n), b.slice(previous, 0, 0, n)
+    known, table = (b.slice(t, 0, first, end) for t in hits)
+    uniform, scale, least, others = b.ops("Split", 4, table, axis=1, num_outputs=4)
+    mean = b.op("Log", b.clip(b.op("Mul", rest, scale), 1e-3, None))
+    dynamic = b.op("Concat", mean, b.clip(previous, -6.0, 6.0), axis=1)
+    h = b.silu(b.op("Add", known, b.op("MatMul", dynamic, b.const(nets[0]))))
+    h = b.silu(b.gemm(h, *nets[1][0]))
+    y = _draw_logit(b, b.gemm(h, *_shifted(nets[1][1])), uniform)
+    share = b.op("Sigmoid", b.op("Sub", y, others))
+    free = b.op("Relu", b.op("Sub", rest, least))
+    deposit = b.op("Add", b.op("Mul", share, free), b.const(THRESHOLD_SLACK * threshold))
     deposit = b.clip(deposit, 1.005 * threshold, None)
     b.output(go_on, "go_on_out", BOOL, [])
-    b.output(b.flat(b.clip(b.op("Sub", rest, deposit), 1e-9, None)), "rest_out", FLOAT, ["G"])
-    b.output(b.flat(y), "previous_out", FLOAT, ["G"])
-    b.output(b.op("Concat", served, b.flat(deposit), axis=0), "served_out", FLOAT, ["H"])
+    b.output(b.clip(b.op("Sub", rest, deposit), 1e-9, None), "rest_out", FLOAT, ["G", 1])
+    b.output(y, "previous_out", FLOAT, ["G", 1])
+    b.output(b.op("Concat", served, deposit, axis=0), "served_out", FLOAT, ["H", 1])
+
+
+def _shifted(last: tuple[FloatArray, FloatArray]) -> tuple[FloatArray, FloatArray]:
+    """Last layer of the sharing network, with the offset of the log widths in its bias."""
+    bias = last[1].copy()
+    bias[2 * SHARE_COMPONENTS :] -= 0.7
+    return last[0], bias
+
+
+def _draw_logit(b: Graph, mixture: str, uniform: str) -> str:
+    """A draw from a logistic mixture, [n, 1]; see `fastcalo.training.nets.choose`.
+
+    Every component is worked out and the drawn one is kept by a mask, which costs less than gathering.
+    """
+    m = SHARE_COMPONENTS
+    logits, centre, width = b.ops("Split", 3, mixture, axis=1, num_outputs=3)
+    weight = b.op("Softmax", logits, axis=1)
+    lower = b.op("MatMul", weight, b.const(np.triu(np.ones((m, m)), 1)))
+    reached = b.cast(b.op("Less", lower, uniform), FLOAT)
+    drawn = b.op("MatMul", reached, b.const(np.eye(m) - np.eye(m, k=-1)))
+    inside = b.op("Div", b.op("Sub", uniform, lower), b.clip(weight, 1e-12, None))
+    # every second component counts from its upper end
+    side = b.const([[1.0 - 2 * (j % 2) for j in range(m)]])
+    quantile = b.op("Mul", b.logit(b.clip(inside, 1e-6, 1 - 1e-6)), side)
+    value = b.op("Add", centre, b.op("Mul", b.op("Exp", b.clip(width, -5.0, 2.0)), quantile))
+    return b.op("MatMul", b.op("Mul", value, drawn), b.const(np.ones((m, 1))))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+from torch import nn
 
 from fastcalo._version import __version__
 from fastcalo.training.hits.conditions import Geometry
@@ -52,6 +53,7 @@ def build(layers: LayerModel, hits: HitModel, section: str, capacity: tuple[floa
     count = g.cast(g.flat(count_NL), INT64)
     placed = place_hits(g, geometry, blobs, count, rows, cond, noise["point_uniform"])
     served, order = share_energies(g, hits, blobs, placed, cond, g.flat(energy_NL))
+    served = g.flat(served)
     deposit = g.op("ScatterElements", served, order, served, axis=0)
     _outputs(g, geometry, section, placed, deposit, g.size(energy))
     return g.model(f"fastcalo_{section}", __version__)
@@ -131,7 +133,7 @@ def _profile(
     return Blobs(weight, inverse, *centres, rate, g.slice(raw, 1, 4 * BLOBS + 1, 4 * BLOBS + 1 + CODES))
 
 
-def _mlp(g: Graph, net: object, x: str) -> str:
+def _mlp(g: Graph, net: nn.Sequential, x: str) -> str:
     weights = weights_of(net)
     for weight, bias in weights[:-1]:
         x = g.silu(g.gemm(x, weight, bias))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
@@ -11,7 +13,8 @@ from fastcalo.training.hits.layers import LayerModel
 
 from .builder import FLOAT, INT64, Graph
 
-Weights = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
+FloatArray: TypeAlias = NDArray[np.float32]
+Weights: TypeAlias = list[tuple[FloatArray, FloatArray]]
 _PAST = 3
 
 

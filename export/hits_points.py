@@ -78,7 +78,7 @@ def place_hits(
     noise : str
         float32 [N, P, 4].
     """
-    points = _points(g, geometry, blobs, count_G, capacity_N, cond, noise)
+    points = _points(g, blobs, count_G, capacity_N, cond, noise)
     keep = _first_distinct(g, geometry, points, count_G)
     return _order(g, cond, points, keep, count_G, noise)
 
@@ -100,7 +100,7 @@ def _rows(g: Graph, count_G: str, capacity_N: str, row_G: str) -> tuple[str, str
 
 
 def _points(
-    g: Graph, geometry: Geometry, blobs: Blobs, count_G: str, capacity_N: str, cond: dict[str, str], noise: str
+    g: Graph, blobs: Blobs, count_G: str, capacity_N: str, cond: dict[str, str], noise: str
 ) -> _Points:
     zero = g.const(0, np.int64)
     first_row, number = _rows(g, count_G, capacity_N, cond["row"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -25,6 +25,7 @@ BATCH = 256
 _KINEMATICS = ("kinetic_energy", "direction", "entry", "species")
 _TENSOR_STRIDE = 1 << 24
 """Blocks of random numbers set aside for each noise tensor of a shower."""
+_FILLED_TOGETHER = 8
 _SLACK = 1e-6
 """Ranges are widened by this, relatively, against rounding."""
 
@@ -347,15 +348,29 @@ def draw_noise(
             values = convert(random.blocks(row, block)).reshape(n, 4 * blocks)
             out[spec.name] = np.ascontiguousarray(values[:, :size]).reshape(n, *spec.shape)
             continue
-        a, b, c = spec.capacity
-        # one row more than the formula: the graph evaluates it in single precision
-        rows = np.floor(a + b * kinetic_energy.astype(np.float64) ** c).astype(np.int64) + 1
-        row = np.repeat(np.arange(n), rows)
-        block = np.arange(len(row)) - np.repeat(np.cumsum(rows) - rows, rows)
-        tensor = np.zeros((n, int(rows.max(initial=1)), 4), np.float32)
-        tensor[row, block] = convert(random.blocks(row, base + block))
-        out[spec.name] = tensor
+        out[spec.name] = _rows(spec.capacity, random, kinetic_energy, base, convert)
     return out
+
+
+def _rows(
+    capacity: tuple[float, float, float],
+    random: Streams,
+    kinetic_energy: NDArray[np.float32],
+    base: int,
+    convert: Callable[[NDArray[np.uint32]], NDArray[np.float32]],
+) -> NDArray[np.float32]:
+    """A noise tensor whose rows grow with energy, filled for a few showers of like energy at a time."""
+    a, b, c = capacity
+    # one row more than the formula: the graph evaluates it in single precision
+    rows = np.floor(a + b * kinetic_energy.astype(np.float64) ** c).astype(np.int64) + 1
+    tensor = np.zeros((len(rows), int(rows.max(initial=1)), 4), np.float32)
+    for start in range(0, len(rows), _FILLED_TOGETHER):
+        part = slice(start, start + _FILLED_TOGETHER)
+        n, most = len(rows[part]), int(rows[part].max())
+        row = np.repeat(np.arange(start, start + n), most)
+        words = random.blocks(row, np.tile(np.arange(base, base + most), n))
+        tensor[part, :most] = convert(words).reshape(n, most, 4)
+    return tensor
 
 
 def _joined(parts: list[SparseShowers]) -> SparseShowers:

@@ -17,7 +17,7 @@ from .layers import LayerModel
 from .model import LATENT, HitModel, Profile, logit
 
 POINTS_PER_TWO_HITS = 7
-POINTS_PER_LAYER = 10
+POINTS_PER_LAYER = 16
 STEPS_PER_CELL2 = 4096.0
 """Hits are ordered by squared distance in steps of 1 / this, so that all engines order alike."""
 KEY_STRIDE = 2**32
