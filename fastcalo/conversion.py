@@ -23,7 +23,7 @@ from ._version import __version__
 from .detector import Detector
 from .errors import ConfigError, FastCaloError, OutputError
 from .events import Events, Hits
-from .io.batches import FileEvents
+from .io.batches import FileEvents, limit_particles
 from .io.files import check_output
 from .io.root import EventReader, PathLike, open_events
 from .io.schemas import SchemaOverrides
@@ -31,6 +31,9 @@ from .io.writers import HitsWriter, RejectedWriter
 from .summary import Summary
 
 logger = logging.getLogger(__name__)
+
+# Final-state particles that are simulated at a time. A shower has some hundred hits, so this bounds the memory.
+_MOST_PARTICLES = 10_000
 
 Progress = Callable[[int, int], None]
 """Called with the number of entries done, and of all entries."""
@@ -97,7 +100,8 @@ def convert(
     engine : Engine, optional
         The shipped model in the default detector unless given.
     chunk : int
-        Events that are simulated at a time. Neither this nor `workers` changes what comes out.
+        Events that are simulated at a time; fewer if they have very many particles. Neither this nor `workers` changes
+        what comes out.
     workers : int
         Processes that simulate. With 1 all happens in this one.
     executor : concurrent.futures.Executor, optional
@@ -145,7 +149,8 @@ def convert(
         refused = stack.enter_context(RejectedWriter(outputs[1], **options)) if rejected is not None else None
         writer = stack.enter_context(HitsWriter(outputs[0], sections, **options))
         pool = executor or (stack.enter_context(_processes(workers)) if workers > 1 else None)
-        for events, hits, seconds in _simulated(reader.chunks(chunk), engine, seed, pool, 2 * workers):
+        chunks = limit_particles(reader.chunks(chunk), _MOST_PARTICLES)
+        for events, hits, seconds in _simulated(chunks, engine, seed, pool, 2 * workers):
             writer.write(events, hits)
             if refused is not None:
                 refused.write(events, hits.reason)

@@ -21,6 +21,7 @@ from models import write_tiny_model
 from numpy.testing import assert_allclose, assert_array_equal
 from rootfiles import plain, write_tree
 
+from fastcalo import conversion
 from fastcalo.conversion import Engine, convert
 from fastcalo.detector import load_detector
 from fastcalo.errors import ConfigError, FastCaloError, InputError, OutputError
@@ -75,6 +76,15 @@ def test_chunks_and_workers_and_executors_give_the_same(tmp_path, engine):
         for reason, tally in summary.reasons.items():
             assert other.reasons[reason].count == tally.count
             assert other.reasons[reason].energy == pytest.approx(tally.energy, rel=1e-12)
+
+
+def test_crowded_events_are_simulated_few_at_a_time(tmp_path, monkeypatch):
+    convert(DEMO, tmp_path / "one.root", make_engine(), seed=5)
+    monkeypatch.setattr(conversion, "_MOST_PARTICLES", 40)
+    calls = []
+    convert(DEMO, tmp_path / "other.root", make_engine(), seed=5, progress=lambda *args: calls.append(args))
+    assert len(calls) > 50
+    same(tmp_path / "one.root", tmp_path / "other.root")
 
 
 def test_another_seed_gives_other_hits_of_the_same_particles(tmp_path, engine):

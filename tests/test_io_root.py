@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from itertools import pairwise
 from pathlib import Path
 
 import awkward as ak
@@ -18,6 +19,7 @@ from fastcalo import particles
 from fastcalo.errors import ConfigError, InputError
 from fastcalo.events import Events
 from fastcalo.io import root as root_module
+from fastcalo.io.batches import FileEvents, limit_particles
 from fastcalo.io.root import EventReader, open_events
 from fastcalo.io.schemas import SchemaOverrides
 
@@ -210,6 +212,34 @@ def test_chunks_of_any_size_over_any_files_hold_the_same(tmp_path_factory, sizes
     for name, axis in (("px", 0), ("pz", 2)):
         wanted = np.concatenate([ak.to_numpy(ak.flatten(part[name])) for part in parts])
         assert_array_equal(np.concatenate([np.empty(0), *[chunk.momentum[:, axis] for chunk in chunks]]), wanted)
+
+
+@settings(max_examples=50)
+@given(n=st.integers(0, 20), most=st.integers(1, 30), seed=st.integers(0, 100))
+def test_chunks_with_many_particles_are_cut_between_events(n, most, seed):
+    rng = np.random.default_rng(seed)
+    offsets = np.concatenate([[0], np.cumsum(rng.integers(0, 12, n))])
+    size, number = int(offsets[-1]), np.arange(n)
+    vectors = rng.normal(size=(size, 3))
+    whole = FileEvents(
+        offsets=offsets,
+        pdg=np.arange(size, dtype=np.int32),
+        momentum=vectors,
+        mass=vectors[:, 0],
+        vertex=vectors,
+        final=rng.random(size) < 0.5,
+        run=number,
+        event=number,
+        entry=number,
+    )
+    cut = list(limit_particles([whole], most))
+    assert_array_equal(np.concatenate([[], *[part.event for part in cut]]), number)
+    assert_array_equal(np.concatenate([[], *[part.pdg for part in cut]]), whole.pdg)
+    for part, after in pairwise(cut):
+        # neither too many, unless it is one event, nor fewer than there is room for
+        assert part.final.sum() <= most or part.n_events == 1
+        first = after.final[: after.offsets[1]].sum()
+        assert part.final.sum() + first > most
 
 
 def test_files_of_both_kinds_in_one_input():

@@ -69,6 +69,18 @@ def rechunk(parts: Iterable[FileEvents], size: int) -> Iterator[FileEvents]:
         yield join_events(waiting)
 
 
+def limit_particles(chunks: Iterable[FileEvents], most: int) -> Iterator[FileEvents]:
+    """Cut chunks with more than `most` final-state particles, between events; one event stays whole."""
+    for chunk in chunks:
+        final = np.concatenate([[0], np.cumsum(chunk.final)])[chunk.offsets]
+        start = 0
+        while start < chunk.n_events:
+            stop = int(np.searchsorted(final, final[start] + most, side="right")) - 1
+            stop = max(stop, start + 1)
+            yield slice_events(chunk, start, stop)
+            start = stop
+
+
 def group_rows(parts: Iterable[FileEvents]) -> Iterator[FileEvents]:
     """Make one event of consecutive ones that bear the same identifiers, also across the ends of parts."""
     waiting: list[FileEvents] = []
