@@ -3,6 +3,7 @@
 Needs ROOT and a C++ compiler: pip install --pre root; python tests/data/make_edm4hep.py
 """
 
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -81,5 +82,7 @@ with TemporaryDirectory() as folder:
     header.write_text(TYPES)
     assert ROOT.gSystem.CompileMacro(str(header), "O")
     ROOT.gInterpreter.Declare(WRITE)
-    ROOT.write_ttree(str(HERE / "edm4hep_ttree.root"))
-    ROOT.write_rntuple(str(HERE / "edm4hep_rntuple.root"))
+    # ROOT writes the path into the file
+    os.chdir(HERE)
+    ROOT.write_ttree("edm4hep_ttree.root")
+    ROOT.write_rntuple("edm4hep_rntuple.root")
