@@ -146,7 +146,7 @@ WRONG = [
     ("noise", [{"name": "u", "shape": ["Q", 4], "distribution": "normal"}]),
     ("noise", [{"name": "u", "shape": ["P", 4], "distribution": "normal"}]),
     ("noise", [{"name": "u", "shape": ["P", 4], "distribution": "normal", "capacity": [1.0, 2.0]}]),
-    ("noise", [{"name": "u", "shape": ["P", 3], "distribution": "normal", "capacity": [1.0, 2.0, 0.5]}]),
+    ("noise", [{"name": "u", "shape": ["P", "Q"], "distribution": "normal", "capacity": [1.0, 2.0, 0.5]}]),
     ("noise", [{"name": "u", "shape": [3], "distribution": "normal", "capacity": [1.0, 2.0, 0.5]}]),
     ("noise", [{"name": "u", "shape": ["P", 4], "distribution": "normal", "capacity": [-1.0, 2.0, 0.5]}]),
     ("noise", [{"name": "u", "shape": [3], "distribution": "normal"}] * 2),
