@@ -104,11 +104,12 @@ class Events:
 
     @property
     def kinetic_energy(self) -> NDArray[np.float64]:
-        """Kinetic energy [n], GeV."""
-        p2 = np.einsum("ij,ij->i", self.momentum, self.momentum)
-        # p^2 / (E + m) keeps its precision where E - m would lose it
-        total = np.sqrt(p2 + self.mass**2) + self.mass
-        energy: NDArray[np.float64] = np.divide(p2, total, out=np.zeros_like(p2), where=total != 0)
+        """Kinetic energy [n], GeV; infinite or NaN where momentum or mass are out of bounds."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            p2 = np.einsum("ij,ij->i", self.momentum, self.momentum)
+            # p^2 / (E + m) keeps its precision where E - m would lose it
+            total = np.sqrt(p2 + self.mass**2) + self.mass
+            energy: NDArray[np.float64] = np.divide(p2, total, out=np.zeros_like(p2), where=total != 0)
         return energy
 
     @property

@@ -20,9 +20,6 @@ from .propagation import Arrival, propagate
 ModelLike: TypeAlias = ShowerModel | str | Path
 """A model, the name of a shipped one, or the path of a file."""
 
-MAX_EVENTS = 1 << 19
-"""Events that one call of `FastSimulation.run` can take."""
-
 
 class FastSimulation:
     """Simulates every particle for which one of its models is valid, and says of the others why not.
@@ -97,10 +94,8 @@ class FastSimulation:
         Raises
         ------
         InputError
-            More than `MAX_EVENTS` events at a time.
+            Too many events at a time, or the seed does not fit 64 bits.
         """
-        if events.n_events > MAX_EVENTS:
-            raise InputError(f"{events.n_events} events are too many for one call; run at most {MAX_EVENTS} at a time")
         reason, model_of = self._species(events)
         candidates = np.flatnonzero(reason == Reason.SIMULATED)
         arrival = propagate(
@@ -220,7 +215,12 @@ class _Deposits:
 
 
 def _key(d: _Deposits) -> NDArray[np.int64]:
-    """One number per event and cell: 19 bits of event, 6 of module, 8 of layer, 15 each of x and y."""
-    out: NDArray[np.int64] = d.event << 44 | d.module.astype(np.int64) << 38 | d.layer << 30
-    out |= (d.ix + 16384) << 15 | (d.iy + 16384)
-    return out
+    """One number per event and cell, in the order of event, module, layer, x and y."""
+    key, room = np.zeros(len(d.event), np.int64), 1
+    for column in (d.event, d.module, d.layer, d.ix, d.iy):
+        low, high = int(column.min(initial=0)), int(column.max(initial=0))
+        room *= high - low + 1
+        key = key * (high - low + 1) + (column - low)
+    if room >= 1 << 63:
+        raise InputError("more events and cells than 64 bits can number: run fewer events at a time")
+    return key
