@@ -104,10 +104,10 @@ def load_config(path: str | Path) -> TrainConfig:
         Unreadable file, unknown or missing key, value of the wrong type; the message names file and key.
     """
     try:
-        table = tomllib.loads(Path(path).read_text())
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as e:
         raise ConfigError(f"cannot read the configuration {path}: {e.strerror or e}") from e
-    except tomllib.TOMLDecodeError as e:
+    except ValueError as e:  # of the text or of its bytes
         raise ConfigError(f"{path} is not valid TOML: {e}") from e
     config: TrainConfig = from_dict(TrainConfig, table, str(path))
     check(config, str(path))
@@ -128,16 +128,40 @@ def check(config: TrainConfig, where: str) -> None:
     if not names:
         raise ConfigError(f"{where}: no [[stage]]")
     for s in config.stage:
-        for key in ("steps", "batch", "evaluate_every", "checkpoint_every", "penalty_every"):
-            if getattr(s, key) < 1:
-                raise ConfigError(f"{where}: stage {s.name!r}: {key} must be at least 1, not {getattr(s, key)}")
-        if not (s.learning_rate > 0 and 0 <= s.ema < 1):
-            raise ConfigError(f"{where}: stage {s.name!r}: learning_rate must be positive and 0 <= ema < 1")
-    if not config.species or not config.data.train:
-        raise ConfigError(f"{where}: species and data.train must not be empty")
+        _check_stage(s, where)
+    if not config.data.train:
+        raise ConfigError(f"{where}: data.train must not be empty")
+    if not config.species or len(set(config.species)) != len(config.species):
+        raise ConfigError(f"{where}: species must hold PDG numbers, each once, not {list(config.species)}")
+    _at_least(1, config.network, where, "network.", *(f.name for f in fields(NetworkConfig)))
+    _at_least(1, config.data, where, "data.", "pool")
+    _at_least(0, config, where, "", "threads", "seed")
     low, high = config.validity.kinetic_energy
     if not 0 < low < high:
         raise ConfigError(f"{where}: validity.kinetic_energy must be [low, high] with 0 < low < high")
+    if not 0 < config.validity.angle_degrees < 90:
+        raise ConfigError(f"{where}: validity.angle_degrees must be between 0 and 90")
+
+
+_COUNTS = ("steps", "batch", "evaluate_every", "checkpoint_every", "penalty_every", "latent_ramp")
+
+
+def _check_stage(s: StageConfig, where: str) -> None:
+    prefix = f"stage {s.name!r}: "
+    _at_least(1, s, where, prefix, *_COUNTS)
+    _at_least(0, s, where, prefix, "warmup", "weight_decay", "final_rate", "latent_start", "critic_only")
+    for key in ("learning_rate", "critic_rate", "clip"):
+        if not getattr(s, key) > 0:
+            raise ConfigError(f"{where}: {prefix}{key} must be positive, not {getattr(s, key)}")
+    for key, values in (("ema", (s.ema,)), ("betas", s.betas), ("critic_betas", s.critic_betas)):
+        if not all(0 <= v < 1 for v in values):
+            raise ConfigError(f"{where}: {prefix}{key} must be at least 0 and less than 1, not {getattr(s, key)}")
+
+
+def _at_least(least: int, table: Any, where: str, prefix: str, *keys: str) -> None:
+    for key in keys:
+        if getattr(table, key) < least:
+            raise ConfigError(f"{where}: {prefix}{key} must be at least {least}, not {getattr(table, key)}")
 
 
 def data_paths(paths: tuple[str, ...], where: str) -> list[Path]:
@@ -189,7 +213,9 @@ def _value(hint: Any, value: Any, where: str, key: str) -> Any:
         return tuple(_value(a, v, where, f"{key}[{i}]") for i, (a, v) in enumerate(zip(args, value, strict=True)))
     if is_dataclass(hint):
         return from_dict(hint, value, where, f"{key}.")  # type: ignore[arg-type]
-    if hint is float and type(value) is int:
+    if hint is float and type(value) in (int, float):
+        if not abs(value) < 1e300:  # nor is NaN
+            raise ConfigError(f"{where}: {key!r} must be a finite number, not {value!r}")
         return float(value)
     if type(value) is not hint:
         raise ConfigError(f"{where}: {key!r} must be of type {hint.__name__}, not {value!r}")
