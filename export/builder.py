@@ -93,10 +93,11 @@ class Graph:
         """Length of the first axis, int64 [1]."""
         return self.op("Shape", x, start=0, end=1)
 
-    def arange(self, count: str) -> str:
-        """int64 [count]; `count` is int64 [1]."""
-        zero, one = self.const(0, np.int64), self.const(1, np.int64)
-        return self.op("Range", zero, self.op("Squeeze", count), one)
+    def arange(self, count: str, dtype: type = np.int64) -> str:
+        """0, 1, 2, ... as a vector of length `count`, which is int64 [1]."""
+        zero, one = self.const(0, dtype), self.const(1, dtype)
+        end = self.op("Squeeze", count)
+        return self.op("Range", zero, end if dtype is np.int64 else self.cast(end, INT32), one)
 
     def full(self, count: str, value: int | float, dtype: type = np.int64) -> str:
         """A vector of one value; `count` is int64 [1]."""

@@ -8,28 +8,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import onnx
-import torch
 
 from fastcalo._version import __version__
-from fastcalo.contract import METADATA_KEY, Contract, NoiseSpec
+from fastcalo.contract import METADATA_KEY, Contract
 from fastcalo.detector import load_detector
-from fastcalo.errors import ExportError, OutputError
+from fastcalo.errors import OutputError
 from fastcalo.training.config import TrainConfig
-from fastcalo.training.hits.conditions import conditions
-from fastcalo.training.hits.gan import HitGan
-from fastcalo.training.hits.model import LATENT
-from fastcalo.training.hits.sampler import draw_noise, points_of
 from fastcalo.training.loop import load_run
 
-from .hits_graph import build
-from .parity import check_parity, domain
-
-_CAPACITY_POWER = 0.6
-"""The number of hits grows with about this power of energy."""
-_CAPACITY_SHOWERS = 20_000
-_CAPACITY_QUANTILE = 0.9995
+from .parity import check_parity
+from .twin import Twin, twin_of
 
 
 def export_run(
@@ -64,20 +53,19 @@ def export_run(
     if output.exists() and not overwrite:
         raise OutputError(f"{output} exists already; give another name, or --overwrite")
     config, networks, state = load_run(run)
-    if not isinstance(networks, HitGan):
-        raise ExportError(f"{run}: arch {config.arch!r} can be trained, but not yet exported; arch 'hits' can")
     networks.networks.eval()
+    twin = twin_of(networks)
     progress("measuring how much noise showers need")
-    contract = _contract(config, networks, str(state["data_hash"]))
+    contract = _contract(config, twin, str(state["data_hash"]))
     progress("building and checking the graph")
-    graph = build(networks.layers, networks.hits, config.section, _capacity(contract))
+    graph = twin.graph(contract)
     temporary = output.with_name(f".{output.name}.{os.getpid()}.onnx")
     try:
         _write(graph, contract, temporary)
         progress("comparing with the torch model")
-        contract = replace(contract, scores=check_parity(temporary, networks))
+        contract = replace(contract, scores=check_parity(temporary, twin))
         _write(graph, contract, temporary)
-        os.replace(temporary, output)
+        temporary.replace(output)
     except OSError as e:
         raise OutputError(f"{output} cannot be written: {e.strerror or e}") from e
     finally:
@@ -90,12 +78,8 @@ def _write(graph: onnx.ModelProto, contract: Contract, path: Path) -> None:
     path.write_bytes(graph.SerializeToString())
 
 
-def _capacity(contract: Contract) -> tuple[float, float, float]:
-    return next(n.capacity for n in contract.noise if n.capacity)
-
-
-def _contract(config: TrainConfig, model: HitGan, data_hash: str) -> Contract:
-    detector, layers = load_detector(config.detector), model.geometry.layers
+def _contract(config: TrainConfig, twin: Twin, data_hash: str) -> Contract:
+    detector = load_detector(config.detector)
     contract = Contract(
         name=config.name,
         arch=config.arch,
@@ -105,28 +89,10 @@ def _contract(config: TrainConfig, model: HitGan, data_hash: str) -> Contract:
         sections=(config.section,),
         stack=detector.stack,
         stack_hash=detector.stack_hash,
-        noise=(
-            NoiseSpec("layer_uniform", (layers, 3), "uniform"),
-            NoiseSpec("layer_normal", (layers,), "normal"),
-            NoiseSpec("latent_normal", (LATENT,), "normal"),
-        ),
-        thresholds={config.section: model.geometry.threshold},
-        sparse=True,
+        noise=(),
+        thresholds={config.section: detector.section(config.section).threshold},
+        sparse=twin.sparse,
         data_hash=data_hash,
         code_version=__version__,
     )
-    points = NoiseSpec("point_uniform", ("P", 4), "uniform", _measure_capacity(contract, model))
-    return replace(contract, noise=(*contract.noise, points))
-
-
-def _measure_capacity(contract: Contract, model: HitGan) -> tuple[float, float, float]:
-    """Rows of noise that showers of an energy E need: a + b E^c, enough for all but very few."""
-    torch.manual_seed(0)
-    pdg, energy, direction = (torch.from_numpy(x) for x in domain(contract, _CAPACITY_SHOWERS))
-    entry = (torch.rand(_CAPACITY_SHOWERS, 2) - 0.5) * model.geometry.cell
-    c = conditions(model.geometry, energy, direction, entry, pdg)
-    noise = draw_noise(len(c), model.geometry.layers, 1)
-    _, count = model.layers.sample(c, noise.layer_uniform, noise.layer_normal)
-    always = float(points_of(torch.ones(1)).item() * model.geometry.layers)
-    above = (points_of(count).sum(1) - always).clamp_min(0) / energy**_CAPACITY_POWER
-    return always, float(np.ceil(np.quantile(above.numpy(), _CAPACITY_QUANTILE))), _CAPACITY_POWER
+    return replace(contract, noise=twin.noise(contract))

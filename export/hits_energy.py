@@ -15,9 +15,9 @@ from fastcalo.training.hits.model import (
     RATE_FLOOR,
     SHARE_COMPONENTS,
     SHARE_INPUTS,
-    THRESHOLD_SLACK,
     HitModel,
 )
+from fastcalo.training.nets import TAIL
 
 from .builder import BOOL, FLOAT, INT64, Graph
 from .hits_layers import FloatArray, Weights, weights_of
@@ -30,7 +30,7 @@ _ALL = 100.0
 
 
 def share_energies(
-    g: Graph, model: HitModel, blobs: Blobs, hits: Placed, cond: dict[str, str], energy_G: str
+    g: Graph, model: HitModel, blobs: Blobs, hits: Placed, cond: dict[str, str], energy_G: str, uniform_H: str
 ) -> tuple[str, str]:
     """Deposits of all hits, and the place of each in `hits`: names of float32 [H, 1] and int64 [H].
 
@@ -51,23 +51,25 @@ def share_energies(
     two = g.cast(g.op("Equal", left, g.const(2.0)), FLOAT)
     known = g.op("Concat", known, half_log(g, left, 1.0), two, axis=1)
     known = g.gemm(known, np.delete(weight, (_REST, _PREVIOUS), 0), bias)
-    table = _scalars(g, model, g.column(g.op("Gather", hits.uniform, order)), left)
-    rest = g.column(g.op("Gather", energy_G, _groups_by_count(g, hits)))
-    previous, empty = g.op("Mul", rest, g.const(0.0)), g.slice(rest, 0, 0, 0)
+    table = _scalars(g, model, g.column(g.op("Gather", uniform_H, order)), left)
+    held = g.op("Mul", g.cast(hits.count, FLOAT), g.const(model.floor))
+    free = g.op("Gather", g.op("Relu", g.op("Sub", energy_G, held)), _groups_by_count(g, hits))
+    free = g.column(free)
+    previous, empty = g.op("Mul", free, g.const(0.0)), g.slice(free, 0, 0, 0)
 
     def body(b: Graph) -> None:
         _one_rank(b, model, (dynamic, others), (known, table), (start, size))
 
     passes = g.op("Squeeze", g.size(size))
-    out = g.ops("Loop", 3, passes, "", rest, previous, empty, body=g.body("one_rank", body))
+    out = g.ops("Loop", 3, passes, "", free, previous, empty, body=g.body("one_rank", body))
     return out[2], order
 
 
 def _scalars(g: Graph, model: HitModel, uniform: str, left: str) -> str:
-    """Per hit [H, 4]: its number; 1 / (hits left 0.1 MeV); least energy of those left; log of the others left."""
+    """Per hit [H, 4]: its number; 1 / (hits left 0.1 MeV); energy held for those left; log of the others left."""
     one = g.const(1.0)
     scale = g.op("Div", g.const(1 / MEV_TENTH), left)
-    least = g.op("Mul", left, g.const(THRESHOLD_SLACK * model.geometry.threshold))
+    least = g.op("Mul", left, g.const(model.floor))
     others = g.op("Log", g.clip(g.op("Sub", left, one), 1.0, None))
     others = g.op("Where", g.op("LessOrEqual", left, one), g.const(-_ALL), others)
     return g.op("Concat", uniform, scale, least, others, axis=1)
@@ -119,26 +121,6 @@ def _static_inputs(g: Graph, blobs: Blobs, hits: Placed, cond: dict[str, str]) -
     )
 
 
-def _draw_logit(b: Graph, last: tuple[NDArray[np.float32], NDArray[np.float32]], h: str, uniform: str) -> str:
-    """A draw from the logistic mixture, [n, 1]; see `fastcalo.training.nets.choose`."""
-    m, zero = SHARE_COMPONENTS, b.const(0, np.int64)
-    weight = b.op("Softmax", b.gemm(h, last[0][:, :m], last[1][:m]), axis=1)
-    upper = b.op("MatMul", weight, b.const(np.triu(np.ones((m, m)))))
-    passed = b.cast(b.op("Less", b.slice(upper, 1, 0, -1), uniform), FLOAT)
-    index = b.cast(b.op("MatMul", passed, b.const(np.ones((m - 1, 1)))), INT64)
-    row = b.column(b.op("Range", zero, b.op("Mul", b.op("Size", uniform), b.const(m, np.int64)), b.const(m, np.int64)))
-    flat = b.op("Add", index, row)
-    top, part = (b.op("Gather", b.flat(t), flat) for t in (upper, weight))
-    moments = b.flat(b.gemm(h, last[0][:, m:], last[1][m:]))  # of each hit all centres, then all widths
-    centre = b.op("Gather", moments, b.op("Add", flat, row))
-    spread = b.op("Gather", moments, b.op("Add", flat, b.op("Add", row, b.const(m, np.int64))))
-    inside = b.op("Sub", b.const(1.0), b.op("Div", b.op("Sub", top, uniform), b.clip(part, 1e-12, None)))
-    # every second component counts from its upper end
-    side = b.op("Gather", b.const([1.0 - 2 * (j % 2) for j in range(m)]), index)
-    spread = b.op("Mul", b.op("Exp", b.clip(b.op("Sub", spread, b.const(0.7)), -5.0, 2.0)), side)
-    return b.op("Add", centre, b.op("Mul", spread, b.logit(b.clip(inside, 1e-6, 1 - 1e-6))))
-
-
 def half_log(g: Graph, x: str, minus: float) -> str:
     """ln(x) / 2 - minus."""
     return g.op("Sub", g.op("Div", g.op("Log", x), g.const(2.0)), g.const(minus))
@@ -148,28 +130,26 @@ def _one_rank(
     b: Graph, model: HitModel, nets: tuple[FloatArray, Weights], hits: tuple[str, str], ranks: tuple[str, str]
 ) -> None:
     """One hit of every layer that has as many."""
-    threshold = model.geometry.threshold
     rank = b.input("rank", INT64, [])
     go_on = b.input("go_on", BOOL, [])
-    rest, previous = b.input("rest", FLOAT, ["G", 1]), b.input("previous", FLOAT, ["G", 1])
+    free, previous = b.input("free", FLOAT, ["G", 1]), b.input("previous", FLOAT, ["G", 1])
     served = b.input("served", FLOAT, ["H", 1])
     at = b.op("Unsqueeze", rank, b.const([0], np.int64))
     first, n = (b.op("Gather", t, at) for t in ranks)
     end = b.op("Add", first, n)
-    rest, previous = b.slice(rest, 0, 0, n), b.slice(previous, 0, 0, n)
+    free, previous = b.slice(free, 0, 0, n), b.slice(previous, 0, 0, n)
     known, table = (b.slice(t, 0, first, end) for t in hits)
     uniform, scale, least, others = b.ops("Split", 4, table, axis=1, num_outputs=4)
-    mean = b.op("Log", b.clip(b.op("Mul", rest, scale), 1e-3, None))
+    mean = b.op("Log", b.clip(b.op("Mul", b.op("Add", free, least), scale), 1e-3, None))
     dynamic = b.op("Concat", mean, b.clip(previous, -6.0, 6.0), axis=1)
     h = b.silu(b.op("Add", known, b.op("MatMul", dynamic, b.const(nets[0]))))
     h = b.silu(b.gemm(h, *nets[1][0]))
     y = _draw_logit(b, b.gemm(h, *_shifted(nets[1][1])), uniform)
-    share = b.op("Sigmoid", b.op("Sub", y, others))
-    free = b.op("Relu", b.op("Sub", rest, least))
-    deposit = b.op("Add", b.op("Mul", share, free), b.const(THRESHOLD_SLACK * threshold))
-    deposit = b.clip(deposit, 1.005 * threshold, None)
+    z = b.op("Sub", y, others)
+    deposit = b.op("Add", b.op("Mul", b.op("Sigmoid", z), free), b.const(model.floor))
+    deposit = b.clip(deposit, 1.005 * model.geometry.threshold, None)
     b.output(go_on, "go_on_out", BOOL, [])
-    b.output(b.clip(b.op("Sub", rest, deposit), 1e-9, None), "rest_out", FLOAT, ["G", 1])
+    b.output(b.op("Mul", b.op("Sigmoid", b.op("Neg", z)), free), "free_out", FLOAT, ["G", 1])
     b.output(y, "previous_out", FLOAT, ["G", 1])
     b.output(b.op("Concat", served, deposit, axis=0), "served_out", FLOAT, ["H", 1])
 
@@ -195,6 +175,6 @@ def _draw_logit(b: Graph, mixture: str, uniform: str) -> str:
     inside = b.op("Div", b.op("Sub", uniform, lower), b.clip(weight, 1e-12, None))
     # every second component counts from its upper end
     side = b.const([[1.0 - 2 * (j % 2) for j in range(m)]])
-    quantile = b.op("Mul", b.logit(b.clip(inside, 1e-6, 1 - 1e-6)), side)
+    quantile = b.op("Mul", b.logit(b.clip(inside, TAIL, 1 - TAIL)), side)
     value = b.op("Add", centre, b.op("Mul", b.op("Exp", b.clip(width, -5.0, 2.0)), quantile))
     return b.op("MatMul", b.op("Mul", value, drawn), b.const(np.ones((m, 1))))

@@ -6,6 +6,8 @@ The torch twin is `fastcalo.training.hits.sampler`; the export compares the two.
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 import onnx
 from torch import nn
@@ -18,10 +20,14 @@ from fastcalo.training.hits.model import BLOBS, CODES, LATENT, HitModel
 from .builder import FLOAT, INT64, Graph
 from .hits_energy import share_energies
 from .hits_layers import draw_layers, weights_of
-from .hits_points import Blobs, Placed, place_hits
+from .hits_points import Blobs, Placed, place_hits, rows_for_hits
+
+Capacity: TypeAlias = tuple[float, float, float]
 
 
-def build(layers: LayerModel, hits: HitModel, section: str, capacity: tuple[float, float, float]) -> onnx.ModelProto:
+def build(
+    layers: LayerModel, hits: HitModel, section: str, capacity: Capacity, hit_capacity: Capacity
+) -> onnx.ModelProto:
     """The whole sampler.
 
     Parameters
@@ -29,8 +35,8 @@ def build(layers: LayerModel, hits: HitModel, section: str, capacity: tuple[floa
     layers, hits : trained networks
     section : str
         Name of the section, and of the dense output.
-    capacity : (float, float, float)
-        A shower of kinetic energy E uses at most a + b E^c rows of the noise ``points``.
+    capacity, hit_capacity : (float, float, float)
+        A shower of kinetic energy E uses at most a + b E^c rows of the noise ``point_uniform``, ``hit_uniform``.
     """
     g, geometry = Graph(), layers.geometry
     n_layers = geometry.layers
@@ -42,21 +48,29 @@ def build(layers: LayerModel, hits: HitModel, section: str, capacity: tuple[floa
         "layer_uniform": g.input("layer_uniform", FLOAT, ["N", n_layers, 3]),
         "layer_normal": g.input("layer_normal", FLOAT, ["N", n_layers]),
         "latent_normal": g.input("latent_normal", FLOAT, ["N", LATENT]),
-        "point_uniform": g.input("point_uniform", FLOAT, ["N", "P", 4]),
+        "point_uniform": g.input("point_uniform", FLOAT, ["N", "P", 3]),
+        "hit_uniform": g.input("hit_uniform", FLOAT, ["N", "Q", 1]),
     }
     cond = _conditions(g, geometry, energy, direction, entry, species)
     energy_NL, count_NL = draw_layers(g, layers, cond, noise)
     blobs = _profile(g, hits, cond, energy_NL, count_NL, noise["latent_normal"])
-    a, b, c = (g.const(v) for v in capacity)
-    rows = g.cast(g.op("Floor", g.op("Add", a, g.op("Mul", b, g.op("Pow", energy, c)))), INT64)
-    rows = g.op("Min", rows, g.op("Shape", noise["point_uniform"], start=1, end=2))
+    rows = _rows(g, energy, capacity, noise["point_uniform"])
+    hit_rows = _rows(g, energy, hit_capacity, noise["hit_uniform"])
     count = g.cast(g.flat(count_NL), INT64)
     placed = place_hits(g, geometry, blobs, count, rows, cond, noise["point_uniform"])
-    served, order = share_energies(g, hits, blobs, placed, cond, g.flat(energy_NL))
+    uniform = rows_for_hits(g, placed, count, hit_rows, cond["row"], noise["hit_uniform"])
+    served, order = share_energies(g, hits, blobs, placed, cond, g.flat(energy_NL), uniform)
     served = g.flat(served)
     deposit = g.op("ScatterElements", served, order, served, axis=0)
     _outputs(g, geometry, section, placed, deposit, g.size(energy))
     return g.model(f"fastcalo_{section}", __version__)
+
+
+def _rows(g: Graph, energy: str, capacity: Capacity, noise: str) -> str:
+    """Rows of a noise tensor that each shower may use, int64 [N]."""
+    a, b, c = (g.const(v) for v in capacity)
+    rows = g.cast(g.op("Floor", g.op("Add", a, g.op("Mul", b, g.op("Pow", energy, c)))), INT64)
+    return g.op("Min", rows, g.op("Shape", noise, start=1, end=2))
 
 
 def _conditions(g: Graph, geometry: Geometry, energy: str, direction: str, entry: str, species: str) -> dict[str, str]:
@@ -124,13 +138,14 @@ def _profile(
     ux, uy = (g.column(g.op("Gather", cond[f"along_{axis}"], cond["row"])) for axis in "xy")
     shift_x = g.op("Sub", g.op("Mul", parts[2], ux), g.op("Mul", parts[3], uy))
     shift_y = g.op("Add", g.op("Mul", parts[2], uy), g.op("Mul", parts[3], ux))
-    centres = (g.op("Add", g.column(cond[f"offset_{axis}"]), s) for axis, s in (("x", shift_x), ("y", shift_y)))
+    centre_x = g.op("Add", g.column(cond["offset_x"]), shift_x)
+    centre_y = g.op("Add", g.column(cond["offset_y"]), shift_y)
     rate = g.op("Mul", g.slice(raw, 1, 4 * BLOBS, 4 * BLOBS + 1), g.const(0.3))
     rate = g.op("Add", g.op("Log", g.op("Add", g.flat(count_NL), g.const(0.8))), g.flat(rate))
     depth = g.const((np.arange(layers) / ((layers - 1) / 2) - 1)[None])
     depth = g.op("Add", depth, g.op("Mul", counts, g.const(0.0)))
     cond["per_layer"] = g.op("Concat", *(g.reshape(t, -1, 1) for t in (energies, counts, depth)), axis=1)
-    return Blobs(weight, inverse, *centres, rate, g.slice(raw, 1, 4 * BLOBS + 1, 4 * BLOBS + 1 + CODES))
+    return Blobs(weight, inverse, centre_x, centre_y, rate, g.slice(raw, 1, 4 * BLOBS + 1, 4 * BLOBS + 1 + CODES))
 
 
 def _mlp(g: Graph, net: nn.Sequential, x: str) -> str:

@@ -10,6 +10,7 @@ from torch import nn
 
 from fastcalo.training.hits import layers as twin
 from fastcalo.training.hits.layers import LayerModel
+from fastcalo.training.nets import linear_layers
 
 from .builder import FLOAT, INT64, Graph
 
@@ -20,9 +21,7 @@ _PAST = 3
 
 def weights_of(net: nn.Sequential) -> Weights:
     """Weight [in, out] and bias of each linear layer."""
-    return [
-        (m.weight.detach().numpy().T.copy(), m.bias.detach().numpy().copy()) for m in net if isinstance(m, nn.Linear)
-    ]
+    return [(m.weight.detach().numpy().T.copy(), m.bias.detach().numpy().copy()) for m in linear_layers(net)]
 
 
 def draw_layers(g: Graph, model: LayerModel, cond: dict[str, str], noise: dict[str, str]) -> tuple[str, str]:
@@ -72,9 +71,10 @@ def draw_layers(g: Graph, model: LayerModel, cond: dict[str, str], noise: dict[s
 def _one_layer(b: Graph, model: LayerModel, dynamic: NDArray[np.float32], count: Weights, energy: Weights,
                energy_1: str, log_1: str) -> None:  # fmt: skip
     layers = model.geometry.layers
-    shape = ["N", layers]
-    root = b.input("root", FLOAT, ["N", layers + _PAST])
-    log_e = b.input("log_e", FLOAT, ["N", layers + _PAST])
+    shape: list[int | str] = ["N", layers]
+    padded: list[int | str] = ["N", layers + _PAST]
+    root = b.input("root", FLOAT, padded)
+    log_e = b.input("log_e", FLOAT, padded)
     e, n = b.input("e", FLOAT, shape), b.input("n", FLOAT, shape)
     known = b.input("known", FLOAT, ["N", dynamic.shape[1]])
     u, z = b.input("u", FLOAT, ["N", 3]), b.input("z", FLOAT, ["N", 1])
@@ -112,8 +112,8 @@ def _one_layer(b: Graph, model: LayerModel, dynamic: NDArray[np.float32], count:
     here_padded = b.op("Concat", b.const([0.0] * _PAST), here, axis=0)
     scale = b.op("Div", b.op("Log", b.op("Add", b.op("Div", deposit, b.const(twin.FLOOR)), b.const(1.0))), b.const(4.0))
     for name, old, new, at, kind in (
-        ("root_out", root, sqrt, here_padded, ["N", layers + _PAST]),
-        ("log_e_out", log_e, scale, here_padded, ["N", layers + _PAST]),
+        ("root_out", root, sqrt, here_padded, padded),
+        ("log_e_out", log_e, scale, here_padded, padded),
         ("e_out", e, deposit, here, shape),
         ("n_out", n, number, here, shape),
     ):

@@ -1,7 +1,8 @@
 """Graph of the middle part: points drawn from blobs, and the distinct cells among them.
 
 A shower has about a thousand points. Every tensor over points is a plain vector, since ONNX Runtime broadcasts
-short inner dimensions slowly, and whatever is the same for all points of a layer is computed per layer.
+short inner dimensions slowly, whatever is the same for all points of a layer is computed per layer, and places are
+int32, which holds up to 100,000 showers a call.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Placed:
     """Names of tensors over the hits, ordered by layer of a shower and by distance from the axis.
 
     ``group``, ``row``, ``rank``: int64 [H]; ``x``, ``y``: float32 [H], cells from the centre of the window; ``a``,
-    ``b``: float32 [H], along and across the azimuth of incidence; ``uniform``: float32 [H]; ``count``: int64 [G].
+    ``b``: float32 [H], along and across the azimuth of incidence; ``count``: int64 [G].
     """
 
     group: str
@@ -44,7 +45,6 @@ class Placed:
     y: str
     a: str
     b: str
-    uniform: str
     count: str
 
 
@@ -54,7 +54,6 @@ class _Points:
 
     group: str
     first: str
-    line: str
     x: str
     y: str
 
@@ -76,11 +75,11 @@ def place_hits(
     cond : dict
         ``along_x``, ``along_y`` [N], ``offset_x``, ``offset_y`` [G], ``row`` int64 [G].
     noise : str
-        float32 [N, P, 4].
+        float32 [N, P, 3].
     """
     points = _points(g, blobs, count_G, capacity_N, cond, noise)
     keep = _first_distinct(g, geometry, points, count_G)
-    return _order(g, cond, points, keep, count_G, noise)
+    return _order(g, cond, points, keep, count_G)
 
 
 def _rows(g: Graph, count_G: str, capacity_N: str, row_G: str) -> tuple[str, str]:
@@ -91,17 +90,34 @@ def _rows(g: Graph, count_G: str, capacity_N: str, row_G: str) -> tuple[str, str
     capacity = g.op("Gather", capacity_N, row_G)
     number = g.op("Where", g.op("Greater", count_G, zero), g.op("Min", number, capacity), zero)
     before = g.op("CumSum", number, zero, exclusive=1)
-    layers = g.op("Div", g.size(count_G), g.op("Max", g.size(capacity_N), g.const([1], np.int64)))
-    showers = g.op("Mul", g.arange(g.size(capacity_N)), layers)
-    first = g.op("Sub", before, g.op("Gather", g.op("Gather", before, showers), row_G))
+    shower = g.op("Gather", before, _first_groups(g, count_G, capacity_N))
+    first = g.op("Sub", before, g.op("Gather", shower, row_G))
     room = g.op("Sub", capacity, number)
     moved = g.op("Mod", first, g.op("Add", room, one))
     return g.op("Where", g.op("Greater", first, room), moved, first), number
 
 
-def _points(
-    g: Graph, blobs: Blobs, count_G: str, capacity_N: str, cond: dict[str, str], noise: str
-) -> _Points:
+def rows_for_hits(g: Graph, hits: Placed, count_G: str, capacity_N: str, row_G: str, noise: str) -> str:
+    """The number that draws each hit's energy, float32 [H], from noise float32 [N, Q, 1].
+
+    Layers follow each other; a shower that needs more rows than its capacity, int64 [N], begins again.
+    """
+    before = g.op("CumSum", count_G, g.const(0, np.int64), exclusive=1)
+    shower = g.op("Gather", before, _first_groups(g, count_G, capacity_N))
+    before = g.op("Sub", before, g.op("Gather", shower, row_G))
+    slot = g.op("Add", g.op("Gather", before, hits.group), hits.rank)
+    slot = g.op("Mod", slot, g.op("Gather", capacity_N, hits.row))
+    line = g.op("Add", g.op("Mul", hits.row, g.op("Shape", noise, start=1, end=2)), slot)
+    return g.op("Gather", g.flat(noise), line)
+
+
+def _first_groups(g: Graph, count_G: str, capacity_N: str) -> str:
+    """Index of each shower's first layer, int64 [N]."""
+    layers = g.op("Div", g.size(count_G), g.op("Max", g.size(capacity_N), g.const([1], np.int64)))
+    return g.op("Mul", g.arange(g.size(capacity_N)), layers)
+
+
+def _points(g: Graph, blobs: Blobs, count_G: str, capacity_N: str, cond: dict[str, str], noise: str) -> _Points:
     zero = g.const(0, np.int64)
     first_row, number = _rows(g, count_G, capacity_N, cond["row"])
     end = g.op("CumSum", number, zero)
@@ -109,28 +125,28 @@ def _points(
     total = g.sum(number, 0)
     group = _owners(g, end, total)
     shift = g.op("Mul", cond["row"], g.op("Shape", noise, start=1, end=2))
-    shift = g.op("Sub", g.op("Add", shift, first_row), first)
-    line = g.op("Add", g.arange(total), g.op("Gather", shift, group))
-    u = g.op("Gather", g.reshape(noise, -1, 4), line, axis=0)
-    which, ux, uy, _ = (g.flat(t) for t in g.ops("Split", 4, u, axis=1, num_outputs=4))
+    shift = g.cast(g.op("Sub", g.op("Add", shift, first_row), first), INT32)
+    line = g.op("Add", g.arange(total, np.int32), g.op("Gather", shift, group))
+    u = g.op("Gather", g.reshape(noise, -1, 3), line, axis=0)
+    which, *across = (g.flat(t) for t in g.ops("Split", 3, u, axis=1, num_outputs=3))
     upper = g.op("CumSum", blobs.weight_GK, g.const(1, np.int64))
-    blob = g.op("Mul", group, g.const(BLOBS, np.int64))
+    blob = g.op("Mul", group, g.const(BLOBS, np.int32))
     for edge in g.ops("Split", BLOBS, upper, axis=1, num_outputs=BLOBS)[:-1]:
         passed = g.op("Greater", which, g.op("Gather", g.flat(edge), group))
-        blob = g.op("Add", blob, g.cast(passed, INT64))
+        blob = g.op("Add", blob, g.cast(passed, INT32))
     inverse = g.op("Gather", g.flat(blobs.inverse_GK), blob)
     xy = []
-    for centre, uniform in ((blobs.centre_x_GK, ux), (blobs.centre_y_GK, uy)):
+    for centre, uniform in zip((blobs.centre_x_GK, blobs.centre_y_GK), across, strict=True):
         away = g.op("Div", g.logit(uniform), inverse)
         place = g.op("Add", g.op("Gather", g.flat(centre), blob), away)
         xy.append(g.op("Floor", g.op("Add", place, g.const(0.5))))
-    return _Points(group, first, line, *xy)
+    return _Points(group, first, *xy)
 
 
 def _owners(g: Graph, end_G: str, total: str) -> str:
-    """For each point the layer of a shower that it belongs to: how many layers end at or before it."""
-    marks = g.full(g.op("Add", total, g.const([1], np.int64)), 0)
-    marks = g.op("ScatterElements", marks, end_G, g.full(g.size(end_G), 1), axis=0, reduction="add")
+    """For each point the layer of a shower that it belongs to: how many layers end at or before it, int32."""
+    marks = g.full(g.op("Add", total, g.const([1], np.int64)), 0, np.int32)
+    marks = g.op("ScatterElements", marks, end_G, g.full(g.size(end_G), 1, np.int32), axis=0, reduction="add")
     return g.op("CumSum", g.slice(marks, 0, 0, total), g.const(0, np.int64))
 
 
@@ -140,31 +156,32 @@ def _first_distinct(g: Graph, geometry: Geometry, p: _Points, count_G: str) -> s
     inside = g.op("LessOrEqual", g.op("Max", g.op("Abs", p.x), g.op("Abs", p.y)), g.const(half))
     cells = g.op("Mul", g.size(count_G), g.const([window**2], np.int64))
     cell = g.op("Add", g.op("Mul", p.x, g.const(float(window))), g.op("Add", p.y, g.const(half * (window + 1))))
-    cell = g.cast(g.op("Where", inside, cell, g.const(0.0)), INT64)
-    cell = g.op("Add", cell, g.op("Mul", p.group, g.const(window**2, np.int64)))
-    cell = g.op("Where", inside, cell, cells)
-    index = g.cast(g.arange(g.size(p.x)), INT32)
+    cell = g.cast(g.op("Where", inside, cell, g.const(0.0)), INT32)
+    cell = g.op("Add", cell, g.op("Mul", p.group, g.const(window**2, np.int32)))
+    cell = g.op("Where", inside, cell, g.cast(cells, INT32))
+    index = g.arange(g.size(p.x), np.int32)
     seen = g.full(g.op("Add", cells, g.const([1], np.int64)), np.iinfo(np.int32).max, np.int32)
     seen = g.op("ScatterElements", seen, cell, index, axis=0, reduction="min")
     new = g.op("And", g.op("Equal", g.op("Gather", seen, cell), index), inside)
-    before = g.op("CumSum", g.cast(new, INT64), g.const(0, np.int64), exclusive=1)
-    padded = g.op("Concat", before, g.const([0], np.int64), axis=0)
-    limit = g.op("Add", g.op("Gather", padded, p.first), count_G)
+    before = g.op("CumSum", g.cast(new, INT32), g.const(0, np.int64), exclusive=1)
+    padded = g.op("Concat", before, g.const([0], np.int32), axis=0)
+    limit = g.op("Add", g.op("Gather", padded, p.first), g.cast(count_G, INT32))
     keep = g.op("And", new, g.op("Less", before, g.op("Gather", limit, p.group)))
     return g.flat(g.op("NonZero", keep))
 
 
-def _order(g: Graph, cond: dict[str, str], p: _Points, keep: str, count_G: str, noise: str) -> Placed:
+def _order(g: Graph, cond: dict[str, str], p: _Points, keep: str, count_G: str) -> Placed:
     """Hits by layer, and within a layer by distance in steps that all engines share."""
     zero = g.const(0, np.int64)
-    group, x, y, line = (g.op("Gather", t, keep) for t in (p.group, p.x, p.y, p.line))
+    group, x, y = (g.op("Gather", t, keep) for t in (p.group, p.x, p.y))
+    group = g.cast(group, INT64)
     dx = g.op("Sub", x, g.op("Gather", cond["offset_x"], group))
     dy = g.op("Sub", y, g.op("Gather", cond["offset_y"], group))
     distance = g.op("Add", g.op("Mul", dx, dx), g.op("Mul", dy, dy))
     distance = g.cast(g.op("Mul", distance, g.const(sampler.STEPS_PER_CELL2)), INT64)
     key = g.op("Add", g.op("Mul", group, g.const(sampler.KEY_STRIDE, np.int64)), distance)
     order = g.ops("TopK", 2, key, g.size(key), axis=0, largest=0, sorted=1)[1]
-    group, x, y, dx, dy, line = (g.op("Gather", t, order) for t in (group, x, y, dx, dy, line))
+    group, x, y, dx, dy = (g.op("Gather", t, order) for t in (group, x, y, dx, dy))
     row = g.op("Gather", cond["row"], group)
     ux, uy = (g.op("Gather", cond[f"along_{axis}"], row) for axis in "xy")
     a = g.op("Add", g.op("Mul", dx, ux), g.op("Mul", dy, uy))
@@ -173,6 +190,4 @@ def _order(g: Graph, cond: dict[str, str], p: _Points, keep: str, count_G: str, 
     count = g.op("ScatterElements", g.full(g.size(count_G), 0), group, ones, axis=0, reduction="add")
     before = g.op("CumSum", count, zero, exclusive=1)
     rank = g.op("Sub", g.arange(g.size(group)), g.op("Gather", before, group))
-    rows = g.reshape(noise, -1, 4)
-    uniform = g.flat(g.slice(g.op("Gather", rows, line, axis=0), 1, 3, 4))
-    return Placed(group, row, rank, x, y, a, b, uniform, count)
+    return Placed(group, row, rank, x, y, a, b, count)

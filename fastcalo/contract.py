@@ -239,8 +239,8 @@ def _tensor(table: dict[str, Any]) -> NoiseSpec:
         if not all(type(s) is int and s > 0 for s in shape):
             raise ValueError(f"{name!r} has the shape {list(shape)}, and no capacity")
         return NoiseSpec(name, shape, distribution)
-    if shape != ("P", 4):
-        raise ValueError(f"{name!r} has a capacity, and then must have the shape ['P', 4], not {list(shape)}")
+    if not (len(shape) == 2 and shape[0] == "P" and type(shape[1]) is int and shape[1] > 0):
+        raise ValueError(f"{name!r} has a capacity, and then must have a shape like ['P', 3], not {list(shape)}")
     a, b, c = (_number(v) for v in _list(capacity))
     if min(a, b, c) < 0:
         raise ValueError(f"{name!r} has the capacity {capacity}")

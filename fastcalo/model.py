@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -26,6 +26,7 @@ _KINEMATICS = ("kinetic_energy", "direction", "entry", "species")
 _TENSOR_STRIDE = 1 << 24
 """Blocks of random numbers set aside for each noise tensor of a shower."""
 _FILLED_TOGETHER = 8
+"""Showers, neighbours in energy, whose noise is drawn to the length that the longest of them needs."""
 _SLACK = 1e-6
 """Ranges are widened by this, relatively, against rounding."""
 
@@ -237,16 +238,16 @@ class ShowerModel:
         try:
             given = [np.asarray(a) for a in (pdg, kinetic_energy, direction, entry)]
             tails = ((), (), (3,), (2,))
+            if any(a.shape[a.ndim - len(t) :] != t for a, t in zip(given, tails, strict=True)):
+                raise ValueError("a vector is too short or too long")
             n = np.broadcast_shapes((1,), *(a.shape[: a.ndim - len(t)] for a, t in zip(given, tails, strict=True)))
             full = [np.broadcast_to(a, (*n, *t)) for a, t in zip(given, tails, strict=True)]
             if len(n) != 1:
                 raise ValueError(f"{len(n)} axes of showers")
             p, e, d, x = full[0].astype(np.int64), *(a.astype(np.float32) for a in full[1:])
         except (ValueError, TypeError) as error:
-            shapes = [np.shape(a) for a in (pdg, kinetic_energy, direction, entry)]
             raise InputError(
-                "pdg [N], kinetic_energy [N], direction [N, 3] and entry [N, 2] do not fit together: "
-                f"their shapes are {shapes} ({error})"
+                f"pdg [N], kinetic_energy [N], direction [N, 3] and entry [N, 2] do not fit together: {error}"
             ) from error
         c = self.contract
         length = np.sqrt((d.astype(np.float64) ** 2).sum(1))
@@ -333,44 +334,29 @@ def draw_noise(
 ) -> dict[str, NDArray[np.float32]]:
     """The noise tensors of a contract, each float32 [N, ...], from one stream per shower.
 
-    Tensor k of a shower takes its numbers, four a block, from block k 2**24 of the shower's stream on. Rows beyond a
-    shower's capacity are left zero: the graph never reads them.
+    Tensor k of a shower takes its numbers, in C order, from block k 2**24 of the shower's stream on. Rows beyond a
+    shower's capacity may be left zero: the graph never reads them.
     """
-    out: dict[str, NDArray[np.float32]] = {}
-    for k, spec in enumerate(specs):
-        convert = uniform if spec.distribution == "uniform" else normal
-        n, base = len(random), k * _TENSOR_STRIDE
-        if spec.capacity is None:
-            size = math.prod(int(s) for s in spec.shape)
-            blocks = -(-size // 4)
-            row = np.repeat(np.arange(n), blocks)
-            block = base + np.tile(np.arange(blocks), n)
-            values = convert(random.blocks(row, block)).reshape(n, 4 * blocks)
-            out[spec.name] = np.ascontiguousarray(values[:, :size]).reshape(n, *spec.shape)
-            continue
-        out[spec.name] = _rows(spec.capacity, random, kinetic_energy, base, convert)
-    return out
+    return {spec.name: _drawn(spec, random, kinetic_energy, k * _TENSOR_STRIDE) for k, spec in enumerate(specs)}
 
 
-def _rows(
-    capacity: tuple[float, float, float],
-    random: Streams,
-    kinetic_energy: NDArray[np.float32],
-    base: int,
-    convert: Callable[[NDArray[np.uint32]], NDArray[np.float32]],
-) -> NDArray[np.float32]:
-    """A noise tensor whose rows grow with energy, filled for a few showers of like energy at a time."""
-    a, b, c = capacity
+def _drawn(spec: NoiseSpec, random: Streams, kinetic_energy: NDArray[np.float32], first: int) -> NDArray[np.float32]:
+    n, convert = len(random), uniform if spec.distribution == "uniform" else normal
+    if spec.capacity is None:
+        size = math.prod(int(s) for s in spec.shape)
+        values = convert(random.words(first, size))[:, :size]
+        return np.ascontiguousarray(values).reshape(n, *spec.shape)
+    a, b, c = spec.capacity
     # one row more than the formula: the graph evaluates it in single precision
     rows = np.floor(a + b * kinetic_energy.astype(np.float64) ** c).astype(np.int64) + 1
-    tensor = np.zeros((len(rows), int(rows.max(initial=1)), 4), np.float32)
-    for start in range(0, len(rows), _FILLED_TOGETHER):
-        part = slice(start, start + _FILLED_TOGETHER)
-        n, most = len(rows[part]), int(rows[part].max())
-        row = np.repeat(np.arange(start, start + n), most)
-        words = random.blocks(row, np.tile(np.arange(base, base + most), n))
-        tensor[part, :most] = convert(words).reshape(n, most, 4)
-    return tensor
+    tail = tuple(int(s) for s in spec.shape[1:])
+    width = math.prod(tail)
+    tensor = np.zeros((n, int(rows.max(initial=1)) * width), np.float32)
+    for start in range(0, n, _FILLED_TOGETHER):
+        part = np.arange(start, min(start + _FILLED_TOGETHER, n))
+        size = int(rows[part].max()) * width
+        tensor[part[0] : part[-1] + 1, :size] = convert(random.take(part).words(first, size))[:, :size]
+    return tensor.reshape(n, int(rows.max(initial=1)), *tail)
 
 
 def _joined(parts: list[SparseShowers]) -> SparseShowers:

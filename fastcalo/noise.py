@@ -7,6 +7,7 @@ event. Whatever the chunk, the process or the thread, the same particle draws th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
 _ROUNDS = 10
 _CHUNK = 4096
-"""Blocks worked on at a time: six arrays of this many uint64 stay in a core's cache."""
+"""Blocks worked on at a time: the arrays of this many uint64 stay in a core's cache."""
 
 
 def philox(counter: Sequence[NDArray[np.uint64]], key: tuple[int, int]) -> NDArray[np.uint32]:
@@ -29,38 +30,34 @@ def philox(counter: Sequence[NDArray[np.uint64]], key: tuple[int, int]) -> NDArr
 
     Parameters
     ----------
-    counter : four uint64 [n]
+    counter : four uint64 arrays, broadcast to a common shape [n, ...]
         The words of each counter, below 2**32.
     key : (int, int)
         Two words below 2**32.
 
     Returns
     -------
-    uint32 [n, 4]
+    uint32 [n, ..., 4]
     """
-    n = len(counter[0])
-    out = np.empty((n, 4), np.uint32)
-    for start in range(0, n, _CHUNK):
-        part = [np.array(c[start : start + _CHUNK], np.uint64) for c in counter]
-        out[start : start + _CHUNK] = np.stack(_rounds(part, key), 1)
+    shape = np.broadcast_shapes(*(c.shape for c in counter))
+    out = np.empty((*shape, 4), np.uint32)
+    step = max(1, _CHUNK // max(1, math.prod(shape[1:])))
+    for start in range(0, shape[0], step):
+        part = slice(start, start + step)
+        words = _rounds([c if len(c) == 1 else c[part] for c in counter], key)
+        for k, word in enumerate(words):
+            out[part, ..., k] = word
     return out
 
 
 def _rounds(x: list[NDArray[np.uint64]], key: tuple[int, int]) -> list[NDArray[np.uint64]]:
+    # words that are the same along an axis stay so for the first rounds: nothing is broadcast before it must be
     x0, x1, x2, x3 = x
     k0, k1 = key
-    p0, p1 = np.empty_like(x0), np.empty_like(x0)
     for _ in range(_ROUNDS):
-        np.multiply(x0, _M0, out=p0)
-        np.multiply(x2, _M1, out=p1)
-        np.right_shift(p1, _32, out=x0)
-        np.bitwise_xor(x0, x1, out=x0)
-        np.bitwise_xor(x0, np.uint64(k0), out=x0)
-        np.right_shift(p0, _32, out=x2)
-        np.bitwise_xor(x2, x3, out=x2)
-        np.bitwise_xor(x2, np.uint64(k1), out=x2)
-        np.bitwise_and(p1, _LOW, out=x1)
-        np.bitwise_and(p0, _LOW, out=x3)
+        p0, p1 = x0 * _M0, x2 * _M1
+        x0, x1 = (p1 >> _32) ^ x1 ^ np.uint64(k0), p1 & _LOW
+        x2, x3 = (p0 >> _32) ^ x3 ^ np.uint64(k1), p0 & _LOW
         k0, k1 = (k0 + _W0) & 0xFFFFFFFF, (k1 + _W1) & 0xFFFFFFFF
     return [x0, x1, x2, x3]
 
@@ -92,9 +89,14 @@ class Streams:
         return Streams(self.seed, self.particle[index], self.low[index], self.high[index])
 
     def blocks(self, row: NDArray[np.int64], block: NDArray[np.int64]) -> NDArray[np.uint32]:
-        """Four words for each pair of a stream and a block number below 2**32, uint32 [m, 4]."""
+        """Four words for each pair of a stream and a block number below 2**32; broadcast, uint32 [..., 4]."""
         counter = (block.astype(np.uint64), self.particle[row], self.low[row], self.high[row])
         return philox(counter, (self.seed & 0xFFFFFFFF, self.seed >> 32))
+
+    def words(self, first: int, count: int) -> NDArray[np.uint32]:
+        """The first `count` words of every stream from block `first` on, uint32 [n, 4 ceil(count / 4)]."""
+        block = np.arange(first, first + -(-count // 4))
+        return self.blocks(np.arange(len(self))[:, None], block[None]).reshape(len(self), 4 * len(block))
 
 
 def streams(seed: int, run: NDArray[np.int64], event: NDArray[np.int64], particle: NDArray[np.int64]) -> Streams:
@@ -126,8 +128,8 @@ def uniform(words: NDArray[np.uint32]) -> NDArray[np.float32]:
 
 
 def normal(words: NDArray[np.uint32]) -> NDArray[np.float32]:
-    """Standard normal float32 of the same shape [n, 4] (Box & Muller, Ann. Math. Stat. 29 (1958) 610)."""
+    """Standard normal float32 of the same shape [..., even] (Box & Muller, Ann. Math. Stat. 29 (1958) 610)."""
     u = uniform(words)
-    radius = np.sqrt(np.float32(-2) * np.log(u[:, 0::2]))
-    angle = np.float32(2 * np.pi) * u[:, 1::2]
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], 2).reshape(len(words), 4)
+    radius = np.sqrt(np.float32(-2) * np.log(u[..., 0::2]))
+    angle = np.float32(2 * np.pi) * u[..., 1::2]
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], -1).reshape(words.shape)

@@ -19,9 +19,18 @@ def mlp(widths: Sequence[int], activation: Callable[[], nn.Module] = nn.SiLU) ->
     return nn.Sequential(*layers)
 
 
+def linear_layers(net: nn.Sequential) -> list[nn.Linear]:
+    """The linear layers of a network, in their order."""
+    return [m for m in net if isinstance(m, nn.Linear)]
+
+
 def group_sum(values_H: Tensor, group_H: Tensor, groups: int) -> Tensor:
     """Sum of values per group, [groups]."""
     return torch.zeros(groups, dtype=values_H.dtype, device=values_H.device).index_add(0, group_H, values_H)
+
+
+TAIL = 1e-4
+"""Least and, from above, largest quantile of a component that is drawn: beyond it rounding would decide."""
 
 
 def choose(log_weight_HM: Tensor, uniform_H: Tensor) -> tuple[Tensor, Tensor]:
@@ -42,10 +51,10 @@ def choose(log_weight_HM: Tensor, uniform_H: Tensor) -> tuple[Tensor, Tensor]:
         from its upper end, so that a number beside an edge gives an extreme of the same side in both components
         and rounding does little harm.
     """
-    upper = torch.cumsum(log_weight_HM.exp(), 1)
+    weight = log_weight_HM.exp()
+    upper = torch.cumsum(weight, 1)
     index = (uniform_H[:, None] > upper[:, :-1]).sum(1)
-    top = upper.gather(1, index[:, None])[:, 0]
-    weight = log_weight_HM.exp().gather(1, index[:, None])[:, 0]
-    rest = 1 - (top - uniform_H) / weight.clamp_min(1e-12)
+    top, part = (t.gather(1, index[:, None])[:, 0] for t in (upper, weight))
+    rest = 1 - (top - uniform_H) / part.clamp_min(1e-12)
     rest = torch.where(index % 2 == 1, 1 - rest, rest)
-    return index, rest.clamp(1e-6, 1 - 1e-6)
+    return index, rest.clamp(TAIL, 1 - TAIL)

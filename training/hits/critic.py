@@ -7,14 +7,17 @@ counts, which are the same for both.
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from itertools import pairwise
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from ..data import Batch
 from ..nets import group_sum, mlp
 from .conditions import Conditions, Geometry
 from .model import log_mean_energy
+from .sampler import DrawnHits
 
 RINGS = ((0.0, 1.0), (1.0, 2.5), (2.5, 5.0), (5.0, 9.0), (9.0, 99.0))
 """Edges of rings about the centre of the window, in cells."""
@@ -24,19 +27,8 @@ CLIP = 12.0
 _CONTEXT_LAYERS = (2, 10)
 
 
-class HitLike(Protocol):
-    """Hits of a batch, true or drawn."""
-
-    @property
-    def row(self) -> Tensor: ...
-    @property
-    def layer(self) -> Tensor: ...
-    @property
-    def x(self) -> Tensor: ...
-    @property
-    def y(self) -> Tensor: ...
-    @property
-    def deposit(self) -> Tensor: ...
+HitLike: TypeAlias = Batch | DrawnHits
+"""Hits of a batch, true or drawn."""
 
 
 def n_features(geometry: Geometry) -> int:
@@ -74,7 +66,7 @@ def features(geometry: Geometry, c: Conditions, hits: HitLike, weight_H: Tensor)
         out += [(part + 1e-4).sqrt() * 3 - 1, (total(h * ring) + 0.3).clamp_min(0.01).sqrt() / 3 - 1, part * 4 - 1]
     above = [total(h), *(total(h * _soft_step(e, edge)) for edge in SPECTRUM)]
     out += [(n + 0.3).clamp_min(0.1).sqrt() / 3 - 1 for n in above]
-    out += [(a - b + 0.3).clamp_min(0.1).sqrt() / 2 - 1 for a, b in zip(above[:-1], above[1:], strict=True)]
+    out += [(a - b + 0.3).clamp_min(0.1).sqrt() / 2 - 1 for a, b in pairwise(above)]
     peak = (total(share**4) + 1e-12) ** 0.25
     out += [peak * 4 - 1, torch.log(peak + 1e-3) + 2, torch.log(sum_e) / 2 + 1]
     return torch.cat([torch.stack(out, 1), _layer_features(geometry, batch, row, hits.layer, x, y, e, h)], 1)

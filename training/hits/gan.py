@@ -18,7 +18,7 @@ from .conditions import Conditions, Geometry, conditions
 from .critic import Critic, features
 from .layers import LayerModel
 from .model import LATENT, HitModel, negative_elbo
-from .sampler import draw_noise, points_of, sample_hits, with_gradient
+from .sampler import draw_noise, sample_hits, with_gradient
 
 LIKELIHOOD_SCALE = 250.0
 """About the number of hits in a shower: brings the likelihood per shower to order one."""
@@ -102,7 +102,7 @@ class HitGan:
         """
         energy, count = batch.layer_energy, batch.layer_count
         context = self.critic.context(c, energy, count)
-        noise = draw_noise(len(batch), self.geometry.layers, max(1, int(points_of(count).sum(1).max())))
+        noise = draw_noise(count)
         drawn = sample_hits(self.hits, c, energy, count, noise)
         true = features(self.geometry, c, batch, torch.ones_like(batch.deposit))
         fake = features(self.geometry, c, drawn, drawn.weight)
@@ -132,10 +132,10 @@ class HitGan:
         """Generated against true showers; the stage ``hits`` is judged on true layer energies and counts."""
         c, layers = self.conditions(batch), self.geometry.layers
         if stage.name == "layers":
-            noise = draw_noise(len(batch), layers, 1)
+            noise = draw_noise(batch.layer_count)
             energy, count = self.layers.sample(c, noise.layer_uniform, noise.layer_normal)
             return compare(batch, energy, count)
-        noise = draw_noise(len(batch), layers, max(1, int(points_of(batch.layer_count).sum(1).max())))
+        noise = draw_noise(batch.layer_count)
         drawn = sample_hits(self.hits, c, batch.layer_energy, batch.layer_count, noise)
         group = drawn.row * layers + drawn.layer
         number = torch.bincount(group, minlength=len(batch) * layers).view(len(batch), layers).float()

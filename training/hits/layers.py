@@ -38,6 +38,9 @@ class LayerModel(nn.Module):
         Hidden units.
     """
 
+    layer_one_hot_LL: Tensor
+    depth_L: Tensor
+
     def __init__(self, geometry: Geometry, width: int = 128) -> None:
         super().__init__()
         self.geometry = geometry

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..data import Batch
-from ..nets import group_sum, mlp
+from ..nets import group_sum, linear_layers, mlp
 from .conditions import Conditions, Geometry, along_across
 from .layers import MEV_TENTH
 
@@ -98,13 +98,9 @@ class HitModel(nn.Module):
         self.weight_bias = nn.Parameter(torch.tensor(INITIAL_WEIGHTS))
         self.width_bias = nn.Parameter(torch.log(torch.tensor(INITIAL_WIDTHS)))
         with torch.no_grad():
-            self.profile[-1].weight.mul_(0.3)
-            self.profile[0].weight[:, -LATENT:].mul_(2)
-            self.prior[-1].weight.mul_(0.1)
-
-    def generating_parameters(self) -> list[nn.Parameter]:
-        """Parameters that the sampler uses: all but the encoder's."""
-        return [p for name, p in self.named_parameters() if not name.startswith("encoder")]
+            linear_layers(self.profile)[-1].weight.mul_(0.3)
+            linear_layers(self.profile)[0].weight[:, -LATENT:].mul_(2)
+            linear_layers(self.prior)[-1].weight.mul_(0.1)
 
     def inputs(self, c: Conditions, energy_BL: Tensor, count_BL: Tensor) -> Tensor:
         """What every network of this model sees of a shower, [B, n_inputs]."""
@@ -176,12 +172,29 @@ class HitModel(nn.Module):
         weight, centre, width = self.share(torch.cat([static, torch.stack(dynamic, 1)], 1)).chunk(3, 1)
         return torch.log_softmax(weight, 1), centre, (width - 0.7).clamp(-5.0, 2.0)
 
-    def share_of(self, logit_H: Tensor, rest_H: Tensor, left_H: Tensor) -> Tensor:
-        """Deposit of a hit from the logit of its share, [H], GeV."""
-        base = THRESHOLD_SLACK * self.geometry.threshold
-        part = torch.sigmoid(logit_H - torch.log((left_H - 1).clamp_min(1)))
-        deposit = base + part * (rest_H - base * left_H).clamp_min(0)
-        return torch.where(left_H <= 1, rest_H, deposit).clamp_min(1.005 * self.geometry.threshold)
+    def share_of(self, logit_H: Tensor, free_H: Tensor, left_H: Tensor) -> tuple[Tensor, Tensor]:
+        """Deposit of a hit from the logit of its share, and what is then free for the others, each [H], GeV.
+
+        Parameters
+        ----------
+        logit_H : float32 [H]
+        free_H : float32 [H]
+            Energy to share: what is left of the layer, less `floor` for each hit left, GeV. It only ever shrinks by
+            factors, so that the last hit, too, is exact to rounding.
+        left_H : float32 [H]
+            Hits left, this one included.
+        """
+        z = logit_H - torch.log((left_H - 1).clamp_min(1))
+        last = left_H <= 1
+        taken = torch.where(last, torch.ones_like(z), torch.sigmoid(z))
+        remains = torch.where(last, torch.zeros_like(z), torch.sigmoid(-z))
+        deposit = (self.floor + taken * free_H).clamp_min(1.005 * self.geometry.threshold)
+        return deposit, remains * free_H
+
+    @property
+    def floor(self) -> float:
+        """Energy that every hit gets before the rest is shared, GeV."""
+        return THRESHOLD_SLACK * self.geometry.threshold
 
 
 @dataclass(frozen=True)

@@ -51,21 +51,29 @@ class Noise:
         Component of the count, its logistic quantile, component of the energy.
     layer_normal : float32 [B, L]
     latent_normal : float32 [B, Z]
-    point_uniform : float32 [B, P, 4]
-        A row per point: which blob, where along x, where along y, and the number that draws the hit's energy.
-    capacity : int64 [B]
-        Rows of `point_uniform` that each shower may use, at most P.
+    point_uniform : float32 [B, P, 3]
+        A row per point: which blob, where along x, where along y.
+    hit_uniform : float32 [B, Q, 1]
+        A row per hit: its energy.
+    capacity, hit_capacity : int64 [B]
+        Rows of `point_uniform` and of `hit_uniform` that each shower may use, at most P and Q. A shower that needs
+        more uses rows twice.
     """
 
     layer_uniform: Tensor
     layer_normal: Tensor
     latent_normal: Tensor
     point_uniform: Tensor
+    hit_uniform: Tensor
     capacity: Tensor
+    hit_capacity: Tensor
 
 
-def draw_noise(batch: int, layers: int, points: int, device: torch.device | None = None) -> Noise:
-    """Noise from torch's own generator, for training."""
+def draw_noise(count_BL: Tensor) -> Noise:
+    """As much noise as showers of known hit counts need, from torch's own generator, for training."""
+    (batch, layers), device = count_BL.shape, count_BL.device
+    points = max(1, int(points_of(count_BL).sum(1).max()))
+    hits = max(1, int(count_BL.sum(1).max()))
 
     def uniform(*shape: int) -> Tensor:
         return torch.rand(*shape, device=device).clamp(1e-7, 1 - 1e-7)
@@ -74,8 +82,10 @@ def draw_noise(batch: int, layers: int, points: int, device: torch.device | None
         uniform(batch, layers, 3),
         torch.randn(batch, layers, device=device),
         torch.randn(batch, LATENT, device=device),
-        uniform(batch, points, 4),
+        uniform(batch, points, 3),
+        uniform(batch, hits, 1),
         torch.full((batch,), points, device=device),
+        torch.full((batch,), hits, device=device),
     )
 
 
@@ -90,8 +100,8 @@ class DrawnHits:
     deposit : float32 [H], GeV
     weight : float32 [H]
         One; the adversarial stage puts the score function's weight here.
-    rest, left, previous : float32 [H]
-        What `HitModel.share_mixture` was given.
+    free, left, previous : float32 [H]
+        What `HitModel.share_of` and `HitModel.share_mixture` were given.
     component : int64 [H]
     quantile : float32 [H]
         Component of the share's mixture that was drawn, and its standard logistic quantile.
@@ -103,7 +113,7 @@ class DrawnHits:
     y: Tensor
     deposit: Tensor
     weight: Tensor
-    rest: Tensor
+    free: Tensor
     left: Tensor
     previous: Tensor
     component: Tensor
@@ -149,19 +159,22 @@ def _place(profile: Profile, geometry: Geometry, c: Conditions, count_BL: Tensor
     centre, width = profile.centre_BLK2[row, layer, blob], 1 / profile.inverse_BLK[row, layer, blob]
     xy = torch.floor(centre + width[:, None] * logit(u[:, 1:3]) + 0.5)
     inside = (xy.abs() <= geometry.half).all(1)
-    row, layer, group, xy, energy_uniform = (t[inside] for t in (row, layer, group, xy, u[:, 3]))
+    row, layer, group, xy = (t[inside] for t in (row, layer, group, xy))
     cell = group * geometry.window**2 + ((xy[:, 0] + geometry.half) * geometry.window + xy[:, 1] + geometry.half).long()
     index = torch.arange(len(cell))
     earliest = torch.full((batch * layers * geometry.window**2,), len(cell)).scatter_reduce(0, cell, index, "amin")
     new = earliest[cell] == index
-    row, layer, group, xy, energy_uniform = (t[new] for t in (row, layer, group, xy, energy_uniform))
+    row, layer, group, xy = (t[new] for t in (row, layer, group, xy))
     keep = _rank_in_group(group, batch * layers) < count_BL.reshape(-1)[group]
-    row, layer, group, xy, energy_uniform = (t[keep] for t in (row, layer, group, xy, energy_uniform))
+    row, layer, group, xy = (t[keep] for t in (row, layer, group, xy))
     d = xy - c.offset_BL2[row, layer]
     distance = (d * d).sum(1).mul(STEPS_PER_CELL2).long()
     order = torch.argsort(group * KEY_STRIDE + distance, stable=True)
-    row, layer, xy, energy_uniform = (t[order] for t in (row, layer, xy, energy_uniform))
-    return _Placed(row, layer, xy[:, 0], xy[:, 1], energy_uniform, _rank_in_group(group[order], batch * layers))
+    row, layer, xy, group = (t[order] for t in (row, layer, xy, group))
+    rank = _rank_in_group(group, batch * layers)
+    before = torch.cumsum(count_BL.long(), 1) - count_BL.long()
+    slot = (before.reshape(-1)[group] + rank) % noise.hit_capacity[row]
+    return _Placed(row, layer, xy[:, 0], xy[:, 1], noise.hit_uniform[row, slot, 0], rank)
 
 
 def _rank_in_group(group_H: Tensor, groups: int) -> Tensor:
@@ -178,25 +191,25 @@ def _share(
     group = hits.row * layers + hits.layer
     log_p = profile.log_probability(hits.row, hits.layer, hits.x, hits.y)
     static = model.share_static(c, profile, log_p, hits.row, hits.layer, hits.x, hits.y, energy_BL, count_BL)
-    rest = energy_BL.reshape(-1).clone()
-    left = torch.bincount(group, minlength=len(rest)).float()
-    previous = torch.zeros_like(rest)
+    left = torch.bincount(group, minlength=energy_BL.numel()).float()
+    free = (energy_BL.reshape(-1) - model.floor * left).clamp_min(0)
+    previous = torch.zeros_like(free)
     n = len(group)
-    kept = {name: torch.zeros(n) for name in ("deposit", "rest", "left", "previous", "quantile")}
+    kept = {name: torch.zeros(n) for name in ("deposit", "free", "left", "previous", "quantile")}
     component = torch.zeros(n, dtype=torch.long)
     order = torch.argsort(hits.rank, stable=True)
     for i in torch.split(order, torch.bincount(hits.rank).tolist()):
         g = group[i]
-        r, k, p = rest[g], left[g], previous[g]
-        weight, centre, width = model.share_mixture(static[i], r, k, p)
+        f, k, p = free[g], left[g], previous[g]
+        weight, centre, width = model.share_mixture(static[i], f + model.floor * k, k, p)
         j, u = choose(weight, hits.uniform[i])
         q = logit(u)
         y = centre.gather(1, j[:, None])[:, 0] + width.gather(1, j[:, None])[:, 0].exp() * q
-        deposit = model.share_of(y, r, k)
-        for name, value in (("deposit", deposit), ("rest", r), ("left", k), ("previous", p), ("quantile", q)):
+        deposit, after = model.share_of(y, f, k)
+        for name, value in (("deposit", deposit), ("free", f), ("left", k), ("previous", p), ("quantile", q)):
             kept[name][i] = value
         component[i] = j
-        rest[g], left[g], previous[g] = (r - deposit).clamp_min(1e-9), k - 1, y
+        free[g], left[g], previous[g] = after, k - 1, y
     return DrawnHits(hits.row, hits.layer, hits.x, hits.y, weight=torch.ones(n), component=component, **kept)
 
 
@@ -218,10 +231,11 @@ def with_gradient(
     log_p = profile.log_probability(row, layer, hits.x, hits.y)
     ratio = torch.exp(log_p - log_p.detach())
     static = model.share_static(c, profile, log_p, row, layer, hits.x, hits.y, energy_BL, count_BL)
-    _, centre, width = model.share_mixture(static, hits.rest, hits.left, hits.previous)
+    rest = hits.free + model.floor * hits.left
+    _, centre, width = model.share_mixture(static, rest, hits.left, hits.previous)
     j = hits.component[:, None]
     y = centre.gather(1, j)[:, 0] + width.gather(1, j)[:, 0].exp() * hits.quantile
-    deposit = model.share_of(y, hits.rest, hits.left) * ratio
+    deposit = model.share_of(y, hits.free, hits.left)[0] * ratio
     total = group_sum(deposit, group, batch * layers)
     number = group_sum(ratio, group, batch * layers)
     counted = group_sum(hits.weight, group, batch * layers)

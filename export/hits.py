@@ -1,0 +1,109 @@
+"""Export of ``arch = "hits"``."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+
+from fastcalo.contract import Contract, NoiseSpec
+from fastcalo.training.hits.conditions import conditions
+from fastcalo.training.hits.gan import HitGan
+from fastcalo.training.hits.model import LATENT
+from fastcalo.training.hits.sampler import Noise, draw_noise, points_of, sample_showers
+
+from .hits_graph import Capacity, build
+from .parity import domain
+from .twin import Feed
+
+_CAPACITY_POWERS = (0.5, 0.55, 0.6, 0.65, 0.7)
+"""The number of hits grows with a power of energy about these."""
+_CAPACITY_SHOWERS = 20_000
+_CAPACITY_QUANTILE = 0.998
+"""Part of showers that need not use any row of noise twice."""
+FloatArray: TypeAlias = NDArray[np.float64]
+
+
+class HitTwin:
+    """The sampler of hits; see `fastcalo.export.twin.Twin`."""
+
+    sparse = True
+    parity_showers = 3_000
+    tolerance = 1e-2
+    allowed_beyond = 1e-3
+
+    def __init__(self, model: HitGan) -> None:
+        self.model = model
+
+    def noise(self, contract: Contract) -> tuple[NoiseSpec, ...]:
+        """Fixed tensors, and rows for points and hits by energy."""
+        layers = self.model.geometry.layers
+        points, hits = self._measure_capacities(contract)
+        return (
+            NoiseSpec("layer_uniform", (layers, 3), "uniform"),
+            NoiseSpec("layer_normal", (layers,), "normal"),
+            NoiseSpec("latent_normal", (LATENT,), "normal"),
+            NoiseSpec("point_uniform", ("P", 3), "uniform", points),
+            NoiseSpec("hit_uniform", ("P", 1), "uniform", hits),
+        )
+
+    def graph(self, contract: Contract) -> onnx.ModelProto:
+        """The whole sampler."""
+        points, hits = _capacities(contract)
+        return build(self.model.layers, self.model.hits, contract.sections[0], points, hits)
+
+    def showers(self, contract: Contract, feed: Feed) -> NDArray[np.float32]:
+        """Windows of the hits that the torch model draws."""
+        g, tensors = self.model.geometry, {name: torch.from_numpy(values) for name, values in feed.items()}
+        c = conditions(g, *(tensors[k] for k in ("kinetic_energy", "direction", "entry", "species")))
+        rows, hit_rows = (
+            torch.floor(a + b * tensors["kinetic_energy"] ** power).long() for a, b, power in _capacities(contract)
+        )
+        drawn = {n.name: tensors[n.name] for n in contract.noise}
+        noise = Noise(**drawn, capacity=rows, hit_capacity=hit_rows)
+        hits = sample_showers(self.model.layers, self.model.hits, c, noise)
+        dense = torch.zeros(len(c), g.window, g.window, g.layers)
+        dense[hits.row, (hits.x + g.half).long(), (hits.y + g.half).long(), hits.layer] = hits.deposit
+        return np.asarray(dense.numpy())
+
+    def _measure_capacities(self, contract: Contract) -> tuple[Capacity, Capacity]:
+        """Rows of noise that the points and the hits of nearly all showers need, by energy."""
+        model = self.model
+        torch.manual_seed(0)
+        pdg, energy, direction = (torch.from_numpy(x) for x in domain(contract, _CAPACITY_SHOWERS))
+        entry = (torch.rand(_CAPACITY_SHOWERS, 2) - 0.5) * model.geometry.cell
+        c = conditions(model.geometry, energy, direction, entry, pdg)
+        noise = draw_noise(torch.zeros(len(c), model.geometry.layers))
+        _, count = model.layers.sample(c, noise.layer_uniform, noise.layer_normal)
+        points, hits = (
+            fit_capacity(energy.double().numpy(), rows.sum(1).double().numpy()) for rows in (points_of(count), count)
+        )
+        return points, hits
+
+
+def _capacities(contract: Contract) -> tuple[Capacity, Capacity]:
+    points, hits = (n.capacity for n in contract.noise if n.capacity)
+    return points, hits
+
+
+def fit_capacity(energy: FloatArray, rows: FloatArray) -> Capacity:
+    """The smallest a + b E^c on average that is enough for all showers but a few.
+
+    Parameters
+    ----------
+    energy : float64 [n]
+        Kinetic energies, GeV.
+    rows : float64 [n]
+        Rows of noise that each shower reads.
+    """
+    found = []
+    for power in _CAPACITY_POWERS:
+        x = energy**power
+        for a in np.linspace(0, np.quantile(rows[energy < np.quantile(energy, 0.1)], _CAPACITY_QUANTILE), 20):
+            b = np.quantile(np.maximum(rows - a, 0) / x, _CAPACITY_QUANTILE)
+            found.append((float(np.mean(a + b * x)), float(a), float(b), power))
+    _, a, b, power = min(found)
+    return float(np.ceil(a)) + 1, float(np.ceil(b)), power
