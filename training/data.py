@@ -92,7 +92,7 @@ class ShowerData:
     Raises
     ------
     InputError
-        No file, a file without the section, or no shower of the species.
+        No file, a file without the section or of another calorimeter, or no shower of the species.
     """
 
     def __init__(
@@ -112,6 +112,7 @@ class ShowerData:
         digest = hashlib.sha256()
         for path in self.paths:
             with ShowerFile(path) as f:
+                f.check_detector(detector, (section,))
                 pdg = f.pdg(0, len(f))
                 digest.update(pdg.tobytes() + f.kinetic_energy(0, len(f)).tobytes())
             chosen = np.isin(pdg, self.species)
@@ -152,16 +153,13 @@ class ShowerData:
             pool = self._load(group)
             rows = shuffled[max(0, wanted - position) :]
             position += count
-            if left:
-                head, rows = rows[: size - len(left[0][1])], rows[size - len(left[0][1]) :]
-                yield self._batch([*left, (pool, head)])
-                left = []
-            for i in range(0, len(rows), size):
-                piece = rows[i : i + size]
-                if len(piece) < size:
-                    left = [(pool, piece)]
-                else:
-                    yield self._batch([(pool, piece)])
+            while len(rows):
+                missing = size - sum(len(r) for _, r in left)
+                left.append((pool, rows[:missing]))
+                if len(rows) >= missing:
+                    yield self._batch(left)
+                    left = []
+                rows = rows[missing:]
 
     def _load(self, group: tuple[int, ...]) -> _Pool:
         if self._cached is None or self._cached[0] != group:
