@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 import fastcalo
 
 HERE = Path(__file__).parent
+if HERE.is_relative_to(Path.cwd()):
+    HERE = HERE.relative_to(Path.cwd())
 EVENTS = HERE / "events.root"
 REFERENCE = HERE.parent / "data" / "em_profiles.csv"
 MODEL = "em"

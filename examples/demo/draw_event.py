@@ -53,6 +53,7 @@ class _Scene:
 
     detector: Detector
     paths: list[FloatArray]
+    charged: NDArray[np.bool_]
     hits: CellHits
     module: NDArray[np.int64]
     norm: Normalize
@@ -74,6 +75,7 @@ def draw_event(detector: Detector, particles: Particles, hits: CellHits, title: 
     scene = _Scene(
         detector,
         [_flight(detector, *particle) for particle in zip(*vars(particles).values(), strict=True)],
+        particles.charge != 0,
         hits,
         detector.decode(SECTION, hits.cell_id)["module"],
         LogNorm(detector.section(SECTION).threshold * 1e3, hits.energy.max() * 1e3),
@@ -113,7 +115,8 @@ def _across(ax: Axes, scene: _Scene) -> None:
     local = np.stack([corners[:, 0], np.zeros(4), corners[:, 1]], axis=1)
     for stave in range(barrel.staves):
         ax.add_patch(Polygon(detector.layout.to_global(np.full(4, stave), local)[:, :2], fc=STAVE, ec=OUTLINE))
-    _lines(ax, [path[:, :2] for path in scene.paths])
+    _flights(ax, scene, [path[:, :2] for path in scene.paths])
+    ax.legend(loc="center right", bbox_to_anchor=(0.92, 0.4), frameon=False, labelcolor=TEXT, fontsize=10)
     inside = scene.module < barrel.staves
     _dots(ax, hits.position[inside, 0], hits.position[inside, 1], hits.energy[inside], scene.norm)
     reach = 1.12 * barrel.corner_radius_mm
@@ -140,7 +143,7 @@ def _along(ax: Axes, scene: _Scene, upper: int) -> None:
             boxes.append(((left, bottom), depth, endcap.outer_radius_mm - endcap.inner_radius_mm))
         for corner, width, tall in boxes:
             ax.add_patch(Rectangle(corner, width, tall, fc=STAVE, ec=OUTLINE))
-    _lines(ax, [np.stack([path[:, 2], height(path)], axis=1) for path in scene.paths])
+    _flights(ax, scene, [np.stack([path[:, 2], height(path)], axis=1) for path in scene.paths])
     _dots(ax, hits.position[:, 2], height(hits.position), hits.energy, scene.norm)
     reach, far = 1.12 * barrel.corner_radius_mm, 1.06 * (endcap.front_mm + depth)
     ax.set(
@@ -169,7 +172,8 @@ def _nearby(ax: Axes, scene: _Scene, stave: int) -> None:
     ax.add_collection(drawn)
     for z, thick in zip(front, section.absorber_mm, strict=True):
         ax.axhspan(z, z + thick, color=STAVE, zorder=0)
-    _lines(ax, [line for path in scene.paths for line in _through(scene.detector, stave, path)], dashed=True)
+    through = [line for path in scene.paths for line in _through(scene.detector, stave, path)]
+    ax.add_collection(LineCollection(through, colors=TRACK, lw=1.2, ls=":", zorder=3))
 
     middle = np.average(cell["x"][near], weights=energy[near]) * section.cell_mm
     wide = 11.5 * section.cell_mm
@@ -205,8 +209,10 @@ def _flight(detector: Detector, charge: float, momentum: FloatArray, vertex: Flo
     return points[: max(last, 2)]
 
 
-def _lines(ax: Axes, lines: list[FloatArray], dashed: bool = False) -> None:
-    ax.add_collection(LineCollection(lines, colors=TRACK, lw=1.1, ls="--" if dashed else "-", alpha=0.8, zorder=3))
+def _flights(ax: Axes, scene: _Scene, lines: list[FloatArray]) -> None:
+    for charged, style, name in ((True, "-", "e$^+$, e$^-$"), (False, "--", "photon")):
+        chosen = [line for line, is_charged in zip(lines, scene.charged, strict=True) if is_charged == charged]
+        ax.add_collection(LineCollection(chosen, colors=TRACK, lw=1.2, ls=style, alpha=0.9, zorder=3, label=name))
 
 
 def _dots(ax: Axes, x: FloatArray, y: FloatArray, energy: FloatArray, norm: Normalize) -> None:
