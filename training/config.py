@@ -65,6 +65,7 @@ class StageConfig:
     latent_start: int = 700
     latent_ramp: int = 1_200
     energy_weight: float = 1.0
+    angle_weight: float = 1.0
     sum_weight: float = 0.1
     evaluate_every: int = 1_000
     checkpoint_every: int = 500
