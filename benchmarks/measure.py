@@ -97,7 +97,7 @@ def convert_run(source: Path, target: Path) -> tuple[float, float]:
 
 def convert_peak_mib(source: Path, target: Path) -> float:
     """Peak resident memory of `fastcalo convert` in a process of its own, MiB."""
-    command = [sys.executable, "-m", "fastcalo", "convert", str(source), "-o", str(target)]
+    command = [sys.executable, "-m", "fastcalo", "convert", str(source), "-o", str(target), "--overwrite"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         errors = process.stderr.read()
