@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 from pathlib import Path
@@ -15,8 +16,11 @@ from fastcalo.errors import TrainingError
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write `state` (tensors, numbers, strings, and containers of them) under a temporary name, then rename."""
     temporary = path.with_suffix(f".tmp{os.getpid()}")
+    # torch's own writer tells a full disk by an error of its own kind
+    image = io.BytesIO()
+    torch.save(state, image)
     try:
-        torch.save(state, temporary)
+        temporary.write_bytes(image.getbuffer())
         temporary.replace(path)
     except OSError as e:
         raise TrainingError(f"cannot write the checkpoint {path}: {e.strerror or e}") from e

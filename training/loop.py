@@ -90,7 +90,7 @@ def train(
     open_run(config, run, resume or bool(only))
     if config.threads:
         torch.set_num_threads(config.threads)
-    networks = build(config)
+    networks, exchange = build(config), exchange or SingleProcess()
     for index, stage in enumerate(config.stage):
         done = _restore(networks, run, stage)
         if done == stage.steps or (only and stage.name not in only):
@@ -98,9 +98,10 @@ def train(
         seed = _mix(config.seed, index)
         data = _showers(config, detector, config.data.train, where, seed)
         test = _showers(config, detector, config.data.test, where, 0) if config.data.test else data
-        leg = _Leg(config, stage, networks, run, seed, data, test, exchange or SingleProcess(), report)
+        leg = _Leg(config, stage, networks, run, seed, data, test, exchange, report)
         leg.run()
-        draw_curves(run)
+        if not exchange.rank:
+            draw_curves(run)
 
 
 def open_run(config: TrainConfig, run: Path, may_exist: bool) -> None:
