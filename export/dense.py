@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from fastcalo._version import __version__
 from fastcalo.contract import Contract, NoiseSpec
@@ -116,10 +116,9 @@ def _generate(g: Graph, net: Generator, known: str, offset: str, layers: int) ->
     grid: tuple[int, ...] = net.coarse[1:]
     for up in net.ups:
         x, grid = _double(g, up, x, style, grid)
-    x = g.op("Concat", x, _flight_maps(g, offset, net.window, layers), axis=1)
-    x = g.op("Conv", x, _weights(g, net.near.weight), pads=[1] * 6)
-    x = _modulate(g, net.modulation, x, style, grid)
-    x = g.op("Conv", x, _weights(g, net.last.weight), _weights(g, net.last.bias), pads=[1] * 6)
+    x = g.op("Add", x, _convolve(g, net.place, _flight_maps(g, offset, net.window, layers)))
+    x = _modulate(g, net.modulation, _convolve(g, net.near, x), style, grid)
+    x = _convolve(g, net.last, x)
     return g.op("Relu", g.op("Squeeze", x, g.const([1], np.int64)))
 
 
@@ -127,7 +126,9 @@ def _double(g: Graph, up: nn.Module, x: str, style: str, grid: tuple[int, ...]) 
     """`Up.forward`: activations and the finer grid."""
     assert isinstance(up, Up)
     more = [int(n) for n in up.conv.output_padding]
-    x = g.op("ConvTranspose", x, _weights(g, up.conv.weight), strides=[2] * 3, pads=[1] * 6, output_padding=more)
+    x = g.op(
+        "ConvTranspose", x, g.const(up.conv.weight.detach().numpy()), strides=[2] * 3, pads=[1] * 6, output_padding=more
+    )
     fine = tuple(2 * n - 1 + m for n, m in zip(grid, more, strict=True))
     return _modulate(g, up.modulation, x, style, fine), fine
 
@@ -179,6 +180,6 @@ def _linear(g: Graph, layer: nn.Module, x: str) -> str:
     return g.gemm(x, layer.weight.detach().numpy().T, layer.bias.detach().numpy())
 
 
-def _weights(g: Graph, values: Tensor | None) -> str:
-    assert values is not None
-    return g.const(values.detach().numpy())
+def _convolve(g: Graph, layer: nn.Conv3d, x: str) -> str:
+    bias = [] if layer.bias is None else [g.const(layer.bias.detach().numpy())]
+    return g.op("Conv", x, g.const(layer.weight.detach().numpy()), *bias, pads=2 * [int(p) for p in layer.padding])

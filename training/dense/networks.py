@@ -92,9 +92,10 @@ class Generator(nn.Module):
         self.start = nn.Linear(STYLE, math.prod(self.coarse))
         widths = (4 * channels, 2 * channels, channels, channels // 2)
         self.ups = nn.ModuleList(Up(widths[i], widths[i + 1], sizes[LEVELS - 1 - i]) for i in range(LEVELS))
-        self.near = nn.Conv3d(widths[-1] + 3, widths[-1], 3, padding=1, bias=False)
+        self.place = nn.Conv3d(3, widths[-1], 1)
+        self.near = nn.Conv3d(widths[-1], widths[-1], 3, padding=1, bias=False)
         self.modulation = Modulation(widths[-1])
-        self.last = nn.Conv3d(widths[-1], 1, 3, padding=1)
+        self.last = nn.Conv3d(widths[-1], 1, 1)
         # most cells are no hits: begin near that, not with half of them hit
         nn.init.constant_(self.last.get_parameter("bias"), -0.5)
 
@@ -104,7 +105,7 @@ class Generator(nn.Module):
         x = F.leaky_relu(self.start(style), SLOPE).view(-1, *self.coarse)
         for up in self.ups:
             x = up(x, style)
-        x = self.near(torch.cat([x, flight_maps(c.offset_BL2, self.window)], 1))
+        x = self.near(x + self.place(flight_maps(c.offset_BL2, self.window)))
         return F.relu(self.last(self.modulation(x, style)))[:, 0]
 
 
