@@ -19,7 +19,7 @@ from fastcalo.export.exporter import export_run
 from fastcalo.export.parity import check_parity
 from fastcalo.session import open_session
 from fastcalo.training import loop
-from fastcalo.training.config import DataConfig, NetworkConfig, StageConfig, TrainConfig
+from fastcalo.training.config import DataConfig, NetworkConfig, StageConfig, TrainConfig, load_config
 from fastcalo.training.data import Batch, ShowerData
 from fastcalo.training.dense.frame import compress, expand, fold, fold_cells, unfold
 from fastcalo.training.dense.gan import DenseGan
@@ -223,6 +223,12 @@ def test_a_window_that_is_not_square_is_refused(tmp_path: Path) -> None:
     (tmp_path / "oblong.toml").write_text(text.replace("window = [25, 25]", "window = [25, 23]"))
     with pytest.raises(ConfigError, match="25 by 23 cells"):
         DenseGan(make_config(detector=str(tmp_path / "oblong.toml")))
+
+
+def test_the_configuration_that_comes_along_builds() -> None:
+    config = load_config(SHOWERS.parents[2] / "configs" / "3dgan.toml")
+    assert config.arch == "3dgan"
+    assert isinstance(loop.build(config), DenseGan)
 
 
 @pytest.fixture(scope="module")

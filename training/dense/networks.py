@@ -102,7 +102,9 @@ class Generator(nn.Module):
     def forward(self, c: Conditions, latent_BZ: Tensor) -> Tensor:
         """Compressed deposits, float32 [B, X, Y, L], zero where there is no hit."""
         style = F.leaky_relu(self.style(torch.cat([c.vector_BC, latent_BZ], 1)), SLOPE)
-        x = F.leaky_relu(self.start(style), SLOPE).view(-1, *self.coarse)
+        x = F.leaky_relu(self.start(style), SLOPE).view(len(style), *self.coarse)
+        # channels last: on CPUs a step then takes little more than half the time
+        x = x.contiguous(memory_format=torch.channels_last_3d)
         for up in self.ups:
             x = up(x, style)
         x = self.near(x + self.place(flight_maps(c.offset_BL2, self.window)))
