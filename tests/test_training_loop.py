@@ -16,7 +16,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from showers import SAMPLE, write_real
-from trainings import STAGES, STEPS, change_stage, tiny_config, write_data
+from trainings import STAGES, STEPS, change_stage, tiny_config
 
 from fastcalo.detector import load_detector
 from fastcalo.errors import ConfigError, InputError, TrainingError
@@ -31,21 +31,19 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_data(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def config(data):
-    return tiny_config(data)
-
-
-@pytest.fixture(scope="module")
-def finished(config, tmp_path_factory):
+def finished(tiny_run):
     """A run of all stages without any interruption."""
-    run = tmp_path_factory.mktemp("runs") / "finished"
-    train(config, run)
-    return run
+    return tiny_run
+
+
+@pytest.fixture(scope="module")
+def config(finished):
+    return load_run(finished)[0]
+
+
+@pytest.fixture(scope="module")
+def data(config):
+    return config.data
 
 
 class InterruptedHereError(Exception):
@@ -318,7 +316,7 @@ def test_the_learning_rate_warms_up_and_falls(warmup, steps, rate, final, anneal
 
 
 def test_a_folder_that_holds_a_run_is_not_used_again_by_mistake(finished, config):
-    with pytest.raises(TrainingError, match=r"finished holds a training already; go on with --resume"):
+    with pytest.raises(TrainingError, match=r"tiny holds a training already; go on with --resume"):
         train(config, finished)
 
 
@@ -333,7 +331,7 @@ def test_a_folder_that_holds_a_run_is_not_used_again_by_mistake(finished, config
     ids=lambda v: v if isinstance(v, str) else "",
 )
 def test_another_configuration_does_not_go_on_with_a_run(finished, config, changes, told):
-    with pytest.raises(TrainingError, match=rf"finished was trained with another {told}; name another folder"):
+    with pytest.raises(TrainingError, match=rf"tiny was trained with another {told}; name another folder"):
         train(replace(config, **changes), finished, resume=True)
 
 
