@@ -1,5 +1,6 @@
-"""The demonstration, run as a newcomer runs it."""
+"""The demonstration, and the examples of the documents, run as a newcomer runs them."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,8 @@ import matplotlib.image
 import pytest
 import uproot
 
-DEMO = Path(__file__).parents[1] / "examples" / "demo"
+ROOT = Path(__file__).parents[1]
+DEMO = ROOT / "examples" / "demo"
 
 
 @pytest.mark.slow
@@ -30,3 +32,18 @@ def test_the_demo_makes_hits_and_pictures(tmp_path: Path) -> None:
         image = matplotlib.image.imread(tmp_path / name)
         assert image.shape[0] > 400
         assert image.std() > 0.05, f"{name} is blank"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("document", ["README.md", "docs/quickstart.md"])
+def test_the_commands_and_the_python_of_a_document_run(document: str, tmp_path: Path) -> None:
+    text = (ROOT / document).read_text()
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    (tmp_path / "events.root").symlink_to(DEMO / "events.root")
+    commands = re.findall(r"^\$ fastcalo ((?:convert|inspect) .*)$", text, re.MULTILINE)
+    snippets = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert commands
+    assert snippets
+    for arguments in [*(["-m", "fastcalo", *command.split()] for command in commands), *(["-c", s] for s in snippets)]:
+        done = subprocess.run([sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{arguments}\n{done.stderr}"
