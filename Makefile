@@ -18,13 +18,16 @@ FOR_TEST  := $(VENV)/.for-test
 FOR_LINT  := $(VENV)/.for-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format bench build clean
+.PHONY: help demo pictures test test-fast lint format bench build clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(FOR_DEMO)  ## convert the example events and draw them (installs neither PyTorch nor ROOT)
 	$(BIN)/python examples/demo/demo.py
+
+pictures: demo  ## the demo, and its pictures into the documents
+	cp examples/demo/output/*.png docs/images/
 
 test: $(FOR_TEST)  ## all tests
 	$(BIN)/python -m pytest
