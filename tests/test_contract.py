@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from models import write_tiny_model
 
 import fastcalo
-from fastcalo.contract import FORMAT, METADATA_KEY, Contract, NoiseSpec, read_contract
+from fastcalo.contract import DISTRIBUTIONS, FORMAT, METADATA_KEY, Contract, NoiseSpec, read_contract
 from fastcalo.detector import load_detector, sha256_of
 from fastcalo.errors import ContractError, ModelNotFoundError
 from fastcalo.model import ShowerModel
@@ -71,13 +71,13 @@ specs = st.one_of(
         NoiseSpec,
         names,
         st.lists(st.integers(1, 30), max_size=3).map(tuple),
-        st.sampled_from(["uniform", "normal"]),
+        st.sampled_from(DISTRIBUTIONS),
     ),
     st.builds(
         NoiseSpec,
         names,
         st.just(("P", 4)),
-        st.sampled_from(["uniform", "normal"]),
+        st.sampled_from(DISTRIBUTIONS),
         st.tuples(positive, positive, st.floats(0, 1)),
     ),
 )

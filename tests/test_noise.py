@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 from fastcalo.errors import FastCaloError
-from fastcalo.noise import Streams, normal, philox, streams, uniform
+from fastcalo.noise import Streams, logistic, normal, philox, streams, uniform
 
 # Philox4x32-10 from the known-answer tests of Random123, the authors' own implementation
 ONES = 0xFFFFFFFF
@@ -79,10 +79,12 @@ def test_uniform_numbers_stay_strictly_between_zero_and_one():
 @given(words)
 def test_every_word_gives_a_usable_number(word):
     block = np.array([[word, ONES - word, word, 0]], np.uint32)
-    u, z = uniform(block), normal(block)
+    u, z, q = uniform(block), normal(block), logistic(block)
     assert ((u > 0) & (u < 1)).all()
     # the smallest of the uniform numbers is 2**-24
     assert (np.abs(z) < np.sqrt(2 * 24 * np.log(2)) + 1e-3).all()
+    assert (np.abs(q) < 24 * np.log(2) + 1e-3).all()
+    assert u.dtype == z.dtype == q.dtype == np.float32
 
 
 def test_moments_of_uniform_and_normal_numbers():
@@ -100,6 +102,15 @@ def test_moments_of_uniform_and_normal_numbers():
     for values in (u, z):
         correlation = np.corrcoef(np.column_stack([values[:-1], values[1:, 0]]).T) - np.eye(5)
         assert np.abs(correlation).max() < 5 / np.sqrt(n)
+
+
+def test_logistic_numbers_are_quantiles_of_uniform_ones():
+    blocks = some_streams(4).blocks(np.zeros(1 << 16, np.int64), np.arange(1 << 16))
+    q = logistic(blocks).astype(np.float64)
+    # four standard errors: pi^2 / 3 is the variance, and the fourth moment is 7 pi^4 / 15
+    assert abs(q.mean()) < 4 * np.sqrt(np.pi**2 / 3 / q.size)
+    assert abs((q**2).mean() - np.pi**2 / 3) < 4 * np.sqrt((7 / 15 - 1 / 9) * np.pi**4 / q.size)
+    assert_allclose(1 / (1 + np.exp(-q)), uniform(blocks), rtol=1e-5)
 
 
 def test_uniform_numbers_fill_all_bins_alike():

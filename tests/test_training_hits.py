@@ -21,7 +21,7 @@ from fastcalo.training.hits.gan import geometry_of, latent_weight
 from fastcalo.training.hits.layers import LayerModel
 from fastcalo.training.hits.model import HitModel, hit_terms, negative_elbo, sticks
 from fastcalo.training.hits.sampler import DrawnHits, draw_noise, points_of, rows_of, sample_hits, with_gradient
-from fastcalo.training.nets import TAIL, choose, group_sum, linear_layers
+from fastcalo.training.nets import group_sum, linear_layers
 from fastcalo.training.physics import compare
 
 GEOMETRY = geometry_of(tiny_config(DataConfig(())))
@@ -97,44 +97,16 @@ def test_along_and_across_are_a_rotation():
     assert torch.allclose(aside, torch.zeros(50), atol=1e-5)
 
 
-# --- choosing a component
-
-
-@given(
-    st.lists(st.floats(-12, 3), min_size=2, max_size=6),
-    st.lists(st.floats(1e-7, 1 - 1e-7), min_size=1, max_size=20),
-)
-def test_a_component_is_chosen_by_inversion(logits, numbers):
-    log_weight = torch.log_softmax(torch.tensor(logits, dtype=torch.float64), 0).float().expand(len(numbers), -1)
-    u = torch.tensor(numbers, dtype=torch.float32)
-    index, rest = choose(log_weight, u)
-    edges = torch.cat([torch.zeros(1), log_weight[0].exp().cumsum(0)])
-    assert (index >= 0).all()
-    assert (index < len(logits)).all()
-    assert (u >= edges[index] - 1e-6).all()
-    assert (u <= edges[index + 1] + 1e-6).all()
-    assert (rest >= TAIL).all()
-    assert (rest <= 1 - TAIL).all()
-
-
-def test_what_is_left_of_the_number_is_uniform_again():
-    n = 100_000
-    u = (torch.arange(n) + 0.5) / n
-    weights = torch.tensor([0.5, 0.2, 0.05, 0.25])
-    index, rest = choose(weights.log().expand(n, -1), u)
-    assert torch.allclose(torch.bincount(index) / n, weights, atol=1e-4)
-    for j in range(4):
-        counts = torch.histc(rest[index == j], 10, 0, 1)
-        assert torch.allclose(counts / counts.sum(), torch.full((10,), 0.1), atol=2e-3)
-
-
 # --- layers
+
+
+def draw_layers(model, c, noise):
+    return model.sample(c, noise.layer_uniform, noise.layer_logistic, noise.layer_normal)
 
 
 def test_layers_hold_whole_numbers_of_hits_and_the_energy_that_they_need():
     c = make_conditions(400)
-    noise = draw_noise(torch.zeros(400, LAYERS))
-    energy, count = make_layers().sample(c, noise.layer_uniform, noise.layer_normal)
+    energy, count = draw_layers(make_layers(), c, draw_noise(torch.zeros(400, LAYERS)))
     assert torch.equal(count, count.floor())
     assert count.min() >= 0
     assert ((count > 0) == (energy > 0)).all()
@@ -146,10 +118,11 @@ def test_layers_hold_whole_numbers_of_hits_and_the_energy_that_they_need():
 def test_a_layer_depends_on_those_before_it_only():
     model, c = make_layers(), make_conditions(30)
     noise = draw_noise(torch.zeros(30, LAYERS))
-    one = model.sample(c, noise.layer_uniform, noise.layer_normal)
-    uniform = noise.layer_uniform.clone()
-    uniform[:, 10:] = torch.rand(30, LAYERS - 10, 3)
-    other = model.sample(c, uniform, noise.layer_normal)
+    one = draw_layers(model, c, noise)
+    later = {name: getattr(noise, name).clone() for name in ("layer_uniform", "layer_logistic", "layer_normal")}
+    for tensor in later.values():
+        tensor[:, 10:] = torch.rand_like(tensor[:, 10:])
+    other = draw_layers(model, c, replace(noise, **later))
     for a, b in zip(one, other, strict=True):
         assert torch.equal(a[:, :10], b[:, :10])
         assert not torch.equal(a[:, 10:], b[:, 10:])
@@ -171,8 +144,7 @@ def test_the_likelihood_of_layers_is_that_of_the_sampler():
         for seed in range(16):
             c = make_conditions(60, seed)
             torch.manual_seed(seed)
-            noise = draw_noise(torch.zeros(60, LAYERS))
-            energy, count = source.sample(c, noise.layer_uniform, noise.layer_normal)
+            energy, count = draw_layers(source, c, draw_noise(torch.zeros(60, LAYERS)))
             grads = torch.autograd.grad(sum(model.nll(c, energy, count)), parameters)
             found.append(torch.cat([g.flatten() for g in grads]))
         pulls[name] = mean_over_error(found)
@@ -284,7 +256,7 @@ def test_hits_of_a_shower_do_not_depend_on_its_company():
         mine = together.row == i
         assert torch.equal(alone.x, together.x[mine])
         assert torch.equal(alone.y, together.y[mine])
-        assert torch.allclose(alone.deposit, together.deposit[mine], rtol=1e-2)
+        assert torch.allclose(alone.deposit, together.deposit[mine], rtol=1e-3)
 
 
 @given(counts, st.integers(1, 4000))
