@@ -117,10 +117,6 @@ class Graph:
         tail = [] if bias is None else [self.const(bias)]
         return self.op("Gemm", x, self.const(weight), *tail)
 
-    def logit(self, u: str) -> str:
-        """Quantile of the standard logistic density."""
-        return self.op("Sub", self.op("Log", u), self.op("Log", self.op("Sub", self.const(1.0), u)))
-
     def body(self, name: str, build: Callable[[Graph], None]) -> onnx.GraphProto:
         """A sub-graph for Scan or Loop."""
         inner = Graph(self)

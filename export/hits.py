@@ -32,8 +32,8 @@ class HitTwin:
 
     sparse = True
     parity_showers = 3_000
-    tolerance = 1e-2
-    allowed_beyond = 1e-3
+    tolerance = 1e-3
+    allowed_beyond = 0.0
 
     def __init__(self, model: HitGan) -> None:
         self.model = model
@@ -43,11 +43,14 @@ class HitTwin:
         layers = self.model.geometry.layers
         points, hits = self._measure_capacities(contract)
         return (
-            NoiseSpec("layer_uniform", (layers, 3), "uniform"),
+            NoiseSpec("layer_uniform", (layers, 2), "uniform"),
+            NoiseSpec("layer_logistic", (layers,), "logistic"),
             NoiseSpec("layer_normal", (layers,), "normal"),
             NoiseSpec("latent_normal", (LATENT,), "normal"),
-            NoiseSpec("point_uniform", ("P", 3), "uniform", points),
+            NoiseSpec("point_uniform", ("P", 1), "uniform", points),
+            NoiseSpec("point_logistic", ("P", 2), "logistic", points),
             NoiseSpec("hit_uniform", ("P", 1), "uniform", hits),
+            NoiseSpec("hit_logistic", ("P", 1), "logistic", hits),
         )
 
     def graph(self, contract: Contract) -> onnx.ModelProto:
@@ -77,7 +80,7 @@ class HitTwin:
         entry = (torch.rand(_CAPACITY_SHOWERS, 2) - 0.5) * model.geometry.cell
         c = conditions(model.geometry, energy, direction, entry, pdg)
         noise = draw_noise(torch.zeros(len(c), model.geometry.layers))
-        _, count = model.layers.sample(c, noise.layer_uniform, noise.layer_normal)
+        _, count = model.layers.sample(c, noise.layer_uniform, noise.layer_logistic, noise.layer_normal)
         points, hits = (
             fit_capacity(energy.double().numpy(), rows.sum(1).double().numpy()) for rows in (points_of(count), count)
         )
@@ -85,8 +88,8 @@ class HitTwin:
 
 
 def _capacities(contract: Contract) -> tuple[Capacity, Capacity]:
-    points, hits = (n.capacity for n in contract.noise if n.capacity)
-    return points, hits
+    found = {n.name: n.capacity for n in contract.noise if n.capacity}
+    return found["point_uniform"], found["hit_uniform"]
 
 
 def fit_capacity(energy: FloatArray, rows: FloatArray) -> Capacity:

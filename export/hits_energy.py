@@ -17,7 +17,6 @@ from fastcalo.training.hits.model import (
     SHARE_INPUTS,
     HitModel,
 )
-from fastcalo.training.nets import TAIL
 
 from .builder import BOOL, FLOAT, INT64, Graph
 from .hits_layers import FloatArray, Weights, weights_of
@@ -30,7 +29,7 @@ _ALL = 100.0
 
 
 def share_energies(
-    g: Graph, model: HitModel, blobs: Blobs, hits: Placed, cond: dict[str, str], energy_G: str, uniform_H: str
+    g: Graph, model: HitModel, blobs: Blobs, hits: Placed, cond: dict[str, str], energy_G: str, numbers: list[str]
 ) -> tuple[str, str]:
     """Deposits of all hits, and the place of each in `hits`: names of float32 [H, 1] and int64 [H].
 
@@ -51,7 +50,8 @@ def share_energies(
     two = g.cast(g.op("Equal", left, g.const(2.0)), FLOAT)
     known = g.op("Concat", known, half_log(g, left, 1.0), two, axis=1)
     known = g.gemm(known, np.delete(weight, (_REST, _PREVIOUS), 0), bias)
-    table = _scalars(g, model, g.column(g.op("Gather", uniform_H, order)), left)
+    columns = [g.column(g.op("Gather", t, order)) for t in numbers]
+    table = _scalars(g, model, columns, left)
     held = g.op("Mul", g.cast(hits.count, FLOAT), g.const(model.floor))
     free = g.op("Gather", g.op("Relu", g.op("Sub", energy_G, held)), _groups_by_count(g, hits))
     free = g.column(free)
@@ -65,14 +65,14 @@ def share_energies(
     return out[2], order
 
 
-def _scalars(g: Graph, model: HitModel, uniform: str, left: str) -> str:
-    """Per hit [H, 4]: its number; 1 / (hits left 0.1 MeV); energy held for those left; log of the others left."""
+def _scalars(g: Graph, model: HitModel, numbers: list[str], left: str) -> str:
+    """Per hit [H, 5]: its two numbers; 1 / (hits left 0.1 MeV); energy held for those left; log of the others left."""
     one = g.const(1.0)
     scale = g.op("Div", g.const(1 / MEV_TENTH), left)
     least = g.op("Mul", left, g.const(model.floor))
     others = g.op("Log", g.clip(g.op("Sub", left, one), 1.0, None))
     others = g.op("Where", g.op("LessOrEqual", left, one), g.const(-_ALL), others)
-    return g.op("Concat", uniform, scale, least, others, axis=1)
+    return g.op("Concat", *numbers, scale, least, others, axis=1)
 
 
 def _groups_by_count(g: Graph, hits: Placed) -> str:
@@ -139,12 +139,12 @@ def _one_rank(
     end = b.op("Add", first, n)
     free, previous = b.slice(free, 0, 0, n), b.slice(previous, 0, 0, n)
     known, table = (b.slice(t, 0, first, end) for t in hits)
-    uniform, scale, least, others = b.ops("Split", 4, table, axis=1, num_outputs=4)
+    uniform, quantile, scale, least, others = b.ops("Split", 5, table, axis=1, num_outputs=5)
     mean = b.op("Log", b.clip(b.op("Mul", b.op("Add", free, least), scale), 1e-3, None))
     dynamic = b.op("Concat", mean, b.clip(previous, -6.0, 6.0), axis=1)
     h = b.silu(b.op("Add", known, b.op("MatMul", dynamic, b.const(nets[0]))))
     h = b.silu(b.gemm(h, *nets[1][0]))
-    y = _draw_logit(b, b.gemm(h, *_shifted(nets[1][1])), uniform)
+    y = _draw_logit(b, b.gemm(h, *_shifted(nets[1][1])), uniform, quantile)
     z = b.op("Sub", y, others)
     deposit = b.op("Add", b.op("Mul", b.op("Sigmoid", z), free), b.const(model.floor))
     deposit = b.clip(deposit, 1.005 * model.geometry.threshold, None)
@@ -161,20 +161,15 @@ def _shifted(last: tuple[FloatArray, FloatArray]) -> tuple[FloatArray, FloatArra
     return last[0], bias
 
 
-def _draw_logit(b: Graph, mixture: str, uniform: str) -> str:
-    """A draw from a logistic mixture, [n, 1]; see `fastcalo.training.nets.choose`.
+def _draw_logit(b: Graph, mixture: str, uniform: str, quantile: str) -> str:
+    """A draw from a logistic mixture, [n, 1].
 
     Every component is worked out and the drawn one is kept by a mask, which costs less than gathering.
     """
     m = SHARE_COMPONENTS
     logits, centre, width = b.ops("Split", 3, mixture, axis=1, num_outputs=3)
-    weight = b.op("Softmax", logits, axis=1)
-    lower = b.op("MatMul", weight, b.const(np.triu(np.ones((m, m)), 1)))
+    lower = b.op("MatMul", b.op("Softmax", logits, axis=1), b.const(np.triu(np.ones((m, m)), 1)))
     reached = b.cast(b.op("Less", lower, uniform), FLOAT)
     drawn = b.op("MatMul", reached, b.const(np.eye(m) - np.eye(m, k=-1)))
-    inside = b.op("Div", b.op("Sub", uniform, lower), b.clip(weight, 1e-12, None))
-    # every second component counts from its upper end
-    side = b.const([[1.0 - 2 * (j % 2) for j in range(m)]])
-    quantile = b.op("Mul", b.logit(b.clip(inside, TAIL, 1 - TAIL)), side)
     value = b.op("Add", centre, b.op("Mul", b.op("Exp", b.clip(width, -5.0, 2.0)), quantile))
     return b.op("MatMul", b.op("Mul", value, drawn), b.const(np.ones((m, 1))))

@@ -20,7 +20,7 @@ from fastcalo.training.hits.model import BLOBS, CODES, LATENT, HitModel
 from .builder import FLOAT, INT64, Graph
 from .hits_energy import share_energies
 from .hits_layers import draw_layers, weights_of
-from .hits_points import Blobs, Placed, place_hits, rows_for_hits
+from .hits_points import Blobs, Placed, lines_for_hits, place_hits
 
 Capacity: TypeAlias = tuple[float, float, float]
 
@@ -36,7 +36,7 @@ def build(
     section : str
         Name of the section, and of the dense output.
     capacity, hit_capacity : (float, float, float)
-        A shower of kinetic energy E uses at most a + b E^c rows of the noise ``point_uniform``, ``hit_uniform``.
+        A shower of kinetic energy E uses at most a + b E^c rows of the noise of points, and of hits.
     """
     g, geometry = Graph(), layers.geometry
     n_layers = geometry.layers
@@ -45,11 +45,14 @@ def build(
     entry = g.input("entry", FLOAT, ["N", 2])
     species = g.input("species", INT64, ["N"])
     noise = {
-        "layer_uniform": g.input("layer_uniform", FLOAT, ["N", n_layers, 3]),
+        "layer_uniform": g.input("layer_uniform", FLOAT, ["N", n_layers, 2]),
+        "layer_logistic": g.input("layer_logistic", FLOAT, ["N", n_layers]),
         "layer_normal": g.input("layer_normal", FLOAT, ["N", n_layers]),
         "latent_normal": g.input("latent_normal", FLOAT, ["N", LATENT]),
-        "point_uniform": g.input("point_uniform", FLOAT, ["N", "P", 3]),
+        "point_uniform": g.input("point_uniform", FLOAT, ["N", "P", 1]),
+        "point_logistic": g.input("point_logistic", FLOAT, ["N", "P", 2]),
         "hit_uniform": g.input("hit_uniform", FLOAT, ["N", "Q", 1]),
+        "hit_logistic": g.input("hit_logistic", FLOAT, ["N", "Q", 1]),
     }
     cond = _conditions(g, geometry, energy, direction, entry, species)
     energy_NL, count_NL = draw_layers(g, layers, cond, noise)
@@ -57,9 +60,10 @@ def build(
     rows = _rows(g, energy, capacity, noise["point_uniform"])
     hit_rows = _rows(g, energy, hit_capacity, noise["hit_uniform"])
     count = g.cast(g.flat(count_NL), INT64)
-    placed = place_hits(g, geometry, blobs, count, rows, cond, noise["point_uniform"])
-    uniform = rows_for_hits(g, placed, count, hit_rows, cond["row"], noise["hit_uniform"])
-    served, order = share_energies(g, hits, blobs, placed, cond, g.flat(energy_NL), uniform)
+    placed = place_hits(g, geometry, blobs, count, rows, cond, noise)
+    lines = lines_for_hits(g, placed, count, hit_rows, cond["row"], noise["hit_uniform"])
+    numbers = [g.op("Gather", g.flat(noise[f"hit_{kind}"]), lines) for kind in ("uniform", "logistic")]
+    served, order = share_energies(g, hits, blobs, placed, cond, g.flat(energy_NL), numbers)
     served = g.flat(served)
     deposit = g.op("ScatterElements", served, order, served, axis=0)
     _outputs(g, geometry, section, placed, deposit, g.size(energy))

@@ -53,7 +53,10 @@ def draw_layers(g: Graph, model: LayerModel, cond: dict[str, str], noise: dict[s
     scanned = [
         known,
         g.op("Transpose", noise["layer_uniform"], perm=[1, 0, 2]),
-        g.op("Unsqueeze", g.op("Transpose", noise["layer_normal"], perm=[1, 0]), g.const([2], np.int64)),
+        *(
+            g.op("Unsqueeze", g.op("Transpose", noise[f"layer_{kind}"], perm=[1, 0]), g.const([2], np.int64))
+            for kind in ("logistic", "normal")
+        ),
         g.const(np.eye(layers)),
         g.const(np.arange(layers)[:, None] + np.arange(_PAST), np.int64),
     ]
@@ -77,7 +80,8 @@ def _one_layer(b: Graph, model: LayerModel, dynamic: NDArray[np.float32], count:
     log_e = b.input("log_e", FLOAT, padded)
     e, n = b.input("e", FLOAT, shape), b.input("n", FLOAT, shape)
     known = b.input("known", FLOAT, ["N", dynamic.shape[1]])
-    u, z = b.input("u", FLOAT, ["N", 3]), b.input("z", FLOAT, ["N", 1])
+    u = b.input("u", FLOAT, ["N", 2])
+    quantile, z = b.input("quantile", FLOAT, ["N", 1]), b.input("z", FLOAT, ["N", 1])
     here, last = b.input("here", FLOAT, [layers]), b.input("last", INT64, [_PAST])
     x = _dynamic_inputs(b, model, root, log_e, e, n, last, energy_1, log_1)
     hidden = b.op("Add", b.op("MatMul", x, b.const(dynamic)), known)
@@ -88,7 +92,7 @@ def _one_layer(b: Graph, model: LayerModel, dynamic: NDArray[np.float32], count:
     centre, spread = pick(b, weight, b.slice(u, 1, 0, 1), centre, spread)
     spread = b.op("Exp", b.clip(b.op("Sub", spread, b.const(1.0)), -5.0, 2.0))
     value = b.op("Add", b.op("Mul", centre, b.const(2.0)), b.const(1.0))
-    value = b.op("Add", value, b.op("Mul", spread, b.logit(b.slice(u, 1, 1, 2))))
+    value = b.op("Add", value, b.op("Mul", spread, quantile))
     value = b.op("Relu", value)
     number = b.clip(b.op("Floor", b.op("Mul", value, value)), None, twin.MAX_COUNT)
     sqrt = b.op("Sqrt", number)
@@ -104,7 +108,7 @@ def _one_layer(b: Graph, model: LayerModel, dynamic: NDArray[np.float32], count:
     )
     h = b.silu(b.gemm(b.silu(h), *energy[1]))
     weight, centre, spread = b.ops("Split", 3, b.gemm(h, *energy[2]), axis=1, num_outputs=3)
-    centre, spread = pick(b, weight, b.slice(u, 1, 2, 3), centre, spread)
+    centre, spread = pick(b, weight, b.slice(u, 1, 1, 2), centre, spread)
     spread = b.op("Exp", b.clip(b.op("Sub", spread, b.const(0.7)), -5.0, 1.5))
     log_mean = b.op("Add", b.op("Add", centre, b.const(1.0)), b.op("Mul", spread, z))
     mean = b.op("Mul", b.op("Exp", b.clip(log_mean, *twin.LOG_MEAN_RANGE)), b.const(twin.MEV_TENTH))

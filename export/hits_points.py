@@ -59,7 +59,13 @@ class _Points:
 
 
 def place_hits(
-    g: Graph, geometry: Geometry, blobs: Blobs, count_G: str, capacity_N: str, cond: dict[str, str], noise: str
+    g: Graph,
+    geometry: Geometry,
+    blobs: Blobs,
+    count_G: str,
+    capacity_N: str,
+    cond: dict[str, str],
+    noise: dict[str, str],
 ) -> Placed:
     """Points of all layers, thinned to the first `count` distinct cells of each.
 
@@ -74,8 +80,8 @@ def place_hits(
         Rows of noise that a shower may use, int64 [N].
     cond : dict
         ``along_x``, ``along_y`` [N], ``offset_x``, ``offset_y`` [G], ``row`` int64 [G].
-    noise : str
-        float32 [N, P, 3].
+    noise : dict
+        ``point_uniform`` [N, P, 1], ``point_logistic`` [N, P, 2].
     """
     points = _points(g, blobs, count_G, capacity_N, cond, noise)
     keep = _first_distinct(g, geometry, points, count_G)
@@ -97,8 +103,8 @@ def _rows(g: Graph, count_G: str, capacity_N: str, row_G: str) -> tuple[str, str
     return g.op("Where", g.op("Greater", first, room), moved, first), number
 
 
-def rows_for_hits(g: Graph, hits: Placed, count_G: str, capacity_N: str, row_G: str, noise: str) -> str:
-    """The number that draws each hit's energy, float32 [H], from noise float32 [N, Q, 1].
+def lines_for_hits(g: Graph, hits: Placed, count_G: str, capacity_N: str, row_G: str, noise: str) -> str:
+    """Where each hit's numbers stand in noise [N, Q, 1] seen as a vector, int64 [H].
 
     Layers follow each other; a shower that needs more rows than its capacity, int64 [N], begins again.
     """
@@ -107,8 +113,7 @@ def rows_for_hits(g: Graph, hits: Placed, count_G: str, capacity_N: str, row_G: 
     before = g.op("Sub", before, g.op("Gather", shower, row_G))
     slot = g.op("Add", g.op("Gather", before, hits.group), hits.rank)
     slot = g.op("Mod", slot, g.op("Gather", capacity_N, hits.row))
-    line = g.op("Add", g.op("Mul", hits.row, g.op("Shape", noise, start=1, end=2)), slot)
-    return g.op("Gather", g.flat(noise), line)
+    return g.op("Add", g.op("Mul", hits.row, g.op("Shape", noise, start=1, end=2)), slot)
 
 
 def _first_groups(g: Graph, count_G: str, capacity_N: str) -> str:
@@ -117,18 +122,21 @@ def _first_groups(g: Graph, count_G: str, capacity_N: str) -> str:
     return g.op("Mul", g.arange(g.size(capacity_N)), layers)
 
 
-def _points(g: Graph, blobs: Blobs, count_G: str, capacity_N: str, cond: dict[str, str], noise: str) -> _Points:
+def _points(
+    g: Graph, blobs: Blobs, count_G: str, capacity_N: str, cond: dict[str, str], noise: dict[str, str]
+) -> _Points:
     zero = g.const(0, np.int64)
     first_row, number = _rows(g, count_G, capacity_N, cond["row"])
     end = g.op("CumSum", number, zero)
     first = g.op("Sub", end, number)
     total = g.sum(number, 0)
     group = _owners(g, end, total)
-    shift = g.op("Mul", cond["row"], g.op("Shape", noise, start=1, end=2))
+    shift = g.op("Mul", cond["row"], g.op("Shape", noise["point_uniform"], start=1, end=2))
     shift = g.cast(g.op("Sub", g.op("Add", shift, first_row), first), INT32)
     line = g.op("Add", g.arange(total, np.int32), g.op("Gather", shift, group))
-    u = g.op("Gather", g.reshape(noise, -1, 3), line, axis=0)
-    which, *across = (g.flat(t) for t in g.ops("Split", 3, u, axis=1, num_outputs=3))
+    which = g.op("Gather", g.flat(noise["point_uniform"]), line)
+    across = g.op("Gather", g.reshape(noise["point_logistic"], -1, 2), line, axis=0)
+    quantiles = [g.flat(t) for t in g.ops("Split", 2, across, axis=1, num_outputs=2)]
     upper = g.op("CumSum", blobs.weight_GK, g.const(1, np.int64))
     blob = g.op("Mul", group, g.const(BLOBS, np.int32))
     for edge in g.ops("Split", BLOBS, upper, axis=1, num_outputs=BLOBS)[:-1]:
@@ -136,8 +144,8 @@ def _points(g: Graph, blobs: Blobs, count_G: str, capacity_N: str, cond: dict[st
         blob = g.op("Add", blob, g.cast(passed, INT32))
     inverse = g.op("Gather", g.flat(blobs.inverse_GK), blob)
     xy = []
-    for centre, uniform in zip((blobs.centre_x_GK, blobs.centre_y_GK), across, strict=True):
-        away = g.op("Div", g.logit(uniform), inverse)
+    for centre, quantile in zip((blobs.centre_x_GK, blobs.centre_y_GK), quantiles, strict=True):
+        away = g.op("Div", quantile, inverse)
         place = g.op("Add", g.op("Gather", g.flat(centre), blob), away)
         xy.append(g.op("Floor", g.op("Add", place, g.const(0.5))))
     return _Points(group, first, *xy)

@@ -13,7 +13,7 @@ from .errors import ContractError
 
 FORMAT = 1
 METADATA_KEY = "fastcalo"
-DISTRIBUTIONS = ("uniform", "normal")
+DISTRIBUTIONS = ("uniform", "normal", "logistic")
 UNITS = "GeV, mm, rad"
 
 
@@ -27,7 +27,8 @@ class NoiseSpec:
     shape : tuple
         Without the batch axis; ``"P"`` stands for a number that grows with energy (see `capacity`).
     distribution : str
-        ``"uniform"`` (strictly between 0 and 1) or ``"normal"`` (mean 0, deviation 1).
+        ``"uniform"`` (strictly between 0 and 1), ``"normal"`` (mean 0, deviation 1) or ``"logistic"`` (mean 0,
+        scale 1).
     capacity : (float, float, float), optional
         Where the shape holds ``"P"``: a shower of kinetic energy E in GeV reads at most a + b E^c rows.
     """

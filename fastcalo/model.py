@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .contract import METADATA_KEY, NoiseSpec, read_contract
 from .errors import ContractError, InputError, ModelNotFoundError
-from .noise import Streams, normal, streams, uniform
+from .noise import Streams, logistic, normal, streams, uniform
 from .session import open_session
 
 BATCH = 256
@@ -27,6 +27,7 @@ _TENSOR_STRIDE = 1 << 24
 """Blocks of random numbers set aside for each noise tensor of a shower."""
 _FILLED_TOGETHER = 8
 """Showers, neighbours in energy, whose noise is drawn to the length that the longest of them needs."""
+_CONVERT = {"uniform": uniform, "normal": normal, "logistic": logistic}
 _SLACK = 1e-6
 """Ranges are widened by this, relatively, against rounding."""
 
@@ -341,7 +342,7 @@ def draw_noise(
 
 
 def _drawn(spec: NoiseSpec, random: Streams, kinetic_energy: NDArray[np.float32], first: int) -> NDArray[np.float32]:
-    n, convert = len(random), uniform if spec.distribution == "uniform" else normal
+    n, convert = len(random), _CONVERT[spec.distribution]
     if spec.capacity is None:
         size = math.prod(int(s) for s in spec.shape)
         values = convert(random.words(first, size))[:, :size]

@@ -127,6 +127,12 @@ def uniform(words: NDArray[np.uint32]) -> NDArray[np.float32]:
     return ((words >> np.uint32(9)).astype(np.float32) + np.float32(0.5)) * np.float32(2**-23)
 
 
+def logistic(words: NDArray[np.uint32]) -> NDArray[np.float32]:
+    """Standard logistic float32: ln(u / (1 - u)) of uniform u."""
+    u = uniform(words)
+    return np.log(u / (np.float32(1) - u))
+
+
 def normal(words: NDArray[np.uint32]) -> NDArray[np.float32]:
     """Standard normal float32 of the same shape [..., even] (Box & Muller, Ann. Math. Stat. 29 (1958) 610)."""
     u = uniform(words)

@@ -133,7 +133,7 @@ class HitGan:
         c, layers = self.conditions(batch), self.geometry.layers
         if stage.name == "layers":
             noise = draw_noise(batch.layer_count)
-            energy, count = self.layers.sample(c, noise.layer_uniform, noise.layer_normal)
+            energy, count = self.layers.sample(c, noise.layer_uniform, noise.layer_logistic, noise.layer_normal)
             return compare(batch, energy, count)
         noise = draw_noise(batch.layer_count)
         drawn = sample_hits(self.hits, c, batch.layer_energy, batch.layer_count, noise)

@@ -121,18 +121,28 @@ class LayerModel(nn.Module):
         return torch.log((above / MEV_TENTH).clamp_min(math.exp(LOG_MEAN_RANGE[0])))
 
     @torch.no_grad()
-    def sample(self, c: Conditions, uniform_BL3: Tensor, normal_BL: Tensor) -> tuple[Tensor, Tensor]:
-        """Draw energies [B, L] in GeV and counts [B, L] from the noise of the model contract."""
+    def sample(
+        self, c: Conditions, uniform_BL2: Tensor, logistic_BL: Tensor, normal_BL: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Draw energies [B, L] in GeV and counts [B, L] from the noise of the model contract.
+
+        Parameters
+        ----------
+        c : Conditions
+        uniform_BL2 : float32 [B, L, 2]
+            Which component of the count's mixture, and of the energy's.
+        logistic_BL, normal_BL : float32 [B, L]
+            Where in the component: of the count, of the energy.
+        """
         layers, folded = self.geometry.layers, folded_offsets(c.offset_BL2)
         energy = normal_BL.new_zeros(len(c), layers)
         count = torch.zeros_like(energy)
         for i in range(layers):
             x = self.inputs(c, folded, energy, count, i)
-            centre, width = _pick(self.count_mixture(x), uniform_BL3[:, i, 0])
-            u = uniform_BL3[:, i, 1]
-            root = centre + width.exp() * (torch.log(u) - torch.log(1 - u))
+            centre, width = _pick(self.count_mixture(x), uniform_BL2[:, i, 0])
+            root = centre + width.exp() * logistic_BL[:, i]
             n = torch.floor(root.clamp_min(0) ** 2).clamp_max(MAX_COUNT)
-            centre, width = _pick(self.energy_mixture(x, n), uniform_BL3[:, i, 2])
+            centre, width = _pick(self.energy_mixture(x, n), uniform_BL2[:, i, 1])
             mean = torch.exp((centre + width.exp() * normal_BL[:, i]).clamp(*LOG_MEAN_RANGE)) * MEV_TENTH
             energy[:, i], count[:, i] = n * (mean + self.geometry.threshold), n
         return energy, count

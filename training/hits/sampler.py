@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..nets import choose, group_sum
+from ..nets import group_sum
 from .conditions import Conditions, Geometry
 from .layers import LayerModel
 from .model import LATENT, HitModel, Profile, logit
@@ -47,24 +47,29 @@ class Noise:
 
     Attributes
     ----------
-    layer_uniform : float32 [B, L, 3]
-        Component of the count, its logistic quantile, component of the energy.
-    layer_normal : float32 [B, L]
+    layer_uniform : float32 [B, L, 2]
+    layer_logistic, layer_normal : float32 [B, L]
+        See `LayerModel.sample`.
     latent_normal : float32 [B, Z]
-    point_uniform : float32 [B, P, 3]
-        A row per point: which blob, where along x, where along y.
-    hit_uniform : float32 [B, Q, 1]
-        A row per hit: its energy.
+    point_uniform : float32 [B, P, 1]
+        A row per point: which blob.
+    point_logistic : float32 [B, P, 2]
+        A row per point: where in the blob, along x and y.
+    hit_uniform, hit_logistic : float32 [B, Q, 1]
+        A row per hit: which component of its share's mixture, and where in it.
     capacity, hit_capacity : int64 [B]
-        Rows of `point_uniform` and of `hit_uniform` that each shower may use, at most P and Q. A shower that needs
-        more uses rows twice.
+        Rows of points and of hits that each shower may use, at most P and Q. A shower that needs more uses rows
+        twice.
     """
 
     layer_uniform: Tensor
+    layer_logistic: Tensor
     layer_normal: Tensor
     latent_normal: Tensor
     point_uniform: Tensor
+    point_logistic: Tensor
     hit_uniform: Tensor
+    hit_logistic: Tensor
     capacity: Tensor
     hit_capacity: Tensor
 
@@ -79,11 +84,14 @@ def draw_noise(count_BL: Tensor) -> Noise:
         return torch.rand(*shape, device=device).clamp(1e-7, 1 - 1e-7)
 
     return Noise(
-        uniform(batch, layers, 3),
+        uniform(batch, layers, 2),
+        logit(uniform(batch, layers)),
         torch.randn(batch, layers, device=device),
         torch.randn(batch, LATENT, device=device),
-        uniform(batch, points, 3),
+        uniform(batch, points, 1),
+        logit(uniform(batch, points, 2)),
         uniform(batch, hits, 1),
+        logit(uniform(batch, hits, 1)),
         torch.full((batch,), points, device=device),
         torch.full((batch,), hits, device=device),
     )
@@ -123,7 +131,7 @@ class DrawnHits:
 @torch.no_grad()
 def sample_showers(layers: LayerModel, hits: HitModel, c: Conditions, noise: Noise) -> DrawnHits:
     """Both networks, one after the other."""
-    energy, count = layers.sample(c, noise.layer_uniform, noise.layer_normal)
+    energy, count = layers.sample(c, noise.layer_uniform, noise.layer_logistic, noise.layer_normal)
     return sample_hits(hits, c, energy, count, noise)
 
 
@@ -144,6 +152,7 @@ class _Placed:
     x: Tensor
     y: Tensor
     uniform: Tensor
+    quantile: Tensor
     rank: Tensor
 
 
@@ -154,10 +163,9 @@ def _place(profile: Profile, geometry: Geometry, c: Conditions, count_BL: Tensor
     group = torch.repeat_interleave(torch.arange(batch * layers), number)
     slot = torch.arange(len(group)) + (first - torch.cumsum(number, 0) + number)[group]
     row, layer = group // layers, group % layers
-    u = noise.point_uniform[row, slot]
-    blob = (u[:, :1] > torch.cumsum(profile.weight_BLK[row, layer], 1)[:, :-1]).sum(1)
+    blob = (noise.point_uniform[row, slot] > torch.cumsum(profile.weight_BLK[row, layer], 1)[:, :-1]).sum(1)
     centre, width = profile.centre_BLK2[row, layer, blob], 1 / profile.inverse_BLK[row, layer, blob]
-    xy = torch.floor(centre + width[:, None] * logit(u[:, 1:3]) + 0.5)
+    xy = torch.floor(centre + width[:, None] * noise.point_logistic[row, slot] + 0.5)
     inside = (xy.abs() <= geometry.half).all(1)
     row, layer, group, xy = (t[inside] for t in (row, layer, group, xy))
     cell = group * geometry.window**2 + ((xy[:, 0] + geometry.half) * geometry.window + xy[:, 1] + geometry.half).long()
@@ -174,7 +182,9 @@ def _place(profile: Profile, geometry: Geometry, c: Conditions, count_BL: Tensor
     rank = _rank_in_group(group, batch * layers)
     before = torch.cumsum(count_BL.long(), 1) - count_BL.long()
     slot = (before.reshape(-1)[group] + rank) % noise.hit_capacity[row]
-    return _Placed(row, layer, xy[:, 0], xy[:, 1], noise.hit_uniform[row, slot, 0], rank)
+    return _Placed(
+        row, layer, xy[:, 0], xy[:, 1], noise.hit_uniform[row, slot, 0], noise.hit_logistic[row, slot, 0], rank
+    )
 
 
 def _rank_in_group(group_H: Tensor, groups: int) -> Tensor:
@@ -202,8 +212,8 @@ def _share(
         g = group[i]
         f, k, p = free[g], left[g], previous[g]
         weight, centre, width = model.share_mixture(static[i], f + model.floor * k, k, p)
-        j, u = choose(weight, hits.uniform[i])
-        q = logit(u)
+        j = (hits.uniform[i, None] > torch.cumsum(weight.exp(), 1)[:, :-1]).sum(1)
+        q = hits.quantile[i]
         y = centre.gather(1, j[:, None])[:, 0] + width.gather(1, j[:, None])[:, 0].exp() * q
         deposit, after = model.share_of(y, f, k)
         for name, value in (("deposit", deposit), ("free", f), ("left", k), ("previous", p), ("quantile", q)):
