@@ -1,0 +1,128 @@
+"""Closure of the shipped model: its showers against full simulation of the same particles, never seen in training.
+
+The sample is finite. A difference is judged against its limit plus twice its statistical error (three times for
+layers, of which many are looked at); the error is taken from the spread of the differences between true and generated
+showers of the same particle.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from observables import ECAL, LAYERS, auc, generate_like, observables, read_showers
+
+import fastcalo
+
+DATA = os.environ.get("FASTCALO_DATA")
+TEST = Path(DATA or ".") / "em_test.h5"
+DECADES = ((0.1, 1.0), (1.0, 10.0), (10.0, 100.0))
+REPEATS = 3
+"""Generated showers per true one, so that nearly all of the statistical error is that of the truth."""
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(
+        not (DATA and TEST.is_file()),
+        reason="needs full simulation: set FASTCALO_DATA to the folder that holds em_test.h5",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def true():
+    return read_showers(TEST)
+
+
+@pytest.fixture(scope="module")
+def generated(true):
+    model = fastcalo.load_model("em", threads=1)
+    return [generate_like(model, true, seed) for seed in range(REPEATS)]
+
+
+@pytest.fixture(params=[(pdg, decade) for pdg in (11, 22) for decade in DECADES], ids=lambda p: f"{p[0]}, {p[1]} GeV")
+def pair(request, true, generated):
+    """True showers of one species and decade, and the generated ones of the same particles."""
+    pdg, (low, high) = request.param
+    chosen = (true.pdg == pdg) & (true.kinetic_energy >= low) & (true.kinetic_energy < high)
+    assert chosen.sum() > 300
+    return true.take(chosen), [g.take(chosen) for g in generated]
+
+
+def ratio(true, generated):
+    """Mean of generated over mean of true [...], less one, and its statistical error; [n, ...] and [repeats, n, ...]."""
+    difference = np.mean(generated, 0) - true
+    return difference.mean(0) / true.mean(0), difference.std(0) / np.sqrt(len(true)) / true.mean(0)
+
+
+def report(capsys, name, value, error, limit):
+    with capsys.disabled():
+        print(f"\n  {name}: {100 * value:+.2f} % +- {100 * error:.2f} % (limit {100 * limit:g} %)", end="")
+
+
+def test_mean_visible_energy(pair, capsys):
+    true, generated = pair
+    value, error = ratio(true.visible(), [g.visible() for g in generated])
+    report(capsys, "mean visible energy", value, error, 0.01)
+    assert abs(value) <= 0.01 + 2 * error
+
+
+def test_relative_width_of_the_response(pair, capsys):
+    true, generated = pair
+
+    def width(s):
+        response = s.visible() / s.kinetic_energy
+        return response.std() / response.mean()
+
+    def error_of(s):
+        # of a standard deviation, from the fourth moment
+        z = s.visible() / s.kinetic_energy
+        z = (z - z.mean()) / z.std()
+        return np.sqrt(((z**4).mean() - 1) / len(z)) / 2
+
+    value = np.mean([width(g) for g in generated]) / width(true) - 1
+    error = error_of(true) * np.sqrt(1 + 1 / REPEATS)
+    report(capsys, "relative width", value, error, 0.1)
+    assert abs(value) <= 0.1 + 2 * error
+
+
+def test_mean_layer_profile(pair, capsys):
+    true, generated = pair
+    profile = true.layers().mean(0)
+    large = profile > 0.02 * profile.sum()
+    assert 8 < large.sum() < LAYERS
+    value, error = (x[large] for x in ratio(true.layers(), [g.layers() for g in generated]))
+    worst = np.argmax(np.abs(value) / (0.05 + 3 * error))
+    report(capsys, f"layer {np.flatnonzero(large)[worst]}, the worst", value[worst], error[worst], 0.05)
+    assert (np.abs(value) <= 0.05 + 3 * error).all()
+
+
+def test_number_of_hits(pair, capsys):
+    true, generated = pair
+    value, error = ratio(true.hits(), [g.hits() for g in generated])
+    report(capsys, "number of hits", value, error, 0.03)
+    assert abs(value) <= 0.03 + 2 * error
+
+
+def test_every_deposit_is_a_hit(generated):
+    assert min(g.deposit.min() for g in generated) > ECAL.threshold
+
+
+def test_a_classifier_can_hardly_tell(true, generated, capsys):
+    a, b = observables(true), observables(generated[0])
+    assert a.shape[1] > 190
+    found = auc(a, b)
+    half = len(true) // 2
+    floor = auc(a[:half], a[half : 2 * half])
+    # two per cent more energy in every hit must be seen, or the classifier is blind
+    more = generated[0].__class__(**{**vars(generated[0]), "deposit": 1.05 * generated[0].deposit})
+    control = auc(b, observables(more))
+    with capsys.disabled():
+        print(
+            f"\n  AUC {found:.3f} (limit 0.65); full simulation against itself {floor:.3f}; 5 % off {control:.3f}",
+            end="",
+        )
+    assert found <= 0.65
+    assert abs(floor - 0.5) < 0.03
+    assert control > 0.7
