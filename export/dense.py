@@ -28,8 +28,6 @@ class DenseTwin:
 
     sparse = False
     parity_showers = 500
-    tolerance = 1e-4
-    allowed_beyond = 0.0
 
     def __init__(self, model: DenseGan) -> None:
         self.model = model
