@@ -28,6 +28,8 @@ class DenseTwin:
 
     sparse = False
     parity_showers = 500
+    tolerance = 1e-3
+    allowed_beyond = 0.0
 
     def __init__(self, model: DenseGan) -> None:
         self.model = model

@@ -19,8 +19,6 @@ from .twin import Twin
 
 MIN_IDENTICAL = 0.995
 """Least part of showers that must hit the same cells: a number at an edge may be rounded to either side."""
-MAX_DIFFERENCE = 1e-3
-"""Largest relative difference of cell energies in these."""
 _CHUNK = 250
 
 
@@ -59,7 +57,7 @@ def check_parity(path: Path, twin: Twin) -> dict[str, float]:
     Raises
     ------
     ExportError
-        They differ by more than `MIN_IDENTICAL` and `MAX_DIFFERENCE` allow, or there are no hits to compare.
+        They differ by more than `MIN_IDENTICAL` and the twin's tolerance allow, or there are no hits to compare.
     """
     contract = ShowerModel(path, threads=1).contract
     session, n = open_session(path, 1), twin.parity_showers
@@ -85,23 +83,26 @@ def check_parity(path: Path, twin: Twin) -> dict[str, float]:
         showers.append(np.abs(sums[0] / sums[1] - 1))
     if not drawn:
         raise ExportError(f"the torch model draws no hit in {n} showers; train it further")
-    return _judged(np.concatenate(same), np.concatenate(cells), np.concatenate(showers))
+    return _judged(twin, np.concatenate(same), np.concatenate(cells), np.concatenate(showers))
 
 
-def _judged(same: NDArray[np.bool_], cells: NDArray[np.floating], showers: NDArray[np.floating]) -> dict[str, float]:
+def _judged(
+    twin: Twin, same: NDArray[np.bool_], cells: NDArray[np.floating], showers: NDArray[np.floating]
+) -> dict[str, float]:
     """Scores, unless they are bad."""
-    largest = float(cells.max()) if len(cells) else math.inf
-    if not (same.mean() >= MIN_IDENTICAL and largest <= MAX_DIFFERENCE):
+    beyond = float((cells > twin.tolerance).mean()) if len(cells) else 1.0
+    if not (same.mean() >= MIN_IDENTICAL and beyond <= twin.allowed_beyond):
         raise ExportError(
             f"the exported graph does not draw the showers of the torch model: {same.mean():.2%} of showers have the "
-            f"same hits (at least {MIN_IDENTICAL:.2%} must); in these, cell energies differ by up to {largest:.2g} "
-            f"(at most {MAX_DIFFERENCE:g} may)"
+            f"same hits (at least {MIN_IDENTICAL:.2%} must); in these, {beyond:.2g} of the cell energies differ by "
+            f"more than {twin.tolerance:g} (at most {twin.allowed_beyond:g} may), the largest by "
+            f"{cells.max(initial=0):.2g}"
         )
     return {
         "parity_showers": float(len(same)),
         "parity_identical_showers": float(same.mean()),
         "parity_cell_median": float(np.median(cells)),
         "parity_cell_999": float(np.quantile(cells, 0.999)),
-        "parity_cell_max": largest,
+        "parity_cell_max": float(cells.max()),
         "parity_shower_max": float(showers.max()),
     }

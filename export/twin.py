@@ -27,10 +27,16 @@ class Twin(Protocol):
         Whether the graph gives lists of hits besides the windows.
     parity_showers : int
         How many showers are compared.
+    tolerance : float
+        Largest relative difference of cell energies between graph and torch model.
+    allowed_beyond : float
+        Part of the cells that may differ by more: what rounding at an edge does to them has no bound.
     """
 
     sparse: bool
     parity_showers: int
+    tolerance: float
+    allowed_beyond: float
 
     def noise(self, contract: Contract) -> tuple[NoiseSpec, ...]:
         """Noise tensors that showers within a contract's validity need."""
