@@ -147,7 +147,7 @@ def test_nothing_is_written_where_parity_fails(tiny_run, tmp_path, monkeypatch):
     monkeypatch.setattr(HitTwin, "parity_showers", 300)
     right = HitTwin.showers
     monkeypatch.setattr(HitTwin, "showers", lambda self, contract, feed: 1.05 * right(self, contract, feed))
-    with pytest.raises(ExportError, match=r"cell energies differ by more than 0\.01"):
+    with pytest.raises(ExportError, match="cell energies differ by more than"):
         export_run(tiny_run, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 
