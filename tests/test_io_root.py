@@ -96,6 +96,12 @@ def test_nanoaod(tmp_path, write):
     assert_array_equal(events.luminosity_block, [5, 6])
 
 
+def test_a_mass_below_zero_is_rounding_and_one_that_is_no_number_stays(tmp_path):
+    columns = {**NANOAOD, "GenPart_mass": [[-1e-4, 90.5, -2e-9], [float("nan")]]}
+    events = read(open_events(write_tree(tmp_path / "nano.root", columns)))
+    assert_allclose(events.mass, [ELECTRON, 90.5, 0, np.nan])
+
+
 def test_nanogen_without_mass_and_vertex(tmp_path):
     few = {name: values for name, values in NANOAOD.items() if name != "GenPart_mass" and not name.startswith("GenVtx")}
     events = read(open_events(write_tree(tmp_path / "nano.root", few, "Events")))

@@ -165,7 +165,8 @@ def _mass(taker: _Taker, schema: Schema, pdg: NDArray[np.int32], momentum: Float
     listed = particles.mass(pdg)
     if "mass" in schema.branches:
         mass = taker.particle("mass").astype(np.float64) * unit
-        return np.where((mass == 0) & np.isfinite(listed), listed, mass)
+        # rounding leaves light particles of some generators with a negative mass
+        return np.where((mass <= 0) & np.isfinite(listed), listed, mass)
     if "energy" not in schema.branches:
         return np.nan_to_num(listed, nan=0.0)
     energy = taker.particle("energy").astype(np.float64) * unit
