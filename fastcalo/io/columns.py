@@ -160,13 +160,19 @@ def _momentum(taker: _Taker, schema: Schema) -> FloatArray:
     return np.stack([pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)], axis=1)
 
 
+# m^2 = E^2 - p^2 in single precision leaves light particles with a mass, of either sign, of this much of their momentum
+_ROUNDED_MASS = 1e-3
+
+
 def _mass(taker: _Taker, schema: Schema, pdg: NDArray[np.int32], momentum: FloatArray) -> FloatArray:
     unit = MOMENTUM_UNITS[schema.momentum_unit]
     listed = particles.mass(pdg)
     if "mass" in schema.branches:
         mass = taker.particle("mass").astype(np.float64) * unit
-        # rounding leaves light particles of some generators with a negative mass
-        return np.where((mass <= 0) & np.isfinite(listed), listed, mass)
+        with np.errstate(over="ignore", invalid="ignore"):
+            p = np.sqrt(np.einsum("ij,ij->i", momentum, momentum))
+            none = (mass <= 0) & (mass >= -_ROUNDED_MASS * p)
+        return np.where(none & np.isfinite(listed), listed, mass)
     if "energy" not in schema.branches:
         return np.nan_to_num(listed, nan=0.0)
     energy = taker.particle("energy").astype(np.float64) * unit
