@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..voxels import Voxels
 
 if TYPE_CHECKING:
     import h5py
@@ -105,6 +106,20 @@ class ShowerFile:
         table = self.description[section]
         nx, ny = _pair(table["window"])
         return nx, ny, len(table["layers"])
+
+    def voxels(self, section: str) -> Voxels:
+        """Where the cells of a shower's window are.
+
+        Raises
+        ------
+        InputError
+            The file has no such section, or does not say how large its cells are.
+        """
+        shape = self.shape(section)
+        size = self.description[section].get("cell_mm")
+        if isinstance(size, bool) or not isinstance(size, int | float) or not 0 < size < math.inf:
+            raise InputError(f"{self.path}: the attribute 'sections' does not tell the cell_mm of {section}: {size!r}")
+        return Voxels.of_window(shape, (size, size))
 
     def pdg(self, start: int = 0, stop: int | None = None) -> NDArray[np.int32]:
         """PDG codes of the showers `start` to `stop`, int32 [n]."""
