@@ -35,6 +35,9 @@ logger = logging.getLogger(__name__)
 # Final-state particles that are simulated at a time. A shower has some hundred hits, so this bounds the memory.
 _MOST_PARTICLES = 10_000
 
+# of the branches of hits, by what their names end in
+_UNITS = {"energy": "GeV", "x": "mm", "y": "mm", "z": "mm"}
+
 Progress = Callable[[int, int], None]
 """Called with the number of entries done, and of all entries."""
 
@@ -275,7 +278,12 @@ def _provenance(reader: EventReader, engine: Engine, seed: int) -> dict[str, Any
             "name": engine.detector.name,
             "hash": engine.detector.hash,
             "stack_hash": engine.detector.stack_hash,
+            "sections": {
+                s.name: {"encoding": s.encoding.text, "system": s.system, "threshold_gev": s.threshold}
+                for s in engine.detector.sections
+            },
         },
+        "units": _UNITS,
         "engine": type(engine).__name__,
         "simulation": engine.provenance() if isinstance(engine, TracedEngine) else {},
         "versions": {"python": platform.python_version(), **_versions("numpy", "uproot", "awkward", "onnxruntime")},

@@ -171,6 +171,10 @@ def test_provenance_tells_how_the_file_was_made(tmp_path, engine):
     assert told["inputs"] == [{"path": str(DEMO), "tree": "events", "entries": 300}]
     assert told["schema"]["schema"] == "EDM4hep"
     assert told["detector"]["hash"] == engine.detector.hash
+    ecal = {"encoding": "system:5,module:5,layer:8,x:32:-16,y:-16", "system": 20, "threshold_gev": 2e-5}
+    assert told["detector"]["sections"]["ECAL"] == ecal
+    assert list(told["detector"]["sections"]) == ["ECAL", "HCAL"]
+    assert told["units"] == {"energy": "GeV", "x": "mm", "y": "mm", "z": "mm"}
     assert told["simulation"] == json.loads(json.dumps(engine.provenance()))
     assert told["accounts"] == summary.accounts()
     assert {"python", "numpy", "uproot"} <= told["versions"].keys()
