@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import DetectorError, InputError
+from .fullsim.settings import Geant4Settings
 from .layout import Barrel, Endcap, FloatArray, Layout
 from .section import Section, check_room
 from .tables import Table
@@ -38,6 +39,8 @@ class Detector:
     endcap : Endcap
     field_tesla : float
         Along z, inside the faces of barrel and endcaps.
+    geant4 : Geant4Settings
+        How full simulation is to go about it.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Detector:
     barrel: Barrel
     endcap: Endcap
     field_tesla: float
+    geant4: Geant4Settings
 
     def section(self, name: str) -> Section:
         """Return the section of that name.
@@ -83,6 +87,7 @@ class Detector:
             "barrel": asdict(self.barrel),
             "endcap": asdict(self.endcap),
             "section": {s.name: s.description for s in self.sections},
+            "geant4": self.geant4.description,
         }
 
     @cached_property
@@ -182,6 +187,7 @@ class Detector:
             ("endcaps", f"modules {last - 1} (+z) and {last} (-z): {self.endcap.text}"),
         ]
         rows += [(s.name, s.text) for s in self.sections]
+        rows.append(("Geant4", self.geant4.text))
         return [*rows, ("hash", self.hash), ("stack hash", self.stack_hash)]
 
 
@@ -226,7 +232,8 @@ def parse_detector(description: Mapping[str, Any], source: str) -> Detector:
     DetectorError
         A key is missing, unknown or has a value that cannot be; the message gives source and key.
     """
-    root = Table(description, source).require("name", "solenoid", "barrel", "endcap", "section")
+    root = Table(description, source)
+    root.require("name", "solenoid", "barrel", "endcap", "section", optional=("geant4",))
     barrel = Barrel.parse(root.table("barrel"))
     tables = root.table("section").named_tables()
     sections = [Section.parse(table, name) for name, table in tables.items()]
@@ -236,6 +243,7 @@ def parse_detector(description: Mapping[str, Any], source: str) -> Detector:
         barrel=barrel,
         endcap=Endcap.parse(root.table("endcap"), barrel),
         field_tesla=root.table("solenoid").require("field_tesla").number("field_tesla"),
+        geant4=Geant4Settings.parse(root.filled({"geant4": {}}).table("geant4")),
     )
     if not sections:
         root.fail("section", "must hold at least one section, such as section.ECAL")

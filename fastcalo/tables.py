@@ -35,16 +35,21 @@ class Table:
         """
         raise DetectorError(f"{self._source}: {self._dotted(key)}: {problem}")
 
-    def require(self, *keys: str) -> Table:
-        """Refuse the table unless it has exactly these keys."""
+    def require(self, *keys: str, optional: tuple[str, ...] = ()) -> Table:
+        """Refuse the table unless it has these keys, and no others but those that are optional."""
+        known = (*keys, *optional)
         for key in self._values:
-            if key not in keys:
-                near = difflib.get_close_matches(key, keys, n=1, cutoff=0.0)
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
                 self.fail(key, f"unknown key; the nearest known one is {near[0]!r}")
         for key in keys:
             if key not in self._values:
                 self.fail(key, "missing")
         return self
+
+    def filled(self, usual: Mapping[str, Any]) -> Table:
+        """The table, with values for the keys that it lacks."""
+        return Table({**usual, **self._values}, self._source, self._path)
 
     def text(self, key: str) -> str:
         """A string that is not empty."""
@@ -74,6 +79,17 @@ class Table:
         if not isinstance(value, list) or len(value) != 2:
             self.fail(key, f"must be a list of two whole numbers, but is {value!r}")
         return self._integer(key, value[0], at_least), self._integer(key, value[1], at_least)
+
+    def interval(self, key: str, *, above: float) -> tuple[float, float]:
+        """A list of two finite numbers that rise, each greater than `above`."""
+        value = self._values[key]
+        if not isinstance(value, list) or len(value) != 2:
+            self.fail(key, f"must be a list of two numbers, the lower and the upper, but is {value!r}")
+        ends = Table({f"{key}[{i}]": end for i, end in enumerate(value)}, self._source, self._path)
+        low, high = (ends.number(f"{key}[{i}]", above=above) for i in range(2))
+        if low >= high:
+            self.fail(key, f"the first must be smaller than the second, but is {value!r}")
+        return low, high
 
     def table(self, key: str) -> Table:
         """A table below this one."""

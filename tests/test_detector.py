@@ -91,6 +91,10 @@ def test_whole_numbers_and_split_runs_mean_the_same():
         ("barrel.staves", 16, False),
         ("endcap.inner_radius_mm", 240.0, False),
         ("section.ECAL.system", 1, False),
+        ("geant4.physics_list", "QGSP_BERT", False),
+        ("geant4.production_cut_mm", 0.7, False),
+        ("geant4.kinetic_energy_gev", [0.1, 100], False),
+        ("geant4.max_angle_degrees", 56, False),
     ],
 )
 def test_what_the_hashes_see(key, value, stack_changes):
@@ -257,11 +261,26 @@ def test_a_cell_out_of_range_is_refused_by_name():
         ("endcap.front_mm", 1999.0, "endcap.front_mm: must be at least 2000"),
         ("endcap.outer_radius_mm", 250.0, "endcap.outer_radius_mm: must be greater than 250"),
         ("name", 3, "name: must be a text"),
+        ("geant4", 3, "geant4: must be a table"),
+        ("geant4.physic_list", "FTFP_BERT", "geant4.physic_list: unknown key; the nearest known one is 'physics_list'"),
+        ("geant4.physics_list", 1, "geant4.physics_list: must be a text"),
+        ("geant4.production_cut_mm", 0, "geant4.production_cut_mm: must be greater than 0"),
+        ("geant4.kinetic_energy_gev", 1, "geant4.kinetic_energy_gev: must be a list of two numbers"),
+        ("geant4.kinetic_energy_gev", [0, 1], r"geant4.kinetic_energy_gev\[0\]: must be greater than 0"),
+        ("geant4.kinetic_energy_gev", [1, "2"], r"geant4.kinetic_energy_gev\[1\]: must be a finite number"),
+        ("geant4.kinetic_energy_gev", [2, 1], "geant4.kinetic_energy_gev: the first must be smaller"),
+        ("geant4.max_angle_degrees", 90, "geant4.max_angle_degrees: must be at most 89"),
+        ("geant4.max_angle_degrees", -1, "geant4.max_angle_degrees: must be at least 0"),
     ],
 )
 def test_bad_values_are_refused_with_file_and_key(key, value, problem):
     with pytest.raises(DetectorError, match=rf"^my\.toml: .*{problem}"):
         parse_detector(changed(key, value), "my.toml")
+
+
+@pytest.mark.parametrize("key", ["geant4", "geant4.physics_list", "geant4.kinetic_energy_gev"])
+def test_what_geant4_is_told_has_defaults(key):
+    assert parse_detector(changed(key, None), "x") == DETECTOR
 
 
 def test_bad_files_are_refused(tmp_path):
