@@ -11,25 +11,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..voxels import Voxels
+from .hdf5_file import Hdf5File
 
 if TYPE_CHECKING:
     import h5py
 
     from ..detector import Detector
     from ..section import Section
-
-_Number = TypeVar("_Number", np.int32, np.float32)
 
 # kind of number, and shape of one row
 _CONDITIONS: dict[str, tuple[str, tuple[int, ...]]] = {
@@ -43,7 +39,7 @@ _UNIT = 1e-3
 _PARTS = {"offsets": "iu", "cell": "iu", "deposit": "f"}
 
 
-class ShowerFile:
+class ShowerFile(Hdf5File):
     """A file of showers, read slice by slice.
 
     Parameters
@@ -75,30 +71,8 @@ class ShowerFile:
     """
 
     def __init__(self, path: str | Path, file: h5py.File | None = None) -> None:
-        self.path = Path(path)
-        self._file = self._open() if file is None else file
         self._offsets: dict[str, NDArray[np.int64]] = {}
-        try:
-            with self._reading("its structure"):
-                self._check()
-        except BaseException:
-            self.close()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __len__(self) -> int:
-        return self._length
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        super().__init__(path, file)
 
     def shape(self, section: str) -> tuple[int, int, int]:
         """Shape of a shower's window: cells along x, cells along y, layers."""
@@ -249,18 +223,7 @@ class ShowerFile:
             self.hits(section)
             self.total(section)
 
-    def _open(self) -> h5py.File:
-        import h5py
-
-        if not self.path.is_file():
-            raise InputError(f"{self.path}: no such file")
-        with self._reading("the file"):
-            return h5py.File(self.path, "r")
-
     def _check(self) -> None:
-        self.attributes: dict[str, Any] = {
-            key: value.item() if isinstance(value, np.generic) else value for key, value in self._file.attrs.items()
-        }
         for name, (kind, row) in _CONDITIONS.items():
             self._dataset(name, kind, row)
         self._length = int(self._file["pdg"].shape[0])
@@ -294,28 +257,12 @@ class ShowerFile:
         return sections
 
     def _dataset(self, name: str, kind: str, row: tuple[int, ...]) -> None:
-        if name not in self._file:
-            raise InputError(f"{self.path}: has no dataset {name!r}; it has {sorted(self._file)}")
-        data = self._file[name]
+        data = self._data(name)
         if data.ndim != 1 + len(row) or data.shape[1:] != row or data.dtype.kind not in kind:
             raise InputError(
                 f"{self.path}: {name} has shape {data.shape} and type {data.dtype}, but should have one row of shape "
                 f"{row} per shower, of {'floating-point' if kind == 'f' else 'integer'} numbers"
             )
-
-    def _has_length(self, name: str, length: int) -> None:
-        if (got := self._file[name].shape[0]) != length:
-            raise InputError(f"{self.path}: {name} has {got} rows, but the rest of the file asks for {length}")
-
-    def _has(self, section: str) -> None:
-        if section not in self.sections:
-            raise InputError(f"{self.path}: has no section {section!r}; it has {list(self.sections)}")
-
-    def _range(self, start: int, stop: int | None) -> tuple[int, int]:
-        stop = len(self) if stop is None else stop
-        if not 0 <= start <= stop <= len(self):
-            raise InputError(f"{self.path}: showers {start} to {stop} are asked for, but there are {len(self)}")
-        return start, stop
 
     def _all_offsets(self, section: str) -> NDArray[np.int64]:
         if section not in self._offsets:
@@ -330,33 +277,11 @@ class ShowerFile:
             self._offsets[section] = offsets
         return self._offsets[section]
 
-    def _checked(
-        self, name: str, start: int, rows: NDArray[_Number], good: NDArray[np.bool_], problem: str
-    ) -> NDArray[_Number]:
-        fine = good & np.isfinite(rows).all(axis=tuple(range(1, rows.ndim)))
-        if not fine.all():
-            bad = int(np.argmin(fine))
-            raise InputError(f"{self.path}: {name}[{start + bad}] = {rows[bad]} {problem}")
-        return rows
-
     def _floats(self, name: str, start: int, stop: int | None) -> NDArray[np.float32]:
         return self._rows(name, start, stop).astype(np.float32, copy=False)
 
     def _rows(self, name: str, start: int, stop: int | None) -> NDArray[Any]:
         return self._slice(name, *self._range(start, stop))
-
-    def _slice(self, name: str, start: int, stop: int) -> NDArray[Any]:
-        with self._reading(f"{name}[{start}:{stop}]"):
-            rows: NDArray[Any] = self._file[name][start:stop]
-        return rows
-
-    @contextmanager
-    def _reading(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, RuntimeError, KeyError) as error:
-            problem = f"{what} cannot be read as HDF5; the file may be cut short: {error}"
-            raise InputError(f"{self.path}: {problem}") from error
 
 
 def describe_section(section: Section) -> dict[str, Any]:
