@@ -9,13 +9,14 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from .deposits import Deposits, crossed_cells, sum_deposits
 from .detector import Detector
-from .errors import ConfigError, InputError
-from .events import Events, Hits, Reason, SectionHits
+from .errors import ConfigError
+from .events import Events, Hits, Reason
 from .model import ShowerModel, SparseShowers, load_model
 from .noise import streams
-from .particles import is_invisible
 from .propagation import Arrival, propagate
+from .verdict import first_verdict, outside_range
 
 ModelLike: TypeAlias = ShowerModel | str | Path
 """A model, the name of a shipped one, or the path of a file."""
@@ -105,7 +106,7 @@ class FastSimulation:
         reason[candidates] = self._validity(arrival, energy, model_of[candidates])
         event, index = events.event_of_particle[candidates], events.index_in_event[candidates]
         random = streams(seed, events.run[event], events.event[event], index)
-        found: dict[str, list[_Deposits]] = {s.name: [] for s in self.detector.sections}
+        found: dict[str, list[Deposits]] = {s.name: [] for s in self.detector.sections}
         for k, model in enumerate(self.models):
             mine = np.flatnonzero((reason[candidates] == Reason.SIMULATED) & (model_of[candidates] == k))
             direction = arrival.direction[mine].astype(np.float32)
@@ -123,7 +124,7 @@ class FastSimulation:
                         section, sparse, event[mine], arrival.module[mine], arrival.cell[mine], direction, entry
                     )
                 )
-        sections = {name: self._sum(name, parts, events.n_events) for name, parts in found.items()}
+        sections = {name: sum_deposits(self.detector, name, parts, events.n_events) for name, parts in found.items()}
         return Hits(sections, events.run, events.event, reason)
 
     def _species(self, events: Events) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
@@ -131,27 +132,19 @@ class FastSimulation:
         model_of = np.full(events.n_particles, -1)
         for k, model in reversed(list(enumerate(self.models))):
             model_of[np.isin(events.pdg, model.contract.species)] = k
-        numbers = np.column_stack([events.momentum, events.vertex, events.mass])
-        energy = events.kinetic_energy
-        good = np.isfinite(numbers).all(1) & (events.mass >= 0) & np.isfinite(energy) & (energy > 0)
-        reason = np.select(
-            [~events.final, ~good, is_invisible(events.pdg), model_of < 0],
-            [Reason.NOT_FINAL_STATE, Reason.BAD_NUMBERS, Reason.INVISIBLE, Reason.UNKNOWN_SPECIES],
-            Reason.SIMULATED,
-        )
-        return reason.astype(np.int8), model_of
+        return first_verdict(events, model_of >= 0), model_of
 
     def _validity(self, arrival: Arrival, energy: NDArray[np.float64], model_of: NDArray[np.int64]) -> NDArray[np.int8]:
         """Second part of the verdict, for particles of known species."""
         reason = arrival.reason.copy()
         for k, model in enumerate(self.models):
             mine = (model_of == k) & (reason == Reason.SIMULATED)
-            low, high = model.contract.kinetic_energy
-            middle = 0.5 * (low + high)
-            allowed = model.energy_ok(energy)
-            reason[mine & ~allowed & (energy < middle)] = Reason.ENERGY_TOO_LOW
-            reason[mine & ~allowed & (energy >= middle)] = Reason.ENERGY_TOO_HIGH
-            reason[mine & allowed & ~model.angle_ok(arrival.direction[:, 2])] = Reason.ANGLE_TOO_LARGE
+            reason[mine] = outside_range(
+                energy[mine],
+                model.contract.kinetic_energy,
+                model.energy_ok(energy[mine]),
+                model.angle_ok(arrival.direction[mine, 2]),
+            )
         return reason
 
     def _place(
@@ -163,64 +156,15 @@ class FastSimulation:
         cell: NDArray[np.int64],
         direction: NDArray[np.float32],
         entry: NDArray[np.float32],
-    ) -> _Deposits:
+    ) -> Deposits:
         """Windows to cells of the detector: a shift by whole cells, layer by layer."""
         section, first = self.detector.section(name), self.detector.sections[0]
         nx, ny, layers = section.shape
-        # in single precision, as the model finds the cell that the line of flight crosses
-        slope = (direction[:, :2] / direction[:, 2:])[:, None]
-        z = section.sensor_z.astype(np.float32)[None, :, None]
-        crossing = (entry[:, None] + z * slope) / np.float32(section.cell_mm)
-        shift = np.floor(crossing + np.float32(0.5)).astype(np.int64)
+        shift = crossed_cells(section, entry, direction)
         shift += np.floor(cell * (first.cell_mm / section.cell_mm) + 0.5).astype(np.int64)[:, None]
         shift -= np.array([nx // 2, ny // 2])
         row, xy = showers.shower, showers.cell // layers
         layer = showers.cell - xy * layers
         ix = xy // ny
         moved = shift[row, layer]
-        return _Deposits(event[row], module[row], layer, moved[:, 0] + ix, moved[:, 1] + xy - ix * ny, showers.deposit)
-
-    def _sum(self, name: str, parts: list[_Deposits], n_events: int) -> SectionHits:
-        """Deposits per event and cell, in the order of module, layer, x and y."""
-        d = _Deposits.joined(parts)
-        key = _key(d)
-        order = np.argsort(key, kind="stable")
-        key = key[order]
-        first = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]])[: len(key)])
-        energy = np.add.reduceat(d.deposit[order].astype(np.float64), first) if len(first) else np.zeros(0)
-        at = order[first]
-        event, module, layer, ix, iy = (a[at] for a in (d.event, d.module, d.layer, d.ix, d.iy))
-        return SectionHits(
-            offsets=np.searchsorted(event, np.arange(n_events + 1)).astype(np.int64),
-            cell_id=self.detector.encode(name, module, ix, iy, layer),
-            energy=energy.astype(np.float32),
-            position=self.detector.cell_centre(name, module, ix, iy, layer).astype(np.float32),
-            layer=layer.astype(np.int16),
-        )
-
-
-class _Deposits:
-    """Deposits in cells of the detector; arrays [h]."""
-
-    def __init__(self, *columns: NDArray[Any]) -> None:
-        self.event, self.module, self.layer, self.ix, self.iy, self.deposit = columns
-
-    @classmethod
-    def joined(cls, parts: list[_Deposits]) -> _Deposits:
-        """Several together; without any, arrays of length zero."""
-        names = ("event", "module", "layer", "ix", "iy", "deposit")
-        if not parts:
-            return cls(*(np.zeros(0, np.float32 if n == "deposit" else np.int64) for n in names))
-        return cls(*(np.concatenate([getattr(p, n) for p in parts]) for n in names))
-
-
-def _key(d: _Deposits) -> NDArray[np.int64]:
-    """One number per event and cell, in the order of event, module, layer, x and y."""
-    key, room = np.zeros(len(d.event), np.int64), 1
-    for column in (d.event, d.module, d.layer, d.ix, d.iy):
-        low, high = int(column.min(initial=0)), int(column.max(initial=0))
-        room *= high - low + 1
-        key = key * (high - low + 1) + (column - low)
-    if room >= 1 << 63:
-        raise InputError("more events and cells than 64 bits can number: run fewer events at a time")
-    return key
+        return Deposits(event[row], module[row], layer, moved[:, 0] + ix, moved[:, 1] + xy - ix * ny, showers.deposit)
