@@ -17,6 +17,8 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"
 _FOLDER = Path(__file__).parent
 # a file of thousands of branches is told by the first ones
 _MAX_BRANCHES = 40
+# showers read at a time
+_SLICE = 1000
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Report:
     parts: tuple[tuple[str, Rows], ...]
 
 
-def inspect(name_or_path: str | Path) -> Report:
+def inspect(name_or_path: str | Path, *, binning: str | Path | None = None, pdg: int | None = None) -> Report:
     """Tell what a file, or a shipped detector or model, is.
 
     Parameters
@@ -43,6 +45,8 @@ def inspect(name_or_path: str | Path) -> Report:
     name_or_path : str or Path
         A ROOT file, a file of showers (HDF5), a detector (TOML) or a model (ONNX), known by what is in it; or the name
         of a shipped detector or model.
+    binning, pdg : optional
+        For showers in others' formats, as `fastcalo.io.showers.open_showers` takes them.
 
     Raises
     ------
@@ -60,7 +64,7 @@ def inspect(name_or_path: str | Path) -> Report:
     if "://" in str(name_or_path):
         return _inspect_root(str(name_or_path))
     if path.is_file():
-        return _inspect_file(path)
+        return _inspect_file(path, binning, pdg)
     name = str(name_or_path)
     if name in (detectors := _shipped("detectors", ".toml")):
         return _inspect_detector(name)
@@ -69,7 +73,7 @@ def inspect(name_or_path: str | Path) -> Report:
     raise InputError(f"{name}: no such file, nor a shipped detector {detectors} or model {models}")
 
 
-def _inspect_file(path: Path) -> Report:
+def _inspect_file(path: Path, binning: str | Path | None, pdg: int | None) -> Report:
     try:
         with path.open("rb") as file:
             magic = file.read(8)
@@ -78,7 +82,7 @@ def _inspect_file(path: Path) -> Report:
     if magic.startswith(b"root"):
         return _inspect_root(str(path))
     if magic == _HDF5:
-        return _inspect_showers(path)
+        return _inspect_showers(path, binning, pdg)
     if path.suffix == ".onnx":
         return _inspect_model(path)
     if path.suffix == ".toml":
@@ -98,26 +102,36 @@ def _inspect_model(name_or_path: str | Path) -> Report:
     return Report(f"Model {name_or_path}", (("", model.describe()),))
 
 
-def _inspect_showers(path: Path) -> Report:
-    from .io.hdf5 import ShowerFile
+def _inspect_showers(path: Path, binning: str | Path | None, pdg: int | None) -> Report:
+    from .io.showers import open_showers
 
-    with ShowerFile(path) as showers:
+    with open_showers(path, binning=binning, pdg=pdg) as showers:
         rows = [("showers", str(len(showers)))]
         rows += [(key, str(value)) for key, value in showers.attributes.items() if key != "showers"]
+        energy = showers.kinetic_energy()
         if len(showers):
-            pdg, energy = showers.pdg(), showers.kinetic_energy()
-            rows.append(("species", ", ".join(map(str, sorted(set(pdg.tolist()))))))
+            rows.append(("species", ", ".join(map(str, sorted(set(showers.pdg().tolist()))))))
             rows.append(("kinetic energy", f"{energy.min():g} to {energy.max():g} GeV"))
         for name in showers.sections:
-            rows.append(
-                (name, f"window {' x '.join(map(str, showers.shape(name)))}, {_hits_per_shower(showers, name)}")
-            )
+            rows.append((name, f"{_voxels(showers, name)}, {_deposits(showers, name, float(energy.sum()))}"))
     return Report(f"Showers {path}", (("", rows),))
 
 
-def _hits_per_shower(showers: Any, section: str) -> str:
-    offsets, _, _ = showers.hits(section)
-    return f"{offsets[-1] / max(1, len(showers)):.1f} cells with a deposit per shower"
+def _voxels(showers: Any, section: str) -> str:
+    if hasattr(showers, "shape"):
+        return f"window {' x '.join(map(str, showers.shape(section)))}"
+    voxels = showers.voxels(section)
+    return f"{len(voxels)} voxels in {voxels.layers} layers"
+
+
+def _deposits(showers: Any, section: str, energy: float) -> str:
+    hits, total = 0, 0.0
+    for start in range(0, len(showers), _SLICE):
+        stop = min(start + _SLICE, len(showers))
+        hits += int(showers.hits(section, start, stop)[0][-1])
+        total += float(showers.total(section, start, stop).sum(dtype=float))
+    share = f", {total / energy:.2%} of the kinetic energy" if energy else ""
+    return f"{hits / max(1, len(showers)):.1f} cells with a deposit per shower{share}"
 
 
 def _inspect_root(path: str) -> Report:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fastcalo.detector import Detector
 from fastcalo.errors import InputError
-from fastcalo.io.hdf5 import ShowerFile
+from fastcalo.io.showers import open_showers
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class ShowerData:
     Parameters
     ----------
     paths : sequence of path
-        Native shower files.
+        Native shower files, or others' with windows of the section's shape (see `fastcalo.io.showers`).
     detector : Detector
         Must describe the calorimeter that the showers are from.
     section : str
@@ -111,7 +111,7 @@ class ShowerData:
         self._blocks: list[tuple[Path, NDArray[np.int64]]] = []
         digest = hashlib.sha256()
         for path in self.paths:
-            with ShowerFile(path) as f:
+            with open_showers(path) as f:
                 f.check_detector(detector, (section,))
                 pdg = f.pdg(0, len(f))
                 digest.update(pdg.tobytes() + f.kinetic_energy(0, len(f)).tobytes())
@@ -180,7 +180,7 @@ class ShowerData:
     def _prepare(self, path: Path, rows: NDArray[np.int64]) -> _Pool:
         """One block with hits above threshold, sorted by layer and by distance from the line of flight."""
         a, b = int(rows[0]), int(rows[-1]) + 1
-        with ShowerFile(path) as f:
+        with open_showers(path) as f:
             energy, direction = f.kinetic_energy(a, b), f.direction(a, b)
             entry, pdg = f.entry(a, b), f.pdg(a, b)
             offsets, cell, deposit = f.hits(self.section.name, a, b)

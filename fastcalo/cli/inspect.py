@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
-from typer import Argument
+from typer import Argument, Option
 
 
 def command(
     things: Annotated[list[str], Argument(metavar="FILE...", help="Files, or names of shipped detectors and models.")],
+    binning: Annotated[
+        Path | None,
+        Option(metavar="XML", help="Binning of CaloChallenge showers, unless it lies beside them."),
+    ] = None,
+    pdg: Annotated[int | None, Option(metavar="CODE", help="Species of showers whose file does not tell it.")] = None,
 ) -> None:
     """Tell what a file, a detector or a model is.
 
-    Takes ROOT files, files of showers (.h5), detectors (.toml) and models (.onnx).
+    Takes ROOT files, files of showers (.h5; also those of LCD/3DGAN, the CaloChallenge and CaloGAN), detectors (.toml)
+    and models (.onnx).
 
     \b
     Examples:
@@ -23,7 +30,7 @@ def command(
     from .output import console, show_rows
 
     for thing in things:
-        report = inspect(thing)
+        report = inspect(thing, binning=binning, pdg=pdg)
         console().print(report.title, style="bold underline")
         for heading, rows in report.parts:
             show_rows(heading, rows)

@@ -1,0 +1,1 @@
+"""Showers in the formats of other projects, read in place."""
