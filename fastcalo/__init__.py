@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .detector import Detector, load_detector
     from .errors import FastCaloError
     from .events import Events, Hits, Reason, SectionHits
+    from .fullsim.engine import Geant4Simulation
     from .io.root import open_events
     from .model import ShowerModel, load_model
     from .simulation import FastSimulation
@@ -24,6 +25,7 @@ _HOME = {
     "Events": "events",
     "FastCaloError": "errors",
     "FastSimulation": "simulation",
+    "Geant4Simulation": "fullsim.engine",
     "Hits": "events",
     "Reason": "events",
     "SectionHits": "events",
@@ -39,6 +41,7 @@ __all__ = [
     "Events",
     "FastCaloError",
     "FastSimulation",
+    "Geant4Simulation",
     "Hits",
     "Reason",
     "SectionHits",

@@ -43,3 +43,11 @@ class ExportError(FastCaloError, RuntimeError):
 
 class MissingDependencyError(FastCaloError, ImportError):
     """An optional dependency that is not installed; the message gives the line that installs it."""
+
+
+class Geant4Error(FastCaloError, RuntimeError):
+    """Geant4 died, or refused to work."""
+
+
+class Geant4DataError(Geant4Error):
+    """Physics data of Geant4 that are missing; the message says which, and how to get them."""

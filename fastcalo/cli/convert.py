@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,13 +14,20 @@ from ..detector import DEFAULT_DETECTOR
 
 if TYPE_CHECKING:
     from ..conversion import Engine
+    from ..fullsim.engine import Geant4Simulation
     from ..io.schemas import SchemaOverrides
+    from ..simulation import FastSimulation
 
 
 class EngineName(StrEnum):
     """What simulates."""
 
     FAST = "fast"
+    GEANT4 = "geant4"
+
+
+# events simulated at a time: enough for the networks to be quick, few enough for progress to be seen
+_CHUNK = {EngineName.FAST: 500, EngineName.GEANT4: 10}
 
 
 def command(
@@ -33,7 +41,9 @@ def command(
     engine: Annotated[EngineName, Option(help="What simulates.")] = EngineName.FAST,
     seed: Annotated[int, Option(help="The same seed gives the same hits.", min=0)] = 0,
     workers: Annotated[int, Option(help="Processes that simulate.", min=1)] = 1,
-    chunk: Annotated[int, Option(help="Events simulated at a time.", min=1)] = 500,
+    chunk: Annotated[
+        int | None, Option(help="Events simulated at a time.", min=1, show_default="500, or 10 with Geant4")
+    ] = None,
     threads: Annotated[
         int | None, Option(help="Threads of each process; unless given, the free cores are shared out.", min=1)
     ] = None,
@@ -55,13 +65,15 @@ def command(
     plain (pdg, px, py, pz, ... in many spellings). What was found is printed. Other names are told by --tree, --branch
     and --schema.
 
-    Each particle is simulated, or counted under the reason why it is not.
+    Each particle is simulated, or counted under the reason why it is not. With --engine geant4 that is full simulation,
+    thousands of times slower, of all species that Geant4 knows; it takes its physics from the detector's description.
 
     \b
     Examples:
       fastcalo convert events.root -o hits.root
       fastcalo convert run*.root -o hits.root --workers 8 --rejected rejected.root
       fastcalo convert ntuple.root -o hits.root --tree gen --branch pdg=mc_id
+      fastcalo convert rejected.root -o more.root --engine geant4 --workers 8
     """  # noqa: D301
     from ..conversion import convert
     from ..io.root import open_events
@@ -69,18 +81,25 @@ def command(
 
     reader = open_events(inputs, _overrides(schema, tree, branch or []))
     show_rows("Input", reader.describe())
-    chosen = _engine(engine, detector, model or ["em"], threads or _threads(workers))
-    with progress_bar("events") as progress:
+    if engine is EngineName.GEANT4 and (
+        unfit := [f"--{k}" for k, v in {"model": model, "threads": threads}.items() if v]
+    ):
+        raise BadParameter("is for the fast engine: Geant4 has no models, and one thread", param_hint=unfit)
+    with ExitStack() as stack:
+        if engine is EngineName.GEANT4:
+            chosen: Engine = stack.enter_context(_geant4(detector, workers))
+        else:
+            chosen = _fast(detector, model or ["em"], threads or _threads(workers))
         done = convert(
             reader,
             output,
             chosen,
-            chunk=chunk,
-            workers=workers,
+            chunk=chunk or _CHUNK[engine],
+            workers=workers if engine is EngineName.FAST else 1,
             rejected=rejected,
             seed=seed,
             overwrite=overwrite,
-            progress=progress,
+            progress=stack.enter_context(progress_bar("events")),
         )
     show_summary(done)
     if summary is not None:
@@ -101,13 +120,19 @@ def _overrides(schema: Path | None, tree: str | None, branches: list[str]) -> Sc
     return said if schema is None else load_overrides(schema).updated(said)
 
 
-def _engine(name: EngineName, detector: str, models: list[str], threads: int | None) -> Engine:
+def _fast(detector: str, models: list[str], threads: int | None) -> FastSimulation:
     from ..detector import load_detector
     from ..model import load_model
     from ..simulation import FastSimulation
 
-    assert name is EngineName.FAST
     return FastSimulation(load_detector(detector), [load_model(model) for model in models], threads=threads)
+
+
+def _geant4(detector: str, workers: int) -> Geant4Simulation:
+    from ..detector import load_detector
+    from ..fullsim.engine import Geant4Simulation
+
+    return Geant4Simulation(load_detector(detector), workers)
 
 
 def _threads(workers: int) -> int | None:

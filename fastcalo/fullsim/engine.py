@@ -1,0 +1,175 @@
+"""Full simulation as an engine: the same face as the fast one, Geant4 behind it."""
+
+from __future__ import annotations
+
+import math
+import threading
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..deposits import Deposits, sum_deposits
+from ..detector import Detector
+from ..events import Events, Hits, Reason
+from ..noise import streams
+from ..propagation import Arrival, propagate
+from ..verdict import first_verdict, outside_range
+from .data import find_data
+from .pool import Geant4Pool
+from .shots import Shots, seeds_from
+
+# so few that processes finish together, so many that messages cost nothing
+_BATCH = 4
+# rounding of energies that are given by momentum and mass
+_SLACK = 1e-6
+
+
+class Geant4Simulation:
+    """Simulates every particle that Geant4 knows, shower particle by shower particle.
+
+    Parameters
+    ----------
+    detector : Detector
+        Its table ``[geant4]`` says with which physics, and for which energies and angles.
+    workers : int
+        Processes of Geant4. What comes out does not depend on it.
+
+    Notes
+    -----
+    Geant4 starts when it is first needed, in processes of its own. They end with the engine, with `close`, or at the
+    end of a ``with`` block. All cells are kept, not only those of a window; the threshold is applied to the sum of all
+    particles of an event.
+
+    Examples
+    --------
+    >>> from fastcalo import Geant4Simulation, load_detector, open_events
+    >>> events = next(open_events("examples/demo/events.root").chunks(3))
+    >>> with Geant4Simulation(load_detector(), workers=2) as engine:  # doctest: +SKIP
+    ...     hits = engine.run(events, seed=1)
+    """
+
+    def __init__(self, detector: Detector, workers: int = 1) -> None:
+        self.detector = detector
+        self.geant4_seconds = 0.0
+        self._pool = Geant4Pool(detector, workers)
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"detector": self.detector, "geant4_seconds": self.geant4_seconds, "_pool": self._pool}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End Geant4's processes; they start again when they are needed."""
+        self._pool.close()
+
+    def provenance(self) -> dict[str, Any]:
+        """Version of Geant4, physics and data sets, as JSON can hold it.
+
+        Raises
+        ------
+        Geant4DataError, MissingDependencyError
+            Geant4 or its physics data are missing.
+        """
+        with self._lock:
+            return geant4_facts(self._pool)
+
+    def run(self, events: Events, seed: int = 0) -> Hits:
+        """Simulate events.
+
+        Parameters
+        ----------
+        events : Events
+        seed : int
+            What a particle draws depends on the seed, its run and event, and its index in the event, only.
+
+        Returns
+        -------
+        Hits
+            Deposits of all particles of an event, summed per cell; the `Reason` of every particle.
+
+        Raises
+        ------
+        InputError
+            Too many events at a time, or the seed does not fit 64 bits.
+        DetectorError
+            Geant4 does not know a material or the physics list, or cannot number the cells.
+        Geant4DataError, MissingDependencyError
+            Geant4 or its physics data are missing.
+        Geant4Error
+            Geant4 died; the message tells of which particle.
+        """
+        with self._lock:
+            codes, which = np.unique(events.pdg, return_inverse=True)
+            known = np.array(self._pool.knows(codes.tolist()), bool)[which]
+            reason = first_verdict(events, known)
+            rows = np.flatnonzero(reason == Reason.SIMULATED)
+            arrival = propagate(self.detector, events.pdg[rows], events.momentum[rows], events.vertex[rows])
+            reason[rows] = self._range(arrival, events.kinetic_energy[rows])
+            arrived = reason[rows] == Reason.SIMULATED
+            rows = rows[arrived]
+            event = events.event_of_particle[rows]
+            random = streams(seed, events.run[event], events.event[event], events.index_in_event[rows])
+            shots = Shots(
+                number=rows,
+                pdg=events.pdg[rows].astype(np.int64),
+                kinetic_energy=events.kinetic_energy[rows],
+                direction=arrival.direction[arrived],
+                position=arrival.cell[arrived] * self.detector.sections[0].cell_mm + arrival.entry[arrived],
+                seeds=seeds_from(random.words(0, 2)[:, :2]),
+            )
+            found = self._simulate(shots, event, arrival.module[arrived])
+        sections = {
+            s.name: sum_deposits(self.detector, s.name, found[s.name], events.n_events, s.threshold)
+            for s in self.detector.sections
+        }
+        return Hits(sections, events.run, events.event, reason)
+
+    def _range(self, arrival: Arrival, energy: NDArray[np.float64]) -> NDArray[np.int8]:
+        """Second part of the verdict, for particles of known species."""
+        low, high = self.detector.geant4.kinetic_energy
+        energy_ok = (energy >= low * (1 - _SLACK)) & (energy <= high * (1 + _SLACK))
+        angle_ok = arrival.direction[:, 2] >= math.cos(self.detector.geant4.max_angle) - _SLACK
+        reason = outside_range(energy, (low, high), energy_ok, angle_ok)
+        return np.where(arrival.reason == Reason.SIMULATED, reason, arrival.reason)
+
+    def _simulate(self, shots: Shots, event: NDArray[np.int64], module: NDArray[np.int16]) -> dict[str, list[Deposits]]:
+        found: dict[str, list[Deposits]] = {s.name: [] for s in self.detector.sections}
+        start = 0
+        for showers in self._pool.run(shots.split(_BATCH)):
+            self.geant4_seconds += showers.seconds
+            for name, c in showers.sections.items():
+                row = c.shot + start
+                found[name].append(Deposits(event[row], module[row], c.layer, c.ix, c.iy, c.deposit))
+            start += len(showers.shots)
+        return found
+
+
+def geant4_facts(pool: Geant4Pool) -> dict[str, Any]:
+    """With what a pool simulates, as JSON can hold it.
+
+    Raises
+    ------
+    Geant4DataError, MissingDependencyError
+        Geant4 or its physics data are missing.
+    """
+    settings = pool.detector.geant4
+    data = find_data()
+    return {
+        "geant4": pool.version,
+        "physics_list": settings.physics_list,
+        "production_cut_mm": settings.production_cut_mm,
+        "data_sets": {name: path.name for name, path in data.items() if name != "GEANT4_DATA_DIR"},
+    }
