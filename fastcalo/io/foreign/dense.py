@@ -57,7 +57,7 @@ class DenseShowers(Hdf5File):
             One is not a positive number.
         """
         start, stop = self._range(start, stop)
-        rows = self._slice(self._energy, start, stop).reshape(stop - start).astype(np.float64)
+        rows = flat(self._slice(self._energy, start, stop))[:, 0]
         self._checked(self._energy, start, rows, rows > 0, "should be a positive number")
         return (rows * self._energy_unit).astype(np.float32)
 
@@ -148,7 +148,7 @@ class DenseShowers(Hdf5File):
             bad = np.unravel_index(int(np.argmin(fine)), fine.shape)
             place = ", ".join(map(str, (start + bad[0], *bad[1:])))
             raise InputError(f"{self.path}: {name}[{place}] = {data[bad]} should be a number of at least 0")
-        return data.reshape(stop - start, -1).astype(np.float64)
+        return flat(data)
 
     def _numbers(self, name: str, *rows: Sequence[int]) -> tuple[int, ...]:
         """Check that a dataset has rows of one of these shapes, and return its shape."""
@@ -170,6 +170,11 @@ class DenseShowers(Hdf5File):
         self._length = int(self._file[names[0]].shape[0])
         for name in names:
             self._has_length(name, self._length)
+
+
+def flat(rows: NDArray[Any]) -> NDArray[np.float64]:
+    """Rows of any shape as rows of numbers, float64 [n, m]."""
+    return rows.reshape(len(rows), math.prod(rows.shape[1:])).astype(np.float64)
 
 
 def whole_numbers(values: NDArray[Any]) -> NDArray[np.bool_]:

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...voxels import Voxels
-from .dense import ANY, DenseShowers, whole_numbers, window_size
+from .dense import ANY, DenseShowers, flat, whole_numbers, window_size
 
 if TYPE_CHECKING:
     import h5py
@@ -91,7 +91,7 @@ class LcdFile(DenseShowers):
         if self._codes is None:
             return super().pdg(start, stop)
         start, stop = self._range(start, stop)
-        rows = self._slice(self._codes, start, stop).reshape(stop - start, -1)[:, 0].astype(np.float64)
+        rows = flat(self._slice(self._codes, start, stop))[:, 0]
         self._checked(self._codes, start, rows, whole_numbers(rows), "should begin with a PDG code")
         return rows.astype(np.int32)
 
@@ -106,7 +106,7 @@ class LcdFile(DenseShowers):
         if self._energy != "target":
             return super().kinetic_energy(start, stop)
         start, stop = self._range(start, stop)
-        rows = self._slice("target", start, stop).reshape(stop - start, -1)[:, 1].astype(np.float64)
+        rows = flat(self._slice("target", start, stop))[:, 1]
         return self._checked("energy in target", start, rows, rows > 0, "should be a positive number").astype(
             np.float32
         )
@@ -122,7 +122,7 @@ class LcdFile(DenseShowers):
         if not self._has_theta:
             return super().direction(start, stop)
         start, stop = self._range(start, stop)
-        theta = self._slice("theta", start, stop).reshape(stop - start).astype(np.float64)
+        theta = flat(self._slice("theta", start, stop))[:, 0]
         self._checked("theta", start, theta, (theta > 0) & (theta < np.pi), "should be between 0 and pi (rad)")
         return np.stack([np.zeros_like(theta), np.cos(theta), np.sin(theta)], axis=1).astype(np.float32)
 
