@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from ...detector import Detector
 
-# sides of the cells: D. Belayneh et al., Eur. Phys. J. C 80 (2020) 688
+# sides of the cells: D. Belayneh et al., Eur. Phys. J. C 80 (2020) 688, arXiv:1912.06794
 _CELL_MM = {"ECAL": 5.1, "HCAL": 30.0}
 # what deposits are multiplied by in files of the second generation
 _SCALED = 50.0
