@@ -1,0 +1,1 @@
+"""Showers against full simulation: observables, distances beside their floor, figures, a report."""

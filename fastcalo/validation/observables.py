@@ -1,0 +1,173 @@
+"""What a physicist looks at in a shower, as one row of numbers per shower."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .sample import Sample, SectionHits
+
+FloatArray = NDArray[np.float64]
+
+_MOST_GROUPS = 30
+"""Neighbouring layers are taken together until a section has no more groups than this."""
+_CONTAINMENT = (0.5, 0.75, 0.9, 0.97, 0.995)
+"""Parts of the energy inside the edges between rings."""
+_SPECTRUM = (0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 0.995)
+"""Parts of the hits below the edges of the spectrum."""
+
+
+@dataclass(frozen=True)
+class Rulers:
+    """Edges that observables are counted between, taken from a reference so that they fit any calorimeter.
+
+    Attributes
+    ----------
+    rings : dict of str to float64 [r]
+        By section: radii that contain given parts of the energy, mm.
+    spectrum : dict of str to float64 [s]
+        By section: deposits below which given parts of the hits are, GeV.
+    """
+
+    rings: dict[str, FloatArray]
+    spectrum: dict[str, FloatArray]
+
+    @classmethod
+    def of(cls, reference: Sample) -> Rulers:
+        """Measure a reference sample."""
+        rings, spectrum = {}, {}
+        for name, hits in reference.sections.items():
+            radius = hits.voxels.radius[hits.voxel]
+            order = np.argsort(radius)
+            inside = np.cumsum(hits.deposit[order])
+            last = max(len(order) - 1, 0)
+            at = np.minimum(np.searchsorted(inside, np.multiply(_CONTAINMENT, inside[-1:].sum())), last)
+            # a little more, lest cells at the same distance fall on either side by rounding
+            rings[name] = np.unique(radius[order][at] * (1 + 1e-9)) if len(order) else np.zeros(0)
+            spectrum[name] = np.unique(np.quantile(hits.deposit, _SPECTRUM)) if len(order) else np.zeros(0)
+        return cls(rings, spectrum)
+
+
+@dataclass(frozen=True, eq=False)
+class Observables:
+    """Observables of a sample.
+
+    Attributes
+    ----------
+    names : tuple of str
+        With the unit, where there is one.
+    values : float64 [n, f]
+    """
+
+    names: tuple[str, ...]
+    values: FloatArray
+
+
+def observables(sample: Sample, rulers: Rulers) -> Observables:
+    """Observables of each shower of a sample.
+
+    Per section: response (visible over kinetic energy), number of hits, centre of gravity and width along z (layers),
+    x, y and radius (mm), along and across the azimuth of incidence where showers come at an angle, parts of the energy
+    in rings, hits by deposit, hottest hit; and for each layer, or group of neighbouring ones, energy over kinetic
+    energy, hits, centre in x and y, and width. With several sections, the part of the visible energy in the first.
+
+    Parameters
+    ----------
+    sample : Sample
+    rulers : Rulers
+        The same for all samples that are compared.
+    """
+    columns: dict[str, FloatArray] = {}
+    for name in sample.sections:
+        columns |= {f"{name} {key}": value for key, value in _whole(sample, name, rulers).items()}
+        columns |= {f"{name} {key}": value for key, value in _layers(sample, name).items()}
+    if len(sample.sections) > 1:
+        energies = [sample.energy(name) for name in sample.sections]
+        columns[f"share of {next(iter(sample.sections))}"] = _ratio(energies[0], np.sum(energies, axis=0))
+    return Observables(tuple(columns), np.column_stack(list(columns.values())))
+
+
+def conditions(sample: Sample) -> FloatArray:
+    """What a classifier is told of the particle [n, f]: energy, direction and species."""
+    species = np.unique(np.abs(sample.pdg))
+    known = [np.log(sample.kinetic_energy), *sample.direction.T.astype(np.float64)]
+    return np.column_stack([*known, *(np.abs(sample.pdg) == code for code in species), sample.pdg > 0])
+
+
+def _whole(sample: Sample, name: str, rulers: Rulers) -> dict[str, FloatArray]:
+    hits, n = sample.sections[name], len(sample)
+    e, energy = hits.deposit, sample.energy(name)
+
+    def total(values: FloatArray | NDArray[np.bool_]) -> FloatArray:
+        return np.bincount(hits.shower, values, n).astype(np.float64)
+
+    columns = {"response": energy / sample.kinetic_energy, "hits": sample.count(name)}
+    for key, coordinate in _coordinates(sample, hits).items():
+        mean = _ratio(total(e * coordinate), energy)
+        columns[f"mean {key}"] = mean
+        columns[f"width {key}"] = np.sqrt(np.maximum(_ratio(total(e * coordinate**2), energy) - mean**2, 0))
+    radius = hits.voxels.radius[hits.voxel]
+    for low, high in pairwise([-np.inf, *rulers.rings[name], np.inf]):
+        inside = (radius > low) & (radius <= high)
+        columns[f"energy at radius {_interval(low, high)} mm"] = _ratio(total(e * inside), energy)
+    for low, high in pairwise([-np.inf, *rulers.spectrum[name], np.inf]):
+        columns[f"hits {_interval(1e3 * low, 1e3 * high)} MeV"] = total((e > low) & (e <= high))
+    hottest = np.zeros(n)
+    np.maximum.at(hottest, hits.shower, e)
+    columns["hottest hit"] = _ratio(hottest, energy)
+    return columns
+
+
+def _coordinates(sample: Sample, hits: SectionHits) -> dict[str, FloatArray]:
+    x, y = hits.voxels.x[hits.voxel], hits.voxels.y[hits.voxel]
+    found = {"depth [layers]": hits.layer.astype(np.float64), "x [mm]": x, "y [mm]": y}
+    found["radius [mm]"] = hits.voxels.radius[hits.voxel]
+    transverse = sample.direction[:, :2].astype(np.float64)
+    length = np.linalg.norm(transverse, axis=1)
+    if (length > 1e-3).any():
+        ux, uy = (transverse / np.maximum(length, 1e-9)[:, None])[hits.shower].T
+        found |= {"along [mm]": x * ux + y * uy, "across [mm]": y * ux - x * uy}
+    return found
+
+
+def _layers(sample: Sample, name: str) -> dict[str, FloatArray]:
+    hits = sample.sections[name]
+    e, x, y = hits.deposit, hits.voxels.x[hits.voxel], hits.voxels.y[hits.voxel]
+    first, labels = layer_groups(hits.voxels.layers)
+
+    def grouped(weight: FloatArray) -> FloatArray:
+        return np.add.reduceat(sample.by_layer(name, weight), first, axis=1)
+
+    energy = grouped(e)
+    cx, cy = _ratio(grouped(e * x), energy), _ratio(grouped(e * y), energy)
+    spread = _ratio(grouped(e * (x**2 + y**2)), energy) - cx**2 - cy**2
+    blocks = {
+        "energy": energy / sample.kinetic_energy[:, None],
+        "hits": grouped(np.ones_like(e)),
+        "x [mm]": cx,
+        "y [mm]": cy,
+        "width [mm]": np.sqrt(np.maximum(spread, 0)),
+    }
+    return {f"{label}: {key}": block[:, k] for key, block in blocks.items() for k, label in enumerate(labels)}
+
+
+def layer_groups(layers: int) -> tuple[NDArray[np.int64], list[str]]:
+    """Layers that are taken together: the first of each group, and the groups' names."""
+    step = -(-layers // _MOST_GROUPS)
+    first = np.arange(0, layers, step)
+    last = np.minimum(first + step, layers) - 1
+    return first, [f"layer {a}" if a == b else f"layers {a}-{b}" for a, b in zip(first, last, strict=True)]
+
+
+def _ratio(above: FloatArray, below: FloatArray) -> FloatArray:
+    """Quotient, 0 where there is nothing to divide by."""
+    return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
+
+
+def _interval(low: float, high: float) -> str:
+    if np.isneginf(low):
+        return f"up to {high:.3g}"
+    return f"{low:.3g}-{high:.3g}" if np.isfinite(high) else f"over {low:.3g}"
