@@ -25,6 +25,8 @@ from ..errors import FastCaloError, MissingDependencyError
 class Subcommand:
     """What `fastcalo --help` says of a sub-command, which is the function ``command`` of its module.
 
+    Or a group of them: the functions in ``commands`` of its module, by name.
+
     Attributes
     ----------
     name : str
@@ -44,6 +46,8 @@ class Subcommand:
 SUBCOMMANDS = (
     Subcommand("convert", "Turn files of particles into a file of calorimeter hits.", "convert", "cpu"),
     Subcommand("inspect", "Tell what a file, a detector or a model is.", "inspect", "cpu"),
+    Subcommand("compare", "Tell whether two files of hits can stand for each other.", "compare", "plot"),
+    Subcommand("fullsim", "Simulate showers with Geant4, for training and tests.", "fullsim", "geant4"),
     Subcommand("train", "Train a shower model on full simulation.", "train", "train"),
     Subcommand("export", "Turn a trained model into one self-describing ONNX file.", "export", "export"),
 )
@@ -61,9 +65,11 @@ class _Lazy(TyperCommand):
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         with _needing(self._subcommand):
-            command = import_module(f"fastcalo.cli.{self._subcommand.module}").command
-        app = typer.Typer(**_STYLE)
-        app.command(self._subcommand.name)(_needing(self._subcommand)(command))
+            module = import_module(f"fastcalo.cli.{self._subcommand.module}")
+        app = typer.Typer(**_STYLE, no_args_is_help=hasattr(module, "commands"), help=module.__doc__)
+        commands = getattr(module, "commands", None) or {self._subcommand.name: module.command}
+        for name, function in commands.items():
+            app.command(name)(_needing(self._subcommand)(function))
         return get_command(app).make_context(info_name, args, parent=parent, **extra)
 
 

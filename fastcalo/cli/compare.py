@@ -1,0 +1,154 @@
+"""``fastcalo compare``."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer import Argument, Option
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ..comparison import Comparison
+    from ..comparison.paired import Pair
+    from ..comparison.physics import SectionSums
+
+
+def command(
+    full: Annotated[str, Argument(metavar="FULL.root", help="Hits of the reference: full simulation.")],
+    fast: Annotated[str, Argument(metavar="FAST.root", help="Hits that are to stand for it, of the same events.")],
+    output: Annotated[
+        Path | None, Option("--output", "-o", metavar="FOLDER", help="Write comparison.json and a figure to a folder.")
+    ] = None,
+    detector: Annotated[
+        str | None, Option(help="Detector of both files, where they don't name a shipped one: a name or a .toml file.")
+    ] = None,
+    as_json: Annotated[bool, Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Tell whether two files of hits can stand for each other.
+
+    First their schemas, which must be the same for a drop-in: trees, branches, types, units, cell IDs, positions,
+    thresholds and the order of events. Then what the two simulations made of the same events.
+
+    Ends with 1 if the schemas differ, whatever the physics.
+
+    \b
+    Examples:
+      fastcalo compare full.root fast.root
+      fastcalo compare full.root fast.root -o comparison
+    """  # noqa: D301
+    from ..comparison import compare
+    from ..detector import load_detector
+
+    if output is not None:
+        _make_folder(output)
+    result = compare(full, fast, None if detector is None else load_detector(detector))
+    if output is not None:
+        _write(result, output)
+    if as_json:
+        typer.echo(json.dumps(result.to_dict(), indent=2))
+    else:
+        _show(result)
+    if not result.drop_in:
+        raise typer.Exit(1)
+
+
+def _make_folder(folder: Path) -> None:
+    from ..io.files import output_errors
+
+    with output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def _write(result: Comparison, folder: Path) -> None:
+    from ..comparison.figure import draw
+    from ..io.files import output_errors, whole_file
+
+    path = folder / "comparison.json"
+    with whole_file(path, overwrite=True) as temporary, output_errors(path):
+        temporary.write_text(json.dumps(result.to_dict(), indent=2) + "\n", encoding="utf-8")
+    if result.physics is not None and not all(sums.empty for sums in result.physics.all.values()):
+        draw(result.physics, ("full", "fast"), folder / "comparison.png", overwrite=True)
+
+
+def _show(result: Comparison) -> None:
+    from .output import console, show_rows
+
+    show_rows("Files", [("FULL", result.full), ("FAST", result.fast)])
+    verdict = "no difference: what reads one file reads the other" if result.drop_in else ""
+    show_rows("Schema", [("", verdict)] if verdict else [("", line) for line in result.differences])
+    if result.notes:
+        show_rows("Notes", [("", line) for line in result.notes])
+    if result.accounts:
+        console().print(_accounts(result))
+    if result.physics is None:
+        return
+    physics = result.physics
+    titles = [("all events", physics.events, physics.all)]
+    if 0 < physics.events_alike < physics.events:
+        titles.append(("events of which both simulated the same particles", physics.events_alike, physics.alike))
+    for title, events, sections in titles:
+        for name, sums in sections.items():
+            if not sums.empty:
+                console().print(_numbers(f"{name}: {title} ({events})", sums))
+
+
+def _accounts(result: Comparison) -> Table:
+    from ..events import Reason
+
+    texts = {reason.name.lower(): reason.text for reason in Reason}
+    columns = ("FULL", "GeV", "FAST", "GeV", "FAST − FULL [GeV]")
+    table = _table("Particles by what became of them, and their kinetic energy", "what", *columns)
+    for reason, sides in result.accounts.items():
+        one, other = sides["full"], sides["fast"]
+        if one["count"] or other["count"]:
+            cells = [f"{one['count']}", f"{one['energy']:.3f}", f"{other['count']}", f"{other['energy']:.3f}"]
+            table.add_row(texts.get(reason, reason), *cells, f"{other['energy'] - one['energy']:+.3f}")
+    return table
+
+
+def _numbers(title: str, sums: SectionSums) -> Table:
+    from ..comparison.physics import SCALARS, SPECTRA
+
+    columns = ("mean FULL", "rms", "mean FAST", "rms", "FAST / FULL", "correlation", "p")
+    table = _table(title, "per event", *columns)
+    for key, (text, unit) in SCALARS.items():
+        if sums.scalars[key].n:
+            table.add_row(f"{text} [{unit}]" if unit else text, *_cells(sums.scalars[key]))
+    table.add_section()
+    for key, (text, _) in SPECTRA.items():
+        chi2, degrees, p_value = sums.spectra[key].test
+        if sums.spectra[key].n:
+            tested = f"chi2 {chi2:.1f} / {degrees}" if degrees else "too few events" if math.isnan(chi2) else "equal"
+            table.add_row(text, "", "", "", "", tested, "", _number(p_value, ".2g"))
+    return table
+
+
+def _cells(pair: Pair) -> list[str]:
+    numbers = [x for both in zip(pair.mean, pair.rms, strict=True) for x in both]
+    ratio, error = pair.ratio
+    ratios = f"{ratio:.4f} ± {error:.4f}" if math.isfinite(ratio) else "–"
+    return [
+        *(_number(x, ".4g") for x in numbers),
+        ratios,
+        _number(pair.correlation, ".3f"),
+        _number(pair.p_value, ".2g"),
+    ]
+
+
+def _number(number: float, form: str) -> str:
+    return f"{number:{form}}" if math.isfinite(number) else "–"
+
+
+def _table(title: str, first: str, *others: str) -> Table:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column(first)
+    for name in others:
+        table.add_column(name, justify="right")
+    return table

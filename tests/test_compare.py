@@ -1,0 +1,557 @@
+"""Two files of hits side by side: every difference of schema is found, and what the physics says is right."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import matplotlib.image
+import numpy as np
+import pytest
+import uproot
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from scipy import stats
+
+from fastcalo.comparison import Comparison, compare
+from fastcalo.comparison.paired import Pair, PairedSpectrum, chi2_probability
+from fastcalo.detector import load_detector
+from fastcalo.errors import InputError
+from fastcalo.io.trees import PROVENANCE, Lists, open_tree
+
+N = 60
+SECTIONS = {"ECAL": 25, "HCAL": 60}
+
+
+class Content:
+    """What goes into a file of hits, to be spoilt by a test before it is written."""
+
+    def __init__(self, n_events: int = N, seed: int = 1, spread: float = 0.0, cell_seed: int = 7) -> None:
+        detector, rng = load_detector(), np.random.default_rng(cell_seed)
+        self.tree = "Events"
+        self.events: dict[str, Any] = {
+            "run": np.ones(n_events, np.int64),
+            "event": np.arange(n_events, dtype=np.int64),
+            "particles_simulated": np.full(n_events, 2, np.int32),
+            "particles_unknown_species": np.zeros(n_events, np.int32),
+        }
+        self.lists: dict[str, tuple[np.ndarray, dict[str, np.ndarray]]] = {}
+        for name, layers in SECTIONS.items():
+            counts = rng.integers(20, 60, n_events)
+            event, h = np.repeat(np.arange(n_events), counts), int(counts.sum())
+            # a column of x for every hit of an event: no cell comes twice
+            x = np.arange(h) - np.repeat(np.cumsum(counts) - counts, counts)
+            cell = (rng.integers(0, 14, n_events)[event], x, rng.integers(-9, 9, h), rng.integers(0, layers, h))
+            position = detector.cell_centre(name, *cell)
+            energy = 1e-4 + rng.exponential(1e-3, h)
+            energy *= 1 + spread * np.random.default_rng(seed).normal(size=h).clip(-3, 3)
+            columns = {
+                "cell_id": detector.encode(name, *cell),
+                "energy": energy.astype(np.float32),
+                **{axis: position[:, i].astype(np.float32) for i, axis in enumerate("xyz")},
+                "layer": cell[3].astype(np.int16),
+            }
+            self.lists[name] = np.concatenate([[0], np.cumsum(counts)]), columns
+        self.provenance: dict[str, Any] | None = {
+            "units": {"energy": "GeV", "x": "mm", "y": "mm", "z": "mm"},
+            "inputs": [{"path": "some/where/events.root"}],
+            "detector": {
+                "name": detector.name,
+                "hash": detector.hash,
+                "sections": {
+                    s.name: {"encoding": s.encoding.text, "system": s.system, "threshold_gev": s.threshold}
+                    for s in detector.sections
+                },
+            },
+            "accounts": {"reasons": {"simulated": {"count": 2 * n_events, "energy": 90.0 * n_events}}},
+        }
+
+    def column(self, name: str) -> np.ndarray:
+        return self.lists["ECAL"][1][name]
+
+    def set(self, name: str, values: np.ndarray) -> None:
+        self.lists["ECAL"][1][name] = values
+
+    def permute(self, order: np.ndarray) -> None:
+        self.events = {name: column[order] for name, column in self.events.items()}
+        for name, (offsets, columns) in self.lists.items():
+            jagged = {key: ak.unflatten(column, np.diff(offsets))[order] for key, column in columns.items()}
+            counts = np.diff(offsets)[order]
+            flat = {key: ak.to_numpy(ak.flatten(column)) for key, column in jagged.items()}
+            self.lists[name] = np.concatenate([[0], np.cumsum(counts)]), flat
+
+    def write(self, path: Path) -> Path:
+        if self.provenance is None or self.tree != "Events":
+            return self._write_bare(path)
+        kinds = {
+            name: {key: column.dtype for key, column in columns.items()} for name, (_, columns) in self.lists.items()
+        }
+        with open_tree(path, {name: column.dtype for name, column in self.events.items()}, kinds) as tree:
+            tree.append(self.events, {name: Lists(*lists) for name, lists in self.lists.items()})
+            tree.provenance.update(self.provenance)
+        return path
+
+    def _write_bare(self, path: Path) -> Path:
+        """As some other program would: any name, no word of where it is from."""
+        branches: dict[str, Any] = dict(self.events)
+        for name, (offsets, columns) in self.lists.items():
+            branches |= {f"{name}_{key}": ak.unflatten(column, np.diff(offsets)) for key, column in columns.items()}
+        with uproot.recreate(path) as file:
+            kinds = {k: v.type.content if isinstance(v, ak.Array) else v.dtype for k, v in branches.items()}
+            file.mktree(self.tree, kinds, counter_name=lambda name: f"counter_{name}")
+            file[self.tree].extend(branches)
+            if self.provenance is not None:
+                file[PROVENANCE] = json.dumps(self.provenance)
+        return path
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory) -> Path:
+    return Content().write(tmp_path_factory.mktemp("full") / "full.root")
+
+
+def against(full: Path, folder: Path, spoil: Callable[[Content], None], **options: Any) -> Comparison:
+    content = Content(**options)
+    spoil(content)
+    return compare(full, content.write(folder / "fast.root"))
+
+
+def fastcalo(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-m", "fastcalo", *map(str, arguments)]
+    return subprocess.run(command, timeout=100, check=False, capture_output=True, text=True)
+
+
+# schema
+
+
+def test_a_file_differs_in_nothing_from_itself(full):
+    found = compare(full, full)
+    assert found.drop_in
+    assert found.differences == found.notes == ()
+    physics = found.physics
+    assert physics is not None
+    assert physics.events == physics.events_alike == N
+    for sums in physics.all.values():
+        for pair in sums.scalars.values():
+            assert pair.n == N
+            assert pair.ratio == (1, pytest.approx(0, abs=1e-8))
+            assert pair.p_value == 1
+        assert [spectrum.test for spectrum in sums.spectra.values()] == [(0, 0, 1)] * 4
+
+
+def renamed(c: Content) -> None:
+    c.set("e", c.lists["ECAL"][1].pop("energy"))
+
+
+def retyped(c: Content) -> None:
+    c.set("energy", c.column("energy").astype(np.float64))
+
+
+def unjagged(c: Content) -> None:
+    c.events["ECAL_layer"] = np.zeros(N, np.int16)
+    del c.lists["ECAL"][1]["layer"]
+
+
+def without_section(c: Content) -> None:
+    del c.lists["HCAL"]
+    assert c.provenance
+    del c.provenance["detector"]["sections"]["HCAL"]
+
+
+def in_mev(c: Content) -> None:
+    assert c.provenance
+    c.provenance["units"]["energy"] = "MeV"
+
+
+def other_encoding(c: Content) -> None:
+    assert c.provenance
+    c.provenance["detector"]["sections"]["ECAL"]["encoding"] = "system:5,layer:8,module:5,x:32:-16,y:-16"
+
+
+def other_threshold(c: Content) -> None:
+    assert c.provenance
+    c.provenance["detector"]["sections"]["ECAL"]["threshold_gev"] = 1e-5
+
+
+def other_tree(c: Content) -> None:
+    c.tree = "hits"
+
+
+def of_the_other_section(c: Content) -> None:
+    c.set("cell_id", c.column("cell_id") ^ np.uint64(20 ^ 22))
+
+
+def module_31(c: Content) -> None:
+    c.column("cell_id")[5] |= np.uint64(31 << 5)
+
+
+def layer_200(c: Content) -> None:
+    c.column("cell_id")[5] |= np.uint64(200 << 10)
+
+
+def layer_off_by_one(c: Content) -> None:
+    c.set("layer", c.column("layer") + np.int16(1))
+
+
+def moved(c: Content) -> None:
+    c.column("y")[7] += 5.1
+
+
+def in_metres(c: Content) -> None:
+    c.set("z", c.column("z") / np.float32(1000))
+
+
+def weak(c: Content) -> None:
+    c.column("energy")[3] = 1e-5
+
+
+def not_a_number(c: Content) -> None:
+    c.column("energy")[3] = np.nan
+
+
+def twice(c: Content) -> None:
+    for column in c.lists["ECAL"][1].values():
+        column[1] = column[0]
+
+
+def reversed_order(c: Content) -> None:
+    c.permute(np.arange(N)[::-1])
+
+
+def other_events(c: Content) -> None:
+    c.events["event"] += 1000
+
+
+def shorter(c: Content) -> None:
+    c.permute(np.arange(N - 10))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (
+            renamed,
+            ["tree 'Events': branch 'ECAL_energy': in FULL, but not in FAST", "'ECAL_e': in FAST, but not in FULL"],
+        ),
+        (retyped, ["tree 'Events': branch 'ECAL_energy': float[] in FULL, but double[] in FAST"]),
+        (unjagged, ["'ECAL_layer': int16_t[] in FULL, but int16_t in FAST (a list per event against one value"]),
+        (
+            without_section,
+            ["branch 'HCAL_cell_id': in FULL, but not", "provenance: section 'HCAL': in FULL, but not in"],
+        ),
+        (in_mev, ["provenance: unit of energy: 'GeV' in FULL, but 'MeV' in FAST"]),
+        (
+            other_encoding,
+            ["provenance: section 'ECAL': encoding: 'system:5,module", "ECAL_layer is not the layer of the"],
+        ),
+        (other_threshold, ["provenance: section 'ECAL': threshold_gev: 2e-05 in FULL, but 1e-05 in FAST"]),
+        (other_tree, ["tree 'Events': in FULL, but not in FAST", "tree 'hits': in FAST, but not in FULL"]),
+        (
+            of_the_other_section,
+            ["FAST: ECAL_cell_id is not of system 20: ", "of them, first in entry 0, run 1, event 0 ("],
+        ),
+        (
+            module_31,
+            ["FAST: ECAL_cell_id is of a module that does not exist: 1 of them, first in entry 0, run 1, event 0"],
+        ),
+        (
+            layer_200,
+            ["FAST: ECAL_cell_id is of a layer that does not exist: 1 of them", "is not the layer of the cell ID"],
+        ),
+        (layer_off_by_one, ["FAST: ECAL_layer is not the layer of the cell ID: "]),
+        (
+            moved,
+            ["FAST: ECAL_x, _y, _z is not the centre of the cell (more than 0.01 mm away): 1 of them", "(5.09995)"],
+        ),
+        (in_metres, ["FAST: ECAL_x, _y, _z is not the centre of the cell"]),
+        (
+            weak,
+            ["ECAL_energy is below the threshold of 2e-05 GeV: 1 of them, first in entry 0, run 1, event 0 (1e-05)"],
+        ),
+        (not_a_number, ["FAST: ECAL_energy is not a finite number: 1 of them, first in entry 0, run 1, event 0 (nan)"]),
+        (twice, ["FAST: ECAL_cell_id comes twice in an event: 1 of them, first in entry 0, run 1, event 0"]),
+        (
+            reversed_order,
+            [f"the same events, in another order: {N} of {N} entries differ; entry 0 is run 1, event 0 in"],
+        ),
+        (other_events, [f"events: other events: {N} of {N} entries differ; entry 0 is", "event 1000 in FAST"]),
+        (shorter, [f"events: {N} in FULL, but {N - 10} in FAST"]),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else "",
+)
+def test_every_difference_is_told_with_its_place(full, tmp_path, spoil, expected):
+    found = against(full, tmp_path, spoil)
+    assert not found.drop_in
+    text = "\n".join(found.differences)
+    for part in expected:
+        assert part in text
+    if spoil not in (unjagged, without_section, renamed, other_tree, other_encoding):
+        # one cause, not an avalanche
+        assert len(found.differences) <= 2
+
+
+def test_the_reference_is_checked_too(full, tmp_path):
+    content = Content()
+    weak(content)
+    found = compare(content.write(tmp_path / "weak.root"), full)
+    assert [line.split(":")[0] for line in found.differences] == ["FULL"]
+
+
+@pytest.mark.parametrize("spoil", [reversed_order, other_events, shorter, other_tree])
+def test_other_events_have_no_common_physics(full, tmp_path, spoil):
+    found = against(full, tmp_path, spoil)
+    if spoil is other_tree:
+        # the only tree: it is taken for what it is
+        assert found.physics is not None
+    else:
+        assert found.physics is None
+        assert "the events are not the same: the physics is not compared" in found.notes
+
+
+def test_a_file_of_other_origin_is_compared_as_far_as_it_goes(full, tmp_path):
+    content = Content()
+    content.provenance = None
+    content.events["particles_simulated"] = content.events["particles_simulated"].astype(np.int64)
+    found = compare(full, content.write(tmp_path / "foreign.root"))
+    assert any("'particles_simulated': int32_t in FULL, but int64_t in FAST" in line for line in found.differences)
+    assert not any("unit" in line or "encoding" in line for line in found.differences)
+    assert any("FAST has no fastcalo_provenance" in note for note in found.notes)
+    assert any("FAST does not say how the cell IDs of ECAL, HCAL are made" in note for note in found.notes)
+    assert found.accounts == {}
+    assert found.physics is not None
+    assert found.physics.all["ECAL"].scalars["energy"].ratio[0] == 1
+
+
+def test_a_detector_given_by_hand_checks_positions_of_other_files(tmp_path):
+    content = Content()
+    content.provenance = None
+    moved(content)
+    path = content.write(tmp_path / "foreign.root")
+    assert compare(path, path).drop_in
+    lines = compare(path, path, load_detector()).differences
+    assert len(lines) == 2
+    assert all("is not the centre of the cell" in line for line in lines)
+
+
+def test_doubts_are_notes(full, tmp_path):
+    content = Content()
+    assert content.provenance
+    content.provenance["inputs"] = [{"path": "else/where/events.root"}, {"path": "more.root"}]
+    content.provenance["detector"]["hash"] = "0" * 64
+    found = compare(full, content.write(tmp_path / "fast.root"))
+    assert found.drop_in
+    notes = "\n".join(found.notes)
+    assert "different descriptions of the detector" in notes
+    assert "FULL of ['events.root'], FAST of ['events.root', 'more.root']" in notes
+    assert "FAST: its detector is not at hand (--detector)" in notes
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda whole: whole[: len(whole) // 2], "fast.root: is cut short"),
+        (lambda _: b"", "fast.root: is empty"),
+        (lambda _: b"no ROOT at all", "fast.root: is not a ROOT file"),
+    ],
+)
+def test_damaged_files_are_refused(full, tmp_path, damage, message):
+    path = tmp_path / "fast.root"
+    path.write_bytes(damage(full.read_bytes()))
+    with pytest.raises(InputError, match=message):
+        compare(full, path)
+
+
+def test_an_encoding_that_is_none_is_refused_with_its_place(full, tmp_path):
+    def spoil(content: Content) -> None:
+        assert content.provenance
+        content.provenance["detector"]["sections"]["ECAL"]["encoding"] = "system:5,layer"
+
+    with pytest.raises(InputError, match=r"fast\.root: provenance: section 'ECAL': 'layer' is neither"):
+        against(full, tmp_path, spoil)
+
+
+# physics
+
+
+def louder(c: Content) -> None:
+    c.set("energy", c.column("energy") * np.float32(1.1))
+
+
+def test_a_shift_of_energy_by_a_tenth_is_seen(full, tmp_path):
+    found = against(full, tmp_path, louder, spread=0.2)
+    assert found.drop_in
+    assert found.physics is not None
+    ecal, hcal = (found.physics.all[name].scalars["energy"] for name in ("ECAL", "HCAL"))
+    ratio, error = ecal.ratio
+    assert error < 0.02
+    assert ratio == pytest.approx(1.1, abs=4 * error)
+    assert ecal.p_value < 1e-6
+    assert hcal.p_value > 1e-3
+    assert found.physics.all["ECAL"].scalars["hits"].ratio[0] == 1
+
+
+def test_layers_that_are_exchanged_show_in_the_profile_only(full, tmp_path):
+    # as many hits and as much energy, but elsewhere: 20 % of the deposits of even layers go to the odd one behind
+    def shifted(c: Content) -> None:
+        even = (c.column("layer") % 2 == 0) & (c.column("layer") < 24)
+        moves = even & (np.random.default_rng(3).random(len(even)) < 0.2)
+        c.set("layer", c.column("layer") + moves.astype(np.int16))
+
+    found = against(full, tmp_path, shifted, n_events=N)
+    assert found.physics is not None
+    sums = found.physics.all["ECAL"]
+    assert sums.scalars["energy"].p_value == 1
+    # 25 layers need 100 events
+    assert np.isnan(sums.spectra["profile"].test[2])
+    many = Content(200).write(tmp_path / "many.root")
+    other = Content(200)
+    shifted(other)
+    physics = compare(many, other.write(tmp_path / "other.root")).physics
+    assert physics is not None
+    _, degrees, p_value = physics.all["ECAL"].spectra["profile"].test
+    # what an even layer and the odd one behind it hold together is the same
+    assert degrees == 12
+    assert p_value < 1e-6
+    assert physics.all["ECAL"].spectra["cells"].test[2] == 1
+
+
+def test_events_with_refusals_are_set_apart(full, tmp_path):
+    def refused(c: Content) -> None:
+        c.events["particles_unknown_species"][:20] = 1
+        offsets, columns = c.lists["ECAL"]
+        columns["energy"][: offsets[20]] /= 2
+        assert c.provenance
+        c.provenance["accounts"]["reasons"]["unknown_species"] = {"count": 20, "energy": 12.5}
+
+    found = against(full, tmp_path, refused)
+    physics = found.physics
+    assert physics is not None
+    assert (physics.events, physics.events_alike) == (N, N - 20)
+    assert physics.all["ECAL"].scalars["energy"].ratio[0] < 0.9
+    assert physics.alike["ECAL"].scalars["energy"].ratio[0] == pytest.approx(1)
+    assert found.accounts["unknown_species"] == {
+        "full": {"count": 0, "energy": 0.0},
+        "fast": {"count": 20, "energy": 12.5},
+    }
+
+
+def test_the_numbers_are_those_of_the_file(full):
+    physics = compare(full, full).physics
+    assert physics is not None
+    arrays = uproot.open(full)["Events"].arrays()
+    for name, layers in SECTIONS.items():
+        scalars = physics.all[name].scalars
+        energy, layer = arrays[f"{name}_energy"], arrays[f"{name}_layer"]
+        assert scalars["hits"].mean[0] == pytest.approx(np.mean(arrays[f"n{name}"]))
+        assert scalars["energy"].mean[0] == pytest.approx(np.mean(ak.sum(energy, axis=1)), rel=1e-5)
+        assert scalars["energy"].rms[0] == pytest.approx(np.std(ak.sum(energy, axis=1), ddof=1), rel=1e-4)
+        depth = ak.sum(energy * layer, axis=1) / ak.sum(energy, axis=1)
+        assert scalars["depth"].mean[0] == pytest.approx(np.mean(depth), rel=1e-5)
+        profile = physics.all[name].spectra["profile"].mean[0]
+        assert_allclose(profile[:layers], [ak.sum(energy[layer == k]) / N for k in range(layers)], rtol=1e-4)
+
+
+@given(st.integers(1, 60), st.floats(0, 300))
+def test_the_probability_of_chi2(degrees, chi2):
+    assert chi2_probability(chi2, degrees) == pytest.approx(stats.chi2.sf(chi2, degrees), rel=1e-8, abs=1e-14)
+
+
+@given(st.lists(st.tuples(st.floats(-100, 100), st.floats(-100, 100)), min_size=3, max_size=30), st.integers(1, 29))
+def test_pairs_don_t_depend_on_chunks(numbers, cut):
+    full, fast = np.array(numbers).T
+    whole, parts = Pair(), Pair()
+    whole.add(full, fast)
+    parts.add(full[:cut], fast[:cut])
+    parts.add(full[cut:], fast[cut:])
+    assert whole.n == parts.n
+    assert_allclose(whole.mean, parts.mean, atol=1e-9)
+    assert_allclose(whole.mean, [full.mean(), fast.mean()], atol=1e-9)
+    assert_allclose(whole.rms, [full.std(ddof=1), fast.std(ddof=1)], atol=1e-5)
+
+
+def test_the_error_of_the_ratio_covers():
+    rng, pulls = np.random.default_rng(5), []
+    for _ in range(400):
+        common = rng.normal(10, 3, 100)
+        pair = Pair()
+        pair.add(common + rng.normal(0, 0.5, 100), 1.2 * common + rng.normal(0, 0.5, 100))
+        ratio, error = pair.ratio
+        pulls.append((ratio - 1.2) / error)
+    # without pairing the error would be some four times as large
+    assert 0.9 < np.std(pulls) < 1.1
+    assert abs(np.mean(pulls)) < 0.2
+
+
+def test_p_values_of_equal_spectra_are_uniform():
+    rng, p_values = np.random.default_rng(6), []
+    for _ in range(300):
+        spectrum = PairedSpectrum(12)
+        common = rng.normal(size=(120, 12))
+        mix = np.tril(np.ones((12, 12)))
+        spectrum.add(*(common + rng.normal(size=(120, 12)) @ mix for _ in range(2)))
+        p_values.append(spectrum.test[2])
+    assert stats.kstest(p_values, "uniform").pvalue > 1e-3
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_file(tmp_path):
+    def peak(n_events: int) -> int:
+        path = Content(n_events).write(tmp_path / f"{n_events}.root")
+        tracemalloc.start()
+        compare(path, path)
+        highest = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return highest
+
+    peak(100)
+    assert peak(16_000) < 1.5 * peak(4_000)
+
+
+# the command
+
+
+def test_the_command_tells_and_writes(full, tmp_path):
+    fast = Content(spread=0.2)
+    louder(fast)
+    fast.write(tmp_path / "fast.root")
+    folder = tmp_path / "a" / "b"
+    done = fastcalo("compare", full, tmp_path / "fast.root", "-o", folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "no difference: what reads one file reads the other" in done.stdout
+    assert "ECAL: all events (60)" in done.stdout
+    assert sorted(path.name for path in folder.iterdir()) == ["comparison.json", "comparison.png"]
+    told = json.loads((folder / "comparison.json").read_text())
+    assert told["drop_in"] is True
+    assert told["physics"]["sections"]["ECAL"]["energy"]["ratio"] == pytest.approx(1.1, abs=0.05)
+    assert matplotlib.image.imread(folder / "comparison.png").std() > 0.05
+    # a second time it replaces what it wrote
+    assert fastcalo("compare", full, tmp_path / "fast.root", "-o", folder).returncode == 0
+
+
+def test_the_command_ends_with_1_where_schemas_differ(full, tmp_path):
+    spoilt = Content()
+    retyped(spoilt)
+    spoilt.write(tmp_path / "fast.root")
+    done = fastcalo("compare", full, tmp_path / "fast.root", "--json")
+    assert done.returncode == 1
+    told = json.loads(done.stdout)
+    assert told["drop_in"] is False
+    assert told["schema_differences"] == ["tree 'Events': branch 'ECAL_energy': float[] in FULL, but double[] in FAST"]
+
+
+def test_the_command_refuses_a_cut_file_in_one_line(full, tmp_path):
+    path = tmp_path / "fast.root"
+    path.write_bytes(full.read_bytes()[:3000])
+    done = fastcalo("compare", full, path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("fastcalo: error: ")
+    assert "fast.root: is cut short" in done.stderr
+    assert done.stderr.count("\n") == 1
