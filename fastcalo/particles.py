@@ -99,3 +99,31 @@ def _properties(code: int) -> tuple[float, float]:
     # the table holds masses of atoms, the beam holds nuclei; the electrons' binding is far below a part per million
     electrons = abs(known_charge) if abs(code) > _FIRST_NUCLEUS else 0.0
     return found.mass / 1e3 - electrons * _ELECTRON_GEV, known_charge
+
+
+def code_of(text: str) -> int | None:
+    """PDG code of a particle that is given by it or by a name, such as ``22``, ``e-``, ``pi+`` or ``K_L0``.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    int or None
+        None where there is no such particle. A number is taken as it is.
+    """
+    from particle import Particle, ParticleNotFound
+    from particle.exceptions import MatchingIDNotFound
+
+    text = text.strip()
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    for find in (Particle.from_name, Particle.from_evtgen_name):
+        try:
+            return int(find(text).pdgid)
+        except (MatchingIDNotFound, ParticleNotFound):
+            continue
+    return None

@@ -74,6 +74,11 @@ class ShowerFile(Hdf5File):
         self._offsets: dict[str, NDArray[np.int64]] = {}
         super().__init__(path, file)
 
+    @property
+    def lengths(self) -> dict[str, int]:
+        """Number of rows of every dataset."""
+        return {name: int(data.shape[0]) for name, data in self._file.items() if hasattr(data, "shape")}
+
     def shape(self, section: str) -> tuple[int, int, int]:
         """Shape of a shower's window: cells along x, cells along y, layers."""
         self._has(section)
@@ -134,6 +139,18 @@ class ShowerFile(Hdf5File):
         return self._checked(
             "entry", start, rows, np.asarray(np.isfinite(rows).all(axis=1)), "should be two finite numbers"
         )
+
+    def seeds(self, start: int = 0, stop: int | None = None) -> NDArray[np.int64]:
+        """Seeds of the generator, int64 [n, 2].
+
+        Raises
+        ------
+        InputError
+            The file has none.
+        """
+        self._dataset("seeds", "iu", (2,))
+        self._has_length("seeds", len(self))
+        return self._rows("seeds", start, stop).astype(np.int64, copy=False)
 
     def total(self, section: str, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
         """Energies deposited in all sensors of a section, in the window and beyond, float32 [n], GeV.

@@ -1,0 +1,289 @@
+"""Many showers of a gun into one file, part by part, so that what is done survives whatever interrupts the rest."""
+
+from __future__ import annotations
+
+import json
+import reprlib
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._version import __version__
+from ..detector import Detector, parse_detector
+from ..errors import ConfigError, InputError, OutputError
+from ..io.files import check_output, output_errors, whole_file
+from ..io.hdf5 import ShowerFile
+from ..io.hdf5_writer import join_showers, write_showers
+from .engine import geant4_facts
+from .gun import Gun, cut_to_windows, shots_of
+from .pool import Geant4Pool
+from .shots import Shots, Showers
+
+Progress = Callable[[int, int], None]
+"""Called with the number of showers done, and of all showers."""
+
+Facts = dict[str, str | int | float]
+
+_SETTINGS = "settings.json"
+
+
+@dataclass(frozen=True)
+class Made:
+    """What came of it.
+
+    Attributes
+    ----------
+    showers : int
+    seconds_per_shower : float
+        Time in Geant4, on one core.
+    """
+
+    showers: int
+    seconds_per_shower: float
+
+
+def shoot(
+    output: str | Path,
+    detector: Detector,
+    gun: Gun,
+    showers: int,
+    *,
+    workers: int = 1,
+    part: int = 100,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Made:
+    """Simulate showers and write them to a file.
+
+    Parameters
+    ----------
+    output : str or Path
+        An HDF5 file in the native format of showers. Until it is whole, finished parts, which are such files, too, lie
+        in a folder beside it, with ``.parts`` added to its name.
+    detector : Detector
+    gun : Gun
+    showers : int
+        How many.
+    workers : int
+        Processes of Geant4. What comes out does not depend on it.
+    part : int
+        Showers in a part.
+    resume : bool
+        Go on with what the folder of parts holds.
+    overwrite : bool
+        Whether the file may be replaced, and the folder of parts be emptied.
+    progress : callable, optional
+
+    Returns
+    -------
+    Made
+
+    Raises
+    ------
+    ConfigError
+        The gun does not fit the detector, Geant4 does not know a species, or what is to be resumed was made with other
+        settings; the message names the key.
+    OutputError
+        The file exists already, or cannot be written, or there are parts already that are not to be resumed.
+    DetectorError, Geant4DataError, Geant4Error, MissingDependencyError
+        See `Geant4Pool.run`.
+    """
+    if showers < 1 or part < 1:
+        raise ConfigError(f"there must be at least one shower, and one in a part; but they are {showers} and {part}")
+    gun.check(detector)
+    output = Path(output)
+    folder = output.with_name(output.name + ".parts")
+    overwrite = overwrite or (resume and folder.is_dir())
+    check_output(output, overwrite=overwrite)
+    with Geant4Pool(detector, workers) as pool:
+        if unknown := [c for c, known in zip(gun.species, pool.knows(list(gun.species)), strict=True) if not known]:
+            raise ConfigError(f"species: Geant4 has no particle of the PDG code {unknown[0]}")
+        facts = {**_facts(pool), **gun.facts()}
+        parts = _Parts(folder, showers, part)
+        parts.open({**facts, "showers": showers, "part": part}, resume=resume, overwrite=overwrite)
+        _fill(parts, pool, gun, facts, progress)
+    seconds = parts.seconds()
+    join_showers(
+        output, detector, parts.paths, attributes={**facts, "seconds_per_shower": seconds}, overwrite=overwrite
+    )
+    parts.remove()
+    return Made(showers, seconds)
+
+
+def shoot_again(
+    source: str | Path,
+    rows: Sequence[int],
+    output: str | Path,
+    *,
+    detector: Detector | None = None,
+    workers: int = 1,
+    overwrite: bool = False,
+) -> Made:
+    """Simulate showers of a file again, from their stored conditions and seeds.
+
+    Parameters
+    ----------
+    source : str or Path
+    rows : sequence of int
+        Which of its showers.
+    output : str or Path
+        The file for them.
+    detector : Detector, optional
+        The one that the file describes unless given.
+    workers : int
+    overwrite : bool
+
+    Returns
+    -------
+    Made
+
+    Raises
+    ------
+    InputError
+        The file has no such showers or no seeds, is from another stack, or does not describe its detector and none is
+        given.
+    OutputError, DetectorError, Geant4DataError, Geant4Error, MissingDependencyError
+        See `shoot`.
+    """
+    check_output(output, overwrite=overwrite)
+    with ShowerFile(source) as file:
+        detector = detector or _described(file)
+        file.check_detector(detector)
+        if bad := [row for row in rows if not 0 <= row < len(file)]:
+            raise InputError(f"{source}: has no shower {bad[0]}; they are numbered 0 to {len(file) - 1}")
+        columns = ("pdg", "kinetic_energy", "direction", "entry", "seeds")
+        conditions = {c: np.concatenate([getattr(file, c)(row, row + 1) for row in rows]) for c in columns}
+    with Geant4Pool(detector, workers) as pool:
+        found = list(pool.run(shots_of(conditions).split(1)))
+        facts = _facts(pool)
+    seconds = sum(s.seconds for s in found) / len(found)
+    hits, totals = cut_to_windows(detector, found)
+    attributes = {**facts, "again": json.dumps(list(rows)), "seconds_per_shower": seconds}
+    write_showers(output, detector, conditions, hits, totals=totals, attributes=attributes, overwrite=overwrite)
+    return Made(len(rows), seconds)
+
+
+def _described(file: ShowerFile) -> Detector:
+    text = file.attributes.get("detector")
+    if not isinstance(text, str):
+        raise InputError(f"{file.path}: does not describe its detector; name it (--detector)")
+    try:
+        return parse_detector(json.loads(text), f"{file.path}: detector")
+    except json.JSONDecodeError as error:
+        raise InputError(f"{file.path}: the attribute 'detector' is no JSON: {error}") from error
+
+
+def _facts(pool: Geant4Pool) -> Facts:
+    """With what is simulated, as attributes of a file."""
+    facts = geant4_facts(pool)
+    return {
+        "generator": "Geant4",
+        **{key: value if isinstance(value, int | float) else _text(value) for key, value in facts.items()},
+        "fastcalo": __version__,
+        "detector": json.dumps(pool.detector.description),
+    }
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _fill(parts: _Parts, pool: Geant4Pool, gun: Gun, facts: Facts, progress: Progress | None) -> None:
+    """Simulate the parts that are missing. Parts follow each other without a pause of the processes."""
+    detector = pool.detector
+    missing = [k for k, path in enumerate(parts.paths) if not path.exists()]
+    done = parts.showers - sum(len(parts.range(k)) for k in missing)
+    conditions = {}
+
+    def shots() -> Iterator[Shots]:
+        for k in missing:
+            rows = parts.range(k)
+            conditions[k] = gun.conditions(detector, rows.start, rows.stop)
+            yield from shots_of(conditions[k], rows.start).split(1)
+
+    def report() -> None:
+        if progress is not None:
+            progress(done, parts.showers)
+
+    report()
+    showers = pool.run(shots())
+    for k in missing:
+        found: list[Showers] = []
+        for _ in parts.range(k):
+            found.append(next(showers))
+            done += 1
+            report()
+        hits, totals = cut_to_windows(detector, found)
+        seconds = sum(s.seconds for s in found) / len(found)
+        attributes = {**facts, "seconds_per_shower": seconds}
+        write_showers(parts.paths[k], detector, conditions.pop(k), hits, totals=totals, attributes=attributes)
+    # lets the pool know that all is taken
+    next(showers, None)
+
+
+class _Parts:
+    """The folder of finished parts, and with what they are made."""
+
+    def __init__(self, folder: Path, showers: int, size: int) -> None:
+        self.folder, self.showers, self.size = folder, showers, size
+        self.paths = [folder / f"part-{start:09d}.h5" for start in range(0, showers, size)]
+
+    def range(self, k: int) -> range:
+        """Showers of a part."""
+        return range(k * self.size, min((k + 1) * self.size, self.showers))
+
+    def open(self, settings: Facts, *, resume: bool, overwrite: bool) -> None:
+        """Make the folder, or make sure that what it holds is of the same settings.
+
+        Raises
+        ------
+        ConfigError
+            It is not.
+        OutputError
+            The folder exists, and is neither to be resumed nor overwritten.
+        """
+        file = self.folder / _SETTINGS
+        if resume and file.exists():
+            self._compare(file, settings)
+            return
+        if self.folder.exists():
+            if not overwrite and any(self.folder.iterdir()):
+                raise OutputError(
+                    f"{self.folder}: holds an unfinished run; go on with it (--resume), or replace it (--overwrite)"
+                )
+            self.remove()
+        with output_errors(self.folder):
+            self.folder.mkdir()
+        with whole_file(file) as temporary, output_errors(file):
+            temporary.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+    def _compare(self, file: Path, settings: Facts) -> None:
+        try:
+            old = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{file}: cannot be read: {error}; begin anew (--overwrite)") from error
+        for key in dict.fromkeys([*settings, *old]):
+            if (was := old.get(key)) != (now := settings.get(key)):
+                texts = [reprlib.repr(value) for value in (was, now)]
+                raise ConfigError(
+                    f"{self.folder}: cannot be resumed, for {key} was {texts[0]} and is {texts[1]} now; "
+                    "give the same settings, or begin anew (--overwrite)"
+                )
+
+    def seconds(self) -> float:
+        """Time in Geant4 per shower."""
+        total = 0.0
+        for k, path in enumerate(self.paths):
+            with ShowerFile(path) as file:
+                total += float(file.attributes["seconds_per_shower"]) * len(self.range(k))
+        return total / self.showers
+
+    def remove(self) -> None:
+        """Remove the folder with all that is in it."""
+        with output_errors(self.folder):
+            shutil.rmtree(self.folder)
