@@ -48,6 +48,7 @@ SUBCOMMANDS = (
     Subcommand("inspect", "Tell what a file, a detector or a model is.", "inspect", "cpu"),
     Subcommand("compare", "Tell whether two files of hits can stand for each other.", "compare", "plot"),
     Subcommand("fullsim", "Simulate showers with Geant4, for training and tests.", "fullsim", "geant4"),
+    Subcommand("validate", "Compare a model with full simulation, number by number.", "validate", "validate"),
     Subcommand("train", "Train a shower model on full simulation.", "train", "train"),
     Subcommand("export", "Turn a trained model into one self-describing ONNX file.", "export", "export"),
 )

@@ -22,6 +22,8 @@ from .hdf5_file import open_hdf5, reading
 if TYPE_CHECKING:
     import h5py
 
+    from ..detector import Detector
+
 
 class ShowerSource(Protocol):
     """Showers that can be read slice by slice: `ShowerFile`, or a reader of someone else's format.
@@ -74,6 +76,10 @@ class ShowerSource(Protocol):
         self, section: str, start: int = 0, stop: int | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
         """Offsets int64 [n + 1], voxel int32 [h] and deposit float32 [h] (GeV) of the showers `start` to `stop`."""
+        ...
+
+    def check_detector(self, detector: Detector, sections: tuple[str, ...] | None = None) -> None:
+        """Refuse a detector that is not the one the showers are from."""
         ...
 
 
