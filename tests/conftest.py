@@ -18,3 +18,15 @@ def tiny_run(tmp_path_factory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "tiny"
     train(tiny_config(write_data(tmp_path_factory.mktemp("data"))), run)
     return run
+
+
+@pytest.fixture(scope="session")
+def geant4():
+    """Full simulation of the default detector in two processes, shared by all tests, for Geant4 takes time to start."""
+    from fullsims import skip_without_geant4
+
+    from fastcalo import Geant4Simulation, load_detector
+
+    skip_without_geant4()
+    with Geant4Simulation(load_detector(), workers=2) as engine:
+        yield engine

@@ -39,7 +39,7 @@ class Made:
     ----------
     showers : int
     seconds_per_shower : float
-        Time in Geant4, on one core.
+        Time of one core spent in Geant4.
     """
 
     showers: int

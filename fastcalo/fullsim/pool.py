@@ -165,7 +165,7 @@ class _Process:
 
     version = ""
     _batch: Any = None
-    _row: int | None = None
+    _row = 0
     _working = False
 
     def __init__(self, environment: dict[str, str], detector: Detector) -> None:
@@ -188,7 +188,7 @@ class _Process:
 
     def send(self, kind: str, content: Any) -> None:
         """Ask for something. Nothing else must be under way."""
-        self._batch, self._row, self._working = content, None, True
+        self._batch, self._row, self._working = content, 0, True
         with contextlib.suppress(ConnectionError):
             # if it is dead, `receive` will tell
             self.connection.send((kind, content))
@@ -217,7 +217,7 @@ class _Process:
         status = self._process.wait()
         how = f"by signal {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
         where = "while it started"
-        if isinstance(self._batch, Shots) and self._row is not None:
+        if isinstance(self._batch, Shots):
             where = f"at {self._batch.describe(self._row)}"
         self._log.seek(0)
         lines = [line for line in self._log.read().decode(errors="replace").splitlines() if line.strip()]

@@ -90,7 +90,7 @@ class Showers:
     sections : dict of str to CellColumns
         Every cell with a deposit, wherever it is.
     seconds : float
-        Time spent in Geant4.
+        Time of the processor spent in Geant4.
     """
 
     shots: Shots

@@ -54,6 +54,8 @@ class Simulator:
         for what in ("process", "process/em", "process/had", "run", "hits"):
             g4.G4UImanager.GetUIpointer().ApplyCommand(f"/{what}/verbose 0")
         self._manager.Initialize()
+        # a run without events fills the tables, which would be counted among the time of the first shower
+        self._manager.BeamOn(0)
         self.version = g4.G4Version.strip("$ ").removeprefix("Name: ")
 
     def knows(self, codes: list[int]) -> list[bool]:
@@ -72,9 +74,9 @@ class Simulator:
         for row in range(len(shots)):
             begin(row)
             self._actions.gun.load(shots, row)
-            start = time.perf_counter()
+            start = time.process_time()
             self._manager.BeamOn(1)
-            seconds += time.perf_counter() - start
+            seconds += time.process_time() - start
         cells = self._actions.collector.cells
         sections = {name: self._columns(name, found) for name, found in cells.items()}
         for found in cells.values():
@@ -87,7 +89,8 @@ class Simulator:
         from .shots import CellColumns
 
         shot = np.repeat(np.arange(len(found)), [len(index) for index, _ in found])
-        index, deposit = (np.concatenate(column) for column in zip(*found, strict=True))
+        index = np.concatenate([np.zeros(0, np.int64), *(index for index, _ in found)])
+        deposit = np.concatenate([np.zeros(0), *(deposit for _, deposit in found)])
         n, layers = self._stack.cells[name], self.detector.section(name).layers
         across = index // layers
         return CellColumns(shot, across // n - n // 2, across % n - n // 2, index % layers, deposit)
