@@ -89,8 +89,10 @@ def _show(result: Comparison) -> None:
         return
     physics = result.physics
     titles = [("all events", physics.events, physics.all)]
-    if 0 < physics.events_alike < physics.events:
-        titles.append(("events of which both simulated the same particles", physics.events_alike, physics.alike))
+    if physics.set_apart:
+        titles.append(
+            ("events in which both simulated the same particles but soft ones", physics.events_alike, physics.alike)
+        )
     for title, events, sections in titles:
         for name, sums in sections.items():
             if not sums.empty:

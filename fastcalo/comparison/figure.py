@@ -26,7 +26,7 @@ _LABELS = {
 
 
 def draw(physics: Physics, labels: tuple[str, str], path: Path, *, overwrite: bool = False) -> None:
-    """Draw every section that has hits.
+    """Draw every section that has hits: events in which both simulated the same particles, if they are told apart.
 
     Parameters
     ----------
@@ -47,17 +47,21 @@ def draw(physics: Physics, labels: tuple[str, str], path: Path, *, overwrite: bo
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    sections = {name: sums for name, sums in physics.all.items() if not sums.empty}
-    figure = Figure(figsize=(15, 4.6 * len(sections)), layout="constrained")
+    sections = physics.alike if physics.set_apart else physics.all
+    events = physics.events_alike if physics.set_apart else physics.events
+    drawn = {name: sums for name, sums in sections.items() if not sums.empty}
+    figure = Figure(figsize=(15, 4.6 * len(drawn)), layout="constrained")
     FigureCanvasAgg(figure)
-    grid = figure.subplots(2 * len(sections), len(SPECTRA), squeeze=False, height_ratios=[2.4, 1] * len(sections))
-    for row, (name, sums) in enumerate(sections.items()):
+    grid = figure.subplots(2 * len(drawn), len(SPECTRA), squeeze=False, height_ratios=[2.4, 1] * len(drawn))
+    for row, (name, sums) in enumerate(drawn.items()):
         for (top, bottom), (key, (title, _)) in zip(grid[2 * row : 2 * row + 2].T, SPECTRA.items(), strict=True):
             spectrum = sums.spectra[key]
             _panel(top, bottom, key, spectrum, labels)
             top.set_title(f"{name}: {title}{_probability(spectrum)}", fontsize=10)
         grid[2 * row, 0].legend(frameon=False, fontsize=9)
         grid[2 * row + 1, 0].set_ylabel("ratio")
+    which = "events in which both simulated the same particles but soft ones" if physics.set_apart else "events"
+    figure.suptitle(f"{events} {which}", fontsize=11)
     with whole_file(path, overwrite=overwrite) as temporary, output_errors(path):
         figure.savefig(temporary, dpi=80, format="png")
 

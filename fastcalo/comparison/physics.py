@@ -117,6 +117,11 @@ class Physics:
                 self.all.setdefault(name, SectionSums()).add(numbers[0], numbers[1], slice(None))
                 self.alike.setdefault(name, SectionSums()).add(numbers[0], numbers[1], alike)
 
+    @property
+    def set_apart(self) -> bool:
+        """Whether the events that are alike are some, but not all."""
+        return 0 < self.events_alike < self.events
+
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON can hold it."""
         bins = {"cells": CELL_ENERGY, "event_energy": EVENT_ENERGY, "event_hits": EVENT_HITS}
