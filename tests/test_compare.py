@@ -21,6 +21,7 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 from fastcalo.comparison import Comparison, compare
+from fastcalo.comparison.figure import draw
 from fastcalo.comparison.paired import Pair, PairedSpectrum, chi2_probability
 from fastcalo.detector import load_detector
 from fastcalo.errors import InputError
@@ -440,6 +441,8 @@ def test_events_with_refusals_are_set_apart(full, tmp_path):
         "full": {"count": 0, "energy": 0.0},
         "fast": {"count": 20, "energy": 12.5},
     }
+    draw(physics, ("full", "fast"), tmp_path / "alike.png")
+    assert matplotlib.image.imread(tmp_path / "alike.png").std() > 0.05
 
 
 def test_the_numbers_are_those_of_the_file(full):
