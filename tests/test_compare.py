@@ -15,102 +15,13 @@ import matplotlib.image
 import numpy as np
 import pytest
 import uproot
-from hypothesis import given
-from hypothesis import strategies as st
+from hitfiles import SECTIONS, Content, N
 from numpy.testing import assert_allclose
-from scipy import stats
 
 from fastcalo.comparison import Comparison, compare
 from fastcalo.comparison.figure import draw
-from fastcalo.comparison.paired import Pair, PairedSpectrum, chi2_probability
 from fastcalo.detector import load_detector
 from fastcalo.errors import InputError
-from fastcalo.io.trees import PROVENANCE, Lists, open_tree
-
-N = 60
-SECTIONS = {"ECAL": 25, "HCAL": 60}
-
-
-class Content:
-    """What goes into a file of hits, to be spoilt by a test before it is written."""
-
-    def __init__(self, n_events: int = N, seed: int = 1, spread: float = 0.0, cell_seed: int = 7) -> None:
-        detector, rng = load_detector(), np.random.default_rng(cell_seed)
-        self.tree = "Events"
-        self.events: dict[str, Any] = {
-            "run": np.ones(n_events, np.int64),
-            "event": np.arange(n_events, dtype=np.int64),
-            "particles_simulated": np.full(n_events, 2, np.int32),
-            "particles_unknown_species": np.zeros(n_events, np.int32),
-        }
-        self.lists: dict[str, tuple[np.ndarray, dict[str, np.ndarray]]] = {}
-        for name, layers in SECTIONS.items():
-            counts = rng.integers(20, 60, n_events)
-            event, h = np.repeat(np.arange(n_events), counts), int(counts.sum())
-            # a column of x for every hit of an event: no cell comes twice
-            x = np.arange(h) - np.repeat(np.cumsum(counts) - counts, counts)
-            cell = (rng.integers(0, 14, n_events)[event], x, rng.integers(-9, 9, h), rng.integers(0, layers, h))
-            position = detector.cell_centre(name, *cell)
-            energy = 1e-4 + rng.exponential(1e-3, h)
-            energy *= 1 + spread * np.random.default_rng(seed).normal(size=h).clip(-3, 3)
-            columns = {
-                "cell_id": detector.encode(name, *cell),
-                "energy": energy.astype(np.float32),
-                **{axis: position[:, i].astype(np.float32) for i, axis in enumerate("xyz")},
-                "layer": cell[3].astype(np.int16),
-            }
-            self.lists[name] = np.concatenate([[0], np.cumsum(counts)]), columns
-        self.provenance: dict[str, Any] | None = {
-            "units": {"energy": "GeV", "x": "mm", "y": "mm", "z": "mm"},
-            "inputs": [{"path": "some/where/events.root"}],
-            "detector": {
-                "name": detector.name,
-                "hash": detector.hash,
-                "sections": {
-                    s.name: {"encoding": s.encoding.text, "system": s.system, "threshold_gev": s.threshold}
-                    for s in detector.sections
-                },
-            },
-            "accounts": {"reasons": {"simulated": {"count": 2 * n_events, "energy": 90.0 * n_events}}},
-        }
-
-    def column(self, name: str) -> np.ndarray:
-        return self.lists["ECAL"][1][name]
-
-    def set(self, name: str, values: np.ndarray) -> None:
-        self.lists["ECAL"][1][name] = values
-
-    def permute(self, order: np.ndarray) -> None:
-        self.events = {name: column[order] for name, column in self.events.items()}
-        for name, (offsets, columns) in self.lists.items():
-            jagged = {key: ak.unflatten(column, np.diff(offsets))[order] for key, column in columns.items()}
-            counts = np.diff(offsets)[order]
-            flat = {key: ak.to_numpy(ak.flatten(column)) for key, column in jagged.items()}
-            self.lists[name] = np.concatenate([[0], np.cumsum(counts)]), flat
-
-    def write(self, path: Path) -> Path:
-        if self.provenance is None or self.tree != "Events":
-            return self._write_bare(path)
-        kinds = {
-            name: {key: column.dtype for key, column in columns.items()} for name, (_, columns) in self.lists.items()
-        }
-        with open_tree(path, {name: column.dtype for name, column in self.events.items()}, kinds) as tree:
-            tree.append(self.events, {name: Lists(*lists) for name, lists in self.lists.items()})
-            tree.provenance.update(self.provenance)
-        return path
-
-    def _write_bare(self, path: Path) -> Path:
-        """As some other program would: any name, no word of where it is from."""
-        branches: dict[str, Any] = dict(self.events)
-        for name, (offsets, columns) in self.lists.items():
-            branches |= {f"{name}_{key}": ak.unflatten(column, np.diff(offsets)) for key, column in columns.items()}
-        with uproot.recreate(path) as file:
-            kinds = {k: v.type.content if isinstance(v, ak.Array) else v.dtype for k, v in branches.items()}
-            file.mktree(self.tree, kinds, counter_name=lambda name: f"counter_{name}")
-            file[self.tree].extend(branches)
-            if self.provenance is not None:
-                file[PROVENANCE] = json.dumps(self.provenance)
-        return path
 
 
 @pytest.fixture(scope="module")
@@ -459,48 +370,6 @@ def test_the_numbers_are_those_of_the_file(full):
         assert scalars["depth"].mean[0] == pytest.approx(np.mean(depth), rel=1e-5)
         profile = physics.all[name].spectra["profile"].mean[0]
         assert_allclose(profile[:layers], [ak.sum(energy[layer == k]) / N for k in range(layers)], rtol=1e-4)
-
-
-@given(st.integers(1, 60), st.floats(0, 300))
-def test_the_probability_of_chi2(degrees, chi2):
-    assert chi2_probability(chi2, degrees) == pytest.approx(stats.chi2.sf(chi2, degrees), rel=1e-8, abs=1e-14)
-
-
-@given(st.lists(st.tuples(st.floats(-100, 100), st.floats(-100, 100)), min_size=3, max_size=30), st.integers(1, 29))
-def test_pairs_don_t_depend_on_chunks(numbers, cut):
-    full, fast = np.array(numbers).T
-    whole, parts = Pair(), Pair()
-    whole.add(full, fast)
-    parts.add(full[:cut], fast[:cut])
-    parts.add(full[cut:], fast[cut:])
-    assert whole.n == parts.n
-    assert_allclose(whole.mean, parts.mean, atol=1e-9)
-    assert_allclose(whole.mean, [full.mean(), fast.mean()], atol=1e-9)
-    assert_allclose(whole.rms, [full.std(ddof=1), fast.std(ddof=1)], atol=1e-5)
-
-
-def test_the_error_of_the_ratio_covers():
-    rng, pulls = np.random.default_rng(5), []
-    for _ in range(400):
-        common = rng.normal(10, 3, 100)
-        pair = Pair()
-        pair.add(common + rng.normal(0, 0.5, 100), 1.2 * common + rng.normal(0, 0.5, 100))
-        ratio, error = pair.ratio
-        pulls.append((ratio - 1.2) / error)
-    # without pairing the error would be some four times as large
-    assert 0.9 < np.std(pulls) < 1.1
-    assert abs(np.mean(pulls)) < 0.2
-
-
-def test_p_values_of_equal_spectra_are_uniform():
-    rng, p_values = np.random.default_rng(6), []
-    for _ in range(300):
-        spectrum = PairedSpectrum(12)
-        common = rng.normal(size=(120, 12))
-        mix = np.tril(np.ones((12, 12)))
-        spectrum.add(*(common + rng.normal(size=(120, 12)) @ mix for _ in range(2)))
-        p_values.append(spectrum.test[2])
-    assert stats.kstest(p_values, "uniform").pvalue > 1e-3
 
 
 @pytest.mark.slow

@@ -1,0 +1,54 @@
+"""Statistics of paired events: right, whatever the chunks, and with errors and probabilities that mean what they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from scipy import stats
+
+from fastcalo.comparison.paired import Pair, PairedSpectrum, chi2_probability
+
+
+@given(st.integers(1, 60), st.floats(0, 300))
+def test_the_probability_of_chi2(degrees, chi2):
+    assert chi2_probability(chi2, degrees) == pytest.approx(stats.chi2.sf(chi2, degrees), rel=1e-8, abs=1e-14)
+
+
+@given(st.lists(st.tuples(st.floats(-100, 100), st.floats(-100, 100)), min_size=3, max_size=30), st.integers(1, 29))
+def test_pairs_don_t_depend_on_chunks(numbers, cut):
+    full, fast = np.array(numbers).T
+    whole, parts = Pair(), Pair()
+    whole.add(full, fast)
+    parts.add(full[:cut], fast[:cut])
+    parts.add(full[cut:], fast[cut:])
+    assert whole.n == parts.n
+    assert_allclose(whole.mean, parts.mean, atol=1e-9)
+    assert_allclose(whole.mean, [full.mean(), fast.mean()], atol=1e-9)
+    assert_allclose(whole.rms, [full.std(ddof=1), fast.std(ddof=1)], atol=1e-5)
+
+
+def test_the_error_of_the_ratio_covers():
+    rng, pulls = np.random.default_rng(5), []
+    for _ in range(400):
+        common = rng.normal(10, 3, 100)
+        pair = Pair()
+        pair.add(common + rng.normal(0, 0.5, 100), 1.2 * common + rng.normal(0, 0.5, 100))
+        ratio, error = pair.ratio
+        pulls.append((ratio - 1.2) / error)
+    # without pairing the error would be some four times as large
+    assert 0.9 < np.std(pulls) < 1.1
+    assert abs(np.mean(pulls)) < 0.2
+
+
+def test_p_values_of_equal_spectra_are_uniform():
+    rng, p_values = np.random.default_rng(6), []
+    for _ in range(300):
+        spectrum = PairedSpectrum(12)
+        common = rng.normal(size=(120, 12))
+        mix = np.tril(np.ones((12, 12)))
+        spectrum.add(*(common + rng.normal(size=(120, 12)) @ mix for _ in range(2)))
+        p_values.append(spectrum.test[2])
+    assert stats.kstest(p_values, "uniform").pvalue > 1e-3
