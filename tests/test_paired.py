@@ -1,4 +1,4 @@
-"""Statistics of paired events: right, whatever the chunks, and with errors and probabilities that mean what they say."""
+"""Statistics of paired events: right whatever the chunks, with errors and probabilities that mean what they say."""
 
 from __future__ import annotations
 
