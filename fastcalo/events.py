@@ -36,12 +36,12 @@ _TEXT = {
     Reason.NOT_FINAL_STATE: "not final state",
     Reason.BAD_NUMBERS: "bad numbers (NaN, infinite or negative)",
     Reason.INVISIBLE: "invisible (neutrino)",
-    Reason.UNKNOWN_SPECIES: "no model for the species",
+    Reason.UNKNOWN_SPECIES: "species not known to the engine",
     Reason.BORN_OUTSIDE: "born behind the calorimeter face",
     Reason.MISSES_CALORIMETER: "misses the calorimeter",
-    Reason.ENERGY_TOO_LOW: "energy below the model's range",
-    Reason.ENERGY_TOO_HIGH: "energy above the model's range",
-    Reason.ANGLE_TOO_LARGE: "angle outside the model's range",
+    Reason.ENERGY_TOO_LOW: "energy below the engine's range",
+    Reason.ENERGY_TOO_HIGH: "energy above the engine's range",
+    Reason.ANGLE_TOO_LARGE: "angle outside the engine's range",
 }
 
 

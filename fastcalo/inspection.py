@@ -107,7 +107,9 @@ def _inspect_showers(path: Path, binning: str | Path | None, pdg: int | None) ->
 
     with open_showers(path, binning=binning, pdg=pdg) as showers:
         rows = [("showers", str(len(showers)))]
-        rows += [(key, str(value)) for key, value in showers.attributes.items() if key != "showers"]
+        # the description of the detector is long, and the sections are told below
+        told = {key: value for key, value in showers.attributes.items() if key not in {"showers", "detector"}}
+        rows += [(key, str(value)) for key, value in told.items()]
         energy = showers.kinetic_energy()
         if len(showers):
             rows.append(("species", ", ".join(map(str, sorted(set(showers.pdg().tolist()))))))

@@ -225,6 +225,14 @@ def test_workers_and_parts_do_not_matter(made, tmp_path):
     assert list(tmp_path.iterdir()) == [other]
 
 
+def test_inspect_tells_of_the_generator(made):
+    command = [sys.executable, "-m", "fastcalo", "inspect", str(made)]
+    told = subprocess.run(command, timeout=60, check=True, capture_output=True, text=True).stdout
+    assert re.search(r"geant4 +geant4-", told)
+    assert re.search(r"physics_list +FTFP_BERT", told)
+    assert "encoding" not in told
+
+
 def finished(folder: Path) -> list[Path]:
     return sorted(folder.glob("part-*.h5"))
 
@@ -301,6 +309,16 @@ def test_an_unfinished_run_is_not_mixed_with_another(tmp_path):
 
     shoot(output, DETECTOR, gun, **options, resume=True, progress=look)
     assert calls == [(k, 9) for k in range(3, 10)]
+
+
+def test_a_folder_of_someone_else_is_left_alone(tmp_path):
+    skip_without_geant4()
+    folder = tmp_path / "x.h5.parts"
+    folder.mkdir()
+    (folder / "thesis.tex").touch()
+    with pytest.raises(OutputError, match=r"holds 'thesis\.tex', which is not of a run"):
+        shoot(tmp_path / "x.h5", DETECTOR, Gun(), 1, overwrite=True)
+    assert list(folder.iterdir()) == [folder / "thesis.tex"]
 
 
 def test_what_exists_is_kept_unless_told_otherwise(made, tmp_path):

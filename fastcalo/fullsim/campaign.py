@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import reprlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -284,6 +285,15 @@ class _Parts:
         return total / self.showers
 
     def remove(self) -> None:
-        """Remove the folder with all that is in it."""
+        """Remove the folder with all that is in it.
+
+        Raises
+        ------
+        OutputError
+            It holds what is not of a run.
+        """
+        ours = re.compile(rf"\.?(part-\d+\.h5|{re.escape(_SETTINGS)})(\.\w+\.part)?")
+        if foreign := [path.name for path in self.folder.iterdir() if not ours.fullmatch(path.name)]:
+            raise OutputError(f"{self.folder}: is not removed, for it holds {foreign[0]!r}, which is not of a run")
         with output_errors(self.folder):
             shutil.rmtree(self.folder)
