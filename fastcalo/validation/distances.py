@@ -23,14 +23,15 @@ _ROWS = 1_000
 def histogram_edges(reference: FloatArray, other: FloatArray, bins: int = BINS) -> FloatArray:
     """Equal bins over the range of both samples [n], but for the outermost thousandth on either side.
 
-    Whole numbers of few values get a bin each.
+    Bins of whole numbers all hold as many of them.
     """
     both = np.concatenate([reference, other])
     low, high = np.quantile(both, [0.001, 0.999])
     if high <= low:
         low, high = both.min(), max(both.max(), both.min() + 1e-12)
-    if high - low < bins and (both == np.round(both)).all():
-        return np.arange(np.floor(low), np.ceil(high) + 2) - 0.5
+    if (both == np.round(both)).all():
+        step = np.ceil((high - low + 1) / bins)
+        return np.arange(np.floor(low) - 0.5, np.ceil(high) + step, step)
     return np.linspace(low, high, bins + 1)
 
 

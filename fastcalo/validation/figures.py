@@ -54,8 +54,7 @@ class _Profile:
     @classmethod
     def of(cls, edges: FloatArray, rows: FloatArray) -> _Profile:
         """Average rows [n, b]."""
-        error: FloatArray = rows.std(0) / np.sqrt(max(len(rows), 1))
-        return cls(edges, rows.mean(0), error)
+        return cls(edges, rows.mean(0), rows.std(0) / np.sqrt(max(len(rows), 1)))
 
 
 def draw_figures(samples: Samples, comparison: Comparison, label: str) -> Iterator[Figure]:
@@ -121,7 +120,7 @@ def _sharing(samples: list[Sample]) -> list[_Profile]:
 
 def _longitudinal(name: str) -> _Maker:
     def make(samples: list[Sample]) -> list[_Profile]:
-        edges = np.arange(samples[0].sections[name].voxels.layers + 1) - 0.5
+        edges = np.arange(samples[0].sections[name].voxels.layers + 1, dtype=np.float64) - 0.5
         return [_Profile.of(edges, 1e3 * s.by_layer(name) / s.kinetic_energy[:, None]) for s in samples]
 
     return make
@@ -181,7 +180,7 @@ def _by_decade(samples: Samples, label: str, title: str, make: _Maker, x: str, y
     axes[0, 0].set_ylabel(y)
     axes[1, 0].set_ylabel("ratio")
     axes[0, 0].legend(frameon=False, fontsize=8)
-    return Figure(title, f"{title.partition(': ')[2] or title}, by kinetic energy.", _png(figure))
+    return Figure(title, "By kinetic energy; below, the ratios to full simulation.", _png(figure))
 
 
 def _overlay(top: Axes, bottom: Axes, profiles: list[_Profile], label: str) -> None:

@@ -1,0 +1,82 @@
+"""Limits: what is kept, what is not, and how a file is refused."""
+
+import pytest
+
+from fastcalo.errors import ConfigError
+from fastcalo.validation.limits import judge, load_limits
+from fastcalo.validation.numbers import Number
+
+NUMBERS = {
+    "fpd": Number(0.30, 0.02, 0.20, 0.01),
+    "recall": Number(0.75, 0.01, 0.80, 0.01),
+    "response.ECAL.1-10": Number(-0.012, 0.002, 0.001, 0.002),
+    "broken": Number(float("nan"), 0.0, 0.1, 0.0),
+}
+
+
+def limits(tmp_path, text):
+    path = tmp_path / "limits.toml"
+    path.write_text(text)
+    return load_limits(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ("fpd = { max = 0.31 }", True),
+        ("fpd = { max = 0.29 }", False),
+        ("fpd = { max = 0.29, sigmas = 1 }", True),
+        ("fpd = { min = 0.29 }", True),
+        ("fpd = { min = 0.31 }", False),
+        ("fpd = { max_over_floor = 1.6 }", True),
+        ("fpd = { max_over_floor = 1.4 }", False),
+        ("recall = { min_over_floor = 0.93 }", True),
+        ("recall = { min_over_floor = 0.95 }", False),
+        ('"response.ECAL.1-10" = { within = 0.013 }', True),
+        ('"response.ECAL.1-10" = { within = 0.01 }', False),
+        ('"response.ECAL.1-10" = { within = 0.01, sigmas = 2 }', True),
+        ("broken = { max = 1e9 }", False),
+        ("broken = { min = -1e9 }", False),
+        ("broken = { within = 1e9 }", False),
+    ],
+)
+def test_a_limit_is_kept_or_not(tmp_path, line, kept):
+    (verdict,) = judge(limits(tmp_path, f"[limits]\n{line}\n"), NUMBERS, "limits.toml")
+    assert verdict.kept is kept
+
+
+def test_one_number_may_have_several_limits(tmp_path):
+    both = limits(tmp_path, "[limits]\nfpd = { min = 0.1, max = 0.2 }\n")
+    assert [v.kept for v in judge(both, NUMBERS, "x")] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[limits]\nfpd = { maximum = 1 }", ["limits.toml", "fpd", "'maximum'", "'max'"]),
+        ("[limits]\nfpd = 1", ["fpd", "must be a table", "max_over_floor"]),
+        ("[limits]\nfpd = { sigmas = 1 }", ["fpd", "must be a table"]),
+        ("[limits]\nfpd = { max = 'low' }", ["fpd", "max must be a number", "'low'"]),
+        ("[limits]\nfpd = { max = nan }", ["fpd", "max must be a number"]),
+        ("[limits]\nfpd = { max = 1, sigmas = -1 }", ["sigmas", "-1"]),
+        ("[limits]\n", ["[limits]", "not empty"]),
+        ("limits = 3", ["[limits]"]),
+        ("[limits]\nfpd = { max = 1 }\n[more]\nx = 1", ["[limits]", "more"]),
+        ("[limits\n", ["not valid TOML"]),
+    ],
+)
+def test_limits_that_make_no_sense_are_refused(tmp_path, text, words):
+    with pytest.raises(ConfigError) as caught:
+        limits(tmp_path, text)
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_a_number_that_is_not_there_is_told_with_the_nearest(tmp_path):
+    wrong = limits(tmp_path, "[limits]\nrecal = { min = 0.5 }\n")
+    with pytest.raises(ConfigError, match=r"my\.toml.*'recal'.*'recall'"):
+        judge(wrong, NUMBERS, "my.toml")
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(ConfigError, match=r"none\.toml"):
+        load_limits(tmp_path / "none.toml")
