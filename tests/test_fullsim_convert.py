@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import awkward as ak
@@ -16,6 +17,7 @@ from rootfiles import write_tree
 
 from fastcalo.conversion import convert
 from fastcalo.events import Reason
+from fastcalo.fullsim.engine import Geant4Simulation
 from fastcalo.io.root import open_events
 
 DEMO = Path(__file__).parents[1] / "examples" / "demo" / "events.root"
@@ -69,6 +71,18 @@ def test_chunks_do_not_matter(geant4, few, tmp_path):
     for other in arrays[1:]:
         for name in arrays[0].fields:
             assert ak.array_equal(arrays[0][name], other[name]), name
+
+
+def test_processes_of_convert_and_threads_of_others_may_share_an_engine(geant4, few, tmp_path):
+    convert(few, tmp_path / "one.root", geant4, seed=1)
+    # each process of convert gets a copy of the engine, and that starts a process of Geant4 in its turn
+    convert(few, tmp_path / "processes.root", Geant4Simulation(geant4.detector), chunk=2, workers=2, seed=1)
+    with ThreadPoolExecutor(3) as executor:
+        convert(few, tmp_path / "threads.root", geant4, chunk=1, executor=executor, workers=3, seed=1)
+    one, *others = (uproot.open(tmp_path / f"{n}.root")["Events"].arrays() for n in ("one", "processes", "threads"))
+    for other in others:
+        for name in one.fields:
+            assert ak.array_equal(one[name], other[name]), name
 
 
 def test_what_the_model_refuses_geant4_takes(geant4, few, tmp_path):
