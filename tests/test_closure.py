@@ -6,15 +6,18 @@ showers of the same particle.
 """
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from observables import ECAL, LAYERS, auc, generate_like, observables, read_showers
 
 import fastcalo
+from fastcalo.io.showers import open_showers
+from fastcalo.validation.classifier import auc_of_observables
+from fastcalo.validation.observables import Rulers, conditions, observables
+from fastcalo.validation.sample import generate_sample, read_sample
 
+ECAL = fastcalo.load_detector().section("ECAL")
 DATA = os.environ.get("FASTCALO_DATA")
 TEST = Path(DATA or ".") / "em_test.h5"
 DECADES = ((0.1, 1.0), (1.0, 10.0), (10.0, 100.0))
@@ -33,21 +36,22 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def true():
-    return read_showers(TEST)
+    with open_showers(TEST) as source:
+        return read_sample(source, ["ECAL"], {"ECAL": ECAL.threshold}, np.arange(len(source)))
 
 
 @pytest.fixture(scope="module")
 def generated(true):
     model = fastcalo.load_model("em", threads=1)
-    return [generate_like(model, true, seed) for seed in range(REPEATS)]
+    return [generate_sample(model, true, seed)[0] for seed in range(REPEATS)]
 
 
 @pytest.fixture(params=[(pdg, decade) for pdg in (11, 22) for decade in DECADES], ids=lambda p: f"{p[0]}, {p[1]} GeV")
 def pair(request, true, generated):
     """True showers of one species and decade, and the generated ones of the same particles."""
     pdg, (low, high) = request.param
-    chosen = (true.pdg == pdg) & (true.kinetic_energy >= low) & (true.kinetic_energy < high)
-    assert chosen.sum() > 300
+    chosen = np.flatnonzero((true.pdg == pdg) & (true.kinetic_energy >= low) & (true.kinetic_energy < high))
+    assert len(chosen) > 300
     return true.take(chosen), [g.take(chosen) for g in generated]
 
 
@@ -64,7 +68,7 @@ def report(capsys, name, value, error, limit):
 
 def test_mean_visible_energy(pair, capsys):
     true, generated = pair
-    value, error = ratio(true.visible(), [g.visible() for g in generated])
+    value, error = ratio(true.energy("ECAL"), [g.energy("ECAL") for g in generated])
     report(capsys, "mean visible energy", value, error, 0.01)
     assert abs(value) <= 0.01 + 2 * error
 
@@ -73,12 +77,12 @@ def test_relative_width_of_the_response(pair, capsys):
     true, generated = pair
 
     def width(s):
-        response = s.visible() / s.kinetic_energy
+        response = s.energy("ECAL") / s.kinetic_energy
         return response.std() / response.mean()
 
     def error_of(s):
         # of a standard deviation, from the fourth moment
-        z = s.visible() / s.kinetic_energy
+        z = s.energy("ECAL") / s.kinetic_energy
         z = (z - z.mean()) / z.std()
         return np.sqrt(((z**4).mean() - 1) / len(z)) / 2
 
@@ -90,10 +94,10 @@ def test_relative_width_of_the_response(pair, capsys):
 
 def test_mean_layer_profile(pair, capsys):
     true, generated = pair
-    profile = true.layers().mean(0)
+    profile = true.by_layer("ECAL").mean(0)
     large = profile > 0.02 * profile.sum()
-    assert 8 < large.sum() < LAYERS
-    value, error = (x[large] for x in ratio(true.layers(), [g.layers() for g in generated]))
+    assert 8 < large.sum() < ECAL.layers
+    value, error = (x[large] for x in ratio(true.by_layer("ECAL"), [g.by_layer("ECAL") for g in generated]))
     worst = np.argmax(np.abs(value) / (0.05 + 3 * error))
     report(capsys, f"layer {np.flatnonzero(large)[worst]}, the worst", value[worst], error[worst], 0.05)
     assert (np.abs(value) <= 0.05 + 3 * error).all()
@@ -101,24 +105,26 @@ def test_mean_layer_profile(pair, capsys):
 
 def test_number_of_hits(pair, capsys):
     true, generated = pair
-    value, error = ratio(true.hits(), [g.hits() for g in generated])
+    value, error = ratio(true.count("ECAL"), [g.count("ECAL") for g in generated])
     report(capsys, "number of hits", value, error, 0.03)
     assert abs(value) <= 0.03 + 2 * error
 
 
 def test_every_deposit_is_a_hit(generated):
-    assert min(g.deposit.min() for g in generated) > ECAL.threshold
+    assert min(g.sections["ECAL"].deposit.min() for g in generated) > ECAL.threshold
 
 
 def test_a_classifier_can_hardly_tell(true, generated, capsys):
-    a, b = observables(true), observables(generated[0])
-    assert a.shape[1] > 190
-    found = auc(a, b)
+    rulers = Rulers.of(true)
+    a, b, more = (
+        # five per cent more energy in every hit must be seen, or the classifier is blind
+        np.hstack([observables(s, rulers).values, conditions(s)])
+        for s in (true, generated[0], generated[0].scaled(1.05))
+    )
     half = len(true) // 2
-    floor = auc(a[:half], a[half : 2 * half])
-    # five per cent more energy in every hit must be seen, or the classifier is blind
-    more = replace(generated[0], deposit=1.05 * generated[0].deposit)
-    control = auc(b, observables(more))
+    found, _ = auc_of_observables(a, b)
+    floor, _ = auc_of_observables(a[:half], a[half : 2 * half])
+    control, _ = auc_of_observables(b, more)
     with capsys.disabled():
         print(
             f"\n  AUC {found:.3f} (limit 0.65), full simulation against itself {floor:.3f}, 5 % off {control:.3f}",
