@@ -179,6 +179,18 @@ def test_a_death_is_told_with_all_it_takes_to_repeat_it():
         assert len(showers(pool.run([taken(shots, [0])]))) == 1
 
 
+def test_a_death_between_showers_is_told_too():
+    skip_without_geant4()
+    before = set(psutil.Process().children())
+    with Geant4Pool(DETECTOR) as pool:
+        assert pool.version
+        (process,) = set(psutil.Process().children()) - before
+        process.kill()
+        with pytest.raises(Geant4Error, match=r"^Geant4 died by signal SIGKILL between two showers\."):
+            pool.knows([22])
+        assert pool.knows([22]) == [True]
+
+
 ORPHANS = """
 import psutil, sys
 sys.path.insert(0, "tests")

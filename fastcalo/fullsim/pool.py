@@ -86,8 +86,13 @@ class Geant4Pool:
         """Whether Geant4 can simulate particles of these PDG codes."""
         if new := [code for code in codes if code not in self._known]:
             process = self._started()[0]
-            process.send("knows", new)
-            self._known.update(zip(new, process.receive(), strict=True))
+            try:
+                process.send("knows", new)
+                self._known.update(zip(new, process.receive(), strict=True))
+            except BaseException:
+                # an answer that nobody has taken would be taken for that to the next question
+                self.close()
+                raise
         return [self._known[code] for code in codes]
 
     def run(self, batches: Iterable[Shots]) -> Iterator[Showers]:
@@ -214,9 +219,9 @@ class _Process:
         self._end()
 
     def _obituary(self) -> str:
-        status = self._process.wait()
+        status = _wait(self._process)
         how = f"by signal {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
-        where = "while it started"
+        where = "between two showers" if self.version else "while it started"
         if isinstance(self._batch, Shots):
             where = f"at {self._batch.describe(self._row)}"
         self._log.seek(0)
@@ -228,8 +233,13 @@ class _Process:
 def _end(process: subprocess.Popen[bytes], connection: Connection, log: Any) -> None:
     connection.close()
     log.close()
+    _wait(process)
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int:
+    """Status of a process that should end by itself, and is made to if it does not."""
     try:
-        process.wait(_TIME_TO_END_S)
+        return process.wait(_TIME_TO_END_S)
     except subprocess.TimeoutExpired:
         process.kill()
-        process.wait()
+        return process.wait()
