@@ -287,14 +287,9 @@ def test_an_unfinished_run_is_not_mixed_with_another(tmp_path):
         shoot(output, DETECTOR, gun, **options)
     others = {
         "seed": {"gun": replace(gun, seed=4)},
-        "kinetic_energy_gev": {"gun": replace(gun, energy=(0.1, 0.3))},
-        "spectrum": {"gun": replace(gun, spectrum=Spectrum.FLAT)},
-        "cone_degrees": {"gun": replace(gun, cone_degrees=30.0)},
         "species": {"gun": replace(gun, species=(11,))},
         "production_cut_mm": {"detector": detector_with(geant4__production_cut_mm=0.7)},
-        "detector": {"detector": detector_with(section__HCAL__gap_mm=2.0)},
         "showers": {"showers": 10},
-        "part": {"part": 4},
     }
     for key, changes in others.items():
         with pytest.raises(ConfigError, match=f"cannot be resumed, for {key} was .* and is .* now"):
