@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .events import Events, Hits, Reason
+from .events import Events, Hits, Reason, SectionHits
 
 
 @dataclass
@@ -67,7 +67,11 @@ class Summary:
         self.particles.add(events.n_particles, float(energy.sum()))
         for reason, tally in self.reasons.items():
             tally.add(int(counts[reason]), float(sums[reason]))
-        for name, found in hits.sections.items():
+        self.add_hits(hits.sections)
+
+    def add_hits(self, sections: Mapping[str, SectionHits]) -> None:
+        """Count hits."""
+        for name, found in sections.items():
             self.sections.setdefault(name, Tally()).add(len(found.energy), float(found.energy.sum(dtype=np.float64)))
 
     @property

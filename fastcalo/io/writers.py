@@ -70,12 +70,19 @@ class _EventWriter:
         """What JSON can hold, to be filled by the user; stored in the file at the end as ``fastcalo_provenance``."""
         return self._tree.provenance
 
-    def _append(self, events: Events, columns: Mapping[str, NDArray[Any]], lists: Mapping[str, Lists]) -> None:
-        identifiers = {"run": events.run, "event": events.event}
+    def _append(
+        self,
+        run: NDArray[np.int64],
+        event: NDArray[np.int64],
+        luminosity_block: NDArray[np.int64] | None,
+        columns: Mapping[str, NDArray[Any]],
+        lists: Mapping[str, Lists],
+    ) -> None:
+        identifiers = {"run": run, "event": event}
         if self._luminosity_block:
-            if not isinstance(events, FileEvents) or events.luminosity_block is None:
+            if luminosity_block is None:
                 raise InputError("the file is to hold luminosity blocks, but the events have none")
-            identifiers["luminosityBlock"] = events.luminosity_block
+            identifiers["luminosityBlock"] = luminosity_block
         self._tree.append(identifiers | dict(columns), lists)
 
 
@@ -133,9 +140,34 @@ class HitsWriter(_EventWriter):
                 f"{events.n_events} events with {events.n_particles} particles"
             )
         counts = count_reasons(events, hits.reason)
+        self.write_counted(events.run, events.event, _luminosity_block(events), counts, hits.sections)
+
+    def write_counted(
+        self,
+        run: NDArray[np.int64],
+        event: NDArray[np.int64],
+        luminosity_block: NDArray[np.int64] | None,
+        counts: NDArray[np.int64],
+        sections: Mapping[str, SectionHits],
+    ) -> None:
+        """Add hits of events whose particles are counted already.
+
+        Parameters
+        ----------
+        run, event, luminosity_block : int64 [n_events]
+        counts : int64 [n_events, number of reasons]
+        sections : mapping of str to SectionHits
+
+        Raises
+        ------
+        InputError
+            A luminosity block is missing.
+        OutputError
+            The data cannot be written.
+        """
         columns = {f"particles_{reason.name.lower()}": counts[:, reason].astype(np.int32) for reason in Reason}
-        lists = {name: _hit_lists(hits.sections.get(name), events.n_events) for name in self._sections}
-        self._append(events, columns, lists)
+        lists = {name: _hit_lists(sections.get(name), len(event)) for name in self._sections}
+        self._append(run, event, luminosity_block, columns, lists)
 
 
 class RejectedWriter(_EventWriter):
@@ -197,7 +229,8 @@ class RejectedWriter(_EventWriter):
             "index": events.index_in_event,
         }
         chosen = {name: column[rejected].astype(_PARTICLE[name], copy=False) for name, column in columns.items()}
-        self._append(events, {}, {"particle": Lists(np.concatenate([[0], np.cumsum(counts)]), chosen)})
+        rows = Lists(np.concatenate([[0], np.cumsum(counts)]), chosen)
+        self._append(events.run, events.event, _luminosity_block(events), {}, {"particle": rows})
 
 
 def count_reasons(events: Events, reason: NDArray[np.int8]) -> NDArray[np.int64]:
@@ -209,6 +242,10 @@ def count_reasons(events: Events, reason: NDArray[np.int8]) -> NDArray[np.int64]
     """
     cell = events.event_of_particle * len(Reason) + reason
     return np.bincount(cell, minlength=events.n_events * len(Reason)).reshape(events.n_events, len(Reason))
+
+
+def _luminosity_block(events: Events) -> NDArray[np.int64] | None:
+    return events.luminosity_block if isinstance(events, FileEvents) else None
 
 
 def _hit_lists(hits: SectionHits | None, n_events: int) -> Lists:
