@@ -220,13 +220,13 @@ def part(path: Path, rows: slice, **changes) -> Path:
     return path
 
 
-def chosen(candidate, *paths: Path):
+def chosen(candidate, *paths: Path, options: DataOptions | None = None):
     """The samples that a comparison would look at: of a model, or None for a file of showers; then data and others."""
     names = ("reference",) if candidate is not None else ("candidate", "reference")
     with ExitStack() as stack:
         full, *rest = (stack.enter_context(open_showers(path)) for path in paths)
         others = dict(zip(names, rest, strict=False))
-        sections, thresholds = common_sections(candidate, [full, *rest], DataOptions())
+        sections, thresholds = common_sections(candidate, [full, *rest], options or DataOptions())
         return (*choose_samples(candidate, full, others, sections, thresholds, 20_000, seed=0), thresholds)
 
 
@@ -269,6 +269,12 @@ def test_a_file_of_the_same_particles_is_compared_particle_by_particle(tmp_path)
     assert samples.candidate.kinetic_energy.tolist() == samples.floor.kinetic_energy.tolist()
 
 
+def test_a_threshold_holds_for_the_models_showers_as_well(em, tmp_path):
+    samples, _, _ = chosen(em, part(tmp_path / "a.h5", slice(0, 300)), options=DataOptions(threshold=1e-3))
+    for sample in (samples.reference, samples.candidate, samples.floor):
+        assert 1e-3 < sample.sections["ECAL"].deposit.min() < 1.05e-3
+
+
 def test_particles_outside_the_models_validity_are_left_out_and_counted(em, tmp_path):
     pdg = np.where(np.arange(600) % 3 == 0, 211, 22)
     samples, outside, _ = chosen(em, part(tmp_path / "pions.h5", slice(0, 600), pdg=pdg))
@@ -290,6 +296,27 @@ def test_a_file_of_showers_may_be_the_candidate(tmp_path):
 def test_too_few_showers_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"few\.h5: too few showers.*100 of each"):
         validate("em", part(tmp_path / "few.h5", slice(0, 150)))
+
+
+def test_nothing_above_threshold_is_no_perfect_agreement(em, tmp_path):
+    with pytest.raises(InputError, match=r"a\.h5: has no deposit above the threshold in ECAL"):
+        chosen(em, part(tmp_path / "a.h5", slice(0, 300)), options=DataOptions(threshold=100))
+
+
+def test_a_report_goes_to_a_folder(tmp_path):
+    (tmp_path / "file").touch()
+    done = command("em", SHOWERS, "-o", tmp_path / "file")
+    assert done.returncode == 1
+    assert "is a file; give the name of a folder" in done.stderr
+
+
+def test_a_file_is_not_held_against_itself(em, tmp_path):
+    data, other = part(tmp_path / "a.h5", slice(0, 300)), part(tmp_path / "b.h5", slice(300, 600))
+    (tmp_path / "link.h5").symlink_to(data)
+    with pytest.raises(InputError, match=r"link\.h5: is the data"):
+        chosen(em, data, tmp_path / "link.h5")
+    with pytest.raises(InputError, match=r"b\.h5: is the candidate"):
+        chosen(None, data, other, other)
 
 
 def test_showers_of_no_species_of_the_model_are_refused(tmp_path):

@@ -149,7 +149,9 @@ def _read_hits(source: ShowerSource, section: str, threshold: float, rows: NDArr
     return SectionHits(source.voxels(section), *columns)
 
 
-def generate_sample(model: ShowerModel, like: Sample, seed: int) -> tuple[Sample, float]:
+def generate_sample(
+    model: ShowerModel, like: Sample, seed: int, thresholds: Mapping[str, float] | None = None
+) -> tuple[Sample, float]:
     """Showers of a model for the particles of a sample.
 
     Parameters
@@ -158,6 +160,8 @@ def generate_sample(model: ShowerModel, like: Sample, seed: int) -> tuple[Sample
     like : Sample
         Particles within the model's validity, with the sections that are wanted.
     seed : int
+    thresholds : mapping of str to float, optional
+        By section: deposits up to this are left out, GeV. Those up to the model's own threshold always are.
 
     Returns
     -------
@@ -178,7 +182,8 @@ def generate_sample(model: ShowerModel, like: Sample, seed: int) -> tuple[Sample
     sections = {}
     for name, hits in like.sections.items():
         order = np.argsort(found[name].shower, kind="stable")
-        order = order[found[name].deposit[order] > model.contract.thresholds[name]]
+        threshold = max(model.contract.thresholds[name], (thresholds or {}).get(name, 0.0))
+        order = order[found[name].deposit[order] > threshold]
         sections[name] = SectionHits(
             hits.voxels,
             found[name].shower[order],

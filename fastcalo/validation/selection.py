@@ -144,8 +144,10 @@ def choose_samples(
     Raises
     ------
     InputError
-        There are too few showers.
+        There are too few showers, none of the reference has a hit above threshold, or the reference is the same file as
+        the data or the candidate.
     """
+    _check_apart(full, others)
     rng = np.random.default_rng(seed)
     usable = _usable(model, full)
     outside = len(full) - len(usable)
@@ -158,19 +160,28 @@ def choose_samples(
     n = min(len(r) for r in rows.values())
     if n < FEWEST:
         counts = ", ".join(f"{len(r)} for the {name}" for name, r in rows.items())
-        raise InputError(
-            f"{full.path}: too few showers to compare: {counts}; {FEWEST} of each are needed "
-            f"({outside} of {len(full)} are outside the model's validity)"
-        )
+        lost = f" ({outside} of {len(full)} are outside the model's validity)" if model is not None else ""
+        raise InputError(f"{full.path}: too few showers to compare: {counts}; {FEWEST} of each are needed{lost}")
     rows = {name: r if len(r) == n else np.sort(rng.permutation(r)[:n]) for name, r in rows.items()}
     reference = read_sample(source, sections, thresholds, rows["reference"])
+    if not any(len(hits.deposit) for hits in reference.sections.values()):
+        raise InputError(f"{source.path}: has no deposit above the threshold in {', '.join(sections)}")
     floor = read_sample(full, sections, thresholds, rows["floor"])
     if model is None:
         return Samples(
             reference, read_sample(others["candidate"], sections, thresholds, rows["candidate"]), floor
         ), outside
-    generated, _ = generate_sample(model, floor, seed)
+    generated, _ = generate_sample(model, floor, seed, thresholds)
     return Samples(reference, generated, floor), outside
+
+
+def _check_apart(full: ShowerSource, others: Mapping[str, ShowerSource]) -> None:
+    """Refuse to hold showers against themselves."""
+    if (reference := others.get("reference")) is None:
+        return
+    for what, source in (("data", full), ("candidate", others.get("candidate"))):
+        if source is not None and reference.path.samefile(source.path):
+            raise InputError(f"{reference.path}: is the {what}, so that it cannot be the reference as well")
 
 
 def _usable(model: ShowerModel | None, source: ShowerSource) -> NDArray[np.int64]:
