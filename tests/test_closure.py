@@ -118,7 +118,7 @@ def test_a_classifier_can_hardly_tell(true, generated, capsys):
     rulers = Rulers.of(true)
     a, b, more = (
         # five per cent more energy in every hit must be seen, or the classifier is blind
-        np.hstack([observables(s, rulers).values, conditions(s)])
+        np.hstack([observables(s, rulers).values, conditions(s, (11, 22))])
         for s in (true, generated[0], generated[0].scaled(1.05))
     )
     half = len(true) // 2

@@ -184,3 +184,12 @@ def test_a_bootstrap_draws_as_many_and_gives_the_error_of_a_mean():
 def test_a_number_holds_plain_floats():
     number = Number.of((np.float64(1), np.float32(2)), (np.int64(3), 4))
     assert [type(x) for x in vars(number).values()] == [float] * 4
+
+
+def test_what_the_reference_never_has_counts_alike_in_any_unit():
+    rng = np.random.default_rng(9)
+    a, b = rng.normal(size=(2, 400, 2))
+    a[:, 1] = 0
+    found = [distances.fpd(a, b * [1, unit])[0] for unit in (1, 1000)]
+    assert found[0] == pytest.approx(found[1])
+    assert found[0] < 1

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .numbers import bootstrap
-from .observables import conditions
+from .observables import all_species, conditions
 from .sample import Sample
 
 FloatArray = NDArray[np.float64]
@@ -65,7 +65,7 @@ def auc_of_cells(reference: Sample, other: Sample, seed: int = 0) -> tuple[float
     truth = np.repeat([0, 1], [len(reference), len(other)])
     seen, unseen = train_test_split(np.arange(len(truth)), train_size=2 / 3, random_state=seed, stratify=truth)
     network = MLPClassifier(
-        (128, 64), batch_size=128, learning_rate_init=5e-4, alpha=1e-3, max_iter=15,
+        (128, 64), batch_size=min(128, len(seen) // 2), learning_rate_init=5e-4, alpha=1e-3, max_iter=15,
         early_stopping=True, n_iter_no_change=3, random_state=seed,
     )  # fmt: skip
     with warnings.catch_warnings():
@@ -79,7 +79,8 @@ def _cells(reference: Sample, other: Sample) -> list[Any]:
     from scipy import sparse
 
     typical = {name: float(np.median(hits.deposit)) for name, hits in reference.sections.items() if len(hits.deposit)}
-    given = conditions(reference), conditions(other)
+    species = all_species(reference, other)
+    given = conditions(reference, species), conditions(other, species)
     mean, spread = given[0].mean(0), np.where(given[0].std(0) > 0, given[0].std(0), 1)
     matrices = []
     for sample, known in zip((reference, other), given, strict=True):

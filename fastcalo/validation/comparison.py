@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .classifier import auc_of_cells, auc_of_observables
 from .distances import fpd, kpd, precision_recall, separation, wasserstein
 from .numbers import Number, bootstrap
-from .observables import Observables, Rulers, conditions, layer_groups, observables
+from .observables import Observables, Rulers, all_species, conditions, layer_groups, observables
 from .response import QUANTITIES, ResponseRow, response_table
 from .sample import Sample
 
@@ -130,9 +130,12 @@ def _classifiers(
     samples: Samples, reference: Observables, candidate: Observables, floor: Observables, seed: int, report: Report
 ) -> dict[str, Number]:
     report("classifier on observables")
-    told = np.hstack([reference.values, conditions(samples.reference)])
-    others = zip((candidate, floor), samples.pairs(), strict=True)
-    high = [auc_of_observables(told, np.hstack([o.values, conditions(s)]), seed) for o, s in others]
+    species = all_species(samples.reference, *samples.pairs())
+    told, *others = (
+        np.hstack([o.values, conditions(s, species)])
+        for o, s in zip((reference, candidate, floor), (samples.reference, *samples.pairs()), strict=True)
+    )
+    high = [auc_of_observables(told, other, seed) for other in others]
     report("classifier on cells")
     low = [auc_of_cells(samples.reference, s, seed) for s in samples.pairs()]
     return {"auc.observables": Number.of(*high), "auc.cells": Number.of(*low)}

@@ -252,6 +252,8 @@ def _distances(a: FloatArray, b: FloatArray) -> FloatArray:
 
 def _normalised(reference: FloatArray, other: FloatArray) -> tuple[FloatArray, FloatArray]:
     largest = np.abs(reference).max(0)
+    # what the reference never has would count in its own unit
+    largest = np.where(largest > 0, largest, np.abs(other).max(0))
     largest[largest == 0] = 1
     return reference / largest, other / largest
 

@@ -128,7 +128,8 @@ def _longitudinal(name: str) -> _Maker:
 
 def _lateral(whole: Samples, name: str) -> _Maker:
     radii = np.unique(whole.reference.sections[name].voxels.radius)
-    edges = np.linspace(0, radii[-1] * (1 + 1e-9), min(25, len(radii)) + 1)
+    # one cell to a layer has no extent that is known
+    edges = np.linspace(0, radii[-1] * (1 + 1e-9) or 1.0, min(25, len(radii)) + 1)
 
     def make(samples: list[Sample]) -> list[_Profile]:
         return [
@@ -175,7 +176,8 @@ def _by_decade(samples: Samples, label: str, title: str, make: _Maker, x: str, y
         ]
         if min(map(len, inside)):
             _overlay(axes[0, k], axes[1, k], make(inside), label)
-        axes[0, k].set(title=f"{low:g}–{high:g} GeV", yscale="log" if log else "linear")
+        shown = log and any(line.get_ydata().any() for line in axes[0, k].lines)
+        axes[0, k].set(title=f"{low:g}–{high:g} GeV", yscale="log" if shown else "linear")
         axes[1, k].set(xlabel=x, ylim=(0.5, 1.5))
     axes[0, 0].set_ylabel(y)
     axes[1, 0].set_ylabel("ratio")
@@ -225,8 +227,8 @@ def _layer_moments(samples: Samples, label: str, name: str) -> Figure:
 
 def _centres_and_widths(sample: Sample, name: str, first: NDArray[np.int64]) -> list[FloatArray]:
     hits = sample.sections[name]
-    e, x, y = hits.deposit, hits.voxels.x[hits.voxel], hits.voxels.y[hits.voxel]
-    sums = [np.add.reduceat(sample.by_layer(name, w), first, axis=1) for w in (e, e * x, e * y, e * (x**2 + y**2))]
+    e, x, y, radius = hits.deposit, *(v[hits.voxel] for v in (hits.voxels.x, hits.voxels.y, hits.voxels.radius))
+    sums = [np.add.reduceat(sample.by_layer(name, w), first, axis=1) for w in (e, e * x, e * y, e * radius**2)]
     there = sums[0] > 0
     cx, cy, square = (np.divide(s, sums[0], out=np.full_like(s, np.nan), where=there) for s in sums[1:])
     return [cx, cy, np.sqrt(np.maximum(square - cx**2 - cy**2, 0))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -18,6 +19,10 @@ _CONTAINMENT = (0.5, 0.75, 0.9, 0.97, 0.995)
 """Parts of the energy inside the edges between rings."""
 _SPECTRUM = (0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 0.995)
 """Parts of the hits below the edges of the spectrum."""
+_UPRIGHT = 1e-3
+"""Sine of the angle of incidence up to which it has no azimuth."""
+_ROUNDING = 1e-12
+"""Part of a mean square below which a variance is none."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +35,13 @@ class Rulers:
         By section: radii that contain given parts of the energy, mm.
     spectrum : dict of str to float64 [s]
         By section: deposits below which given parts of the hits are, GeV.
+    oblique : bool
+        Whether showers come at an angle, so that there is an along and an across.
     """
 
     rings: dict[str, FloatArray]
     spectrum: dict[str, FloatArray]
+    oblique: bool
 
     @classmethod
     def of(cls, reference: Sample) -> Rulers:
@@ -48,7 +56,7 @@ class Rulers:
             # a little more, lest cells at the same distance fall on either side by rounding
             rings[name] = np.unique(radius[order][at] * (1 + 1e-9)) if len(order) else np.zeros(0)
             spectrum[name] = np.unique(np.quantile(hits.deposit, _SPECTRUM)) if len(order) else np.zeros(0)
-        return cls(rings, spectrum)
+        return cls(rings, spectrum, bool((np.linalg.norm(reference.direction[:, :2], axis=1) > _UPRIGHT).any()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,9 +98,20 @@ def observables(sample: Sample, rulers: Rulers) -> Observables:
     return Observables(tuple(columns), np.column_stack(list(columns.values())))
 
 
-def conditions(sample: Sample) -> FloatArray:
-    """What a classifier is told of the particle [n, f]: energy, direction and species."""
-    species = np.unique(np.abs(sample.pdg))
+def all_species(*samples: Sample) -> list[int]:
+    """PDG codes, without sign, of the particles in all of them."""
+    return sorted({int(code) for sample in samples for code in np.unique(np.abs(sample.pdg))})
+
+
+def conditions(sample: Sample, species: Sequence[int]) -> FloatArray:
+    """What a classifier is told of the particle [n, f]: energy, direction and species.
+
+    Parameters
+    ----------
+    sample : Sample
+    species : sequence of int
+        PDG codes, without sign, that are told apart; the same for all samples that are compared.
+    """
     known = [np.log(sample.kinetic_energy), *sample.direction.T.astype(np.float64)]
     return np.column_stack([*known, *(np.abs(sample.pdg) == code for code in species), sample.pdg > 0])
 
@@ -105,10 +124,10 @@ def _whole(sample: Sample, name: str, rulers: Rulers) -> dict[str, FloatArray]:
         return np.bincount(hits.shower, values, n).astype(np.float64)
 
     columns = {"response": energy / sample.kinetic_energy, "hits": sample.count(name)}
-    for key, coordinate in _coordinates(sample, hits).items():
+    for key, coordinate in _coordinates(sample, hits, rulers).items():
         mean = _ratio(total(e * coordinate), energy)
         columns[f"mean {key}"] = mean
-        columns[f"width {key}"] = np.sqrt(np.maximum(_ratio(total(e * coordinate**2), energy) - mean**2, 0))
+        columns[f"width {key}"] = root_of_variance(_ratio(total(e * coordinate**2), energy), mean**2)
     radius = hits.voxels.radius[hits.voxel]
     for low, high in pairwise([-np.inf, *rulers.rings[name], np.inf]):
         inside = (radius > low) & (radius <= high)
@@ -121,13 +140,13 @@ def _whole(sample: Sample, name: str, rulers: Rulers) -> dict[str, FloatArray]:
     return columns
 
 
-def _coordinates(sample: Sample, hits: SectionHits) -> dict[str, FloatArray]:
+def _coordinates(sample: Sample, hits: SectionHits, rulers: Rulers) -> dict[str, FloatArray]:
     x, y = hits.voxels.x[hits.voxel], hits.voxels.y[hits.voxel]
     found = {"depth [layers]": hits.layer.astype(np.float64), "x [mm]": x, "y [mm]": y}
     found["radius [mm]"] = hits.voxels.radius[hits.voxel]
-    transverse = sample.direction[:, :2].astype(np.float64)
-    length = np.linalg.norm(transverse, axis=1)
-    if (length > 1e-3).any():
+    if rulers.oblique:
+        transverse = sample.direction[:, :2].astype(np.float64)
+        length = np.linalg.norm(transverse, axis=1)
         ux, uy = (transverse / np.maximum(length, 1e-9)[:, None])[hits.shower].T
         found |= {"along [mm]": x * ux + y * uy, "across [mm]": y * ux - x * uy}
     return found
@@ -135,7 +154,7 @@ def _coordinates(sample: Sample, hits: SectionHits) -> dict[str, FloatArray]:
 
 def _layers(sample: Sample, name: str) -> dict[str, FloatArray]:
     hits = sample.sections[name]
-    e, x, y = hits.deposit, hits.voxels.x[hits.voxel], hits.voxels.y[hits.voxel]
+    e, x, y, radius = hits.deposit, *(v[hits.voxel] for v in (hits.voxels.x, hits.voxels.y, hits.voxels.radius))
     first, labels = layer_groups(hits.voxels.layers)
 
     def grouped(weight: FloatArray) -> FloatArray:
@@ -143,13 +162,14 @@ def _layers(sample: Sample, name: str) -> dict[str, FloatArray]:
 
     energy = grouped(e)
     cx, cy = _ratio(grouped(e * x), energy), _ratio(grouped(e * y), energy)
-    spread = _ratio(grouped(e * (x**2 + y**2)), energy) - cx**2 - cy**2
+    # not x and y: a voxel that goes all around the axis has its centre on it, but its energy beside it
+    square = _ratio(grouped(e * radius**2), energy)
     blocks = {
         "energy": energy / sample.kinetic_energy[:, None],
         "hits": grouped(np.ones_like(e)),
         "x [mm]": cx,
         "y [mm]": cy,
-        "width [mm]": np.sqrt(np.maximum(spread, 0)),
+        "width [mm]": root_of_variance(square, cx**2 + cy**2),
     }
     return {f"{label}: {key}": block[:, k] for key, block in blocks.items() for k, label in enumerate(labels)}
 
@@ -160,6 +180,12 @@ def layer_groups(layers: int) -> tuple[NDArray[np.int64], list[str]]:
     first = np.arange(0, layers, step)
     last = np.minimum(first + step, layers) - 1
     return first, [f"layer {a}" if a == b else f"layers {a}-{b}" for a, b in zip(first, last, strict=True)]
+
+
+def root_of_variance(square: FloatArray, of_mean: FloatArray) -> FloatArray:
+    """Root of the mean square less the square of the mean; exactly 0 where they differ by rounding only."""
+    variance = square - of_mean
+    return np.sqrt(np.where(variance > _ROUNDING * square, variance, 0))
 
 
 def _ratio(above: FloatArray, below: FloatArray) -> FloatArray:
