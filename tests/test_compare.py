@@ -292,6 +292,26 @@ def test_an_encoding_that_is_none_is_refused_with_its_place(full, tmp_path):
 # physics
 
 
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        (["a", "list"], r"fastcalo_provenance should be of type dict, but is \['a', 'list'\]"),
+        ({"units": ["GeV"]}, r"fastcalo_provenance\.units should be of type dict"),
+        ({"inputs": ["events.root"]}, r"fastcalo_provenance\.inputs\[0\] should be of type dict, but is 'events.root'"),
+        (
+            {"detector": {"sections": {"ECAL": {"threshold_gev": "low"}}}},
+            r"sections\.ECAL\.threshold_gev .* but is 'low'",
+        ),
+        ({"accounts": {"reasons": {"simulated": 3}}}, r"accounts\.reasons\.simulated should be of type dict"),
+    ],
+)
+def test_a_provenance_that_is_none_is_refused_with_its_place(full, tmp_path, told, message):
+    content = Content()
+    content.tree, content.provenance = "tree", told
+    with pytest.raises(InputError, match=r"fast\.root: .*" + message):
+        compare(full, content.write(tmp_path / "fast.root"))
+
+
 def louder(c: Content) -> None:
     c.set("energy", c.column("energy") * np.float32(1.1))
 
@@ -406,6 +426,32 @@ def test_the_command_tells_and_writes(full, tmp_path):
     assert matplotlib.image.imread(folder / "comparison.png").std() > 0.05
     # a second time it replaces what it wrote
     assert fastcalo("compare", full, tmp_path / "fast.root", "-o", folder).returncode == 0
+
+
+def bare_energies(c: Content) -> None:
+    c.provenance, c.lists = None, {name: (o, {"energy": columns["energy"]}) for name, (o, columns) in c.lists.items()}
+
+
+def layers_as_floats(c: Content) -> None:
+    c.provenance = None
+    c.set("layer", c.column("layer").astype(np.float32))
+
+
+@pytest.mark.parametrize("spoil", [bare_energies, layers_as_floats])
+def test_files_of_others_are_drawn_as_far_as_they_go(tmp_path, spoil):
+    content = Content()
+    spoil(content)
+    path = content.write(tmp_path / "other.root")
+    done = fastcalo("compare", path, path, "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "comparison.png").stat().st_size > 10_000
+
+
+def test_the_command_writes_to_a_folder_only(full, tmp_path):
+    (tmp_path / "file").touch()
+    done = fastcalo("compare", full, full, "-o", tmp_path / "file")
+    assert done.returncode == 1
+    assert "is a file; give the name of a folder" in done.stderr
 
 
 def test_the_command_ends_with_1_where_schemas_differ(full, tmp_path):

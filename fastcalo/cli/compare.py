@@ -58,8 +58,11 @@ def command(
 
 
 def _make_folder(folder: Path) -> None:
+    from ..errors import OutputError
     from ..io.files import output_errors
 
+    if folder.is_file():
+        raise OutputError(f"{folder}: is a file; give the name of a folder")
     with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
 

@@ -58,7 +58,10 @@ def draw(physics: Physics, labels: tuple[str, str], path: Path, *, overwrite: bo
             spectrum = sums.spectra[key]
             _panel(top, bottom, key, spectrum, labels)
             top.set_title(f"{name}: {title}{_probability(spectrum)}", fontsize=10)
-        grid[2 * row, 0].legend(frameon=False, fontsize=9)
+        # the first panel is empty where the layers are not known
+        first = next((ax for ax in grid[2 * row] if ax.get_legend_handles_labels()[0]), None)
+        if first is not None:
+            first.legend(frameon=False, fontsize=9)
         grid[2 * row + 1, 0].set_ylabel("ratio")
     which = "events in which both simulated the same particles but soft ones" if physics.set_apart else "events"
     figure.suptitle(f"{events} {which}", fontsize=11)

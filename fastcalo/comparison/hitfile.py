@@ -22,6 +22,17 @@ from ..io.trees import PROVENANCE, TREE
 PARTICLES = "particles_"
 IDENTIFIERS = ("run", "luminosityBlock", "event")
 _HIT = ("cell_id", "energy", "x", "y", "z", "layer")
+# what is read of a file's provenance: types by key, any key where there is an asterisk
+_TOLD: dict[str, Any] = {
+    "units": {"*": str},
+    "inputs": [{"path": str}],
+    "detector": {
+        "name": str,
+        "hash": str,
+        "sections": {"*": {"encoding": str, "system": int, "threshold_gev": int | float}},
+    },
+    "accounts": {"reasons": {"*": {"count": int | float, "energy": int | float}}},
+}
 
 
 @dataclass(frozen=True)
@@ -198,15 +209,33 @@ def open_hits(path: str, detector: Detector | None = None) -> Iterator[HitFile]:
     Raises
     ------
     InputError
-        It is missing, empty, no ROOT file or cut short, or holds no tree.
+        It is missing, empty, no ROOT file or cut short, holds no tree, or its provenance is not as we write it.
     """
     with open_root(path) as root:
         names = tree_names(root, path)
         with reading_errors(path):
             classes = root.classnames(recursive=True, cycle=False)
             provenance = json.loads(str(root[PROVENANCE])) if PROVENANCE in root else {}
+        if misfit := next(_misfits(provenance, _TOLD, PROVENANCE), ""):
+            raise InputError(f"{path}: {misfit}")
         trees = {name: str(classes[name]).split("::")[-1] for name in names}
         yield HitFile(path, root, provenance, trees, detector or _detector_of(provenance))
+
+
+def _misfits(value: Any, kind: Any, where: str) -> Iterator[str]:
+    """Tell what in a provenance is not of the type that it should be; what is missing is unknown, not wrong."""
+    wanted: Any = type(kind) if isinstance(kind, dict | list) else kind
+    if value is None and isinstance(kind, dict | list):
+        return
+    if not isinstance(value, wanted):
+        yield f"{where} should be of type {getattr(wanted, '__name__', wanted)}, but is {value!r:.60}"
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            yield from _misfits(item, kind[0], f"{where}[{i}]")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key in kind or "*" in kind:
+                yield from _misfits(item, kind.get(key, kind.get("*")), f"{where}.{key}")
 
 
 def _detector_of(provenance: Mapping[str, Any]) -> Detector | None:

@@ -4,7 +4,7 @@ Both simulations start from the same particles, so their results are correlated 
 correlated within an event. Everything here therefore rests on the events' differences, which are independent of each
 other: means have the error of the mean difference, and spectra the covariance of the differences. The test of a
 spectrum is Hotelling's for paired samples (H. Hotelling, Ann. Math. Stat. 2 (1931) 360); for counts of events it is
-that of Stuart and Maxwell (A. Stuart, Biometrika 42 (1955) 412).
+that of Bhapkar (J. Am. Stat. Assoc. 61 (1966) 228), and for many events that of Stuart and Maxwell as well.
 """
 
 from __future__ import annotations

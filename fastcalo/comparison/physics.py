@@ -174,7 +174,7 @@ def event_numbers(hits: SectionChunk) -> dict[str, FloatArray]:
         "cells": _histogram(event, _bin(energy, CELL_ENERGY), np.ones(len(energy)), n, len(CELL_ENERGY) - 1),
     }
     if (layer := columns.get("layer")) is not None:
-        found["profile"] = _histogram(event, np.clip(layer, 0, LAYERS - 1), energy, n, LAYERS)
+        found["profile"] = _histogram(event, np.clip(layer, 0, LAYERS - 1).astype(np.int64), energy, n, LAYERS)
         found["depth"], found["depth_rms"] = _moments(event, layer.astype(np.float64), energy, n)
     if all(axis in columns for axis in "xyz") and len(energy):
         position = np.stack([columns[axis] for axis in "xyz"], axis=1).astype(np.float64)
