@@ -123,7 +123,8 @@ def fpd(
     """Frechet physics distance: `frechet`, extrapolated to samples without end.
 
     Kansal et al., Phys. Rev. D 107 (2023) 076017, section III.C. Observables are divided by their largest size in the
-    reference; the distance, averaged over batches drawn with replacement, is fitted by a straight line in 1/N.
+    reference; the distance, averaged over batches drawn with replacement, is fitted by a straight line in 1/N. As the
+    batches are of the same samples, what is left is the distance of these, and not 0 where their truth is the same.
 
     Parameters
     ----------
@@ -157,10 +158,11 @@ def fpd(
 def kpd(
     reference: FloatArray, other: FloatArray, *, batches: int = 10, size: int = 5_000, seed: int = 0
 ) -> tuple[float, float]:
-    """Kernel physics distance: maximum mean discrepancy, unbiased, with the kernel (x y / f + 1)^4.
+    """Kernel physics distance: maximum mean discrepancy with the kernel (x y / f + 1)^4.
 
     Kansal et al., Phys. Rev. D 107 (2023) 076017, section III.C; the estimator is that of Gretton et al., J. Mach.
-    Learn. Res. 13 (2012) 723, eq. 3. It may come out negative.
+    Learn. Res. 13 (2012) 723, eq. 3. That is unbiased, so that it may come out negative; but showers that are drawn
+    twice into a batch move it up a little.
 
     Parameters
     ----------
