@@ -9,12 +9,17 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from fastcalo.comparison.paired import Pair, PairedSpectrum, chi2_probability
+from fastcalo.comparison.paired import Pair, PairedSpectrum, hotelling_probability
 
 
-@given(st.integers(1, 60), st.floats(0, 300))
-def test_the_probability_of_chi2(degrees, chi2):
-    assert chi2_probability(chi2, degrees) == pytest.approx(stats.chi2.sf(chi2, degrees), rel=1e-8, abs=1e-14)
+@given(st.integers(1, 60), st.integers(1, 5000), st.floats(0, 3000))
+def test_the_probability_of_chi2_from_few_events(degrees, more, chi2):
+    expected = stats.f.sf(chi2 / degrees, degrees, more)
+    assert hotelling_probability(chi2, degrees, degrees + more) == pytest.approx(expected, rel=1e-8, abs=1e-13)
+
+
+def test_with_many_events_it_is_that_of_chi2():
+    assert hotelling_probability(40, 25, 10**7) == pytest.approx(stats.chi2.sf(40, 25), rel=1e-4)
 
 
 @given(st.lists(st.tuples(st.floats(-100, 100), st.floats(-100, 100)), min_size=3, max_size=30), st.integers(1, 29))
@@ -43,12 +48,15 @@ def test_the_error_of_the_ratio_covers():
     assert abs(np.mean(pulls)) < 0.2
 
 
-def test_p_values_of_equal_spectra_are_uniform():
+@pytest.mark.parametrize(("bins", "events"), [(12, 120), (30, 120)])
+def test_p_values_of_equal_spectra_are_uniform(bins, events):
     rng, p_values = np.random.default_rng(6), []
-    for _ in range(300):
-        spectrum = PairedSpectrum(12)
-        common = rng.normal(size=(120, 12))
-        mix = np.tril(np.ones((12, 12)))
-        spectrum.add(*(common + rng.normal(size=(120, 12)) @ mix for _ in range(2)))
+    for _ in range(600):
+        spectrum = PairedSpectrum(bins)
+        common = rng.normal(size=(events, bins))
+        mix = np.tril(np.ones((bins, bins)))
+        spectrum.add(*(common + rng.normal(size=(events, bins)) @ mix for _ in range(2)))
         p_values.append(spectrum.test[2])
     assert stats.kstest(p_values, "uniform").pvalue > 1e-3
+    # by chi2 alone, 30 bins of 120 events would come out below 0.05 in one case of twelve
+    assert np.mean(np.array(p_values) < 0.05) < 0.075

@@ -173,9 +173,9 @@ class PairedSpectrum:
     def test(self) -> tuple[float, int, float]:
         """Hotelling's test of equal means of all bins: chi2, degrees of freedom, p-value.
 
-        Bins that hardly ever differ are left out. The p-value is that of chi2, after the correction for the covariance
-        that is estimated from few events: (n − k) / (n − 1) for k degrees of freedom. All NaN, or no degree of freedom,
-        where there are too few events for the bins.
+        Bins that hardly ever differ are left out. chi2 is corrected for the covariance that is estimated from few
+        events: by (n − k) / (n − 1) for k degrees of freedom. All NaN, or no degree of freedom, where there are too few
+        events for the bins.
         """
         kept = np.flatnonzero(self._touched >= _FEWEST)
         if not len(kept):
@@ -190,7 +190,7 @@ class PairedSpectrum:
         difference = vectors.T @ ((self.mean[1] - self.mean[0])[kept] / scale)
         degrees = int(free.sum())
         chi2 = float(self.n * (difference[free] ** 2 / values[free]).sum()) * (self.n - degrees) / (self.n - 1)
-        return chi2, degrees, chi2_probability(chi2, degrees)
+        return chi2, degrees, hotelling_probability(chi2, degrees, self.n)
 
     def to_dict(self) -> dict[str, object]:
         """Everything, as JSON can hold it."""
@@ -208,20 +208,33 @@ class PairedSpectrum:
         }
 
 
-def chi2_probability(chi2: float, degrees: int) -> float:
-    """Probability of a chi2 as large or larger.
+def hotelling_probability(chi2: float, degrees: int, n: int) -> float:
+    """Probability of a chi2 as large or larger, where the covariance is that of n events themselves.
 
-    Abramowitz and Stegun, Handbook of Mathematical Functions (1964), 26.4.4 and 26.4.5: finite sums for whole numbers
-    of degrees of freedom.
+    chi2 over its degrees of freedom k then has an F distribution with k and n - k. Abramowitz and Stegun, Handbook of
+    Mathematical Functions (1964), 26.6.2.
     """
-    if degrees < 1 or not math.isfinite(chi2):
+    if not 1 <= degrees < n or not math.isfinite(chi2):
         return math.nan
-    half = chi2 / 2
-    if half <= 0:
-        return 1.0
-    start = 0.5 * (degrees % 2)
-    terms = [math.exp(k * math.log(half) - half - math.lgamma(k + 1)) for k in np.arange(start, degrees / 2 - 0.5)]
-    return min(1.0, (math.erfc(math.sqrt(half)) if degrees % 2 else 0.0) + math.fsum(terms))
+    rest = n - degrees
+    return _incomplete_beta(rest / 2, degrees / 2, rest / (rest + max(chi2, 0.0)))
+
+
+def _incomplete_beta(a: float, b: float, x: float) -> float:
+    """Incomplete beta function I_x(a, b), by the continued fraction of Abramowitz and Stegun, 26.5.8."""
+    if not 0 < x < 1:
+        return float(x >= 1)
+    if x > (a + 1) / (a + b + 2):
+        # on this side the fraction converges slowly
+        return 1 - _incomplete_beta(b, a, 1 - x)
+    fraction = 1.0
+    for m in range(50 + int(5 * math.sqrt(a + b)), 0, -1):
+        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        fraction = 1 + even / (1 + odd / fraction)
+    fraction = 1 / (1 - (a + b) * x / (a + 1) / fraction)
+    factor = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
+    return min(1.0, math.exp(factor) / a * fraction)
 
 
 def plain(number: float) -> float | None:
