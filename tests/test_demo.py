@@ -1,6 +1,7 @@
 """The demonstration, and the examples of the documents, run as a newcomer runs them."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -40,10 +41,12 @@ def test_the_commands_and_the_python_of_a_document_run(document: str, tmp_path: 
     text = (ROOT / document).read_text()
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     (tmp_path / "events.root").symlink_to(DEMO / "events.root")
-    commands = re.findall(r"^\$ fastcalo ((?:convert|inspect) .*)$", text, re.MULTILINE)
+    found = re.findall(r"^\$ fastcalo ((?:convert|inspect) .*)$", text, re.MULTILINE)
+    # Geant4 takes minutes for these events; that it converts is tested where it is tested
+    commands = [shlex.split(line, comments=True) for line in found if "geant4" not in line]
     snippets = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     assert commands
     assert snippets
-    for arguments in [*(["-m", "fastcalo", *command.split()] for command in commands), *(["-c", s] for s in snippets)]:
+    for arguments in [*(["-m", "fastcalo", *command] for command in commands), *(["-c", s] for s in snippets)]:
         done = subprocess.run([sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{arguments}\n{done.stderr}"

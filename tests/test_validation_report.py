@@ -161,8 +161,10 @@ def test_a_browser_shows_the_page_with_all_its_figures(validated, tmp_path):
 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers(numbers):
-    again = validate("em", SHOWERS, threads=1).to_dict()
-    assert again["numbers"] == numbers["numbers"]
+    again = validate("em", SHOWERS, threads=1).to_dict()["numbers"]
+    for name, number in numbers["numbers"].items():
+        # sums are rounded differently on another number of threads
+        assert again[name] == pytest.approx(number, rel=1e-4, abs=1e-9), name
 
 
 def test_a_report_is_not_replaced_unasked(validated):
