@@ -326,7 +326,7 @@ def test_showers_of_no_species_of_the_model_are_refused(tmp_path):
         validate("em", part(tmp_path / "pions.h5", slice(0, 300), pdg=np.full(300, 211)))
 
 
-def test_a_limit_on_an_unknown_number_is_refused_in_the_end_but_bad_limits_at_once(tmp_path):
+def test_bad_limits_are_refused_at_once(tmp_path):
     limits = tmp_path / "limits.toml"
     limits.write_text("[limits]\nfpd = { top = 1 }\n")
     with pytest.raises(ConfigError, match="'top'"):
