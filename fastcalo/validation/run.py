@@ -105,6 +105,7 @@ def validate(
         "thresholds_gev": thresholds,
         "seed": seed,
         "showers_outside_validity": outside,
+        "particles": {name: _particles(getattr(samples, name)) for name in ("reference", "candidate", "floor")},
         "limits": str(limits) if limits is not None else "none",
         "seconds": round(time.perf_counter() - begin, 1),
     }
@@ -156,6 +157,14 @@ def _timing(
     if isinstance(full, int | float):
         text += f" Full simulation took {full:.4g} s a shower, over all its energies and on one core, says its file."
     return {"decades": rows, "full_simulation_seconds_per_shower": full, "text": text}
+
+
+def _particles(sample: Sample) -> str:
+    """Species and energies in words: only samples of like particles can be compared."""
+    codes, counts = np.unique(sample.pdg, return_counts=True)
+    species = ", ".join(f"{count} of PDG {code}" for code, count in zip(codes, counts, strict=True))
+    low, middle, high = np.quantile(sample.kinetic_energy, [0, 0.5, 1])
+    return f"{species}; {low:.3g} to {high:.3g} GeV, half of them up to {middle:.3g} GeV"
 
 
 def _told(model: ShowerModel) -> dict[str, Any]:
