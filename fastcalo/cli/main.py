@@ -47,7 +47,7 @@ SUBCOMMANDS = (
     Subcommand("convert", "Turn files of particles into a file of calorimeter hits.", "convert", "cpu"),
     Subcommand("inspect", "Tell what a file, a detector or a model is.", "inspect", "cpu"),
     Subcommand("merge", "Add hits of refused particles to a file of hits.", "merge", "cpu"),
-    Subcommand("compare", "Tell whether two files of hits can stand for each other.", "compare", "plot"),
+    Subcommand("compare", "Tell whether two files of hits can stand for each other.", "compare", "validate"),
     Subcommand("fullsim", "Simulate showers with Geant4, for training and tests.", "fullsim", "geant4"),
     Subcommand("validate", "Compare a model with full simulation, number by number.", "validate", "validate"),
     Subcommand("train", "Train a shower model on full simulation.", "train", "train"),

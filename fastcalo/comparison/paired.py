@@ -216,25 +216,9 @@ def hotelling_probability(chi2: float, degrees: int, n: int) -> float:
     """
     if not 1 <= degrees < n or not math.isfinite(chi2):
         return math.nan
-    rest = n - degrees
-    return _incomplete_beta(rest / 2, degrees / 2, rest / (rest + max(chi2, 0.0)))
+    from scipy.stats import f
 
-
-def _incomplete_beta(a: float, b: float, x: float) -> float:
-    """Incomplete beta function I_x(a, b), by the continued fraction of Abramowitz and Stegun, 26.5.8."""
-    if not 0 < x < 1:
-        return float(x >= 1)
-    if x > (a + 1) / (a + b + 2):
-        # on this side the fraction converges slowly
-        return 1 - _incomplete_beta(b, a, 1 - x)
-    fraction = 1.0
-    for m in range(50 + int(5 * math.sqrt(a + b)), 0, -1):
-        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
-        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
-        fraction = 1 + even / (1 + odd / fraction)
-    fraction = 1 / (1 - (a + b) * x / (a + 1) / fraction)
-    factor = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
-    return min(1.0, math.exp(factor) / a * fraction)
+    return float(f.sf(max(chi2, 0.0) / degrees, degrees, n - degrees))
 
 
 def plain(number: float) -> float | None:
