@@ -160,6 +160,7 @@ def test_a_browser_shows_the_page_with_all_its_figures(validated, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_same_seed_gives_the_same_numbers(numbers):
     again = validate("em", SHOWERS, threads=1).to_dict()["numbers"]
     for name, number in numbers["numbers"].items():
@@ -197,6 +198,7 @@ def challenge(tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_halves_of_one_truth_cannot_be_told_and_a_smeared_copy_can(challenge, capsys):
     same, smeared = (
         validate(challenge / f"{name}.hdf5", challenge / "reference.hdf5").comparison.numbers
@@ -286,6 +288,7 @@ def test_particles_outside_the_models_validity_are_left_out_and_counted(em, tmp_
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_file_of_showers_may_be_the_candidate(tmp_path):
     report = validate(part(tmp_path / "a.h5", slice(0, 300)), part(tmp_path / "b.h5", slice(300, 900)))
     assert report.showers == 300
