@@ -34,6 +34,15 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True)
+class ParallelConfig:
+    """``[parallel]``: how the processes that ``mpiexec`` starts train together."""
+
+    strategy: str = "allreduce"
+    bucket_kib: int = 256
+    patience_s: float = 600.0
+
+
+@dataclass(frozen=True)
 class ValidityConfig:
     """``[validity]``: kinetic energy range in GeV and largest angle to the normal in degrees."""
 
@@ -86,6 +95,7 @@ class TrainConfig:
     threads: int = 0
     network: NetworkConfig = field(default_factory=NetworkConfig)
     validity: ValidityConfig = field(default_factory=ValidityConfig)
+    parallel: ParallelConfig = field(default_factory=ParallelConfig)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain, JSON-able form."""
@@ -94,6 +104,10 @@ class TrainConfig:
 
 ARCHITECTURES = {"hits": ("layers", "hits", "adversarial"), "3dgan": ("adversarial",)}
 """Architectures and the stages that each knows."""
+
+
+STRATEGIES = ("allreduce",)
+"""How ranks may train together."""
 
 
 def load_config(path: str | Path) -> TrainConfig:
@@ -137,6 +151,11 @@ def check(config: TrainConfig, where: str) -> None:
     _at_least(1, config.network, where, "network.", *(f.name for f in fields(NetworkConfig)))
     _at_least(1, config.data, where, "data.", "pool")
     _at_least(0, config, where, "", "threads", "seed")
+    if config.parallel.strategy not in STRATEGIES:
+        raise ConfigError(
+            f"{where}: parallel.strategy = {config.parallel.strategy!r} is unknown; choose {', '.join(STRATEGIES)}"
+        )
+    _at_least(1, config.parallel, where, "parallel.", "bucket_kib", "patience_s")
     low, high = config.validity.kinetic_energy
     if not 0 < low < high:
         raise ConfigError(f"{where}: validity.kinetic_energy must be [low, high] with 0 < low < high")

@@ -1,7 +1,8 @@
 """The training loop: stages one after the other, each resumable to the bit.
 
 A step depends on nothing but the configuration, the data, the step's number and the state in the checkpoint:
-its random numbers are seeded by (seed, stage, step), its batch by (seed, stage, epoch).
+its random numbers are functions of (seed, stage, step, place in the batch), its batch of (seed, stage, epoch). So it is
+the same, but for rounding, on any number of ranks.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ from .architecture import Architecture, Metrics
 from .config import StageConfig, TrainConfig, data_paths, from_dict
 from .curves import draw_curves
 from .data import Batch, ShowerData
+from .draws import Draws
 from .exchange import Exchange, SingleProcess
+from .signals import Signals, Stopped
 
 log = logging.getLogger(__name__)
 EVALUATION_SHOWERS = 2_000
@@ -81,27 +84,46 @@ def train(
     Raises
     ------
     TrainingError
-        The folder holds a run and `resume` is false, or another configuration's run; a loss is not finite.
+        The folder holds a run and `resume` is false, or another configuration's run; a loss is not finite; ranks see
+        different configurations or showers.
+    Stopped
+        By a signal, SIGTERM or SIGUSR1. A checkpoint is kept.
     """
     unknown = set(only) - {s.name for s in config.stage}
     if unknown:
         raise TrainingError(f"{where} has no stage {sorted(unknown)}; it has {[s.name for s in config.stage]}")
+    exchange = exchange or SingleProcess()
     detector = load_detector(config.detector)
-    open_run(config, run, resume or bool(only))
+    exchange.same({"configuration": _digest(json.dumps([config.as_dict(), resume, list(only)]).encode())})
+    if not exchange.rank:
+        open_run(config, run, resume or bool(only))
+    # the others go on when the folder is there
+    exchange.any(False)
     if config.threads:
         torch.set_num_threads(config.threads)
-    networks, exchange = build(config), exchange or SingleProcess()
-    for index, stage in enumerate(config.stage):
-        done = _restore(networks, run, stage)
-        if done == stage.steps or (only and stage.name not in only):
-            continue
-        seed = _mix(config.seed, index)
-        data = _showers(config, detector, config.data.train, where, seed)
-        test = _showers(config, detector, config.data.test, where, 0) if config.data.test else data
-        leg = _Leg(config, stage, networks, run, seed, data, test, exchange, report)
-        leg.run()
-        if not exchange.rank:
-            draw_curves(run)
+    networks = build(config)
+    with Signals() as signals:
+        for index, stage in enumerate(config.stage):
+            done = _restore(networks, run, stage)
+            exchange.same({f"checkpoint of the stage {stage.name}": str(done)})
+            if done == stage.steps or (only and stage.name not in only):
+                continue
+            seed = _mix(config.seed, index)
+            data = _showers(config, detector, config.data.train, where, seed)
+            test = _showers(config, detector, config.data.test, where, 0) if config.data.test else data
+            exchange.same({"set of showers": data.hash, "networks": fingerprint(networks.networks)})
+            leg = _Leg(config, stage, networks, run, seed, data, test, exchange, signals, report)
+            leg.run()
+            if not exchange.rank:
+                draw_curves(run)
+
+
+def fingerprint(networks: nn.Module) -> str:
+    """Digest of all parameters."""
+    digest = hashlib.blake2b(digest_size=16)
+    for value in networks.state_dict().values():
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def open_run(config: TrainConfig, run: Path, may_exist: bool) -> None:
@@ -113,7 +135,9 @@ def open_run(config: TrainConfig, run: Path, may_exist: bool) -> None:
             raise TrainingError(f"{run} holds a training already; go on with --resume, or name another folder")
         then = json.loads(file.read_text())
         changed = [
-            k for k in config.as_dict() if k not in ("stage", "threads") and not _same(then.get(k), described[k])
+            k
+            for k in config.as_dict()
+            if k not in ("stage", "threads", "parallel") and not _same(then.get(k), described[k])
         ]
         if changed:
             raise TrainingError(f"{run} was trained with another {', '.join(changed)}; name another folder")
@@ -176,8 +200,11 @@ def _restore(networks: Architecture, run: Path, stage: StageConfig) -> int:
 
 
 def _mix(*words: int) -> int:
-    digest = hashlib.blake2b(repr(words).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
+    return int(_digest(repr(words).encode()), 16) >> 1
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
 @dataclass
@@ -192,9 +219,11 @@ class _Leg:
     data: ShowerData
     test: ShowerData
     exchange: Exchange
+    signals: Signals
     report: Report | None
     optimisers: dict[str, torch.optim.AdamW] = field(init=False)
     averages: dict[str, dict[str, torch.Tensor]] = field(init=False)
+    share: float = 1.0
     seconds: float = 0.0
 
     def run(self) -> None:
@@ -204,9 +233,9 @@ class _Leg:
         self.averages = {}
         step = self._resume()
         if step == 0:
-            self.architecture.begin(stage.name, next(self.data.batches(min(CALIBRATION_SHOWERS, len(self.data)))))
-        judged = next(self.test.batches(min(EVALUATION_SHOWERS, len(self.test))))
-        batches = self.data.batches(stage.batch, step)
+            self.architecture.begin(stage.name, self.data.sample(min(CALIBRATION_SHOWERS, len(self.data))))
+        judged = self.test.sample(min(EVALUATION_SHOWERS, len(self.test)))
+        batches = self.data.batches(stage.batch, step, self.exchange.rank, self.exchange.size)
         log.info("stage %s: %d showers, from step %d to %d", stage.name, len(self.data), step, stage.steps)
         clock = time.perf_counter()
         while step < stage.steps:
@@ -215,15 +244,19 @@ class _Leg:
             now = time.perf_counter()
             self.seconds, clock = self.seconds + now - clock, now
             last = step == stage.steps
+            stopped = self.exchange.any(bool(self.signals.received)) and not last
             if step % LOG_EVERY == 0 or last:
-                self._log(step, "train", metrics)
+                self._log(step, "train", self.exchange.mean(metrics, self.share))
             if last and stage.ema:
                 self._use_averages()
-            if step % stage.evaluate_every == 0 or last:
+            if (step % stage.evaluate_every == 0 or last) and not self.exchange.rank:
                 torch.manual_seed(0)
                 self._log(step, "test", self.architecture.evaluate(stage, judged))
-            if step % stage.checkpoint_every == 0 or last:
+            if step % stage.checkpoint_every == 0 or last or stopped:
                 self._save(step)
+            if stopped:
+                log.warning("stage %s: stopped after step %d, which is saved; go on with --resume", stage.name, step)
+                raise Stopped(128 + self.signals.received)
             clock += time.perf_counter() - now
 
     def _optimiser(self, name: str, parameters: list[nn.Parameter]) -> torch.optim.AdamW:
@@ -233,12 +266,13 @@ class _Leg:
         return torch.optim.AdamW(parameters, lr=rate, betas=betas, weight_decay=decay)
 
     def _step(self, step: int, batch: Batch, parameters: dict[str, list[nn.Parameter]]) -> Metrics:
-        torch.manual_seed(_mix(self.seed, step))
+        draws = Draws(_mix(self.seed, step), batch.slot)
+        self.share = len(batch) / batch.size
         metrics: Metrics = {}
-        for name, loss in self.architecture.losses(self.stage, batch, step, metrics):
+        for name, loss in self.architecture.losses(self.stage, batch, step, metrics, draws):
             optimiser = self.optimisers[name]
             optimiser.zero_grad(set_to_none=True)
-            self.exchange.backward(loss, parameters[name])
+            self.exchange.backward(loss, parameters[name], self.share)
             if name == "generator":
                 for group in optimiser.param_groups:
                     group["lr"] = learning_rate(self.stage, step)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
+
+if TYPE_CHECKING:
+    from fastcalo.training.config import TrainConfig
+    from fastcalo.training.exchange import Exchange
 
 
 def command(
@@ -25,23 +30,42 @@ def command(
     An interrupted training goes on with --resume as if nothing had happened. Stages that do not build on each other
     may be trained at the same time, by two commands with different --stage and the same folder.
 
+    Started by mpiexec, all processes train together: each computes its part of every batch. The result is the same, but
+    for rounding, whatever their number, and a training may go on with another one.
+
     \b
     Examples:
       fastcalo train configs/em.toml -o runs/em
       fastcalo train configs/em.toml -o runs/em --resume
+      mpiexec -n 8 fastcalo train configs/em.toml -o runs/em --threads 1
     """  # noqa: D301
     from dataclasses import replace
 
     from fastcalo.training.config import load_config
+    from fastcalo.training.parallel.world import ending_together, join_world, open_exchange
+
+    world = join_world()
+    with ending_together(world):
+        settings = load_config(config)
+        if threads:
+            settings = replace(settings, threads=threads)
+        run = output or Path("runs") / settings.name
+        exchange = None if world is None else open_exchange(settings.parallel, world, run)
+        _train(settings, run, str(config), stage or (), resume, exchange)
+
+
+def _train(
+    settings: TrainConfig, run: Path, where: str, only: Sequence[str], resume: bool, exchange: Exchange | None
+) -> None:
+    """Train, and show how on the first rank."""
+    from contextlib import nullcontext
+
     from fastcalo.training.loop import train
 
     from .output import console, progress_bar
 
-    settings = load_config(config)
-    if threads:
-        settings = replace(settings, threads=threads)
-    run = output or Path("runs") / settings.name
-    with progress_bar(f"training {settings.name}") as bar:
+    first = exchange is None or not exchange.rank
+    with progress_bar(f"training {settings.name}") if first else nullcontext() as bar:
 
         def report(name: str, step: int, steps: int, metrics: dict[str, float]) -> None:
             if bar:
@@ -50,5 +74,6 @@ def command(
                 numbers = ", ".join(f"{k} {v:.4g}" for k, v in metrics.items())
                 console().print(f"{name} {step}/{steps}: {numbers}", soft_wrap=True)
 
-        train(settings, run, only=stage or (), resume=resume, where=str(config), report=report)
-    console().print(f"Done: {run}. Next: fastcalo export {run} -o {settings.name}.onnx", soft_wrap=True)
+        train(settings, run, only=only, resume=resume, where=where, exchange=exchange, report=report)
+    if first:
+        console().print(f"Done: {run}. Next: fastcalo export {run} -o {settings.name}.onnx", soft_wrap=True)
