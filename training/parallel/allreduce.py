@@ -55,7 +55,7 @@ class AllReduce:
         self._heartbeat.beat()
         key = tuple(map(id, parameters))
         if key not in self._buckets:
-            self._buckets[key] = Buckets(parameters, self._bucket, self._sum, self._mpi.Request.Testall)
+            self._buckets[key] = Buckets(parameters, self._bucket, self._sum, self._poll)
         buckets = self._buckets[key]
         self._wait(buckets.backward(loss, share), "gradients")
         buckets.take()
@@ -84,6 +84,9 @@ class AllReduce:
 
     def _sum(self, flat: Tensor) -> Any:
         return self._world.Iallreduce(self._mpi.IN_PLACE, flat.numpy())
+
+    def _poll(self, under_way: list[Any]) -> None:
+        self._mpi.Request.Testall(under_way)
 
     def _wait(self, requests: list[Any], what: str) -> None:
         start = time.perf_counter()

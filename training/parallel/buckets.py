@@ -63,7 +63,7 @@ class Buckets:
         self._left: set[int] = set()
         self._under_way: list[Any] = []
         self._hooks = [
-            p.register_post_accumulate_grad_hook(lambda _, i=i: self._filled(i))  # type: ignore[misc]
+            p.register_post_accumulate_grad_hook(lambda _, i=i: self._filled(i))  # type: ignore[no-untyped-call]
             for i, p in enumerate(self._parameters)
         ]
 
