@@ -8,12 +8,13 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastcalo.errors import FastCaloError, MissingDependencyError, TrainingError
 
-from ..config import ParallelConfig
-from ..exchange import Exchange
+if TYPE_CHECKING:
+    from ..config import ParallelConfig
+    from ..exchange import Exchange
 
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MV2_COMM_WORLD_SIZE")
 
