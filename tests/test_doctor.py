@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fastcalo.training.parallel.doctor import RankFacts, check_binding, check_threads, check_versions, spans
+from fastcalo.training.parallel.findings import RankFacts, check_binding, check_threads, check_versions, spans
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 DOCTOR = [sys.executable, "-m", "fastcalo", "doctor"]

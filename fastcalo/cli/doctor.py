@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Exit, Option
 
 if TYPE_CHECKING:
-    from fastcalo.training.parallel.doctor import Finding
+    from fastcalo.training.parallel.findings import Finding
 
 
 def command(
@@ -26,7 +26,8 @@ def command(
       fastcalo doctor --folder runs
       mpiexec -n 8 fastcalo doctor
     """  # noqa: D301
-    from fastcalo.training.parallel.doctor import BAD, examine, launched_rank, open_world
+    from fastcalo.training.parallel.doctor import examine, launched_rank, open_world
+    from fastcalo.training.parallel.findings import BAD
     from fastcalo.training.parallel.world import ending_together
 
     world, trouble = open_world()
