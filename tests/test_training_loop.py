@@ -26,7 +26,8 @@ from fastcalo.training.curves import read_metrics
 from fastcalo.training.data import ShowerData
 from fastcalo.training.draws import Draws
 from fastcalo.training.exchange import SingleProcess
-from fastcalo.training.loop import build, learning_rate, load_run, train
+from fastcalo.training.loop import build, load_run, train
+from fastcalo.training.optimisers import learning_rate
 
 ROOT = Path(__file__).parents[1]
 

@@ -31,6 +31,7 @@ from .curves import draw_curves
 from .data import Batch, ShowerData
 from .draws import Draws
 from .exchange import Exchange, SingleProcess
+from .optimisers import make_optimiser, set_rate
 from .signals import Signals, Stopped
 
 log = logging.getLogger(__name__)
@@ -229,7 +230,7 @@ class _Leg:
     def run(self) -> None:
         """From the checkpoint, or from the start, to the last step."""
         stage, parameters = self.stage, self.architecture.trained_by(self.stage.name)
-        self.optimisers = {name: self._optimiser(name, p) for name, p in parameters.items()}
+        self.optimisers = {name: make_optimiser(stage, name, p) for name, p in parameters.items()}
         self.averages = {}
         step = self._resume()
         if step == 0:
@@ -259,12 +260,6 @@ class _Leg:
                 raise Stopped(128 + self.signals.received)
             clock += time.perf_counter() - now
 
-    def _optimiser(self, name: str, parameters: list[nn.Parameter]) -> torch.optim.AdamW:
-        s = self.stage
-        rate, betas = (s.critic_rate, s.critic_betas) if name == "critic" else (s.learning_rate, s.betas)
-        decay = s.weight_decay if name != "critic" else 0.0
-        return torch.optim.AdamW(parameters, lr=rate, betas=betas, weight_decay=decay)
-
     def _step(self, step: int, batch: Batch, parameters: dict[str, list[nn.Parameter]]) -> Metrics:
         draws = Draws(_mix(self.seed, step), batch.slot)
         self.share = len(batch) / batch.size
@@ -273,9 +268,8 @@ class _Leg:
             optimiser = self.optimisers[name]
             optimiser.zero_grad(set_to_none=True)
             self.exchange.backward(loss, parameters[name], self.share)
+            set_rate(optimiser, self.stage, name, step)
             if name == "generator":
-                for group in optimiser.param_groups:
-                    group["lr"] = learning_rate(self.stage, step)
                 norm = nn.utils.clip_grad_norm_(parameters[name], self.stage.clip)
                 metrics["gradient"] = norm.item()
             optimiser.step()
@@ -343,13 +337,3 @@ class _Leg:
             f.write(json.dumps(line) + "\n")
         if self.report:
             self.report(self.stage.name, step, self.stage.steps, metrics)
-
-
-def learning_rate(stage: StageConfig, step: int) -> float:
-    """Linear warm-up, then half a cosine down to `final_rate` (or constant, where `anneal` is false)."""
-    if step < stage.warmup:
-        return stage.learning_rate * (step + 1) / stage.warmup
-    if not stage.anneal:
-        return stage.learning_rate
-    part = (step - stage.warmup) / max(1, stage.steps - stage.warmup)
-    return stage.final_rate + (stage.learning_rate - stage.final_rate) * 0.5 * (1 + math.cos(math.pi * part))

@@ -49,5 +49,5 @@ class Flat:
     def set_gradient(self, name: str, gradient: Tensor) -> None:
         """Cut a vector into the gradients of one optimiser's parameters."""
         ps = self._parameters[name]
-        for p, piece in zip(ps, gradient.split([p.numel() for p in ps]), strict=True):
+        for p, piece in zip(ps, torch.split(gradient, [p.numel() for p in ps]), strict=True):
             p.grad = piece.view_as(p)

@@ -1,6 +1,6 @@
 """Rules of asynchronous training: what workers tell a master, and what the master makes of it.
 
-A rule is for the parameters of one optimiser, as one flat vector of N numbers, and knows nothing of how messages travel.
+A rule is for the parameters of one optimiser, as one flat vector of N numbers. How messages travel is not its business.
 Each process has its own: workers use `accrue` and `message`, the master uses `serve`.
 
 Letters: N parameters, R rows of a message.
@@ -54,8 +54,8 @@ class Rule(Protocol):
 class Downpour:
     """Gradients go to the master, whose optimiser steps the centre (Dean et al., NIPS 2012, section 4.1).
 
-    Between messages a worker takes steps of its own, as in the paper. What it sends is the mean of its gradients instead
-    of their sum, for AdamW has no use for their scale.
+    Between messages a worker takes steps of its own, as in the paper. It sends the mean of its gradients instead of
+    their sum: AdamW has no use for their scale.
 
     Parameters
     ----------
