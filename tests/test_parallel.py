@@ -16,6 +16,7 @@ import torch
 from showers import write_real, write_sparse
 
 from fastcalo.training import checkpoint
+from fastcalo.training.pace import TIMINGS
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 STEPS = 50
@@ -126,7 +127,7 @@ def test_any_number_of_ranks_follows_the_same_losses(alone, ranks):
     expected, found = losses(alone / "alone"), losses(run)
     assert expected.keys() == found.keys() == {"layers", "hits", "adversarial"}
     for stage, line in expected.items():
-        numbers = {k: v for k, v in line.items() if isinstance(v, float) and k != "seconds"}
+        numbers = {k: v for k, v in line.items() if isinstance(v, float) and k not in TIMINGS}
         # where hits are drawn, rounding now and then moves one into the next cell
         precision = 0.03 if stage == "adversarial" else 1e-5
         assert {k: found[stage][k] for k in numbers} == pytest.approx(numbers, rel=precision), stage
@@ -143,7 +144,7 @@ def test_the_dense_architecture_follows_the_same_losses(data, tmp_path, ranks):
     done = train(ranks, config, tmp_path / "several")
     assert done.returncode == 0, done.stderr
     one, several = (losses(tmp_path / name)["adversarial"] for name in ("one", "several"))
-    numbers = {k: v for k, v in one.items() if isinstance(v, float) and k != "seconds"}
+    numbers = {k: v for k, v in one.items() if isinstance(v, float) and k not in TIMINGS}
     assert {k: several[k] for k in numbers} == pytest.approx(numbers, rel=1e-4)
 
 

@@ -15,10 +15,13 @@ class Exchange(Protocol):
     Attributes
     ----------
     rank, size : int
+    waited : float
+        Seconds in which nothing was computed because messages were under way.
     """
 
     rank: int
     size: int
+    waited: float
 
     def backward(self, loss: Tensor, parameters: Sequence[nn.Parameter], share: float) -> None:
         """Leave in each parameter's ``grad`` the gradient of the global batch's loss.
@@ -35,6 +38,9 @@ class Exchange(Protocol):
 
     def mean(self, numbers: Mapping[str, float], share: float) -> dict[str, float]:
         """Numbers of the same names on all ranks, averaged by their shares."""
+
+    def highest(self, number: float) -> float:
+        """The largest of a number of all ranks."""
 
     def any(self, here: bool) -> bool:
         """Whether something is so on any rank; all ranks must ask at the same point."""
@@ -54,6 +60,7 @@ class SingleProcess:
 
     rank = 0
     size = 1
+    waited = 0.0
 
     def backward(self, loss: Tensor, parameters: Sequence[nn.Parameter], share: float) -> None:  # noqa: ARG002
         """Gradients of `loss` with respect to `parameters`, and to nothing else."""
@@ -62,6 +69,10 @@ class SingleProcess:
     def mean(self, numbers: Mapping[str, float], share: float) -> dict[str, float]:  # noqa: ARG002
         """The numbers themselves."""
         return dict(numbers)
+
+    def highest(self, number: float) -> float:
+        """The number itself."""
+        return number
 
     def any(self, here: bool) -> bool:
         """Whether it is so here."""

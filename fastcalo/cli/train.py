@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
 if TYPE_CHECKING:
     from fastcalo.training.config import TrainConfig
     from fastcalo.training.exchange import Exchange
+    from fastcalo.training.trace import Trace
 
 
 def command(
@@ -23,6 +25,9 @@ def command(
         list[str] | None, Option(help="Run this stage only. May be repeated.", show_default="all, one after the other")
     ] = None,
     threads: Annotated[int, Option(help="Threads of torch; 0 leaves it to torch.", min=0)] = 0,
+    trace: Annotated[
+        Path | None, Option(metavar="FILE.json", help="What each process does when, for Perfetto or chrome://tracing.")
+    ] = None,
 ) -> None:
     """Train a shower model on full simulation.
 
@@ -51,11 +56,39 @@ def command(
             settings = replace(settings, threads=threads)
         run = output or Path("runs") / settings.name
         exchange = None if world is None else open_exchange(settings.parallel, world, run)
-        _train(settings, run, str(config), stage or (), resume, exchange)
+        with _tracing(trace, world) as tracer:
+            _train(settings, run, str(config), stage or (), resume, exchange, tracer)
+
+
+@contextmanager
+def _tracing(path: Path | None, world: Any) -> Iterator[Trace | None]:
+    """Write what a training did when, even if a signal has stopped it."""
+    if path is None:
+        yield None
+        return
+    from fastcalo.training.signals import Stopped
+    from fastcalo.training.trace import Trace, gather_trace
+
+    from ..io.files import check_output
+
+    check_output(path, overwrite=True)
+    trace = Trace()
+    try:
+        yield trace
+    except Stopped:
+        gather_trace(trace, world, path)
+        raise
+    gather_trace(trace, world, path)
 
 
 def _train(
-    settings: TrainConfig, run: Path, where: str, only: Sequence[str], resume: bool, exchange: Exchange | None
+    settings: TrainConfig,
+    run: Path,
+    where: str,
+    only: Sequence[str],
+    resume: bool,
+    exchange: Exchange | None,
+    trace: Trace | None,
 ) -> None:
     """Train, and show how on the first rank."""
     from contextlib import nullcontext
@@ -74,6 +107,6 @@ def _train(
                 numbers = ", ".join(f"{k} {v:.4g}" for k, v in metrics.items())
                 console().print(f"{name} {step}/{steps}: {numbers}", soft_wrap=True)
 
-        train(settings, run, only=only, resume=resume, where=where, exchange=exchange, report=report)
+        train(settings, run, only=only, resume=resume, where=where, exchange=exchange, report=report, trace=trace)
     if first:
         console().print(f"Done: {run}. Next: fastcalo export {run} -o {settings.name}.onnx", soft_wrap=True)
