@@ -106,7 +106,7 @@ def test_the_order_of_messages_follows_from_the_time_that_workers_take():
 
 
 def test_an_order_with_a_worker_that_does_not_exist_is_refused():
-    with pytest.raises(InputError, match=r"names worker 3, but only \[0, 1, 2\] have steps"):
+    with pytest.raises(InputError, match=r"the order names worker 3, but only \[0, 1, 2\] have steps"):
         play(ParallelConfig("easgd"), 3, [3])
 
 

@@ -22,7 +22,7 @@ from torch import nn
 
 from fastcalo._version import __version__
 from fastcalo.detector import Detector, load_detector
-from fastcalo.errors import TrainingError
+from fastcalo.errors import ConfigError, TrainingError
 
 from . import checkpoint
 from .architecture import Architecture, Metrics
@@ -32,9 +32,7 @@ from .data import Batch, ShowerData
 from .draws import Draws
 from .exchange import Exchange, SingleProcess
 from .optimisers import make_optimiser, set_rate
-from .pace import Pace
 from .signals import Signals, Stopped
-from .trace import NoTrace, Tracer
 
 log = logging.getLogger(__name__)
 EVALUATION_SHOWERS = 2_000
@@ -65,7 +63,6 @@ def train(
     where: str = "configuration",
     exchange: Exchange | None = None,
     report: Report | None = None,
-    trace: Tracer | None = None,
 ) -> None:
     """Run the stages of a training, each from where it stands.
 
@@ -84,8 +81,6 @@ def train(
     exchange : Exchange, optional
         Partners that gradients are averaged with.
     report : callable, optional
-    trace : Tracer, optional
-        Notes what this rank does when.
 
     Raises
     ------
@@ -99,14 +94,13 @@ def train(
     if unknown:
         raise TrainingError(f"{where} has no stage {sorted(unknown)}; it has {[s.name for s in config.stage]}")
     exchange = exchange or SingleProcess()
+    kind = leg_of(config, exchange, where)
     detector = load_detector(config.detector)
     exchange.same({"configuration": _digest(json.dumps([config.as_dict(), resume, list(only)]).encode())})
     if not exchange.rank:
         open_run(config, run, resume or bool(only))
     # the others go on when the folder is there
     exchange.any(False)
-    trace = trace or NoTrace()
-    trace.begin(exchange)
     if config.threads:
         torch.set_num_threads(config.threads)
     networks = build(config)
@@ -116,14 +110,35 @@ def train(
             exchange.same({f"checkpoint of the stage {stage.name}": str(done)})
             if done == stage.steps or (only and stage.name not in only):
                 continue
-            seed = _mix(config.seed, index)
+            seed = mix(config.seed, index)
             data = _showers(config, detector, config.data.train, where, seed)
             test = _showers(config, detector, config.data.test, where, 0) if config.data.test else data
             exchange.same({"set of showers": data.hash, "networks": fingerprint(networks.networks)})
-            leg = _Leg(config, stage, networks, run, seed, data, test, exchange, signals, report, trace)
+            leg = kind(config, stage, networks, run, seed, data, test, exchange, signals, report)
             leg.run()
             if not exchange.rank:
                 draw_curves(run)
+
+
+def leg_of(config: TrainConfig, exchange: Exchange, where: str) -> type[Leg]:
+    """How a stage is run under the strategy of a configuration.
+
+    Raises
+    ------
+    ConfigError
+        The strategy needs a master and a worker at least, and there is one process.
+    """
+    strategy = config.parallel.strategy
+    if strategy == "allreduce":
+        return Leg
+    if exchange.size == 1:
+        raise ConfigError(
+            f"{where}: parallel.strategy = {strategy!r} needs a master and at least one worker, but there is one "
+            "process only; start two or more, as in 'mpiexec -n 4 fastcalo train ...', or choose 'allreduce'"
+        )
+    from .parallel.leg import AsynchronousLeg
+
+    return AsynchronousLeg
 
 
 def fingerprint(networks: nn.Module) -> str:
@@ -207,7 +222,8 @@ def _restore(networks: Architecture, run: Path, stage: StageConfig) -> int:
     return done
 
 
-def _mix(*words: int) -> int:
+def mix(*words: int) -> int:
+    """A 63-bit number that depends on all of `words`."""
     return int(_digest(repr(words).encode()), 16) >> 1
 
 
@@ -216,7 +232,7 @@ def _digest(data: bytes) -> str:
 
 
 @dataclass
-class _Leg:
+class Leg:
     """One stage being run."""
 
     config: TrainConfig
@@ -229,7 +245,6 @@ class _Leg:
     exchange: Exchange
     signals: Signals
     report: Report | None
-    trace: Tracer
     optimisers: dict[str, torch.optim.AdamW] = field(init=False)
     averages: dict[str, dict[str, torch.Tensor]] = field(init=False)
     share: float = 1.0
@@ -238,59 +253,55 @@ class _Leg:
     def run(self) -> None:
         """From the checkpoint, or from the start, to the last step."""
         stage, parameters = self.stage, self.architecture.trained_by(self.stage.name)
-        self.optimisers = {name: make_optimiser(stage, name, p) for name, p in parameters.items()}
-        self.averages = {}
-        step = self._resume()
-        if step == 0:
-            self.architecture.begin(stage.name, self.data.sample(min(CALIBRATION_SHOWERS, len(self.data))))
+        step = self._prepare()
         judged = self.test.sample(min(EVALUATION_SHOWERS, len(self.test)))
         batches = self.data.batches(stage.batch, step, self.exchange.rank, self.exchange.size)
         log.info("stage %s: %d showers, from step %d to %d", stage.name, len(self.data), step, stage.steps)
-        self.trace.lap("preparation")
-        pace, clock = Pace(self.exchange, step), time.perf_counter()
+        clock = time.perf_counter()
         while step < stage.steps:
-            batch = next(batches)
-            self.trace.lap("data")
-            metrics = self._step(step, batch, parameters)
+            metrics = self._step(step, next(batches), parameters)
             step += 1
             now = time.perf_counter()
             self.seconds, clock = self.seconds + now - clock, now
             last = step == stage.steps
             stopped = self.exchange.any(bool(self.signals.received)) and not last
             if step % LOG_EVERY == 0 or last:
-                means = self.exchange.mean(metrics, self.share)
-                self._log(step, "train", {**means, **pace.look(step, stage.batch)})
-            self.trace.lap("log")
+                self._log(step, "train", self.exchange.mean(metrics, self.share))
             if last and stage.ema:
                 self._use_averages()
             if (step % stage.evaluate_every == 0 or last) and not self.exchange.rank:
                 torch.manual_seed(0)
                 self._log(step, "test", self.architecture.evaluate(stage, judged))
-                self.trace.lap("evaluation")
             if step % stage.checkpoint_every == 0 or last or stopped:
                 self._save(step)
-                self.trace.lap("checkpoint")
             if stopped:
                 log.warning("stage %s: stopped after step %d, which is saved; go on with --resume", stage.name, step)
                 raise Stopped(128 + self.signals.received)
             clock += time.perf_counter() - now
 
+    def _prepare(self) -> int:
+        """Make optimisers, and return the step from which to go on."""
+        stage, parameters = self.stage, self.architecture.trained_by(self.stage.name)
+        self.optimisers = {name: make_optimiser(stage, name, p) for name, p in parameters.items()}
+        self.averages = {}
+        step = self._resume()
+        if step == 0:
+            self.architecture.begin(stage.name, self.data.sample(min(CALIBRATION_SHOWERS, len(self.data))))
+        return step
+
     def _step(self, step: int, batch: Batch, parameters: dict[str, list[nn.Parameter]]) -> Metrics:
-        draws = Draws(_mix(self.seed, step), batch.slot)
+        draws = Draws(mix(self.seed, step), batch.slot)
         self.share = len(batch) / batch.size
         metrics: Metrics = {}
         for name, loss in self.architecture.losses(self.stage, batch, step, metrics, draws):
-            self.trace.lap("compute")
             optimiser = self.optimisers[name]
             optimiser.zero_grad(set_to_none=True)
             self.exchange.backward(loss, parameters[name], self.share)
-            self.trace.lap("backward")
             set_rate(optimiser, self.stage, name, step)
             if name == "generator":
                 norm = nn.utils.clip_grad_norm_(parameters[name], self.stage.clip)
                 metrics["gradient"] = norm.item()
             optimiser.step()
-            self.trace.lap("optimiser")
         bad = [k for k, v in metrics.items() if not math.isfinite(v)]
         if bad:
             raise TrainingError(
@@ -299,13 +310,12 @@ class _Leg:
             )
         if "gradient" in metrics and self.stage.ema:
             self._average(step)
-        self.trace.lap("optimiser")
         return metrics
 
     @torch.no_grad()
-    def _average(self, step: int) -> None:
-        """Exponential moving average of the generator, short at first."""
-        decay = min(self.stage.ema, (1 + step) / (50 + step))
+    def _average(self, step: int, steps: int = 1) -> None:
+        """Exponential moving average of the generator over some more steps, short at first."""
+        decay = min(self.stage.ema, (1 + step) / (50 + step)) ** steps
         for name in self.architecture.kept_by(self.stage.name):
             if name == "critic":
                 continue

@@ -67,12 +67,6 @@ class AllReduce:
         self._wait([self._world.Iallreduce(self._mpi.IN_PLACE, values)], "numbers")
         return dict(zip(names, values.tolist(), strict=True))
 
-    def highest(self, number: float) -> float:
-        """Largest of a number."""
-        value = np.array([number])
-        self._wait([self._world.Iallreduce(self._mpi.IN_PLACE, value, self._mpi.MAX)], "numbers")
-        return float(value[0])
-
     def any(self, here: bool) -> bool:
         """Whether it is so on any rank."""
         flag = np.array([here], np.int32)
@@ -94,6 +88,12 @@ class AllReduce:
     def _poll(self, under_way: list[Any]) -> None:
         self._mpi.Request.Testall(under_way)
 
+    def _pause(self, waited: float) -> None:
+        # at first none, for most messages are quick
+        if waited > _SPIN_S:
+            time.sleep(1e-3)
+            self._heartbeat.beat()
+
     def _wait(self, requests: list[Any], what: str) -> None:
         start = time.perf_counter()
         while not self._mpi.Request.Testall(requests):
@@ -103,8 +103,5 @@ class AllReduce:
                     f"no answer for {waited:.0f} s while waiting for {what}; {self._heartbeat.late(self.size)}. "
                     "The last checkpoint is kept: go on with --resume"
                 )
-            # at first without a pause, for most messages are quick
-            if waited > _SPIN_S:
-                time.sleep(1e-3)
-                self._heartbeat.beat()
+            self._pause(waited)
         self.waited += time.perf_counter() - start

@@ -48,9 +48,7 @@ def simulate(
 
     for k in order:
         if k not in centre.busy:
-            raise InputError(
-                f"the order of messages names worker {k}, but only {sorted(centre.busy)} have steps to make"
-            )
+            raise InputError(f"the order names worker {k}, but only {sorted(centre.busy)} have steps to make")
         serve(k)
     for k in cycle(range(len(workers))):
         if not centre.busy:

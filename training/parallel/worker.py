@@ -75,6 +75,12 @@ class Worker:
             plain = torch.optim.SGD(parameters, lr=adamw.param_groups[0]["lr"])
             self._optimisers[name] = adamw if self._rules[name].adaptive else plain
 
+    def resume(self, optimisers: Mapping[str, torch.optim.Optimizer]) -> None:
+        """Go on with the moments of other optimisers of the same parameters, where this worker's have any."""
+        for name, optimiser in self._optimisers.items():
+            if self._rules[name].adaptive:
+                optimiser.load_state_dict(optimisers[name].state_dict())
+
     def round(self, pull: Pull, signal: Callable[[], int] = lambda: 0) -> Push:
         """Make the steps of one message.
 

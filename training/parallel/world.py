@@ -73,7 +73,10 @@ def open_exchange(config: ParallelConfig, world: Any, run: Path) -> Exchange:
         Folder of the training.
     """
     from .allreduce import AllReduce
+    from .asynchronous import Masters
 
+    if config.strategy != "allreduce":
+        return Masters(world, run, config.patience_s)
     return AllReduce(world, run, config.bucket_kib, config.patience_s)
 
 
