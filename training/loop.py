@@ -32,7 +32,9 @@ from .data import Batch, ShowerData
 from .draws import Draws
 from .exchange import Exchange, SingleProcess
 from .optimisers import make_optimiser, set_rate
+from .pace import Pace
 from .signals import Signals, Stopped
+from .trace import NoTrace, Tracer
 
 log = logging.getLogger(__name__)
 EVALUATION_SHOWERS = 2_000
@@ -63,6 +65,7 @@ def train(
     where: str = "configuration",
     exchange: Exchange | None = None,
     report: Report | None = None,
+    trace: Tracer | None = None,
 ) -> None:
     """Run the stages of a training, each from where it stands.
 
@@ -81,6 +84,8 @@ def train(
     exchange : Exchange, optional
         Partners that gradients are averaged with.
     report : callable, optional
+    trace : Tracer, optional
+        Notes what this rank does when.
 
     Raises
     ------
@@ -101,6 +106,8 @@ def train(
         open_run(config, run, resume or bool(only))
     # the others go on when the folder is there
     exchange.any(False)
+    trace = trace or NoTrace()
+    trace.begin(exchange)
     if config.threads:
         torch.set_num_threads(config.threads)
     networks = build(config)
@@ -114,7 +121,7 @@ def train(
             data = _showers(config, detector, config.data.train, where, seed)
             test = _showers(config, detector, config.data.test, where, 0) if config.data.test else data
             exchange.same({"set of showers": data.hash, "networks": fingerprint(networks.networks)})
-            leg = kind(config, stage, networks, run, seed, data, test, exchange, signals, report)
+            leg = kind(config, stage, networks, run, seed, data, test, exchange, signals, report, trace)
             leg.run()
             if not exchange.rank:
                 draw_curves(run)
@@ -245,6 +252,7 @@ class Leg:
     exchange: Exchange
     signals: Signals
     report: Report | None
+    trace: Tracer
     optimisers: dict[str, torch.optim.AdamW] = field(init=False)
     averages: dict[str, dict[str, torch.Tensor]] = field(init=False)
     share: float = 1.0
@@ -257,23 +265,30 @@ class Leg:
         judged = self.test.sample(min(EVALUATION_SHOWERS, len(self.test)))
         batches = self.data.batches(stage.batch, step, self.exchange.rank, self.exchange.size)
         log.info("stage %s: %d showers, from step %d to %d", stage.name, len(self.data), step, stage.steps)
-        clock = time.perf_counter()
+        self.trace.lap("preparation")
+        pace, clock = Pace(self.exchange, step), time.perf_counter()
         while step < stage.steps:
-            metrics = self._step(step, next(batches), parameters)
+            batch = next(batches)
+            self.trace.lap("data")
+            metrics = self._step(step, batch, parameters)
             step += 1
             now = time.perf_counter()
             self.seconds, clock = self.seconds + now - clock, now
             last = step == stage.steps
             stopped = self.exchange.any(bool(self.signals.received)) and not last
             if step % LOG_EVERY == 0 or last:
-                self._log(step, "train", self.exchange.mean(metrics, self.share))
+                means = self.exchange.mean(metrics, self.share)
+                self._log(step, "train", {**means, **pace.look(step, stage.batch)})
+            self.trace.lap("log")
             if last and stage.ema:
                 self._use_averages()
             if (step % stage.evaluate_every == 0 or last) and not self.exchange.rank:
                 torch.manual_seed(0)
                 self._log(step, "test", self.architecture.evaluate(stage, judged))
+                self.trace.lap("evaluation")
             if step % stage.checkpoint_every == 0 or last or stopped:
                 self._save(step)
+                self.trace.lap("checkpoint")
             if stopped:
                 log.warning("stage %s: stopped after step %d, which is saved; go on with --resume", stage.name, step)
                 raise Stopped(128 + self.signals.received)
@@ -294,14 +309,17 @@ class Leg:
         self.share = len(batch) / batch.size
         metrics: Metrics = {}
         for name, loss in self.architecture.losses(self.stage, batch, step, metrics, draws):
+            self.trace.lap("compute")
             optimiser = self.optimisers[name]
             optimiser.zero_grad(set_to_none=True)
             self.exchange.backward(loss, parameters[name], self.share)
+            self.trace.lap("backward")
             set_rate(optimiser, self.stage, name, step)
             if name == "generator":
                 norm = nn.utils.clip_grad_norm_(parameters[name], self.stage.clip)
                 metrics["gradient"] = norm.item()
             optimiser.step()
+            self.trace.lap("optimiser")
         bad = [k for k, v in metrics.items() if not math.isfinite(v)]
         if bad:
             raise TrainingError(
@@ -310,6 +328,7 @@ class Leg:
             )
         if "gradient" in metrics and self.stage.ema:
             self._average(step)
+        self.trace.lap("optimiser")
         return metrics
 
     @torch.no_grad()

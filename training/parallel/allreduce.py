@@ -67,6 +67,12 @@ class AllReduce:
         self._wait([self._world.Iallreduce(self._mpi.IN_PLACE, values)], "numbers")
         return dict(zip(names, values.tolist(), strict=True))
 
+    def highest(self, number: float) -> float:
+        """Largest of a number."""
+        value = np.array([number])
+        self._wait([self._world.Iallreduce(self._mpi.IN_PLACE, value, self._mpi.MAX)], "numbers")
+        return float(value[0])
+
     def any(self, here: bool) -> bool:
         """Whether it is so on any rank."""
         flag = np.array([here], np.int32)
