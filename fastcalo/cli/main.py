@@ -52,6 +52,7 @@ SUBCOMMANDS = (
     Subcommand("validate", "Compare a model with full simulation, number by number.", "validate", "validate"),
     Subcommand("train", "Train a shower model on full simulation.", "train", "train"),
     Subcommand("doctor", "Tell whether this machine is fit to train, and what to mend.", "doctor", "mpi"),
+    Subcommand("scaling", "Measure how fast a training is on several numbers of ranks.", "scaling", "mpi"),
     Subcommand("export", "Turn a trained model into one self-describing ONNX file.", "export", "export"),
 )
 

@@ -14,7 +14,7 @@ from fastcalo.errors import TrainingError
 _SPIN_S = 0.02
 
 
-def wait_for(request: Any, patience: float, what: str) -> None:
+def wait_for(request: Any, patience: float, what: str, pause: float = 1e-3) -> None:
     """Poll until a request is done; no core is kept busy for long.
 
     Parameters
@@ -24,6 +24,8 @@ def wait_for(request: Any, patience: float, what: str) -> None:
         Seconds.
     what : str
         What is waited for, for the message.
+    pause : float
+        Seconds between two looks, after the first moment.
 
     Raises
     ------
@@ -36,7 +38,7 @@ def wait_for(request: Any, patience: float, what: str) -> None:
         if waited > patience:
             raise TrainingError(f"no answer for {waited:.0f} s while waiting for {what}: a rank or the network hangs")
         if waited > _SPIN_S:
-            time.sleep(1e-3)
+            time.sleep(pause)
 
 
 def sums_are_right(world: Any, size: int, patience: float = 60.0) -> bool:
