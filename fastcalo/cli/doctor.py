@@ -23,8 +23,8 @@ def command(
 
     \b
     Examples:
-      fastcalo doctor --folder runs
-      mpiexec -n 8 fastcalo doctor
+      fastcalo doctor --json
+      mpiexec -n 8 fastcalo doctor --folder runs
     """  # noqa: D301
     from fastcalo.training.parallel.doctor import examine, launched_rank, open_world
     from fastcalo.training.parallel.findings import BAD
