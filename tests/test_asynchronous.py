@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from itertools import cycle, islice
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from fastcalo.training import checkpoint
 from fastcalo.training.config import ParallelConfig, load_config
 from fastcalo.training.curves import read_metrics
 from fastcalo.training.data import ShowerData
+from fastcalo.training.draws import Draws
 from fastcalo.training.loop import build, mix
 from fastcalo.training.optimisers import make_optimiser
 from fastcalo.training.parallel.centre import Centre
@@ -75,7 +75,7 @@ from fastcalo.training.config import ParallelConfig
 from fastcalo.training.parallel.asynchronous import Masters
 torch.set_num_threads(1)
 told = json.loads(sys.argv[1])
-config, settings = ParallelConfig(told["strategy"], push_every=told["push_every"]), stage(told["strategy"], told["steps"])
+config, settings = ParallelConfig(told["strategy"], push_every=2), stage(told["strategy"], told["steps"])
 exchange = Masters(MPI.COMM_WORLD, Path(told["run"]), 60, told["order"])
 centre, stale = make_centre(config, exchange.workers, settings), []
 if exchange.rank:
@@ -92,12 +92,10 @@ else:
 """
 
 
-@pytest.mark.parametrize("ranks", [2, 3, 4])
+@pytest.mark.parametrize("ranks", [pytest.param(2, marks=pytest.mark.slow), 3, 4])
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_convex_problem_is_the_simulators_to_the_bit(tmp_path, strategy, ranks):
     order = order_of([1.0, 1.7, 4.2][: ranks - 1], 20)
-    told = {"strategy": strategy, "push_every": 2, "steps": 60, "run": str(tmp_path), "order": order}
-    # what is left when the order is at its end may come in any order: the simulator is told in which it came
     config, settings = ParallelConfig(strategy, push_every=2), stage(strategy, 60)
     centre, stale, whole = make_centre(config, ranks - 1, settings), [], []
     workers = make_workers(config, ranks - 1, settings)
@@ -107,7 +105,7 @@ def test_a_convex_problem_is_the_simulators_to_the_bit(tmp_path, strategy, ranks
         whole.append(push.worker)
 
     simulate(centre, workers, order, served)
-    done = script(ranks, TOY, json.dumps({**told, "order": whole}))
+    done = script(ranks, TOY, json.dumps({"strategy": strategy, "steps": 60, "run": str(tmp_path), "order": whole}))
     assert done.returncode == 0, done.stderr
     values, found = json.loads(done.stdout)
     assert found == stale
@@ -161,3 +159,140 @@ def test_a_stage_is_the_simulators_to_the_bit(data, tmp_path, strategy, ranks, p
     found = checkpoint.load(tmp_path / "run" / "hits.pt")["networks"]["hits"]
     assert found.keys() == expected.keys()
     assert all(torch.equal(value, expected[name]) for name, value in found.items())
+
+
+# training
+
+
+def likelihood(file: Path, run: Path | None, name: str) -> float:
+    """Loss of a likelihood stage on all showers, before the training or after it."""
+    config = load_config(file)
+    networks = build(config)
+    if run:
+        for network, values in checkpoint.load(run / f"{name}.pt")["networks"].items():
+            networks.networks[network].load_state_dict(values)
+    batch = ShowerData(config.data.train, load_detector(), "ECAL", config.species).sample(120)
+    settings = next(s for s in config.stage if s.name == name)
+    with torch.no_grad():
+        _, loss = next(networks.losses(settings, batch, settings.steps, {}, Draws(1, batch.slot)))
+    return loss.item()
+
+
+@pytest.mark.parametrize("ranks", [pytest.param(2, marks=pytest.mark.slow), 3, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_all_stages_run_and_the_likelihood_grows(data, tmp_path, strategy, ranks):
+    options = "push_every = 3" if ranks == 3 else ""
+    rate = 0.2 if strategy == "gem" else None
+    file = configure(tmp_path / "run.toml", data, "layers hits adversarial", strategy, options, rate, steps=110)
+    run = tmp_path / "run"
+    done = train(ranks, file, run)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Done:") == 1
+    for name, part in (("layers", 0.85), ("hits", 0.98)):
+        assert likelihood(file, run, name) < part * likelihood(file, None, name), name
+    lines = [line for line in read_metrics(run) if line["kind"] == "train"]
+    assert [line["stage"] for line in lines if line["step"] == 110] == ["layers", "hits", "adversarial"]
+    # of W workers, W - 1 messages come between two of the same one in the mean, and in a line's some more or less
+    for line in lines:
+        assert 0 <= line["staleness"] <= ranks - 1
+        assert line["staleness"] <= line["staleness_max"]
+    assert max(line["staleness_max"] for line in lines) >= ranks - 2
+    if ranks == 2:
+        assert all(line["staleness_max"] == 0 for line in lines)
+    # the critic goes on alone for the first steps
+    assert {"critic", "generator", "gradient"} <= lines[-1].keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_dense_architecture_trains_too(data, tmp_path, strategy):
+    file = configure(tmp_path / "run.toml", data, "adversarial", strategy, arch="3dgan")
+    done = train(3, file, tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    line = read_metrics(tmp_path / "run")[0]
+    assert {"critic_true", "critic_drawn", "generator", "staleness"} <= line.keys()
+    before, state = build(load_config(file)).networks, checkpoint.load(tmp_path / "run" / "adversarial.pt")["networks"]
+    for name in ("generator", "critic"):
+        assert any(not torch.equal(v, before[name].state_dict()[k]) for k, v in state[name].items())
+
+
+@pytest.mark.parametrize(("number", "rank"), [(signal.SIGTERM, 0), (signal.SIGUSR1, 2)])
+def test_a_signal_to_one_rank_saves_and_ends_all_and_another_number_goes_on(data, tmp_path, number, rank):
+    file = configure(tmp_path / "run.toml", data, "hits", "easgd", "push_every = 3", steps=5000, checkpoint=100_000)
+    run = tmp_path / "run"
+    process = subprocess.Popen(command(3, file, run), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    until((run / "metrics.jsonl").exists)
+    os.kill(pid(run, rank), number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "go on with --resume" in errors
+    assert "Traceback" not in errors
+    step = checkpoint.load(run / "hits.pt")["step"]
+    assert 50 <= step < 5000
+    longer = configure(tmp_path / "longer.toml", data, "hits", "easgd", steps=step + 20)
+    done = train(2, longer, run, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert checkpoint.load(run / "hits.pt")["step"] == step + 20
+
+
+def test_a_run_goes_on_under_any_strategy_with_any_number_of_ranks(data, tmp_path):
+    run, norms = tmp_path / "run", []
+    legs = [(3, "downpour"), (0, "allreduce"), (2, "easgd")]
+    for steps, (ranks, strategy) in zip((20, 40, 60), legs, strict=True):
+        file = configure(tmp_path / f"{strategy}.toml", data, "layers", strategy, steps=steps)
+        done = train(ranks, file, run, *(["--resume"] if norms else []))
+        assert done.returncode == 0, done.stderr
+        assert checkpoint.load(run / "layers.pt")["step"] == steps
+        norms.append(likelihood(file, run, "layers"))
+    assert norms == sorted(norms, reverse=True)
+
+
+def test_a_killed_worker_ends_the_job_and_the_last_checkpoint_is_kept(data, tmp_path):
+    file = configure(tmp_path / "run.toml", data, "hits", "downpour", steps=100_000, checkpoint=20)
+    run = tmp_path / "run"
+    process = subprocess.Popen(command(3, file, run), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    until((run / "hits.pt").exists)
+    os.kill(pid(run, 2), signal.SIGKILL)
+    began = time.monotonic()
+    process.communicate(timeout=60)
+    assert time.monotonic() - began < 60
+    assert process.returncode != 0
+    assert checkpoint.load(run / "hits.pt")["step"] >= 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 2])
+def test_a_rank_that_hangs_is_named(data, tmp_path, rank):
+    file = configure(tmp_path / "run.toml", data, "hits", "downpour", steps=1_000_000, patience=15)
+    run = tmp_path / "run"
+    process = subprocess.Popen(command(3, file, run), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    until((run / "metrics.jsonl").exists)
+    stopped = pid(run, rank)
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        _, errors = process.communicate(timeout=90)
+    finally:
+        os.kill(stopped, signal.SIGKILL)
+    assert process.returncode != 0
+    assert f"no sign of life from rank {rank} (process {stopped} on " in errors
+    assert "--resume" in errors
+
+
+# bad input
+
+
+def test_one_process_is_not_enough(data, tmp_path):
+    file = configure(tmp_path / "run.toml", data, "hits", "downpour")
+    done = train(0, file, tmp_path / "run")
+    assert done.returncode == 1
+    assert f"{file}: parallel.strategy = 'downpour' needs a master and at least one worker" in done.stderr
+    assert "mpiexec -n" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_too_few_showers_for_all_workers(data, tmp_path):
+    file = configure(tmp_path / "run.toml", data, "hits", "gem")
+    file.write_text(file.read_text().replace("batch = 12", "batch = 50"))
+    done = train(4, file, tmp_path / "run")
+    assert done.returncode != 0
+    assert "stage 'hits': batches of 50 showers for 3 workers take 150, but there are only 120" in done.stderr

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fastcalo.errors import TrainingError
+
 from .allreduce import AllReduce
 from .heartbeat import Heartbeat
 from .messages import Pull, Push
@@ -44,6 +46,7 @@ class Masters(AllReduce):
         super().__init__(world, run, patience=patience)
         self.workers = self.size - 1
         self._order = iter(order)
+        self._answered: dict[int, float] = {}
 
     @property
     def heartbeat(self) -> Heartbeat:
@@ -67,12 +70,27 @@ class Masters(AllReduce):
         told = json.loads(head)
         told["moved"] = tuple(told["moved"])
         self._wait([self._world.Irecv(rows_RN.numpy(), told["worker"] + 1, _BODY)], "a worker's numbers")
+        self._answered.pop(told["worker"], None)
+        self._all_there()
         return Push(rows_RN=rows_RN, **told)
 
     def reply(self, worker: int, pull: Pull) -> None:
         """Tell a worker what to do next."""
         head = _head(step=pull.step, steps=pull.steps, version=pull.version)
         self._wait(self._send(worker + 1, head, pull.values_N), "a worker to listen")
+        if pull.steps:
+            self._answered[worker] = time.monotonic()
+
+    def _all_there(self) -> None:
+        """Others' messages must not hide that one of the workers has gone silent."""
+        if not self._answered:
+            return
+        worker, since = min(self._answered.items(), key=lambda item: item[1])
+        if (silent := time.monotonic() - since) > self._patience:
+            raise TrainingError(
+                f"no message from rank {worker + 1} for {silent:.0f} s; {self._heartbeat.late(self.size)}. "
+                "The last checkpoint is kept: go on with --resume"
+            )
 
     # a worker's
 

@@ -11,6 +11,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from fastcalo.errors import InputError
+
 from ..architecture import Architecture, Metrics
 from ..config import StageConfig
 from ..data import Batch, ShowerData
@@ -40,6 +42,11 @@ class StageProblem:
     step : int
         Of the stage, from which it goes on.
     worker, workers : int
+
+    Raises
+    ------
+    InputError
+        There are fewer showers than all workers' batches together hold.
     """
 
     def __init__(
@@ -53,6 +60,11 @@ class StageProblem:
         workers: int,
     ) -> None:
         self._architecture, self._stage, self._seed = architecture, stage, seed
+        if stage.batch * workers > len(data):
+            raise InputError(
+                f"stage {stage.name!r}: batches of {stage.batch} showers for {workers} workers take "
+                f"{stage.batch * workers}, but there are only {len(data)}; ask for smaller batches or fewer workers"
+            )
         self._batches = data.batches(stage.batch * workers, step // workers, worker, workers)
         self.parameters: Mapping[str, Sequence[nn.Parameter]] = architecture.trained_by(stage.name)
 
