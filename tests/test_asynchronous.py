@@ -196,6 +196,7 @@ def test_all_stages_run_and_the_likelihood_grows(data, tmp_path, strategy, ranks
     for line in lines:
         assert 0 <= line["staleness"] <= ranks - 1
         assert line["staleness"] <= line["staleness_max"]
+        assert line["showers_per_second"] > 0
     assert max(line["staleness_max"] for line in lines) >= ranks - 2
     if ranks == 2:
         assert all(line["staleness_max"] == 0 for line in lines)

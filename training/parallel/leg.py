@@ -104,7 +104,10 @@ class AsynchronousLeg(Leg):
         centre = Centre(worker.flat, {}, workers, self.stage, self.config.parallel, step)
         pull = centre.first(number)
         while pull.steps:
-            pull = exchange.push(worker.round(pull, lambda: self.signals.received))
+            push = worker.round(pull, lambda: self.signals.received)
+            self.trace.lap("steps")
+            pull = exchange.push(push)
+            self.trace.lap("exchange")
 
     def _serve(self, exchange: Masters, step: int) -> int:
         """Serve workers until all are done; return the signal that has ended it, or 0."""
@@ -115,6 +118,7 @@ class AsynchronousLeg(Leg):
         clock = time.perf_counter()
         while centre.busy:
             push = exchange.receive(centre.rows, len(flat.values_N))
+            self.trace.lap("message")
             stopped = stopped or self.signals.received or push.signal
             if stopped:
                 centre.stop()
@@ -123,9 +127,11 @@ class AsynchronousLeg(Leg):
             if "gradient" in push.metrics and stage.ema:
                 self._average(before, push.steps)
             exchange.reply(push.worker, pull)
+            self.trace.lap("centre")
             now = time.perf_counter()
             self.seconds, clock = self.seconds + now - clock, now
             self._reached(before, centre.step, tally, judged, bool(stopped) and not centre.busy)
+            self.trace.lap("log, evaluation, checkpoint")
             clock += time.perf_counter() - now
         return stopped if centre.step < stage.steps else 0
 
@@ -137,7 +143,7 @@ class AsynchronousLeg(Leg):
             return last or step // every > before // every
 
         if due(LOG_EVERY):
-            self._log(step, "train", tally.take())
+            self._log(step, "train", tally.take(stage.batch))
         if last and stage.ema:
             self._use_averages()
         if due(stage.evaluate_every):
@@ -155,17 +161,22 @@ class _Tally:
     def __init__(self) -> None:
         self._values: dict[str, list[float]] = defaultdict(list)
         self._staleness: list[int] = []
+        self._steps, self._time = 0, time.perf_counter()
 
     def add(self, push: Push, staleness: int) -> None:
         for name, value in push.metrics.items():
             self._values[name].append(value)
         self._staleness.append(staleness)
+        self._steps += push.steps
 
-    def take(self) -> Metrics:
-        """Means, and how stale messages were at most; then start again."""
+    def take(self, batch: int) -> Metrics:
+        """Means, how stale messages were at most, and the speed; then start again."""
+        now = time.perf_counter()
         metrics = {name: sum(values) / len(values) for name, values in self._values.items()}
         metrics["staleness"] = sum(self._staleness) / len(self._staleness)
         metrics["staleness_max"] = float(max(self._staleness))
+        metrics["showers_per_second"] = round(self._steps * batch / (now - self._time), 3)
+        self._steps, self._time = 0, now
         self._values.clear()
         self._staleness.clear()
         return metrics
