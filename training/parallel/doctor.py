@@ -256,8 +256,8 @@ def _folder(world: Any, folder: Path, everyone: list[RankFacts]) -> Iterator[Fin
         file, trouble = world.bcast((file, trouble))
     seen = trouble == "" and _seen(file)
     everywhere = [seen] if world is None else world.allgather(seen)
-    if not rank:
-        file.unlink(missing_ok=True) if not trouble else None
+    if not rank and not trouble:
+        file.unlink(missing_ok=True)
     if trouble:
         yield Finding("folder", BAD, f"{folder} cannot be written to: {trouble}", "give another one with --folder")
     elif not all(everywhere):
