@@ -84,6 +84,7 @@ if exchange.rank:
     while pull.steps:
         pull = exchange.push(worker.round(pull))
 else:
+    exchange.expect(centre.busy)
     while centre.busy:
         push = exchange.receive(centre.rows, len(centre.flat.values_N))
         exchange.reply(push.worker, centre.serve(push))
@@ -147,7 +148,7 @@ def test_a_stage_is_the_simulators_to_the_bit(data, tmp_path, strategy, ranks, p
     options = f"push_every = {push_every}"
     config = configure(tmp_path / "run.toml", data, "hits", strategy, options, steps=24)
     config.write_text(config.read_text().replace("ema = 0.9", "ema = 0.0"))
-    order = [0, 0, 1, 0] * 6 if ranks == 3 else [2, 0, 0, 1, 2, 1, 1, 0]
+    order = [0, 0, 1, 0] * 6 if ranks == 3 else [2, 0, 0, 1, 2, 1, 2, 0]
     done = script(ranks, TRAIN, config, tmp_path / "run", json.dumps(order))
     assert done.returncode == 0, done.stderr
     threads = torch.get_num_threads()
@@ -280,6 +281,13 @@ def test_a_rank_that_hangs_is_named(data, tmp_path, rank):
 
 
 # bad input
+
+
+def test_an_order_that_names_a_worker_without_steps_is_refused(data, tmp_path):
+    file = configure(tmp_path / "run.toml", data, "layers", "easgd", steps=4)
+    done = script(3, TRAIN, file, tmp_path / "run", "[0, 0, 0, 0]")
+    assert done.returncode != 0
+    assert "the order names worker 0, but only [1] have steps to make" in done.stderr
 
 
 def test_one_process_is_not_enough(data, tmp_path):

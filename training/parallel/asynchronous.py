@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fastcalo.errors import TrainingError
+from fastcalo.errors import InputError, TrainingError
 
 from .allreduce import AllReduce
 from .heartbeat import Heartbeat
@@ -55,6 +55,10 @@ class Masters(AllReduce):
 
     # the master's
 
+    def expect(self, workers: Iterable[int]) -> None:
+        """A message is to come from each of these workers."""
+        self._answered = dict.fromkeys(workers, time.monotonic())
+
     def receive(self, rows: int, length: int) -> Push:
         """Wait for the next message of a worker.
 
@@ -62,8 +66,17 @@ class Masters(AllReduce):
         ----------
         rows, length : int
             Shape of its numbers.
+
+        Raises
+        ------
+        InputError
+            The prescribed order names a worker of which no message is to come.
+        TrainingError
+            A worker has been silent for too long.
         """
         worker = next(self._order, None)
+        if worker is not None and worker not in self._answered:
+            raise InputError(f"the order names worker {worker}, but only {sorted(self._answered)} have steps to make")
         head, rows_RN = bytearray(_HEAD_BYTES), torch.empty(rows, length)
         source = self._mpi.ANY_SOURCE if worker is None else worker + 1
         self._wait([self._world.Irecv(head, source, _HEAD)], "a worker")

@@ -100,7 +100,7 @@ class AsynchronousLeg(Leg):
         problem = StageProblem(self.architecture, self.stage, self.data, self.seed, step, number, workers)
         worker = Worker(number, workers, problem, self.stage, self.config.parallel, exchange.heartbeat.beat)
         worker.resume(self.optimisers)
-        # where the master starts everyone is known to all
+        # every rank can work out what the master gives to each at first
         centre = Centre(worker.flat, {}, workers, self.stage, self.config.parallel, step)
         pull = centre.first(number)
         while pull.steps:
@@ -115,6 +115,7 @@ class AsynchronousLeg(Leg):
         centre = Centre(flat, self.optimisers, exchange.workers, stage, self.config.parallel, step)
         judged, tally, stopped = self.test.sample(min(EVALUATION_SHOWERS, len(self.test))), _Tally(), 0
         log.info("stage %s: %d showers, from step %d to %d", stage.name, len(self.data), step, stage.steps)
+        exchange.expect(centre.busy)
         clock = time.perf_counter()
         while centre.busy:
             push = exchange.receive(centre.rows, len(flat.values_N))
