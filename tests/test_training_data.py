@@ -3,6 +3,7 @@
 import tracemalloc
 from itertools import islice
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -16,6 +17,7 @@ from fastcalo.errors import InputError
 from fastcalo.io.hdf5 import ShowerFile
 from fastcalo.training.data import ShowerData, ranges, window_offsets
 from fastcalo.training.hits.conditions import Geometry, conditions
+from fastcalo.training.order import Order
 
 DETECTOR = load_detector()
 ECAL = DETECTOR.section("ECAL")
@@ -38,6 +40,20 @@ def names(batches):
     return np.concatenate([b.kinetic_energy.numpy() for b in batches])
 
 
+def same(one, other):
+    """Whether batches are the same, in all they hold."""
+    for a, b in zip(one, other, strict=True):
+        for name in a.__dataclass_fields__:
+            x, y = getattr(a, name), getattr(b, name)
+            assert torch.equal(x, y) if isinstance(x, torch.Tensor) else x == y, name
+    return True
+
+
+def per_epoch(showers, size, pool):
+    order = Order(showers, size, pool, 0)
+    return order.steps * order.pieces
+
+
 sizes = st.integers(1, 20)
 pools, blocks = st.integers(1, 80), st.integers(4, 40)
 
@@ -47,49 +63,119 @@ pools, blocks = st.integers(1, 80), st.integers(4, 40)
 def test_every_shower_comes_once_an_epoch(files, size, pool, block, seed):
     data = open_data(files, seed=seed, pool=pool, block=block)
     assert len(data) == 56
-    per_epoch = 56 // size
+    steps = per_epoch(56, size, pool)
+    seen = []
     for epoch in range(2):
-        batches = list(islice(data.batches(size, epoch * per_epoch), per_epoch))
-        assert {len(b) for b in batches} == {size}
-        assert len(np.unique(names(batches))) == per_epoch * size
-    # together with those left over they are all there are
-    whole = list(islice(data.batches(1), 56))
+        batches = list(islice(data.batches(size, epoch * steps), steps))
+        assert {len(b) for b in batches} == {b.size for b in batches} == {size}
+        assert len(np.unique(names(batches))) == steps * size
+        seen.append(names(batches))
     with ShowerFile(files[0]) as a, ShowerFile(files[1]) as b:
         everything = np.concatenate([a.kinetic_energy(), b.kinetic_energy()])
-    assert_array_equal(np.sort(names(whole)), np.sort(everything))
+    if pool < 56:
+        # what one epoch leaves out comes in the next
+        assert_array_equal(np.unique(np.concatenate(seen)), np.sort(everything))
+    else:
+        assert np.isin(seen[0], everything).all()
 
 
 @settings(max_examples=15)
-@given(sizes, pools, blocks, st.integers(0, 30), st.integers(1, 6))
-def test_starting_later_is_skipping(files, size, pool, block, start, count):
-    straight = list(islice(open_data(files, pool=pool, block=block).batches(size), start, start + count))
-    later = list(islice(open_data(files, pool=pool, block=block).batches(size, start), count))
-    assert_array_equal(names(straight), names(later))
-    for a, b in zip(straight, later, strict=True):
-        for name in a.__dataclass_fields__:
-            assert torch.equal(getattr(a, name), getattr(b, name)), name
+@given(sizes, pools, blocks, blocks, st.integers(1, 5), st.integers(0, 30))
+def test_ranks_share_the_batch_of_one(files, size, pool, block, other_block, ranks, start):
+    ranks = min(ranks, size)
+    alone = list(islice(open_data(files, pool=pool, block=block).batches(size, start), 4))
+    data = open_data(files, pool=pool, block=other_block)
+    parts = [list(islice(data.batches(size, start, rank, ranks), 4)) for rank in range(ranks)]
+    for step, batch in enumerate(alone):
+        shares = [part[step] for part in parts]
+        for name in ("slot", "kinetic_energy", "direction", "entry", "pdg", "layer_energy", "x", "layer", "deposit"):
+            assert torch.equal(torch.cat([getattr(s, name) for s in shares]), getattr(batch, name)), name
+        assert {s.size for s in shares} == {size}
+        assert_array_equal(batch.slot, np.arange(size))
 
 
 @settings(max_examples=10)
-@given(sizes, sizes, pools, blocks, st.integers(0, 3))
-def test_the_order_depends_on_seed_and_epoch_only(files, one, other, pool, block, epoch):
-    def order(size, seed=3, epoch=epoch):
-        data = open_data(files, seed=seed, pool=pool, block=block)
-        per_epoch = 56 // size
-        return names(islice(data.batches(size, epoch * per_epoch), per_epoch))
-
-    a, b = order(one), order(other)
-    common = min(len(a), len(b))
-    assert_array_equal(a[:common], b[:common])
-    assert (order(one, epoch=epoch + 1) != a).any()
-    assert (order(one, seed=4) != a).any()
+@given(sizes, pools, blocks, st.integers(0, 60), st.integers(1, 3))
+def test_starting_later_is_skipping(files, size, pool, block, start, count):
+    straight = islice(open_data(files, pool=pool, block=block).batches(size), start, start + count)
+    assert same(straight, islice(open_data(files, pool=pool, block=block).batches(size, start), count))
 
 
-def test_showers_of_all_blocks_are_mixed(files):
-    data = open_data(files, pool=56, block=6)
-    first = names(islice(data.batches(20), 1))
-    # the two files differ in the integer part of their energies
-    assert 3 < (first < 3).sum() < 19
+@settings(max_examples=10)
+@given(st.integers(1, 10), pools, st.integers(0, 3))
+def test_another_seed_or_epoch_has_another_order(files, size, pool, epoch):
+    def order(epoch, seed):
+        steps = per_epoch(56, size, pool)
+        return names(islice(open_data(files, seed=seed, pool=pool).batches(size, epoch * steps), steps))
+
+    one = order(epoch, 3)
+    assert_array_equal(one, order(epoch, 3))
+    assert (order(epoch + 2, 3) != one).any()
+    assert (order(epoch, 4) != one).any()
+
+
+@pytest.mark.parametrize(("pool", "ranks"), [(60_000, 1), (700, 1), (60_000, 2)])
+def test_batches_are_alike(pool, ranks):
+    data = open_data([SAMPLE], seed=6, pool=pool)
+    steps = 3 * per_epoch(len(data), 16, pool)
+    batches = list(islice(data.batches(16, rank=ranks - 1, ranks=ranks), steps))
+    for values in (lambda b: b.kinetic_energy.log(), lambda b: (b.pdg == 22).float()):
+        found = torch.stack([values(b) for b in batches])
+        assert found.mean(1).std() < 0.65 * found.std() / len(batches[0]) ** 0.5
+
+
+@pytest.mark.parametrize("pool", [48, 24, 12])
+def test_a_rank_reads_its_own_showers_only(tmp_path, pool):
+    whole, damaged = (write_sparse(tmp_path / name, 48) for name in ("whole.h5", "damaged.h5"))
+    with h5py.File(damaged, "r+") as f:
+        first = f["ECAL_offsets"][24]
+        f["ECAL_deposit"][first:] = np.nan
+    options = {"pool": pool, "block": 7}
+    mine = islice(open_data([damaged], **options).batches(4, rank=0, ranks=2), 24)
+    assert same(mine, islice(open_data([whole], **options).batches(4, rank=0, ranks=2), 24))
+    with pytest.raises(InputError, match=r"damaged\.h5: ECAL_deposit\[\d+\] = nan"):
+        next(open_data([damaged], **options).batches(4, rank=1, ranks=2))
+
+
+@pytest.mark.parametrize(("number", "ranks"), [(7, 2), (2, 7), (1, 14)])
+def test_files_and_ranks_of_any_number(tmp_path, number, ranks):
+    paths = [write_sparse(tmp_path / f"{i}.h5", 56 // number, seed=i) for i in range(number)]
+    data = open_data(paths, pool=28, block=5)
+    seen = np.concatenate([names(islice(data.batches(14, rank=r, ranks=ranks), 4)) for r in range(ranks)])
+    assert len(np.unique(seen)) == 56
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 70), blocks)
+def test_a_sample_is_spread_over_the_files(files, count, block):
+    sample = open_data(files, block=block).sample(count)
+    assert len(sample) == sample.size == len(np.unique(sample.kinetic_energy)) == min(count, 56)
+    # 34 are in the first file, whose energies are below 3 GeV
+    assert (sample.kinetic_energy < 3.0).sum() == pytest.approx(min(count, 56) * 34 / 56, abs=1)
+
+
+def test_a_large_sample_is_read_in_runs():
+    data = open_data([SAMPLE])
+    sample = data.sample(1000)
+    with ShowerFile(SAMPLE) as f:
+        energy = f.kinetic_energy()
+    place = np.flatnonzero(np.isin(energy, sample.kinetic_energy.numpy()))
+    assert len(place) == 1000
+    assert_array_equal(energy[place], sample.kinetic_energy)
+    assert np.abs(place - np.arange(1000) * len(energy) / 1000).max() < len(energy) / 100
+
+
+def test_prepared_pieces_are_kept_on_disk(tmp_path, files, caplog):
+    def batches(**options):
+        return list(islice(open_data(files, pool=20, **options).batches(5), 25))
+
+    cache = tmp_path / "cache"
+    plain = batches()
+    assert same(plain, batches(cache=cache))
+    stamps = {path: path.stat().st_mtime_ns for path in cache.iterdir()}
+    assert same(plain, batches(cache=cache, block=7))
+    assert stamps == {path: path.stat().st_mtime_ns for path in cache.iterdir()}
+    assert not caplog.records
 
 
 def test_only_the_species_asked_for_come(files):
@@ -166,19 +252,21 @@ def test_ranges_are_those_of_python(pairs):
     assert_array_equal(ranges(start, count), wanted)
 
 
-def test_memory_is_bounded_by_the_pool():
-    def peak(pool):
-        data = open_data([SAMPLE], pool=pool, block=100)
+def test_memory_is_bounded_by_the_share_of_the_pool():
+    def peak(pool, ranks=1):
+        data = open_data([SAMPLE], pool=pool, block=50)
         tracemalloc.start()
         try:
-            for _ in islice(data.batches(10), 120):
+            for _ in islice(data.batches(10, ranks=ranks), 120):
                 pass
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
 
     peak(100)
-    assert peak(100) < 0.6 * peak(1200)
+    everything = peak(1200)
+    assert peak(100) < 0.6 * everything
+    assert peak(1200, ranks=5) < 0.6 * everything
 
 
 def test_another_file_or_order_of_files_has_another_hash(files):
@@ -199,6 +287,11 @@ def test_a_batch_of_more_showers_than_there_are_is_refused(files):
     with pytest.raises(InputError, match="a batch of 57 showers is asked for, but there are only 56"):
         next(open_data(files).batches(57))
     assert len(next(open_data(files).batches(56))) == 56
+
+
+def test_more_ranks_than_slots_are_refused(files):
+    with pytest.raises(InputError, match="a batch of 4 showers cannot be shared by 5 ranks"):
+        open_data(files).batches(4, ranks=5)
 
 
 def test_a_file_of_another_calorimeter_is_refused(tmp_path):

@@ -302,7 +302,7 @@ def as_batch(hits: DrawnHits, c: Conditions, energy: Tensor, count: Tensor) -> B
     nothing = torch.zeros(len(c))
     return Batch(
         nothing, torch.zeros(len(c), 3), torch.zeros(len(c), 2), nothing.long(),
-        hits.row, hits.layer, hits.x, hits.y, hits.deposit, energy, number,
+        hits.row, hits.layer, hits.x, hits.y, hits.deposit, energy, number, torch.arange(len(c)), len(c),
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from .config import StageConfig
 from .data import Batch
+from .draws import Draws
 
 Metrics = dict[str, float]
 """Numbers worth logging, by name."""
@@ -31,10 +32,13 @@ class Architecture(Protocol):
     def begin(self, stage: str, batch: Batch) -> None:
         """Called once before a stage's first step, with a batch of true showers."""
 
-    def losses(self, stage: StageConfig, batch: Batch, step: int, metrics: Metrics) -> Iterator[tuple[str, Tensor]]:
+    def losses(
+        self, stage: StageConfig, batch: Batch, step: int, metrics: Metrics, draws: Draws
+    ) -> Iterator[tuple[str, Tensor]]:
         """Losses of one step, each with the name of the optimiser that is to lower it.
 
-        The loop steps that optimiser before it asks for the next loss. Numbers worth logging go into `metrics`.
+        Each is a mean over the showers of `batch`, which may be a rank's part of the global one. The loop steps that
+        optimiser before it asks for the next loss. Numbers worth logging go into `metrics`.
         """
 
     def evaluate(self, stage: StageConfig, batch: Batch) -> Metrics:

@@ -34,6 +34,25 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True)
+class ParallelConfig:
+    """``[parallel]``: how the processes that ``mpiexec`` starts train together.
+
+    All but the first and `patience_s` is for some strategies only: `bucket_kib` for ``allreduce``; `masters` and
+    `push_every` (a worker's own steps between messages) for the others; `elasticity` for ``easgd``; `momentum` and
+    `amplification` for ``gem``.
+    """
+
+    strategy: str = "allreduce"
+    bucket_kib: int = 256
+    patience_s: float = 600.0
+    masters: int = 1
+    push_every: int = 1
+    elasticity: float = 0.9
+    momentum: float = 0.9
+    amplification: float = 1.0
+
+
+@dataclass(frozen=True)
 class ValidityConfig:
     """``[validity]``: kinetic energy range in GeV and largest angle to the normal in degrees."""
 
@@ -86,6 +105,7 @@ class TrainConfig:
     threads: int = 0
     network: NetworkConfig = field(default_factory=NetworkConfig)
     validity: ValidityConfig = field(default_factory=ValidityConfig)
+    parallel: ParallelConfig = field(default_factory=ParallelConfig)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain, JSON-able form."""
@@ -94,6 +114,10 @@ class TrainConfig:
 
 ARCHITECTURES = {"hits": ("layers", "hits", "adversarial"), "3dgan": ("adversarial",)}
 """Architectures and the stages that each knows."""
+
+
+STRATEGIES = ("allreduce", "downpour", "easgd", "gem")
+"""How ranks may train together: the first in step, the others with a master, each at its own pace."""
 
 
 def load_config(path: str | Path) -> TrainConfig:
@@ -137,11 +161,26 @@ def check(config: TrainConfig, where: str) -> None:
     _at_least(1, config.network, where, "network.", *(f.name for f in fields(NetworkConfig)))
     _at_least(1, config.data, where, "data.", "pool")
     _at_least(0, config, where, "", "threads", "seed")
+    _check_parallel(config.parallel, where)
     low, high = config.validity.kinetic_energy
     if not 0 < low < high:
         raise ConfigError(f"{where}: validity.kinetic_energy must be [low, high] with 0 < low < high")
     if not 0 < config.validity.angle_degrees < 90:
         raise ConfigError(f"{where}: validity.angle_degrees must be between 0 and 90")
+
+
+def _check_parallel(p: ParallelConfig, where: str) -> None:
+    if p.strategy not in STRATEGIES:
+        raise ConfigError(f"{where}: parallel.strategy = {p.strategy!r} is unknown; choose {', '.join(STRATEGIES)}")
+    _at_least(1, p, where, "parallel.", "bucket_kib", "patience_s", "push_every")
+    if p.masters != 1:
+        raise ConfigError(f"{where}: parallel.masters must be 1, not {p.masters}: trees of masters are not supported")
+    if not 0 < p.elasticity <= 1:
+        raise ConfigError(f"{where}: parallel.elasticity must be more than 0 and at most 1, not {p.elasticity}")
+    if not 0 <= p.momentum < 1:
+        raise ConfigError(f"{where}: parallel.momentum must be at least 0 and less than 1, not {p.momentum}")
+    if not p.amplification > 0:
+        raise ConfigError(f"{where}: parallel.amplification must be positive, not {p.amplification}")
 
 
 _COUNTS = ("steps", "batch", "evaluate_every", "checkpoint_every", "penalty_every", "latent_ramp")

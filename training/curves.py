@@ -7,6 +7,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from .pace import TIMINGS
+
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
     """Lines of ``metrics.jsonl``; where steps were done twice (resumed), the later line counts."""
@@ -28,7 +30,7 @@ def draw_curves(run: Path) -> None:
     series: dict[str, dict[str, dict[str, tuple[list[int], list[float]]]]] = defaultdict(lambda: defaultdict(dict))
     for line in read_metrics(run):
         for key, value in line.items():
-            if key in ("stage", "kind", "step", "seconds"):
+            if key in ("stage", "kind", "step", *TIMINGS):
                 continue
             xs, ys = series[line["stage"]][line["kind"]].setdefault(key, ([], []))
             xs.append(line["step"])

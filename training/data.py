@@ -1,7 +1,7 @@
-"""Showers for training: sparse HDF5 shards, read in bounded memory, shuffled from a seed.
+"""Showers for training: sparse HDF5 files, of which a rank reads its part only, in bounded memory.
 
-The order depends only on (seed, epoch); the batch of a step can be found again without replaying the steps
-before it, which is what makes a resumed training exact.
+The order (see `Order`) depends on the seed, and on no number of ranks; the batch of a step can be found again without
+replaying the steps before it, which is what makes a resumed training exact.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +20,15 @@ from torch import Tensor
 
 from fastcalo.detector import Detector
 from fastcalo.errors import InputError
-from fastcalo.io.showers import open_showers
+from fastcalo.io.hdf5 import describe_section
+from fastcalo.io.showers import ShowerSource, open_showers
+
+from .cache import cached
+from .order import Order
+from .prefetch import prefetch
+
+# places of the files that a sample is from: each costs a few reads
+_PLACES = 256
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,10 @@ class Batch:
     deposit : float32 [H], GeV
     layer_energy, layer_count : float32 [B, L]
         Sum of deposits (GeV) and number of hits per layer.
+    slot : int64 [B]
+        Place of each shower in the global batch, ascending.
+    size : int
+        Showers of the global batch.
     """
 
     kinetic_energy: Tensor
@@ -53,6 +67,8 @@ class Batch:
     deposit: Tensor
     layer_energy: Tensor
     layer_count: Tensor
+    slot: Tensor
+    size: int
 
     def __len__(self) -> int:
         return len(self.pdg)
@@ -71,6 +87,16 @@ class _Pool:
     deposit: NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class _Part:
+    """Of the wanted showers in the block that begins at row `start`, those from `skip` to `skip + count`."""
+
+    path: Path
+    start: int
+    skip: int
+    count: int
+
+
 class ShowerData:
     """Showers of one section from any number of files.
 
@@ -85,9 +111,13 @@ class ShowerData:
         Showers of other species are left out.
     seed : int
     pool : int
-        Showers held in memory at a time; shuffling mixes within a pool of randomly chosen blocks.
+        Showers of a piece, all ranks together. A rank holds its share of two pieces: while one is served, the next is
+        read. If all showers fit in one piece, it stays in memory.
     block : int
-        Showers read at a time.
+        Showers read at a time. The order does not depend on it.
+    cache : path, optional
+        Folder, best on a disk of the machine itself, where prepared pieces are kept and mapped into memory. It takes
+        8 bytes per hit, twice if there is more than one piece, and may be emptied at any time.
 
     Raises
     ------
@@ -104,86 +134,131 @@ class ShowerData:
         seed: int = 0,
         pool: int = 60_000,
         block: int = 2_000,
+        cache: str | Path | None = None,
     ) -> None:
         self.section, self.species, self.seed = detector.section(section), tuple(species), seed
         self.paths = [Path(p) for p in paths]
-        self._pool_blocks = max(1, pool // block)
-        self._blocks: list[tuple[Path, NDArray[np.int64]]] = []
-        digest = hashlib.sha256()
+        self._pool, self._block, self._cache = pool, block, None if cache is None else Path(cache)
+        self._blocks: list[tuple[Path, int]] = []
+        counts, digest, content = [0], hashlib.sha256(), hashlib.sha256(repr(describe_section(self.section)).encode())
+        content.update(repr((section, self.section.threshold, self.species)).encode())
         for path in self.paths:
             with open_showers(path) as f:
                 f.check_detector(detector, (section,))
-                pdg = f.pdg(0, len(f))
-                digest.update(pdg.tobytes() + f.kinetic_energy(0, len(f)).tobytes())
-            chosen = np.isin(pdg, self.species)
-            for start in range(0, len(pdg), block):
-                rows = start + np.flatnonzero(chosen[start : start + block])
-                if len(rows):
-                    self._blocks.append((path, rows))
+                starts = range(0, len(f), block)
+                for start in starts:
+                    pdg = f.pdg(start, min(start + block, len(f)))
+                    digest.update(pdg.tobytes())
+                    counts.append(int(np.isin(pdg, self.species).sum()))
+                for start in starts:
+                    digest.update(f.kinetic_energy(start, min(start + block, len(f))).tobytes())
+            self._blocks += [(path, start) for start in starts]
+            content.update(repr((str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns)).encode())
         self.hash = digest.hexdigest()
-        if not self._blocks:
+        self._content = content.hexdigest()
+        # number of the first shower of each block
+        self._first = np.cumsum(counts)
+        if not len(self):
             raise InputError(f"no shower of species {list(self.species)} in {[str(p) for p in paths]}")
-        self._cached: tuple[tuple[int, ...], _Pool] | None = None
+        self._kept: tuple[Order, _Pool] | None = None
 
     def __len__(self) -> int:
-        return sum(len(rows) for _, rows in self._blocks)
+        return int(self._first[-1])
 
-    def batches(self, size: int, start: int = 0) -> Iterator[Batch]:
-        """Endless batches from step `start` on; the last, incomplete one of an epoch is left out."""
-        per_epoch = len(self) // size
-        if per_epoch == 0:
-            raise InputError(f"a batch of {size} showers is asked for, but there are only {len(self)}")
-        epoch, skip = divmod(start, per_epoch)
-        while True:
-            yield from self._epoch(epoch, size, skip)
-            epoch, skip = epoch + 1, 0
+    def batches(self, size: int, start: int = 0, rank: int = 0, ranks: int = 1) -> Iterator[Batch]:
+        """One rank's parts of endless global batches, assembled ahead in a thread.
 
-    def _epoch(self, epoch: int, size: int, skip: int) -> Iterator[Batch]:
-        rng = np.random.default_rng([self.seed, epoch])
-        order = rng.permutation(len(self._blocks))
-        groups = [tuple(sorted(order[i : i + self._pool_blocks])) for i in range(0, len(order), self._pool_blocks)]
-        position, wanted = 0, skip * size
-        left: list[tuple[_Pool, NDArray[np.int64]]] = []
-        for group in groups:
-            count = sum(len(self._blocks[b][1]) for b in group)
-            shuffled = rng.permutation(count)
-            if position + count <= wanted:
-                position += count
-                continue
-            pool = self._load(group)
-            rows = shuffled[max(0, wanted - position) :]
-            position += count
-            while len(rows):
-                missing = size - sum(len(r) for _, r in left)
-                left.append((pool, rows[:missing]))
-                if len(rows) >= missing:
-                    yield self._batch(left)
-                    left = []
-                rows = rows[missing:]
+        In an epoch every shower comes once, but for those that do not fill a batch in each piece (fewer than `size`
+        times the number of pieces; see `Order`).
 
-    def _load(self, group: tuple[int, ...]) -> _Pool:
-        if self._cached is None or self._cached[0] != group:
-            self._cached = None
-            parts = [self._prepare(*self._blocks[b]) for b in group]
-            offsets = np.concatenate([[0], np.cumsum(np.concatenate([np.diff(p.offsets) for p in parts]))])
-            self._cached = (
-                group,
-                _Pool(
-                    *(
-                        offsets if name == "offsets" else np.concatenate([getattr(p, name) for p in parts])
-                        for name in _Pool.__dataclass_fields__
-                    )
-                ),
-            )
-        return self._cached[1]
+        Parameters
+        ----------
+        size : int
+            Showers of the global batch.
+        start : int
+            Step to begin with.
+        rank, ranks : int
+            Slots ``size * rank // ranks`` to ``size * (rank + 1) // ranks`` come. All ranks' together are the same
+            batch for every number of ranks.
 
-    def _prepare(self, path: Path, rows: NDArray[np.int64]) -> _Pool:
+        Returns
+        -------
+        iterator of Batch
+
+        Raises
+        ------
+        InputError
+            There are fewer showers than `size`, or fewer slots than ranks.
+        """
+        return prefetch(self._assembled(Order(len(self), size, self._pool, self.seed, rank, ranks), start))
+
+    def sample(self, count: int) -> Batch:
+        """`count` showers (all, if there are fewer) from places spread evenly over the files, in their order."""
+        count = min(count, len(self))
+        places = min(count, _PLACES)
+        ends = np.arange(places + 1) * count // places
+        before = (2 * np.arange(places) + 1) * (len(self) - count) // (2 * places)
+        pool = self._read(list(zip(ends[:-1] + before, ends[1:] + before, strict=True)))
+        return self._batch(pool, np.arange(count), np.arange(count), count)
+
+    def _assembled(self, order: Order, start: int) -> Iterator[Batch]:
+        slot = np.array(order.slots)
+        for pool, steps in prefetch(self._pieces(order, start), ahead=1):
+            for rows in steps:
+                yield self._batch(pool, rows, slot, order.size)
+
+    def _pieces(self, order: Order, start: int) -> Iterator[tuple[_Pool, NDArray[np.int64]]]:
+        for epoch, piece, first in order.visits(start):
+            pool = self._piece(order, epoch, piece)
+            kind = np.searchsorted(sorted(self.species), pool.pdg)
+            yield pool, order.rows(epoch, piece, kind, pool.kinetic_energy)[first:]
+
+    def _piece(self, order: Order, epoch: int, piece: int) -> _Pool:
+        kept = self._kept
+        if kept and kept[0] == order:
+            return kept[1]
+        self._kept = None
+        first = order.firsts(epoch, piece)
+        if order.pieces > 1:
+            return self._load([(int(a), int(a) + order.steps) for a in first])
+        pool = self._load([(int(first[0]), int(first[-1]) + order.steps)])
+        self._kept = order, pool
+        return pool
+
+    def _load(self, spans: list[tuple[int, int]]) -> _Pool:
+        if self._cache is None:
+            return self._read(spans)
+        key = hashlib.sha256(f"1 {self._content} {self.hash} {spans}".encode()).hexdigest()[:32]
+        return _Pool(**cached(self._cache, key, lambda: vars(self._read(spans))))
+
+    def _read(self, spans: list[tuple[int, int]]) -> _Pool:
+        """Prepared showers of ascending spans of numbers."""
+        pools: list[dict[str, NDArray[Any]]] = []
+        for path, parts in groupby((part for span in spans for part in self._parts(*span)), lambda part: part.path):
+            with open_showers(path) as f:
+                pools += [dict(vars(self._prepare(f, part))) for part in parts]
+        counts = np.concatenate([np.diff(pool.pop("offsets")) for pool in pools])
+        # what is joined is let go at once, so that there are never two of everything
+        joined = {name: np.concatenate([pool.pop(name) for pool in pools]) for name in list(pools[0])}
+        return _Pool(offsets=np.concatenate([[0], np.cumsum(counts)]), **joined)
+
+    def _parts(self, first: int, stop: int) -> Iterator[_Part]:
+        """Cut the showers numbered `first` to `stop` at the blocks' borders."""
+        for i in range(int(np.searchsorted(self._first, first, "right")) - 1, len(self._blocks)):
+            a, b = max(first, int(self._first[i])), min(stop, int(self._first[i + 1]))
+            if a < b:
+                yield _Part(*self._blocks[i], a - int(self._first[i]), b - a)
+            if b == stop:
+                return
+
+    def _prepare(self, f: ShowerSource, part: _Part) -> _Pool:
         """One block with hits above threshold, sorted by layer and by distance from the line of flight."""
+        wanted = np.isin(f.pdg(part.start, min(part.start + self._block, len(f))), self.species)
+        rows = part.start + np.flatnonzero(wanted)[part.skip : part.skip + part.count]
         a, b = int(rows[0]), int(rows[-1]) + 1
-        with open_showers(path) as f:
-            energy, direction = f.kinetic_energy(a, b), f.direction(a, b)
-            entry, pdg = f.entry(a, b), f.pdg(a, b)
-            offsets, cell, deposit = f.hits(self.section.name, a, b)
+        energy, direction = f.kinetic_energy(a, b), f.direction(a, b)
+        entry, pdg = f.entry(a, b), f.pdg(a, b)
+        offsets, cell, deposit = f.hits(self.section.name, a, b)
         chosen = np.zeros(b - a, bool)
         chosen[rows - a] = True
         row = np.repeat(np.arange(b - a), np.diff(offsets))
@@ -206,22 +281,20 @@ class ShowerData:
             deposit[order].astype(np.float32),
         )
 
-    def _batch(self, pieces: list[tuple[_Pool, NDArray[np.int64]]]) -> Batch:
+    def _batch(self, pool: _Pool, rows: NDArray[np.int64], slot: NDArray[np.int64], size: int) -> Batch:
         nx, ny, layers = self.section.shape
-        take = {
-            name: torch.from_numpy(np.concatenate([getattr(p, name)[r] for p, r in pieces]))
-            for name in ("kinetic_energy", "direction", "entry", "pdg")
-        }
-        counts = np.concatenate([p.offsets[r + 1] - p.offsets[r] for p, r in pieces])
-        index = [ranges(p.offsets[r], p.offsets[r + 1] - p.offsets[r]) for p, r in pieces]
-        cell = np.concatenate([p.cell[i] for (p, _), i in zip(pieces, index, strict=True)])
-        deposit = np.concatenate([p.deposit[i] for (p, _), i in zip(pieces, index, strict=True)])
+        counts = pool.offsets[rows + 1] - pool.offsets[rows]
+        index = ranges(pool.offsets[rows], counts)
+        cell, deposit = pool.cell[index], pool.deposit[index]
         row = np.repeat(np.arange(len(counts)), counts)
         layer = cell % layers
         group = row * layers + layer
         shape = (len(counts), layers)
         return Batch(
-            **take,
+            kinetic_energy=torch.from_numpy(pool.kinetic_energy[rows]),
+            direction=torch.from_numpy(pool.direction[rows]),
+            entry=torch.from_numpy(pool.entry[rows]),
+            pdg=torch.from_numpy(pool.pdg[rows]),
             row=torch.from_numpy(row),
             layer=torch.from_numpy(layer.astype(np.int64)),
             x=torch.from_numpy((cell // (ny * layers) - nx // 2).astype(np.float32)),
@@ -233,6 +306,8 @@ class ShowerData:
             layer_count=torch.from_numpy(
                 np.bincount(group, minlength=len(counts) * layers).astype(np.float32).reshape(shape)
             ),
+            slot=torch.tensor(slot),
+            size=size,
         )
 
 

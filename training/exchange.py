@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -10,13 +10,49 @@ from torch import Tensor, nn
 
 
 class Exchange(Protocol):
-    """Turns a loss into gradients that all ranks share."""
+    """Turns the losses of ranks into gradients that all of them share.
+
+    Attributes
+    ----------
+    rank, size : int
+    waited : float
+        Seconds in which nothing was computed because messages were under way.
+    """
 
     rank: int
     size: int
+    waited: float
 
-    def backward(self, loss: Tensor, parameters: Sequence[nn.Parameter]) -> None:
-        """Leave in each parameter's ``grad`` the gradient of the loss, averaged over ranks."""
+    def backward(self, loss: Tensor, parameters: Sequence[nn.Parameter], share: float) -> None:
+        """Leave in each parameter's ``grad`` the gradient of the global batch's loss.
+
+        Parameters
+        ----------
+        loss : Tensor
+            Mean over this rank's showers.
+        parameters : sequence of Parameter
+            The same, in the same order, on all ranks.
+        share : float
+            This rank's part of the global batch's showers.
+        """
+
+    def mean(self, numbers: Mapping[str, float], share: float) -> dict[str, float]:
+        """Numbers of the same names on all ranks, averaged by their shares."""
+
+    def highest(self, number: float) -> float:
+        """The largest of a number of all ranks."""
+
+    def any(self, here: bool) -> bool:
+        """Whether something is so on any rank; all ranks must ask at the same point."""
+
+    def same(self, facts: Mapping[str, str]) -> None:
+        """Make sure that facts of the same names are the same on all ranks.
+
+        Raises
+        ------
+        TrainingError
+            Names the fact, and the ranks that differ from the first.
+        """
 
 
 class SingleProcess:
@@ -24,7 +60,23 @@ class SingleProcess:
 
     rank = 0
     size = 1
+    waited = 0.0
 
-    def backward(self, loss: Tensor, parameters: Sequence[nn.Parameter]) -> None:
+    def backward(self, loss: Tensor, parameters: Sequence[nn.Parameter], share: float) -> None:  # noqa: ARG002
         """Gradients of `loss` with respect to `parameters`, and to nothing else."""
         torch.autograd.backward(loss, inputs=list(parameters))
+
+    def mean(self, numbers: Mapping[str, float], share: float) -> dict[str, float]:  # noqa: ARG002
+        """The numbers themselves."""
+        return dict(numbers)
+
+    def highest(self, number: float) -> float:
+        """The number itself."""
+        return number
+
+    def any(self, here: bool) -> bool:
+        """Whether it is so here."""
+        return here
+
+    def same(self, facts: Mapping[str, str]) -> None:
+        """A process is like itself."""

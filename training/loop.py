@@ -1,7 +1,8 @@
 """The training loop: stages one after the other, each resumable to the bit.
 
 A step depends on nothing but the configuration, the data, the step's number and the state in the checkpoint:
-its random numbers are seeded by (seed, stage, step), its batch by (seed, stage, epoch).
+its random numbers are functions of (seed, stage, step, place in the batch), its batch of (seed, stage, epoch). So it is
+the same, but for rounding, on any number of ranks.
 """
 
 from __future__ import annotations
@@ -21,14 +22,19 @@ from torch import nn
 
 from fastcalo._version import __version__
 from fastcalo.detector import Detector, load_detector
-from fastcalo.errors import TrainingError
+from fastcalo.errors import ConfigError, TrainingError
 
 from . import checkpoint
 from .architecture import Architecture, Metrics
 from .config import StageConfig, TrainConfig, data_paths, from_dict
 from .curves import draw_curves
 from .data import Batch, ShowerData
+from .draws import Draws
 from .exchange import Exchange, SingleProcess
+from .optimisers import make_optimiser, set_rate
+from .pace import Pace
+from .signals import Signals, Stopped
+from .trace import NoTrace, Tracer
 
 log = logging.getLogger(__name__)
 EVALUATION_SHOWERS = 2_000
@@ -59,6 +65,7 @@ def train(
     where: str = "configuration",
     exchange: Exchange | None = None,
     report: Report | None = None,
+    trace: Tracer | None = None,
 ) -> None:
     """Run the stages of a training, each from where it stands.
 
@@ -77,31 +84,76 @@ def train(
     exchange : Exchange, optional
         Partners that gradients are averaged with.
     report : callable, optional
+    trace : Tracer, optional
+        Notes what this rank does when.
 
     Raises
     ------
     TrainingError
-        The folder holds a run and `resume` is false, or another configuration's run; a loss is not finite.
+        The folder holds a run and `resume` is false, or another configuration's run; a loss is not finite; ranks see
+        different configurations or showers.
+    Stopped
+        By a signal, SIGTERM or SIGUSR1. A checkpoint is kept.
     """
     unknown = set(only) - {s.name for s in config.stage}
     if unknown:
         raise TrainingError(f"{where} has no stage {sorted(unknown)}; it has {[s.name for s in config.stage]}")
+    exchange = exchange or SingleProcess()
+    kind = leg_of(config, exchange, where)
     detector = load_detector(config.detector)
-    open_run(config, run, resume or bool(only))
+    exchange.same({"configuration": _digest(json.dumps([config.as_dict(), resume, list(only)]).encode())})
+    if not exchange.rank:
+        open_run(config, run, resume or bool(only))
+    # the others go on when the folder is there
+    exchange.any(False)
+    trace = trace or NoTrace()
+    trace.begin(exchange)
     if config.threads:
         torch.set_num_threads(config.threads)
-    networks, exchange = build(config), exchange or SingleProcess()
-    for index, stage in enumerate(config.stage):
-        done = _restore(networks, run, stage)
-        if done == stage.steps or (only and stage.name not in only):
-            continue
-        seed = _mix(config.seed, index)
-        data = _showers(config, detector, config.data.train, where, seed)
-        test = _showers(config, detector, config.data.test, where, 0) if config.data.test else data
-        leg = _Leg(config, stage, networks, run, seed, data, test, exchange, report)
-        leg.run()
-        if not exchange.rank:
-            draw_curves(run)
+    networks = build(config)
+    with Signals() as signals:
+        for index, stage in enumerate(config.stage):
+            done = _restore(networks, run, stage)
+            exchange.same({f"checkpoint of the stage {stage.name}": str(done)})
+            if done == stage.steps or (only and stage.name not in only):
+                continue
+            seed = mix(config.seed, index)
+            data = _showers(config, detector, config.data.train, where, seed)
+            test = _showers(config, detector, config.data.test, where, 0) if config.data.test else data
+            exchange.same({"set of showers": data.hash, "networks": fingerprint(networks.networks)})
+            leg = kind(config, stage, networks, run, seed, data, test, exchange, signals, report, trace)
+            leg.run()
+            if not exchange.rank:
+                draw_curves(run)
+
+
+def leg_of(config: TrainConfig, exchange: Exchange, where: str) -> type[Leg]:
+    """How a stage is run under the strategy of a configuration.
+
+    Raises
+    ------
+    ConfigError
+        The strategy needs a master and a worker at least, and there is one process.
+    """
+    strategy = config.parallel.strategy
+    if strategy == "allreduce":
+        return Leg
+    if exchange.size == 1:
+        raise ConfigError(
+            f"{where}: parallel.strategy = {strategy!r} needs a master and at least one worker, but there is one "
+            "process only; start two or more, as in 'mpiexec -n 4 fastcalo train ...', or choose 'allreduce'"
+        )
+    from .parallel.leg import AsynchronousLeg
+
+    return AsynchronousLeg
+
+
+def fingerprint(networks: nn.Module) -> str:
+    """Digest of all parameters."""
+    digest = hashlib.blake2b(digest_size=16)
+    for value in networks.state_dict().values():
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def open_run(config: TrainConfig, run: Path, may_exist: bool) -> None:
@@ -113,7 +165,9 @@ def open_run(config: TrainConfig, run: Path, may_exist: bool) -> None:
             raise TrainingError(f"{run} holds a training already; go on with --resume, or name another folder")
         then = json.loads(file.read_text())
         changed = [
-            k for k in config.as_dict() if k not in ("stage", "threads") and not _same(then.get(k), described[k])
+            k
+            for k in config.as_dict()
+            if k not in ("stage", "threads", "parallel") and not _same(then.get(k), described[k])
         ]
         if changed:
             raise TrainingError(f"{run} was trained with another {', '.join(changed)}; name another folder")
@@ -175,13 +229,17 @@ def _restore(networks: Architecture, run: Path, stage: StageConfig) -> int:
     return done
 
 
-def _mix(*words: int) -> int:
-    digest = hashlib.blake2b(repr(words).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
+def mix(*words: int) -> int:
+    """A 63-bit number that depends on all of `words`."""
+    return int(_digest(repr(words).encode()), 16) >> 1
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
 @dataclass
-class _Leg:
+class Leg:
     """One stage being run."""
 
     config: TrainConfig
@@ -192,59 +250,76 @@ class _Leg:
     data: ShowerData
     test: ShowerData
     exchange: Exchange
+    signals: Signals
     report: Report | None
+    trace: Tracer
     optimisers: dict[str, torch.optim.AdamW] = field(init=False)
     averages: dict[str, dict[str, torch.Tensor]] = field(init=False)
+    share: float = 1.0
     seconds: float = 0.0
 
     def run(self) -> None:
         """From the checkpoint, or from the start, to the last step."""
         stage, parameters = self.stage, self.architecture.trained_by(self.stage.name)
-        self.optimisers = {name: self._optimiser(name, p) for name, p in parameters.items()}
-        self.averages = {}
-        step = self._resume()
-        if step == 0:
-            self.architecture.begin(stage.name, next(self.data.batches(min(CALIBRATION_SHOWERS, len(self.data)))))
-        judged = next(self.test.batches(min(EVALUATION_SHOWERS, len(self.test))))
-        batches = self.data.batches(stage.batch, step)
+        step = self._prepare()
+        judged = self.test.sample(min(EVALUATION_SHOWERS, len(self.test)))
+        batches = self.data.batches(stage.batch, step, self.exchange.rank, self.exchange.size)
         log.info("stage %s: %d showers, from step %d to %d", stage.name, len(self.data), step, stage.steps)
-        clock = time.perf_counter()
+        self.trace.lap("preparation")
+        pace, clock = Pace(self.exchange, step), time.perf_counter()
         while step < stage.steps:
-            metrics = self._step(step, next(batches), parameters)
+            batch = next(batches)
+            self.trace.lap("data")
+            metrics = self._step(step, batch, parameters)
             step += 1
             now = time.perf_counter()
             self.seconds, clock = self.seconds + now - clock, now
             last = step == stage.steps
+            stopped = self.exchange.any(bool(self.signals.received)) and not last
             if step % LOG_EVERY == 0 or last:
-                self._log(step, "train", metrics)
+                means = self.exchange.mean(metrics, self.share)
+                self._log(step, "train", {**means, **pace.look(step, stage.batch)})
+            self.trace.lap("log")
             if last and stage.ema:
                 self._use_averages()
-            if step % stage.evaluate_every == 0 or last:
+            if (step % stage.evaluate_every == 0 or last) and not self.exchange.rank:
                 torch.manual_seed(0)
                 self._log(step, "test", self.architecture.evaluate(stage, judged))
-            if step % stage.checkpoint_every == 0 or last:
+                self.trace.lap("evaluation")
+            if step % stage.checkpoint_every == 0 or last or stopped:
                 self._save(step)
+                self.trace.lap("checkpoint")
+            if stopped:
+                log.warning("stage %s: stopped after step %d, which is saved; go on with --resume", stage.name, step)
+                raise Stopped(128 + self.signals.received)
             clock += time.perf_counter() - now
 
-    def _optimiser(self, name: str, parameters: list[nn.Parameter]) -> torch.optim.AdamW:
-        s = self.stage
-        rate, betas = (s.critic_rate, s.critic_betas) if name == "critic" else (s.learning_rate, s.betas)
-        decay = s.weight_decay if name != "critic" else 0.0
-        return torch.optim.AdamW(parameters, lr=rate, betas=betas, weight_decay=decay)
+    def _prepare(self) -> int:
+        """Make optimisers, and return the step from which to go on."""
+        stage, parameters = self.stage, self.architecture.trained_by(self.stage.name)
+        self.optimisers = {name: make_optimiser(stage, name, p) for name, p in parameters.items()}
+        self.averages = {}
+        step = self._resume()
+        if step == 0:
+            self.architecture.begin(stage.name, self.data.sample(min(CALIBRATION_SHOWERS, len(self.data))))
+        return step
 
     def _step(self, step: int, batch: Batch, parameters: dict[str, list[nn.Parameter]]) -> Metrics:
-        torch.manual_seed(_mix(self.seed, step))
+        draws = Draws(mix(self.seed, step), batch.slot)
+        self.share = len(batch) / batch.size
         metrics: Metrics = {}
-        for name, loss in self.architecture.losses(self.stage, batch, step, metrics):
+        for name, loss in self.architecture.losses(self.stage, batch, step, metrics, draws):
+            self.trace.lap("compute")
             optimiser = self.optimisers[name]
             optimiser.zero_grad(set_to_none=True)
-            self.exchange.backward(loss, parameters[name])
+            self.exchange.backward(loss, parameters[name], self.share)
+            self.trace.lap("backward")
+            set_rate(optimiser, self.stage, name, step)
             if name == "generator":
-                for group in optimiser.param_groups:
-                    group["lr"] = learning_rate(self.stage, step)
                 norm = nn.utils.clip_grad_norm_(parameters[name], self.stage.clip)
                 metrics["gradient"] = norm.item()
             optimiser.step()
+            self.trace.lap("optimiser")
         bad = [k for k, v in metrics.items() if not math.isfinite(v)]
         if bad:
             raise TrainingError(
@@ -253,12 +328,13 @@ class _Leg:
             )
         if "gradient" in metrics and self.stage.ema:
             self._average(step)
+        self.trace.lap("optimiser")
         return metrics
 
     @torch.no_grad()
-    def _average(self, step: int) -> None:
-        """Exponential moving average of the generator, short at first."""
-        decay = min(self.stage.ema, (1 + step) / (50 + step))
+    def _average(self, step: int, steps: int = 1) -> None:
+        """Exponential moving average of the generator over some more steps, short at first."""
+        decay = min(self.stage.ema, (1 + step) / (50 + step)) ** steps
         for name in self.architecture.kept_by(self.stage.name):
             if name == "critic":
                 continue
@@ -309,13 +385,3 @@ class _Leg:
             f.write(json.dumps(line) + "\n")
         if self.report:
             self.report(self.stage.name, step, self.stage.steps, metrics)
-
-
-def learning_rate(stage: StageConfig, step: int) -> float:
-    """Linear warm-up, then half a cosine down to `final_rate` (or constant, where `anneal` is false)."""
-    if step < stage.warmup:
-        return stage.learning_rate * (step + 1) / stage.warmup
-    if not stage.anneal:
-        return stage.learning_rate
-    part = (step - stage.warmup) / max(1, stage.steps - stage.warmup)
-    return stage.final_rate + (stage.learning_rate - stage.final_rate) * 0.5 * (1 + math.cos(math.pi * part))

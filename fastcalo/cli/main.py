@@ -51,6 +51,8 @@ SUBCOMMANDS = (
     Subcommand("fullsim", "Simulate showers with Geant4, for training and tests.", "fullsim", "geant4"),
     Subcommand("validate", "Compare a model with full simulation, number by number.", "validate", "validate"),
     Subcommand("train", "Train a shower model on full simulation.", "train", "train"),
+    Subcommand("doctor", "Tell whether this machine is fit to train, and what to mend.", "doctor", "mpi"),
+    Subcommand("scaling", "Measure how fast a training is on several numbers of ranks.", "scaling", "mpi"),
     Subcommand("export", "Turn a trained model into one self-describing ONNX file.", "export", "export"),
 )
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
+
+if TYPE_CHECKING:
+    from fastcalo.training.config import TrainConfig
+    from fastcalo.training.exchange import Exchange
+    from fastcalo.training.trace import Trace
 
 
 def command(
@@ -18,6 +25,9 @@ def command(
         list[str] | None, Option(help="Run this stage only. May be repeated.", show_default="all, one after the other")
     ] = None,
     threads: Annotated[int, Option(help="Threads of torch; 0 leaves it to torch.", min=0)] = 0,
+    trace: Annotated[
+        Path | None, Option(metavar="FILE.json", help="What each process does when, for Perfetto or chrome://tracing.")
+    ] = None,
 ) -> None:
     """Train a shower model on full simulation.
 
@@ -25,23 +35,70 @@ def command(
     An interrupted training goes on with --resume as if nothing had happened. Stages that do not build on each other
     may be trained at the same time, by two commands with different --stage and the same folder.
 
+    Started by mpiexec, all processes train together: each computes its part of every batch. The result is the same, but
+    for rounding, whatever their number, and a training may go on with another one.
+
     \b
     Examples:
       fastcalo train configs/em.toml -o runs/em
       fastcalo train configs/em.toml -o runs/em --resume
+      mpiexec -n 8 fastcalo train configs/em.toml -o runs/em --threads 1
     """  # noqa: D301
     from dataclasses import replace
 
     from fastcalo.training.config import load_config
+    from fastcalo.training.parallel.world import ending_together, join_world, open_exchange
+
+    world = join_world()
+    with ending_together(world):
+        settings = load_config(config)
+        if threads:
+            settings = replace(settings, threads=threads)
+        run = output or Path("runs") / settings.name
+        exchange = None if world is None else open_exchange(settings.parallel, world, run)
+        with _tracing(trace, world) as tracer:
+            _train(settings, run, str(config), stage or (), resume, exchange, tracer)
+
+
+@contextmanager
+def _tracing(path: Path | None, world: Any) -> Iterator[Trace | None]:
+    """Write what a training did when, even if a signal has stopped it."""
+    if path is None:
+        yield None
+        return
+    from fastcalo.training.signals import Stopped
+    from fastcalo.training.trace import Trace, gather_trace
+
+    from ..io.files import check_output
+
+    check_output(path, overwrite=True)
+    trace = Trace()
+    try:
+        yield trace
+    except Stopped:
+        gather_trace(trace, world, path)
+        raise
+    gather_trace(trace, world, path)
+
+
+def _train(
+    settings: TrainConfig,
+    run: Path,
+    where: str,
+    only: Sequence[str],
+    resume: bool,
+    exchange: Exchange | None,
+    trace: Trace | None,
+) -> None:
+    """Train, and show how on the first rank."""
+    from contextlib import nullcontext
+
     from fastcalo.training.loop import train
 
     from .output import console, progress_bar
 
-    settings = load_config(config)
-    if threads:
-        settings = replace(settings, threads=threads)
-    run = output or Path("runs") / settings.name
-    with progress_bar(f"training {settings.name}") as bar:
+    first = exchange is None or not exchange.rank
+    with progress_bar(f"training {settings.name}") if first else nullcontext() as bar:
 
         def report(name: str, step: int, steps: int, metrics: dict[str, float]) -> None:
             if bar:
@@ -50,5 +107,6 @@ def command(
                 numbers = ", ".join(f"{k} {v:.4g}" for k, v in metrics.items())
                 console().print(f"{name} {step}/{steps}: {numbers}", soft_wrap=True)
 
-        train(settings, run, only=stage or (), resume=resume, where=str(config), report=report)
-    console().print(f"Done: {run}. Next: fastcalo export {run} -o {settings.name}.onnx", soft_wrap=True)
+        train(settings, run, only=only, resume=resume, where=where, exchange=exchange, report=report, trace=trace)
+    if first:
+        console().print(f"Done: {run}. Next: fastcalo export {run} -o {settings.name}.onnx", soft_wrap=True)

@@ -48,6 +48,7 @@ class Hdf5File(ABC):
 
     def __init__(self, path: str | Path, file: h5py.File | None = None) -> None:
         self.path = Path(path)
+        self._opened: dict[str, h5py.Dataset] = {}
         self._file = open_hdf5(self.path) if file is None else file
         try:
             with reading(self.path, "its structure"):
@@ -102,7 +103,10 @@ class Hdf5File(ABC):
 
     def _slice(self, name: str, start: int, stop: int) -> NDArray[Any]:
         with reading(self.path, f"{name}[{start}:{stop}]"):
-            rows: NDArray[Any] = self._file[name][start:stop]
+            # kept open, with the chunks that were unpacked last: short slices in a row often share one
+            if name not in self._opened:
+                self._opened[name] = self._file[name]
+            rows: NDArray[Any] = self._opened[name][start:stop]
         return rows
 
     def _checked(

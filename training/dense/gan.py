@@ -14,6 +14,7 @@ from fastcalo.errors import ConfigError
 from ..architecture import Metrics
 from ..config import StageConfig, TrainConfig
 from ..data import Batch
+from ..draws import Draws
 from ..physics import compare
 from .frame import COSINE_CENTRE, Conditions, Folded, compress, conditions, expand, fold, fold_cells, unfold
 from .networks import Critic, Generator
@@ -78,19 +79,21 @@ class DenseGan:
         value = compress(batch.deposit, self.section.threshold)
         return out.index_put((batch.row, x.long() + nx // 2, y.long() + ny // 2, batch.layer), value)
 
-    def losses(self, stage: StageConfig, batch: Batch, step: int, metrics: Metrics) -> Iterator[tuple[str, Tensor]]:
+    def losses(
+        self, stage: StageConfig, batch: Batch, step: int, metrics: Metrics, draws: Draws
+    ) -> Iterator[tuple[str, Tensor]]:
         """The critic on true showers, the critic on drawn ones, the generator."""
         folded, c = self.conditions(batch)
-        draws = step >= stage.critic_only
-        with torch.set_grad_enabled(draws):
-            drawn = self.generator(c, torch.randn(len(batch), self.latent))
+        moves = step >= stage.critic_only
+        with torch.set_grad_enabled(moves):
+            drawn = self.generator(c, draws.normal(0, self.latent))
         true = self.images(batch, folded)
         yield "critic", self._on_true(stage, c, true, step, metrics)
         score = self.critic.judge(self.critic.features(drawn.detach()), c)
         loss = F.softplus(score).mean()
         metrics["critic_drawn"] = loss.item()
         yield "critic", loss
-        if draws:
+        if moves:
             yield "generator", self._on_drawn(stage, c, batch.layer_energy.sum(1), drawn, metrics)
 
     def _on_true(self, stage: StageConfig, c: Conditions, true: Tensor, step: int, metrics: Metrics) -> Tensor:

@@ -13,15 +13,18 @@ from fastcalo.detector import load_detector
 from ..architecture import Metrics
 from ..config import StageConfig, TrainConfig
 from ..data import Batch
+from ..draws import Draws
 from ..physics import compare
 from .conditions import Conditions, Geometry, conditions
 from .critic import Critic, features
 from .layers import LayerModel
 from .model import LATENT, HitModel, negative_elbo
-from .sampler import draw_noise, sample_hits, with_gradient
+from .sampler import NOISE_STREAMS, draw_noise, sample_hits, with_gradient
 
 LIKELIHOOD_SCALE = 250.0
 """About the number of hits in a shower: brings the likelihood per shower to order one."""
+POSTERIOR_STREAM = NOISE_STREAMS
+"""Random numbers of the latent vector given the true hits; those of drawn showers come before."""
 
 
 def geometry_of(config: TrainConfig) -> Geometry:
@@ -74,7 +77,9 @@ class HitGan:
             c = self.conditions(batch)
             self.critic.calibrate(features(self.geometry, c, batch, torch.ones_like(batch.deposit)))
 
-    def losses(self, stage: StageConfig, batch: Batch, step: int, metrics: Metrics) -> Iterator[tuple[str, Tensor]]:
+    def losses(
+        self, stage: StageConfig, batch: Batch, step: int, metrics: Metrics, draws: Draws
+    ) -> Iterator[tuple[str, Tensor]]:
         """Losses of one step, one optimiser after the other."""
         c = self.conditions(batch)
         if stage.name == "layers":
@@ -82,17 +87,17 @@ class HitGan:
             metrics.update(count=count.item(), energy=energy.item())
             yield "generator", count + energy
         elif stage.name == "hits":
-            yield "generator", self._likelihood(c, batch, latent_weight(stage, step), metrics)
+            yield "generator", self._likelihood(c, batch, latent_weight(stage, step), metrics, draws)
         else:
-            yield from self._adversarial(stage, c, batch, step, metrics)
+            yield from self._adversarial(stage, c, batch, step, metrics, draws)
 
-    def _likelihood(self, c: Conditions, batch: Batch, weight: float, metrics: Metrics) -> Tensor:
-        terms = negative_elbo(self.hits, batch, c, torch.randn(len(batch), LATENT))
+    def _likelihood(self, c: Conditions, batch: Batch, weight: float, metrics: Metrics, draws: Draws) -> Tensor:
+        terms = negative_elbo(self.hits, batch, c, draws.normal(POSTERIOR_STREAM, LATENT))
         metrics.update({name: value.item() for name, value in terms.items()})
         return (terms["cells"] + terms["energy"] + weight * terms["latent"]) / LIKELIHOOD_SCALE
 
     def _adversarial(
-        self, stage: StageConfig, c: Conditions, batch: Batch, step: int, metrics: Metrics
+        self, stage: StageConfig, c: Conditions, batch: Batch, step: int, metrics: Metrics, draws: Draws
     ) -> Iterator[tuple[str, Tensor]]:
         """Relativistic pairing of true and drawn showers of the same conditions, layer energies and counts.
 
@@ -102,7 +107,7 @@ class HitGan:
         """
         energy, count = batch.layer_energy, batch.layer_count
         context = self.critic.context(c, energy, count)
-        noise = draw_noise(count)
+        noise = draw_noise(count, draws)
         drawn = sample_hits(self.hits, c, energy, count, noise)
         true = features(self.geometry, c, batch, torch.ones_like(batch.deposit))
         fake = features(self.geometry, c, drawn, drawn.weight)
@@ -125,7 +130,7 @@ class HitGan:
             score_true = self.critic(context, true)
         fooled = F.softplus(score_true - score_fake).mean()
         metrics["generator"] = fooled.item()
-        yield "generator", stage.adversarial_weight * fooled + self._likelihood(c, batch, 1.0, metrics)
+        yield "generator", stage.adversarial_weight * fooled + self._likelihood(c, batch, 1.0, metrics, draws)
 
     @torch.no_grad()
     def evaluate(self, stage: StageConfig, batch: Batch) -> Metrics:

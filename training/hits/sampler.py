@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ..draws import Draws
 from ..nets import group_sum
 from .conditions import Conditions, Geometry
 from .layers import LayerModel
-from .model import LATENT, HitModel, Profile, logit
+from .model import LATENT, HitModel, Profile
 
 POINTS_PER_TWO_HITS = 7
 POINTS_PER_LAYER = 16
@@ -74,24 +75,32 @@ class Noise:
     hit_capacity: Tensor
 
 
-def draw_noise(count_BL: Tensor) -> Noise:
-    """As much noise as showers of known hit counts need, from torch's own generator, for training."""
+NOISE_STREAMS = 8
+"""Streams of random numbers that `draw_noise` takes, from 0 on."""
+
+
+def draw_noise(count_BL: Tensor, draws: Draws | None = None) -> Noise:
+    """As much noise as showers of known hit counts need, for training.
+
+    Parameters
+    ----------
+    count_BL : Tensor [B, L]
+    draws : Draws, optional
+        Random numbers of the showers; fresh ones unless given.
+    """
     (batch, layers), device = count_BL.shape, count_BL.device
     points = max(1, int(points_of(count_BL).sum(1).max()))
     hits = max(1, int(count_BL.sum(1).max()))
-
-    def uniform(*shape: int) -> Tensor:
-        return torch.rand(*shape, device=device).clamp(1e-7, 1 - 1e-7)
-
+    d = draws or Draws.fresh(batch, device)
     return Noise(
-        uniform(batch, layers, 2),
-        logit(uniform(batch, layers)),
-        torch.randn(batch, layers, device=device),
-        torch.randn(batch, LATENT, device=device),
-        uniform(batch, points, 1),
-        logit(uniform(batch, points, 2)),
-        uniform(batch, hits, 1),
-        logit(uniform(batch, hits, 1)),
+        d.uniform(0, layers, 2),
+        d.logistic(1, layers),
+        d.normal(2, layers),
+        d.normal(3, LATENT),
+        d.uniform(4, points, 1),
+        d.logistic(5, points, 2),
+        d.uniform(6, hits, 1),
+        d.logistic(7, hits, 1),
         torch.full((batch,), points, device=device),
         torch.full((batch,), hits, device=device),
     )

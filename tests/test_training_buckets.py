@@ -1,0 +1,94 @@
+"""Buckets of gradients: all in them, in turn, as soon as they are there."""
+
+import pytest
+import torch
+from torch import nn
+
+from fastcalo.training.nets import mlp
+from fastcalo.training.parallel.buckets import Buckets
+
+
+class Wire:
+    """Notes what is sent, and doubles it, as two ranks of the same gradients would."""
+
+    def __init__(self) -> None:
+        self.sent: list[int] = []
+        self.polls = 0
+
+    def send(self, flat: torch.Tensor) -> int:
+        flat.mul_(2)
+        self.sent.append(flat.numel())
+        return flat.numel()
+
+    def poll(self, under_way: list[int]) -> None:
+        self.polls += 1
+        assert under_way == self.sent[len(self.sent) - len(under_way) :]
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return mlp([5, 16, 16, 1])
+
+
+def loss_of(network):
+    return network(torch.linspace(-1, 1, 20).view(4, 5)).square().mean()
+
+
+@pytest.mark.parametrize("size", [1, 256, 600, 10**9])
+def test_gradients_are_those_of_the_sum_over_ranks(network, size):
+    parameters = list(network.parameters())
+    expected = torch.autograd.grad(loss_of(network), parameters)
+    wire = Wire()
+    buckets = Buckets(parameters, size, wire.send, wire.poll)
+    for turn in (1, 2):
+        for p in parameters:
+            p.grad = None
+        under_way = buckets.backward(loss_of(network), share=0.25)
+        buckets.take()
+        assert under_way * turn == wire.sent
+        for p, g in zip(parameters, expected, strict=True):
+            assert torch.allclose(p.grad, 0.5 * g, rtol=1e-6)
+    # and one number for each of them
+    assert sum(wire.sent) == 2 * sum(p.numel() + 1 for p in parameters)
+    assert wire.polls == 2 * len(parameters)
+
+
+def test_buckets_set_off_during_backward_from_the_last_layer_on(network):
+    parameters, order = list(network.parameters()), []
+    done = []
+    network[0].register_forward_hook(lambda _, __, out: out.register_hook(lambda _: done.append(len(order))) and None)
+    buckets = Buckets(parameters, 1, lambda flat: order.append(flat.numel()), lambda _: None)
+    buckets.backward(loss_of(network), share=1)
+    assert order == [p.numel() + 1 for p in reversed(parameters)]
+    # when backward reaches the first layer, the last ones are on their way
+    assert done[0] >= 3
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_parameter_has_a_gradient_if_the_loss_depends_on_it_on_any_rank(network, elsewhere):
+    idle = nn.Parameter(torch.ones(3))
+    parameters = [idle, *network.parameters()]
+    sent = []
+
+    def send(flat: torch.Tensor) -> None:
+        sent.append(flat)
+        if elsewhere and len(sent) == len(parameters):
+            flat += torch.tensor([1.0, 2.0, 3.0, 1.0])
+
+    buckets = Buckets(parameters, 1, send, lambda _: None)
+    buckets.backward(loss_of(network), share=1)
+    buckets.take()
+    # an optimiser passes over what has no gradient, but not over zeros: it would go on by its momentum
+    assert (idle.grad is None) is not elsewhere
+    if elsewhere:
+        assert idle.grad.tolist() == [1, 2, 3]
+    assert all(p.grad is not None for p in network.parameters())
+
+
+def test_other_backward_passes_send_nothing(network):
+    wire = Wire()
+    Buckets(list(network.parameters()), 1, wire.send, wire.poll)
+    loss_of(network).backward()
+    assert not wire.sent
+    assert all(p.grad is not None for p in network.parameters())

@@ -1,0 +1,52 @@
+"""A convex problem for asynchronous training: a straight line through points that each worker draws for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from fastcalo.training.config import ParallelConfig, StageConfig
+from fastcalo.training.optimisers import make_optimiser
+from fastcalo.training.parallel.centre import Centre
+from fastcalo.training.parallel.flat import Flat
+from fastcalo.training.parallel.worker import Worker
+
+TRUTH = torch.tensor([1.0, -2.0, 0.5])
+RATE = {"downpour": 0.05, "easgd": 0.1, "gem": 0.05}
+
+
+class Line:
+    """Least squares; the slope and the rest of it are with two optimisers."""
+
+    def __init__(self) -> None:
+        self.slope = nn.Parameter(torch.zeros(2))
+        self.offset = nn.Parameter(torch.zeros(1))
+        self.parameters = {"generator": [self.slope], "critic": [self.offset]}
+
+    def losses(self, step: int, metrics: dict[str, float]) -> Iterator[tuple[str, Tensor]]:
+        points = torch.randn(32, 2, generator=torch.Generator().manual_seed(step))
+        target = points @ TRUTH[:2] + TRUTH[2]
+        for name in ("critic", "generator"):
+            loss = (points @ self.slope + self.offset - target).square().mean() / 2
+            metrics[name] = loss.item()
+            yield name, loss
+
+
+def stage(strategy: str, steps: int = 600) -> StageConfig:
+    rate = RATE[strategy]
+    return StageConfig(
+        "toy", steps, learning_rate=rate, critic_rate=rate, critic_betas=(0.9, 0.999), clip=100.0, warmup=10
+    )
+
+
+def make_centre(config: ParallelConfig, workers: int, settings: StageConfig) -> Centre:
+    line = Line()
+    flat = Flat(line.parameters)
+    optimisers = {name: make_optimiser(settings, name, ps) for name, ps in line.parameters.items()}
+    return Centre(flat, optimisers, workers, settings, config)
+
+
+def make_workers(config: ParallelConfig, workers: int, settings: StageConfig) -> list[Worker]:
+    return [Worker(k, workers, Line(), settings, config) for k in range(workers)]

@@ -1,0 +1,34 @@
+"""Optimisers of a stage, and how fast they go."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from .config import StageConfig
+
+
+def make_optimiser(stage: StageConfig, name: str, parameters: list[nn.Parameter]) -> torch.optim.AdamW:
+    """AdamW with the stage's settings for the optimiser `name`."""
+    rate, betas = (stage.critic_rate, stage.critic_betas) if name == "critic" else (stage.learning_rate, stage.betas)
+    decay = stage.weight_decay if name != "critic" else 0.0
+    return torch.optim.AdamW(parameters, lr=rate, betas=betas, weight_decay=decay)
+
+
+def set_rate(optimiser: torch.optim.Optimizer, stage: StageConfig, name: str, step: int) -> None:
+    """Give an optimiser the rate of a step; the critic's stays what it is."""
+    if name == "generator":
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(stage, step)
+
+
+def learning_rate(stage: StageConfig, step: int) -> float:
+    """Linear warm-up, then half a cosine down to `final_rate` (or constant, where `anneal` is false)."""
+    if step < stage.warmup:
+        return stage.learning_rate * (step + 1) / stage.warmup
+    if not stage.anneal:
+        return stage.learning_rate
+    part = (step - stage.warmup) / max(1, stage.steps - stage.warmup)
+    return stage.final_rate + (stage.learning_rate - stage.final_rate) * 0.5 * (1 + math.cos(math.pi * part))

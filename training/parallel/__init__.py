@@ -1,0 +1,1 @@
+"""Training over many processes, by message passing (MPI)."""

@@ -1,0 +1,113 @@
+"""Synchronous training: every rank computes its part of the global batch, and all take the same step.
+
+Sergeev & Del Balso, arXiv:1802.05799, and Li et al., arXiv:2006.15704, for buckets that set off during backward.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from fastcalo.errors import TrainingError
+
+from .buckets import Buckets
+from .heartbeat import Heartbeat
+
+_SPIN_S = 0.02
+
+
+class AllReduce:
+    """Gradients averaged over all ranks.
+
+    Parameters
+    ----------
+    world : mpi4py.MPI.Comm
+    run : Path
+        Folder of the training, where ranks leave signs of life.
+    bucket_kib : int
+        Size of the buckets, KiB.
+    patience : float
+        Seconds without an answer after which a rank is given up.
+
+    Attributes
+    ----------
+    waited : float
+        Seconds in which nothing was computed because messages were under way.
+    """
+
+    def __init__(self, world: Any, run: Path, bucket_kib: int = 256, patience: float = 600.0) -> None:
+        from mpi4py import MPI
+
+        self._mpi, self._world, self._patience = MPI, world, patience
+        self.rank, self.size = int(world.rank), int(world.size)
+        self._bucket = bucket_kib * 1024
+        self._buckets: dict[tuple[int, ...], Buckets] = {}
+        self._heartbeat = Heartbeat(run, self.rank)
+        self.waited = 0.0
+
+    def backward(self, loss: Tensor, parameters: Sequence[nn.Parameter], share: float) -> None:
+        """Average gradients, each part of them as soon as it is there."""
+        self._heartbeat.beat()
+        key = tuple(map(id, parameters))
+        if key not in self._buckets:
+            self._buckets[key] = Buckets(parameters, self._bucket, self._sum, self._poll)
+        buckets = self._buckets[key]
+        self._wait(buckets.backward(loss, share), "gradients")
+        buckets.take()
+
+    def mean(self, numbers: Mapping[str, float], share: float) -> dict[str, float]:
+        """Average numbers."""
+        names = sorted(numbers)
+        values = np.array([numbers[name] for name in names]) * share
+        self._wait([self._world.Iallreduce(self._mpi.IN_PLACE, values)], "numbers")
+        return dict(zip(names, values.tolist(), strict=True))
+
+    def highest(self, number: float) -> float:
+        """Largest of a number."""
+        value = np.array([number])
+        self._wait([self._world.Iallreduce(self._mpi.IN_PLACE, value, self._mpi.MAX)], "numbers")
+        return float(value[0])
+
+    def any(self, here: bool) -> bool:
+        """Whether it is so on any rank."""
+        flag = np.array([here], np.int32)
+        self._wait([self._world.Iallreduce(self._mpi.IN_PLACE, flag, self._mpi.MAX)], "whether to stop")
+        return bool(flag[0])
+
+    def same(self, facts: Mapping[str, str]) -> None:
+        """Compare with the first rank."""
+        everyone = self._world.allgather(dict(facts))
+        for name, value in everyone[0].items():
+            if others := [k for k, theirs in enumerate(everyone) if theirs[name] != value]:
+                raise TrainingError(
+                    f"ranks {others} of {self.size} have another {name} than rank 0: all must see the same files"
+                )
+
+    def _sum(self, flat: Tensor) -> Any:
+        return self._world.Iallreduce(self._mpi.IN_PLACE, flat.numpy())
+
+    def _poll(self, under_way: list[Any]) -> None:
+        self._mpi.Request.Testall(under_way)
+
+    def _pause(self, waited: float) -> None:
+        # at first none, for most messages are quick
+        if waited > _SPIN_S:
+            time.sleep(1e-3)
+            self._heartbeat.beat()
+
+    def _wait(self, requests: list[Any], what: str) -> None:
+        start = time.perf_counter()
+        while not self._mpi.Request.Testall(requests):
+            waited = time.perf_counter() - start
+            if waited > self._patience:
+                raise TrainingError(
+                    f"no answer for {waited:.0f} s while waiting for {what}; {self._heartbeat.late(self.size)}. "
+                    "The last checkpoint is kept: go on with --resume"
+                )
+            self._pause(waited)
+        self.waited += time.perf_counter() - start

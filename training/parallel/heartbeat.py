@@ -1,0 +1,53 @@
+"""Signs of life: which ranks still make their steps, for the message of those that wait in vain."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+
+_EVERY_S = 2.0
+
+
+class Heartbeat:
+    """A small file per rank in the folder of the training, touched every few seconds while the rank is alive.
+
+    Parameters
+    ----------
+    run : Path
+    rank : int
+    """
+
+    def __init__(self, run: Path, rank: int) -> None:
+        self._folder = run / "ranks"
+        self._file, self._last = self._folder / str(rank), 0.0
+        with suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._file.write_text(f"{os.uname().nodename} {os.getpid()}\n")
+
+    def beat(self) -> None:
+        """Show that this rank is alive."""
+        if time.monotonic() - self._last > _EVERY_S:
+            self._last = time.monotonic()
+            # a full or slow disk must not end a training
+            with suppress(OSError):
+                os.utime(self._file)
+
+    def late(self, size: int) -> str:
+        """Which ranks have given no sign for longest, in words."""
+        ages = {}
+        for rank in range(size):
+            with suppress(OSError):
+                ages[rank] = time.time() - (self._folder / str(rank)).stat().st_mtime
+        late = {rank: age for rank, age in ages.items() if age > 5 * _EVERY_S}
+        if not late:
+            return "all ranks give signs of life: the network may be down"
+        names = ", ".join(f"rank {r} ({self._where(r)}), for {a:.0f} s" for r, a in sorted(late.items()))
+        return f"no sign of life from {names}"
+
+    def _where(self, rank: int) -> str:
+        with suppress(OSError, ValueError):
+            node, pid = (self._folder / str(rank)).read_text().split()
+            return f"process {pid} on {node}"
+        return "whereabouts unknown"

@@ -1,0 +1,59 @@
+"""What workers and the master of an asynchronous training tell each other, next to vectors of numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Push:
+    """From a worker, after some steps of its own.
+
+    Attributes
+    ----------
+    worker : int
+    steps : int
+        How many.
+    version : int
+        Of the centre that the worker had fetched before.
+    moved : tuple of str
+        Optimisers that made a step.
+    metrics : dict of str to float
+        Means over the steps.
+    rows_RN : float32 [R, N]
+        What the rules say, in the order of the parameters.
+    signal : int
+        The one that the worker has received; 0 for none.
+    """
+
+    worker: int
+    steps: int
+    version: int
+    moved: tuple[str, ...]
+    metrics: dict[str, float]
+    rows_RN: Tensor = field(repr=False)
+    signal: int = 0
+
+
+@dataclass(frozen=True)
+class Pull:
+    """From the master: what to do next.
+
+    Attributes
+    ----------
+    step : int
+        Number of the first step to make.
+    steps : int
+        How many; with 0 the stage is over for this worker.
+    version : int
+        Of the centre.
+    values_N : float32 [N]
+        Parameters to go on with.
+    """
+
+    step: int
+    steps: int
+    version: int
+    values_N: Tensor = field(repr=False)

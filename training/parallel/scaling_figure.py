@@ -1,0 +1,90 @@
+"""Scaling, drawn: what was measured above, what is only projected below."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_COLOURS = {"strong": "tab:blue", "weak": "tab:orange"}
+_TITLES = {"strong": "strong scaling (global batch fixed)", "weak": "weak scaling (batch grows with ranks)"}
+
+
+def draw_scaling(found: dict[str, Any], path: Path) -> None:
+    """Write a PNG.
+
+    Parameters
+    ----------
+    found : dict
+        As `measure_scaling` returns it.
+    path : Path
+    """
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    rows = 2 if found["projection"] else 1
+    figure, axes = plt.subplots(rows, 2, figsize=(12, 4.5 * rows), squeeze=False, constrained_layout=True)
+    _draw_measured(found, axes[0])
+    if found["projection"]:
+        _draw_network(found, axes[1, 0])
+        _draw_projection(found["projection"], axes[1, 1])
+    figure.suptitle(f"{found['arch']}, stage {found['stage']}, {found['nodes']} node(s), fastcalo {found['fastcalo']}")
+    figure.savefig(path, dpi=110, format="png")
+    plt.close(figure)
+
+
+def _draw_measured(found: dict[str, Any], axes: Any) -> None:
+    rate, efficiency = axes
+    for kind, colour in _COLOURS.items():
+        points = [p for p in found["measured"] if p["kind"] == kind]
+        x = np.array([p["ranks"] for p in points])
+        y = np.array([p["showers_per_second"] for p in points])
+        style = {"fmt": "o-", "color": colour, "capsize": 3, "label": _TITLES[kind]}
+        rate.errorbar(x, y, [p["spread"] for p in points], **style)
+        rate.plot(x, y[0] * x / x[0], ":", color=colour, lw=1)
+        e = [p["efficiency"] for p in points]
+        efficiency.errorbar(x, e, [p["efficiency_spread"] for p in points], **style)
+        waiting = [p["communication_share"] for p in points]
+        efficiency.plot(x, waiting, "s--", color=colour, lw=1, label=f"{kind}: share of waiting")
+    ticks = sorted({p["ranks"] for p in found["measured"]})
+    for ax in axes:
+        ax.set_xscale("log", base=2)
+        ax.set_xticks(ticks, [str(t) for t in ticks])
+        ax.set_xlabel("ranks")
+    rate.set(title="measured", ylabel="showers per second", yscale="log")
+    rate.legend(fontsize=8)
+    efficiency.set(title="measured", ylabel="efficiency, share of waiting", ylim=(0, None))
+    efficiency.axhline(1, color="grey", lw=0.5)
+    efficiency.legend(fontsize=8)
+
+
+def _draw_network(found: dict[str, Any], ax: Any) -> None:
+    from .projection import ring
+
+    sizes = np.array(found["allreduce"]["bytes"], np.float64)
+    line = np.array([found["projection"]["alpha_s"], found["projection"]["beta_s_per_byte"]])
+    for k, (ranks, seconds) in enumerate(found["allreduce"]["seconds"].items()):
+        ax.errorbar(sizes, seconds, found["allreduce"]["spread"][ranks], fmt="o", color=f"C{k}", label=f"{ranks} ranks")
+        ax.plot(sizes, ring(np.full(len(sizes), float(ranks)), 1, sizes) @ line, "--", color=f"C{k}", lw=1)
+    ax.set(title="sums over all ranks: measured, and the model (dashed)", xlabel="bytes", ylabel="seconds")
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.legend(fontsize=8)
+
+
+def _draw_projection(projection: dict[str, Any], ax: Any) -> None:
+    for kind, colour in _COLOURS.items():
+        curve = projection["curves"][kind]
+        if not curve["ranks"]:
+            continue
+        ax.plot(curve["ranks"], curve["rate"], "--", color=colour, label=f"{kind}, ring")
+        ax.fill_between(curve["ranks"], curve["low"], curve["high"], color=colour, alpha=0.2)
+        ax.plot(curve["ranks"], curve["rate_halving"], ":", color=colour, label=f"{kind}, halving and doubling")
+    ax.set_xscale("log", base=2)
+    ax.set_yscale("log")
+    ax.set_title(projection["label"].replace(": ", ":\n"), fontsize=10, color="tab:red")
+    ax.set(xlabel="ranks", ylabel="showers per second")
+    ax.legend(fontsize=8, title="bands: one standard deviation of the fits", title_fontsize=7)

@@ -1,0 +1,88 @@
+"""Things made ahead of their use, in a thread."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from collections.abc import Iterator
+from queue import SimpleQueue
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+def prefetch(source: Iterator[T], ahead: int = 2) -> Iterator[T]:
+    """What `source` gives, in its order, made while the consumer is busy with what it got before.
+
+    The thread begins with the first item asked for. It ends with `source`, or after the item being made when the
+    iterator is closed or collected, or the program ends.
+
+    Parameters
+    ----------
+    source : iterator
+        Not to be used by anyone else from then on.
+    ahead : int
+        Items that may wait, or be in the making, besides the one that the consumer holds.
+
+    Yields
+    ------
+    object
+
+    Raises
+    ------
+    BaseException
+        What `source` raised, when its turn comes.
+    """
+    maker = _Maker(source, ahead)
+    # this frame lives as long as the consumer's iterator, and would keep what `source` holds
+    del source
+    maker.start()
+    try:
+        while True:
+            item, error = maker.ready.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            maker.free.release()
+            yield item  # type: ignore[misc]
+    finally:
+        # not joined: a collector may run this in any thread, under any lock
+        maker.end()
+
+
+class _Maker(threading.Thread, Generic[T]):
+    """The thread; of the iterator it knows nothing, so that this can be collected."""
+
+    def __init__(self, source: Iterator[T], ahead: int) -> None:
+        super().__init__(name="prefetch", daemon=True)
+        self.ready: SimpleQueue[tuple[T, None] | tuple[None, BaseException]] = SimpleQueue()
+        self.free, self._over, self._source = threading.Semaphore(ahead), threading.Event(), source
+        # registered last and run first: what the source needs must still be there, such as the library of its files
+        atexit.unregister(_end_all)
+        atexit.register(_end_all)
+
+    def run(self) -> None:
+        """Make items until told to end."""
+        try:
+            while self.free.acquire() and not self._over.is_set():
+                # no name for the item: it would live here until the next one is made
+                self.ready.put((next(self._source), None))
+        except BaseException as error:  # noqa: BLE001 - raised in the consumer
+            self.ready.put((None, error))
+        finally:
+            del self._source
+
+    def end(self) -> None:
+        """Have the thread end after the item that it makes."""
+        self._over.set()
+        self.free.release()
+
+
+def _end_all() -> None:
+    # a thread stopped by the interpreter's end keeps its locks, which hangs whoever needs them next (HDF5)
+    while alive := [thread for thread in threading.enumerate() if isinstance(thread, _Maker)]:
+        for maker in alive:
+            maker.end()
+        for maker in alive:
+            maker.join()
