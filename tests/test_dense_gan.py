@@ -14,8 +14,8 @@ from torch import Tensor
 import fastcalo
 from fastcalo.detector import load_detector
 from fastcalo.errors import ConfigError, ExportError
-from fastcalo.export.dense import DenseTwin
 from fastcalo.export import parity
+from fastcalo.export.dense import DenseTwin
 from fastcalo.export.exporter import export_run
 from fastcalo.export.parity import check_parity
 from fastcalo.session import open_session
