@@ -121,6 +121,7 @@ def test_a_classifier_can_hardly_tell(true, generated, capsys):
         np.hstack([observables(s, rulers).values, conditions(s, (11, 22))])
         for s in (true, generated[0], generated[0].scaled(1.05))
     )
+    assert a.shape[1] > 150
     half = len(true) // 2
     found, _ = auc_of_observables(a, b)
     floor, _ = auc_of_observables(a[:half], a[half : 2 * half])
