@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ..config import ParallelConfig
     from ..exchange import Exchange
 
+_READ_S = 1.0
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MV2_COMM_WORLD_SIZE")
 
 
@@ -104,4 +106,6 @@ def ending_together(world: Any) -> Iterator[None]:
         detail = str(error) if isinstance(error, FastCaloError) else traceback.format_exc()
         sys.stderr.write(f"fastcalo: error on rank {world.rank} of {world.size}: {detail}\n")
         sys.stderr.flush()
+        # a launcher that is busy ends its processes before it has read what they wrote
+        time.sleep(_READ_S)
         world.Abort(1)
