@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
+from collections.abc import Iterable
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -128,15 +129,19 @@ def load_config(path: str | Path) -> TrainConfig:
     ConfigError
         Unreadable file, unknown or missing key, value of the wrong type; the message names file and key.
     """
+    config: TrainConfig = from_dict(TrainConfig, read_toml(path), str(path))
+    check(config, str(path))
+    return config
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """What stands in a TOML file; `ConfigError` if it cannot be read."""
     try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as e:
         raise ConfigError(f"cannot read the configuration {path}: {e.strerror or e}") from e
     except ValueError as e:  # of the text or of its bytes
         raise ConfigError(f"{path} is not valid TOML: {e}") from e
-    config: TrainConfig = from_dict(TrainConfig, table, str(path))
-    check(config, str(path))
-    return config
 
 
 def check(config: TrainConfig, where: str) -> None:
@@ -224,6 +229,13 @@ def data_paths(paths: tuple[str, ...], where: str) -> list[Path]:
     return out
 
 
+def unknown_key(key: str, part: str, known: Iterable[str], where: str) -> ConfigError:
+    """What to say of a key whose `part` is none of the known names."""
+    near = difflib.get_close_matches(part, known := list(known), 1)
+    hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
+    return ConfigError(f"{where}: unknown key {key!r}{hint}")
+
+
 def from_dict(cls: type[Any], table: Any, where: str, prefix: str = "") -> Any:
     """Build a dataclass from a TOML table, strictly."""
     if not isinstance(table, dict):
@@ -232,9 +244,7 @@ def from_dict(cls: type[Any], table: Any, where: str, prefix: str = "") -> Any:
     known = {f.name: f for f in fields(cls)}
     for key in table:
         if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
-            raise ConfigError(f"{where}: unknown key {prefix + key!r}{hint}")
+            raise unknown_key(prefix + key, key, known, where)
     for name, f in known.items():
         if name not in table and f.default is MISSING and f.default_factory is MISSING:
             raise ConfigError(f"{where}: key {prefix + name!r} is missing")
