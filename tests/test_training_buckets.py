@@ -92,3 +92,21 @@ def test_other_backward_passes_send_nothing(network):
     loss_of(network).backward()
     assert not wire.sent
     assert all(p.grad is not None for p in network.parameters())
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_gradients_of_terms_before_the_last_are_sent_with_it(network, early):
+    idle = nn.Parameter(torch.ones(3))
+    parameters, sent = [idle, *network.parameters()], []
+    # a term that the last one shares no parameter with, or some of them
+    before = (idle * torch.arange(3.0)).sum() + (loss_of(network) if early else 0.0)
+    before.backward()
+    assert not sent
+    buckets = Buckets(parameters, 1, lambda flat: sent.append(flat.numel()), lambda _: None)
+    expected = torch.autograd.grad(loss_of(network), parameters[1:])
+    buckets.backward(loss_of(network), share=0.5)
+    buckets.take()
+    assert sent == [p.numel() + 1 for p in reversed(parameters)]
+    assert idle.grad.tolist() == [0, 0.5, 1]
+    for p, g in zip(parameters[1:], expected, strict=True):
+        assert torch.allclose(p.grad, g * (1.0 if early else 0.5), rtol=1e-6)

@@ -220,9 +220,9 @@ class Recording(SingleProcess):
     def __init__(self, factor, rank=0, size=1):
         self.factor, self.rank, self.size, self.calls = factor, rank, size, 0
 
-    def backward(self, loss, parameters, share):
+    def backward(self, loss, parameters, share, *, last=True):
         assert share == 1 / self.size
-        super().backward(loss, parameters, share)
+        super().backward(loss, parameters, share, last=last)
         self.calls += 1
         for p in parameters:
             p.grad.mul_(self.factor)

@@ -23,17 +23,20 @@ class Exchange(Protocol):
     size: int
     waited: float
 
-    def backward(self, loss: Tensor, parameters: Sequence[nn.Parameter], share: float) -> None:
+    def backward(self, loss: Tensor, parameters: Sequence[nn.Parameter], share: float, *, last: bool = True) -> None:
         """Leave in each parameter's ``grad`` the gradient of the global batch's loss.
 
         Parameters
         ----------
         loss : Tensor
-            Mean over this rank's showers.
+            Mean over this rank's showers, or one of several terms of it.
         parameters : sequence of Parameter
-            The same, in the same order, on all ranks.
+            The same, in the same order, on all ranks. At the first term they must have no ``grad``.
         share : float
             This rank's part of the global batch's showers.
+        last : bool
+            Whether no other terms come. Ranks talk to each other with the last one only, so that they may have
+            different numbers of them.
         """
 
     def mean(self, numbers: Mapping[str, float], share: float) -> dict[str, float]:
@@ -62,8 +65,15 @@ class SingleProcess:
     size = 1
     waited = 0.0
 
-    def backward(self, loss: Tensor, parameters: Sequence[nn.Parameter], share: float) -> None:  # noqa: ARG002
-        """Gradients of `loss` with respect to `parameters`, and to nothing else."""
+    def backward(
+        self,
+        loss: Tensor,
+        parameters: Sequence[nn.Parameter],
+        share: float,  # noqa: ARG002
+        *,
+        last: bool = True,  # noqa: ARG002
+    ) -> None:
+        """Gradients of `loss` with respect to `parameters`, and to nothing else, added to what is there."""
         torch.autograd.backward(loss, inputs=list(parameters))
 
     def mean(self, numbers: Mapping[str, float], share: float) -> dict[str, float]:  # noqa: ARG002

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from fastcalo.errors import TrainingError
@@ -50,9 +51,12 @@ class AllReduce:
         self._heartbeat = Heartbeat(run, self.rank)
         self.waited = 0.0
 
-    def backward(self, loss: Tensor, parameters: Sequence[nn.Parameter], share: float) -> None:
+    def backward(self, loss: Tensor, parameters: Sequence[nn.Parameter], share: float, *, last: bool = True) -> None:
         """Average gradients, each part of them as soon as it is there."""
         self._heartbeat.beat()
+        if not last:
+            torch.autograd.backward(loss, inputs=list(parameters))
+            return
         key = tuple(map(id, parameters))
         if key not in self._buckets:
             self._buckets[key] = Buckets(parameters, self._bucket, self._sum, self._poll)

@@ -68,7 +68,10 @@ class Buckets:
         ]
 
     def backward(self, loss: Tensor, share: float) -> list[Any]:
-        """Run backward and send every bucket; return what is still under way, in the order of the buckets."""
+        """Run backward and send every bucket; return what is still under way, in the order of the buckets.
+
+        Gradients that are there already, of other terms of the loss, are part of it.
+        """
         self._share, self._active, self._sent = share, True, 0
         self._missing = [len(members) for members in self._members]
         self._under_way = []
@@ -79,9 +82,7 @@ class Buckets:
             self._active = False
         # the loss does not depend on these here, but it may elsewhere
         for i in list(self._left):
-            self._views[i].zero_()
-            self._touched[i].zero_()
-            self._count(i)
+            self._fill(i)
         return self._under_way
 
     def take(self) -> None:
@@ -90,14 +91,19 @@ class Buckets:
             p.grad = self._views[i] if self._touched[i] > 0 else None
 
     def _filled(self, index: int) -> None:
-        if not self._active:
-            return
+        if self._active:
+            self._fill(index)
+            self._poll(self._under_way)
+
+    def _fill(self, index: int) -> None:
         gradient = self._parameters[index].grad
-        assert gradient is not None
-        torch.mul(gradient, self._share, out=self._views[index])
-        self._touched[index].fill_(1)
+        if gradient is None:
+            self._views[index].zero_()
+            self._touched[index].zero_()
+        else:
+            torch.mul(gradient, self._share, out=self._views[index])
+            self._touched[index].fill_(1)
         self._count(index)
-        self._poll(self._under_way)
 
     def _count(self, index: int) -> None:
         self._left.discard(index)
