@@ -53,20 +53,12 @@ def command(
       fastcalo validate my.onnx test.h5 -o report --reference train.h5 --limits limits.toml
       fastcalo validate generated.hdf5 dataset_2_2.hdf5 -o report --binning binning_dataset_2.xml
     """  # noqa: D301
-    from ..errors import OutputError
-    from ..io.files import check_output
-    from ..validation.report import NUMBERS, PAGE
+    from ..page import NUMBERS, PAGE, check_folder
     from ..validation.run import validate
     from ..validation.selection import DataOptions
     from .output import console
 
-    if output.is_file():
-        raise OutputError(f"{output}: is a file; give the name of a folder")
-    made = not output.exists()
-    for name in (PAGE, NUMBERS) if not made else ():
-        check_output(output / name, overwrite=overwrite)
-    if made:
-        check_output(output)
+    check_folder(output, (PAGE, NUMBERS), overwrite=overwrite)
     foreign = {"binning": binning, "pdg": pdg, "deposit_scale": deposit_scale}
     options = DataOptions(
         detector=detector,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..page import COLOUR, GREY, INK, Figure, png, subplots
 from .comparison import Comparison, Samples
 from .distances import histogram_edges
 from .observables import layer_groups
@@ -18,29 +18,11 @@ from .sample import Sample
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as MatplotlibFigure
 
 FloatArray = NDArray[np.float64]
 
-_INK, _GREY, _COLOUR = "#1d2733", "#9aa5b1", "#c2410c"
-_DPI = 100
 _BINS = 40
 _MOST_BARS = 25
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A picture with its words.
-
-    Attributes
-    ----------
-    title, caption : str
-    png : bytes
-    """
-
-    title: str
-    caption: str
-    png: bytes
 
 
 @dataclass(frozen=True)
@@ -168,7 +150,7 @@ def _spectrum(whole: Samples, name: str) -> _Maker:
 def _by_decade(samples: Samples, label: str, title: str, make: _Maker, x: str, y: str, *, log: bool = False) -> Figure:
     """Reference, candidate and floor, decade by decade, and below them their ratios to the reference."""
     ranges = decades(samples.reference)
-    figure, axes = _subplots(2, len(ranges), height_ratios=(2.4, 1), sharex="col")
+    figure, axes = subplots(2, len(ranges), height_ratios=(2.4, 1), sharex="col")
     for k, (low, high) in enumerate(ranges):
         inside = [
             s.take(np.flatnonzero((s.kinetic_energy >= low) & (s.kinetic_energy < high)))
@@ -182,7 +164,7 @@ def _by_decade(samples: Samples, label: str, title: str, make: _Maker, x: str, y
     axes[0, 0].set_ylabel(y)
     axes[1, 0].set_ylabel("ratio")
     axes[0, 0].legend(frameon=False, fontsize=8)
-    return Figure(title, "By kinetic energy; below, the ratios to full simulation.", _png(figure))
+    return Figure(title, "By kinetic energy; below, the ratios to full simulation.", png(figure))
 
 
 def _overlay(top: Axes, bottom: Axes, profiles: list[_Profile], label: str) -> None:
@@ -191,10 +173,10 @@ def _overlay(top: Axes, bottom: Axes, profiles: list[_Profile], label: str) -> N
     reference, candidate, floor = profiles
     edges = reference.edges
     mplhep.histplot(
-        reference.mean, edges, yerr=reference.error, histtype="errorbar", color=_INK, ms=3, ax=top, flow="none",
+        reference.mean, edges, yerr=reference.error, histtype="errorbar", color=INK, ms=3, ax=top, flow="none",
         label="full simulation",
     )  # fmt: skip
-    for profile, colour, name in ((floor, _GREY, "full simulation again"), (candidate, _COLOUR, label)):
+    for profile, colour, name in ((floor, GREY, "full simulation again"), (candidate, COLOUR, label)):
         mplhep.histplot(profile.mean, edges, histtype="step", color=colour, ax=top, label=name, yerr=False, flow="none")
         shown = (reference.mean > 0) & (profile.mean > 0)
         ratio = np.divide(profile.mean, reference.mean, out=np.full(len(shown), np.nan), where=shown)
@@ -203,15 +185,15 @@ def _overlay(top: Axes, bottom: Axes, profiles: list[_Profile], label: str) -> N
         )
         middle = (edges[1:] + edges[:-1]) / 2
         bottom.errorbar(middle, ratio, error, fmt="o", ms=2.5, lw=1, color=colour)
-    bottom.axhline(1, color=_INK, lw=0.8)
+    bottom.axhline(1, color=INK, lw=0.8)
 
 
 def _layer_moments(samples: Samples, label: str, name: str) -> Figure:
     """Mean over showers of the centre of gravity and of the width in each layer that has energy."""
     first, _ = layer_groups(samples.reference.sections[name].voxels.layers)
-    figure, axes = _subplots(1, 3)
-    three = ((samples.reference, _INK, "full simulation"), (samples.floor, _GREY, "full simulation again"),
-             (samples.candidate, _COLOUR, label))  # fmt: skip
+    figure, axes = subplots(1, 3)
+    three = ((samples.reference, INK, "full simulation"), (samples.floor, GREY, "full simulation again"),
+             (samples.candidate, COLOUR, label))  # fmt: skip
     for k, (sample, colour, text) in enumerate(three):
         moments = _centres_and_widths(sample, name, first)
         for axis, rows in zip(axes[0], moments, strict=True):
@@ -222,7 +204,7 @@ def _layer_moments(samples: Samples, label: str, name: str) -> Figure:
     for axis, text in zip(axes[0], ("centre in x [mm]", "centre in y [mm]", "width [mm]"), strict=True):
         axis.set(xlabel="layer", ylabel=text)
     axes[0, 0].legend(frameon=False, fontsize=8)
-    return Figure(f"{name}: centres and widths", "Mean over the showers that leave energy in a layer.", _png(figure))
+    return Figure(f"{name}: centres and widths", "Mean over the showers that leave energy in a layer.", png(figure))
 
 
 def _centres_and_widths(sample: Sample, name: str, first: NDArray[np.int64]) -> list[FloatArray]:
@@ -236,21 +218,21 @@ def _centres_and_widths(sample: Sample, name: str, first: NDArray[np.int64]) -> 
 
 def _correlations(comparison: Comparison, label: str, name: str) -> Figure:
     reference, candidate = comparison.correlations[name]
-    figure, axes = _subplots(1, 3)
+    figure, axes = subplots(1, 3)
     panels = (("full simulation", reference, 1.0), (label, candidate, 1.0), ("difference", candidate - reference, 0.25))
     for axis, (text, matrix, most) in zip(axes[0], panels, strict=True):
         image = axis.imshow(matrix, vmin=-most, vmax=most, cmap="RdBu_r", origin="lower")
         axis.set(title=text, xlabel="layer", ylabel="layer")
         figure.colorbar(image, ax=axis, shrink=0.8)
     caption = "Correlations of the energies of layers, or groups of neighbouring ones."
-    return Figure(f"{name}: correlations", caption, _png(figure))
+    return Figure(f"{name}: correlations", caption, png(figure))
 
 
 def _against_energy(comparison: Comparison, label: str, name: str) -> Figure:
     """Response, resolution and hits over those of full simulation, by species."""
     rows = [r for r in comparison.response if r.section == name and r.cell.angle is None]
     species: list[int | None] = [*sorted({r.cell.species for r in rows if r.cell.species is not None})] or [None]
-    figure, axes = _subplots(1, 3)
+    figure, axes = subplots(1, 3)
     for axis, (quantity, text) in zip(
         axes[0], {"response": "response", "width": "relative width", "hits": "hits"}.items(), strict=True
     ):
@@ -264,39 +246,23 @@ def _against_energy(comparison: Comparison, label: str, name: str) -> Figure:
                 name_of = label if code is None else f"PDG {code}"
                 axis.errorbar(energy * (0.97 if floor else 1), value, error, fmt="o", ms=4, lw=1, color=f"C{k}",
                               mfc=marker, label=None if floor else name_of)  # fmt: skip
-        axis.axhline(0, color=_INK, lw=0.8)
+        axis.axhline(0, color=INK, lw=0.8)
         axis.set(xscale="log", xlabel="kinetic energy [GeV]", title=f"{text}: over full simulation's, less 1")
     axes[0, 0].legend(frameon=False, fontsize=8)
-    return Figure(f"{name}: response against energy", "Full points: the candidate; open ones: the floor.", _png(figure))
+    return Figure(f"{name}: response against energy", "Full points: the candidate; open ones: the floor.", png(figure))
 
 
 def _bars(comparison: Comparison, label: str) -> Figure:
     worst = sorted(comparison.observables.items(), key=lambda item: -item[1]["separation"].value)[:_MOST_BARS]
-    figure, axes = _subplots(1, 1, size=(9, 0.26 * len(worst) + 1.2))
+    figure, axes = subplots(1, 1, size=(9, 0.26 * len(worst) + 1.2))
     place = np.arange(len(worst))[::-1]
     numbers = [row["separation"] for _, row in worst]
-    axes[0, 0].barh(place + 0.2, [n.value for n in numbers], 0.4, xerr=[n.error for n in numbers], color=_COLOUR,
+    axes[0, 0].barh(place + 0.2, [n.value for n in numbers], 0.4, xerr=[n.error for n in numbers], color=COLOUR,
                     label=label)  # fmt: skip
-    axes[0, 0].barh(place - 0.2, [n.floor for n in numbers], 0.4, xerr=[n.floor_error for n in numbers], color=_GREY,
+    axes[0, 0].barh(place - 0.2, [n.floor for n in numbers], 0.4, xerr=[n.floor_error for n in numbers], color=GREY,
                     label="full simulation again")  # fmt: skip
     axes[0, 0].set_yticks(place, [name for name, _ in worst], fontsize=8)
     axes[0, 0].set_xlabel("separation power")
     axes[0, 0].legend(frameon=False, fontsize=8)
     caption = f"The {len(worst)} observables of {len(comparison.observables)} with the largest separation power."
-    return Figure("Worst observables", caption, _png(figure))
-
-
-def _subplots(rows: int, columns: int, *, size: tuple[float, float] | None = None, **grid: Any) -> tuple[Any, Any]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure as MatplotlibFigure
-
-    # not pyplot: it would choose a backend for the whole process
-    figure = MatplotlibFigure(figsize=size or (4.2 * columns, 3.4 + 1.2 * (rows - 1)), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, figure.subplots(rows, columns, squeeze=False, **grid)
-
-
-def _png(figure: MatplotlibFigure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=_DPI, format="png")
-    return buffer.getvalue()
+    return Figure("Worst observables", caption, png(figure))

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..io.files import output_errors, whole_file
+from ..page import NUMBERS, PAGE, Figure, numbers_text, render, write_texts
 from .comparison import Comparison
-from .figures import Figure
 from .limits import Verdict
 from .numbers import Number
 
 FORMAT = 1
-PAGE, NUMBERS = "index.html", "report.json"
 
 _MEANINGS = {
     "auc.observables": "area under the curve of a classifier on observables",
@@ -68,8 +63,8 @@ class ValidationReport:
         return all(verdict.kept for verdict in self.verdicts)
 
     def to_dict(self) -> dict[str, Any]:
-        """All numbers, as JSON can hold them; what is none is null."""
-        content = {
+        """All numbers, as JSON can hold them, but for those that are not finite."""
+        return {
             "format": FORMAT,
             "title": self.title,
             "showers": self.showers,
@@ -99,8 +94,6 @@ class ValidationReport:
             "timing": self.timing,
             "provenance": self.provenance,
         }
-        cleaned: dict[str, Any] = _finite(content)
-        return cleaned
 
     def write(self, folder: Path, *, overwrite: bool = False) -> None:
         """Write ``index.html`` and ``report.json`` into a folder.
@@ -110,33 +103,14 @@ class ValidationReport:
         OutputError
             A file cannot be written, or is there already.
         """
-        texts = {NUMBERS: json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n", PAGE: self._page()}
-        for name, text in texts.items():
-            path = folder / name
-            with whole_file(path, overwrite=overwrite) as temporary, output_errors(path):
-                temporary.write_text(text, encoding="utf-8")
+        write_texts(folder, {NUMBERS: numbers_text(self.to_dict()), PAGE: self._page()}, overwrite=overwrite)
 
     def _page(self) -> str:
-        from jinja2 import Environment, StrictUndefined
-
-        environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-        environment.filters["number"] = lambda value: f"{value:.4g}"
-        environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
-        template = environment.from_string((Path(__file__).parent / "report.html.j2").read_text(encoding="utf-8"))
         meanings = _MEANINGS | {
             f"correlation.{name}": f"correlations of layers in {name}, rms difference" for name in self.sections
         }
-        return template.render(report=self, meanings=meanings)
+        return render(Path(__file__).parent / "report.html.j2", report=self, meanings=meanings)
 
 
 def _numbers(numbers: dict[str, Number]) -> dict[str, Any]:
     return {name: asdict(number) for name, number in numbers.items()}
-
-
-def _finite(value: Any) -> Any:
-    """The same without numbers that JSON has no word for."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
