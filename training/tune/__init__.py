@@ -1,0 +1,1 @@
+"""Search for the hyper-parameters of a training."""
