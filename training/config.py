@@ -38,15 +38,17 @@ class NetworkConfig:
 class ParallelConfig:
     """``[parallel]``: how the processes that ``mpiexec`` starts train together.
 
-    All but the first and `patience_s` is for some strategies only: `bucket_kib` for ``allreduce``; `masters` and
-    `push_every` (a worker's own steps between messages) for the others; `elasticity` for ``easgd``; `momentum` and
-    `amplification` for ``gem``.
+    All but the first and `patience_s` is for some strategies only: `bucket_kib` for ``allreduce``; `push_every` (a
+    worker's own steps between messages), `masters` (below the first rank, if more than 1) and `sync_every` (workers'
+    messages between two of such a master) for the others; `elasticity` for ``easgd``; `momentum` and `amplification`
+    for ``gem``.
     """
 
     strategy: str = "allreduce"
     bucket_kib: int = 256
     patience_s: float = 600.0
     masters: int = 1
+    sync_every: int = 4
     push_every: int = 1
     elasticity: float = 0.9
     momentum: float = 0.9
@@ -177,9 +179,7 @@ def check(config: TrainConfig, where: str) -> None:
 def _check_parallel(p: ParallelConfig, where: str) -> None:
     if p.strategy not in STRATEGIES:
         raise ConfigError(f"{where}: parallel.strategy = {p.strategy!r} is unknown; choose {', '.join(STRATEGIES)}")
-    _at_least(1, p, where, "parallel.", "bucket_kib", "patience_s", "push_every")
-    if p.masters != 1:
-        raise ConfigError(f"{where}: parallel.masters must be 1, not {p.masters}: trees of masters are not supported")
+    _at_least(1, p, where, "parallel.", "bucket_kib", "patience_s", "masters", "sync_every", "push_every")
     if not 0 < p.elasticity <= 1:
         raise ConfigError(f"{where}: parallel.elasticity must be more than 0 and at most 1, not {p.elasticity}")
     if not 0 <= p.momentum < 1:
