@@ -53,7 +53,7 @@ class Real:
         if self.log:
             value_N, low, high = np.log(value_N), math.log(low), math.log(high)
         half = 0.5 * high - 0.5 * low
-        return np.clip(0.5 * ((0.5 * value_N - 0.5 * low) / half), 0, 1)
+        return np.clip((0.5 * value_N - 0.5 * low) / half, 0, 1)
 
     def features(self, unit_N: Floats) -> Floats:
         """What the distance between two values is measured in, float64 [N, 1]."""
