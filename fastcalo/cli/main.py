@@ -25,7 +25,8 @@ from ..errors import FastCaloError, MissingDependencyError
 class Subcommand:
     """What `fastcalo --help` says of a sub-command, which is the function ``command`` of its module.
 
-    Or a group of them: the functions in ``commands`` of its module, by name.
+    Or a group of them: the functions in ``commands`` of its module, by name. If it has both, ``command`` is meant where
+    none of ``commands`` is named.
 
     Attributes
     ----------
@@ -53,6 +54,7 @@ SUBCOMMANDS = (
     Subcommand("train", "Train a shower model on full simulation.", "train", "train"),
     Subcommand("doctor", "Tell whether this machine is fit to train, and what to mend.", "doctor", "mpi"),
     Subcommand("scaling", "Measure how fast a training is on several numbers of ranks.", "scaling", "mpi"),
+    Subcommand("tune", "Search for the best hyper-parameters of a training.", "tune", "tune"),
     Subcommand("export", "Turn a trained model into one self-describing ONNX file.", "export", "export"),
 )
 
@@ -71,7 +73,11 @@ class _Lazy(TyperCommand):
         with _needing(self._subcommand):
             module = import_module(f"fastcalo.cli.{self._subcommand.module}")
         app = typer.Typer(**_STYLE, no_args_is_help=hasattr(module, "commands"), help=module.__doc__)
-        commands = getattr(module, "commands", None) or {self._subcommand.name: module.command}
+        commands = getattr(module, "commands", {})
+        if args and args[0] in commands:
+            commands, info_name, args = {args[0]: commands[args[0]]}, f"{info_name} {args[0]}", args[1:]
+        elif hasattr(module, "command"):
+            commands = {self._subcommand.name: module.command}
         for name, function in commands.items():
             app.command(name)(_needing(self._subcommand)(function))
         return get_command(app).make_context(info_name, args, parent=parent, **extra)
