@@ -37,8 +37,9 @@ class Architecture(Protocol):
     ) -> Iterator[tuple[str, Tensor]]:
         """Losses of one step, each with the name of the optimiser that is to lower it.
 
-        Each is a mean over the showers of `batch`, which may be a rank's part of the global one. The loop steps that
-        optimiser before it asks for the next loss. Numbers worth logging go into `metrics`.
+        Each is a mean over the showers of `batch`, which may be a part of the global one. The loop steps that
+        optimiser before it asks for the next loss. Numbers worth logging, means too, go into `metrics`. Where
+        `stage.accumulate` is above 1, other parts' losses are asked for in between: hold little from one to the next.
         """
 
     def evaluate(self, stage: StageConfig, batch: Batch) -> Metrics:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,8 @@ Arrays = dict[str, NDArray[Any]]
 def cached(folder: Path, key: str, make: Callable[[], Arrays]) -> Arrays:
     """What `make` gives, from the files that an earlier call with the same key left in `folder`.
 
-    Damaged files are made anew, with a warning. Where nothing can be written, the arrays come from memory.
+    Of several processes that ask at the same time, one makes them and the others wait. Damaged files are made anew,
+    with a warning. Where nothing can be written, the arrays come from memory.
 
     Parameters
     ----------
@@ -38,19 +41,46 @@ def cached(folder: Path, key: str, make: Callable[[], Arrays]) -> Arrays:
     dict of array
         Read-only, mapped into memory.
     """
-    index = folder / f"{key}.json"
-    if index.exists():
+    # most find it there, and need not wait for each other
+    if (found := _found(folder, key)) is not None:
+        return found
+    with _alone(folder / f"{key}.lock"):
+        if (found := _found(folder, key)) is not None:
+            return found
+        arrays = make()
         try:
+            _save(folder, key, arrays)
             return _load(folder, key)
-        except (OSError, ValueError, TypeError, AttributeError, KeyError, EOFError) as error:
-            log.warning("%s: is damaged (%s), and is made anew", index, error)
-    arrays = make()
+        except (OutputError, OSError, ValueError) as error:
+            log.warning("showers are not kept in %s: %s", folder, error)
+            return arrays
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Wait until no other process of this machine is in a block of this path; one that is killed is in none."""
+    with ExitStack() as stack:
+        # where this does not work, the same is made twice at worst
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(path.open("a"))
+            fcntl.flock(file, fcntl.LOCK_EX)
+            stack.callback(path.unlink, missing_ok=True)
+        yield
+
+
+def _found(folder: Path, key: str) -> Arrays | None:
+    index = folder / f"{key}.json"
+    if not index.exists():
+        return None
     try:
-        _save(folder, key, arrays)
         return _load(folder, key)
-    except (OutputError, OSError, ValueError) as error:
-        log.warning("showers are not kept in %s: %s", folder, error)
-        return arrays
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, EOFError) as error:
+        log.warning("%s: is damaged (%s), and is made anew", index, error)
+        # or those who wait would find the same
+        with suppress(OSError):
+            index.unlink()
+        return None
 
 
 def _load(folder: Path, key: str) -> Arrays:

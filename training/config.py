@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import tempfile
 import tomllib
 from collections.abc import Iterable
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
@@ -15,11 +16,15 @@ from fastcalo.errors import ConfigError
 
 @dataclass(frozen=True)
 class DataConfig:
-    """``[data]``: where showers come from; ``$NAME`` in a path stands for the environment variable."""
+    """``[data]``: where showers come from; ``$NAME`` in a path stands for the environment variable.
+
+    `cache` is a folder for prepared showers, best on a disk of each machine; none where it is empty.
+    """
 
     train: tuple[str, ...]
     test: tuple[str, ...] = ()
     pool: int = 60_000
+    cache: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,11 +70,15 @@ class ValidityConfig:
 
 @dataclass(frozen=True)
 class StageConfig:
-    """``[[stage]]``: one leg of the training; stages run in the order of the file."""
+    """``[[stage]]``: one leg of the training; stages run in the order of the file.
+
+    A rank computes its part of a batch in `accumulate` parts, one after the other.
+    """
 
     name: str
     steps: int
     batch: int = 64
+    accumulate: int = 1
     learning_rate: float = 2e-3
     final_rate: float = 1e-5
     warmup: int = 100
@@ -106,6 +115,7 @@ class TrainConfig:
     section: str = "ECAL"
     seed: int = 1
     threads: int = 0
+    device: str = "auto"
     network: NetworkConfig = field(default_factory=NetworkConfig)
     validity: ValidityConfig = field(default_factory=ValidityConfig)
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
@@ -117,6 +127,10 @@ class TrainConfig:
 
 ARCHITECTURES = {"hits": ("layers", "hits", "adversarial"), "3dgan": ("adversarial",)}
 """Architectures and the stages that each knows."""
+
+
+DEVICES = ("auto", "cpu", "cuda")
+"""Where networks are trained; ``auto`` is a GPU where torch sees one, else the CPU."""
 
 
 STRATEGIES = ("allreduce", "downpour", "easgd", "gem")
@@ -161,6 +175,11 @@ def check(config: TrainConfig, where: str) -> None:
         raise ConfigError(f"{where}: no [[stage]]")
     for s in config.stage:
         _check_stage(s, where)
+        if s.accumulate > 1 and config.parallel.strategy != "allreduce":
+            raise ConfigError(
+                f"{where}: stage {s.name!r}: accumulate = {s.accumulate} is for parallel.strategy = 'allreduce' only; "
+                "under others batch is that of a worker: make it smaller"
+            )
     if not config.data.train:
         raise ConfigError(f"{where}: data.train must not be empty")
     if not config.species or len(set(config.species)) != len(config.species):
@@ -168,6 +187,8 @@ def check(config: TrainConfig, where: str) -> None:
     _at_least(1, config.network, where, "network.", *(f.name for f in fields(NetworkConfig)))
     _at_least(1, config.data, where, "data.", "pool")
     _at_least(0, config, where, "", "threads", "seed")
+    if config.device not in DEVICES:
+        raise ConfigError(f"{where}: device = {config.device!r} is unknown; choose {', '.join(DEVICES)}")
     _check_parallel(config.parallel, where)
     low, high = config.validity.kinetic_energy
     if not 0 < low < high:
@@ -188,13 +209,15 @@ def _check_parallel(p: ParallelConfig, where: str) -> None:
         raise ConfigError(f"{where}: parallel.amplification must be positive, not {p.amplification}")
 
 
-_COUNTS = ("steps", "batch", "evaluate_every", "checkpoint_every", "penalty_every", "latent_ramp")
+_COUNTS = ("steps", "batch", "accumulate", "evaluate_every", "checkpoint_every", "penalty_every", "latent_ramp")
 
 
 def _check_stage(s: StageConfig, where: str) -> None:
     prefix = f"stage {s.name!r}: "
     _at_least(1, s, where, prefix, *_COUNTS)
     _at_least(0, s, where, prefix, "warmup", "weight_decay", "final_rate", "latent_start", "critic_only")
+    if s.accumulate > s.batch:
+        raise ConfigError(f"{where}: {prefix}accumulate = {s.accumulate} is more than batch = {s.batch}")
     for key in ("learning_rate", "critic_rate", "clip"):
         if not getattr(s, key) > 0:
             raise ConfigError(f"{where}: {prefix}{key} must be positive, not {getattr(s, key)}")
@@ -209,6 +232,29 @@ def _at_least(least: int, table: Any, where: str, prefix: str, *keys: str) -> No
             raise ConfigError(f"{where}: {prefix}{key} must be at least {least}, not {getattr(table, key)}")
 
 
+def cache_folder(text: str, where: str) -> Path | None:
+    """The folder of ``data.cache``, made if missing; None if there is to be none.
+
+    Raises
+    ------
+    ConfigError
+        A variable that is not set, or a folder that cannot be made or written to.
+    """
+    if not text:
+        return None
+    folder = Path(_filled_in(text, where))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # asking for the right would say yes to root where nobody can write
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as e:
+        raise ConfigError(
+            f"{where}: data.cache = {text!r}: cannot write to {folder}: {e.strerror or e}; name a folder on a disk of "
+            "the machine itself, or leave the key out"
+        ) from e
+
+
 def data_paths(paths: tuple[str, ...], where: str) -> list[Path]:
     """Paths with environment variables and ~ filled in.
 
@@ -217,16 +263,19 @@ def data_paths(paths: tuple[str, ...], where: str) -> list[Path]:
     ConfigError
         A variable that is not set, or a file that is not there.
     """
-    out = []
-    for text in paths:
-        # Path.expanduser would raise where a user is not known
-        full = os.path.expanduser(os.path.expandvars(text))  # noqa: PTH111
-        if "$" in full:
-            raise ConfigError(f"{where}: {text!r} names an environment variable that is not set")
-        if not Path(full).is_file():
-            raise ConfigError(f"{where}: there is no file {full}")
-        out.append(Path(full))
+    out = [Path(_filled_in(text, where)) for text in paths]
+    for path in out:
+        if not path.is_file():
+            raise ConfigError(f"{where}: there is no file {path}")
     return out
+
+
+def _filled_in(text: str, where: str) -> str:
+    # Path.expanduser would raise where a user is not known
+    full = os.path.expanduser(os.path.expandvars(text))  # noqa: PTH111
+    if "$" in full:
+        raise ConfigError(f"{where}: {text!r} names an environment variable that is not set")
+    return full
 
 
 def unknown_key(key: str, part: str, known: Iterable[str], where: str) -> ConfigError:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,32 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.pdg)
+
+    def split(self, parts: int) -> list[Batch]:
+        """Cut into so many parts of about as many showers each, but none without a shower."""
+        parts = min(parts, len(self))
+        if parts == 1:
+            return [self]
+        ends = [len(self) * k // parts for k in range(parts + 1)]
+        hits = torch.searchsorted(self.row, torch.tensor(ends, device=self.row.device)).tolist()
+        return [self._part(*pair) for pair in zip(pairwise(ends), pairwise(hits), strict=True)]
+
+    def _part(self, showers: tuple[int, int], hits: tuple[int, int]) -> Batch:
+        cut = {name: getattr(self, name)[slice(*hits)] for name in _PER_HIT}
+        cut |= {name: getattr(self, name)[slice(*showers)] for name in _PER_SHOWER}
+        return Batch(**{**cut, "row": cut["row"] - showers[0]}, size=self.size)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same on another device; from pinned memory without waiting for it."""
+        return replace(self, **{n: getattr(self, n).to(device, non_blocking=True) for n in _PER_HIT + _PER_SHOWER})
+
+    def pinned(self) -> Batch:
+        """The same in memory that a GPU reads by itself."""
+        return replace(self, **{name: getattr(self, name).pin_memory() for name in _PER_HIT + _PER_SHOWER})
+
+
+_PER_HIT = ("row", "layer", "x", "y", "deposit")
+_PER_SHOWER = ("kinetic_energy", "direction", "entry", "pdg", "layer_energy", "layer_count", "slot")
 
 
 @dataclass(frozen=True)
@@ -165,7 +191,9 @@ class ShowerData:
     def __len__(self) -> int:
         return int(self._first[-1])
 
-    def batches(self, size: int, start: int = 0, rank: int = 0, ranks: int = 1) -> Iterator[Batch]:
+    def batches(
+        self, size: int, start: int = 0, rank: int = 0, ranks: int = 1, *, pinned: bool = False
+    ) -> Iterator[Batch]:
         """One rank's parts of endless global batches, assembled ahead in a thread.
 
         In an epoch every shower comes once, but for those that do not fill a batch in each piece (fewer than `size`
@@ -180,6 +208,8 @@ class ShowerData:
         rank, ranks : int
             Slots ``size * rank // ranks`` to ``size * (rank + 1) // ranks`` come. All ranks' together are the same
             batch for every number of ranks.
+        pinned : bool
+            Whether batches lie in memory that a GPU reads by itself.
 
         Returns
         -------
@@ -190,7 +220,7 @@ class ShowerData:
         InputError
             There are fewer showers than `size`, or fewer slots than ranks.
         """
-        return prefetch(self._assembled(Order(len(self), size, self._pool, self.seed, rank, ranks), start))
+        return prefetch(self._assembled(Order(len(self), size, self._pool, self.seed, rank, ranks), start, pinned))
 
     def sample(self, count: int) -> Batch:
         """`count` showers (all, if there are fewer) from places spread evenly over the files, in their order."""
@@ -198,14 +228,16 @@ class ShowerData:
         places = min(count, _PLACES)
         ends = np.arange(places + 1) * count // places
         before = (2 * np.arange(places) + 1) * (len(self) - count) // (2 * places)
-        pool = self._read(list(zip(ends[:-1] + before, ends[1:] + before, strict=True)))
+        spans = np.stack([ends[:-1] + before, ends[1:] + before], 1).tolist()
+        pool = self._load([(first, stop) for first, stop in spans])
         return self._batch(pool, np.arange(count), np.arange(count), count)
 
-    def _assembled(self, order: Order, start: int) -> Iterator[Batch]:
+    def _assembled(self, order: Order, start: int, pinned: bool) -> Iterator[Batch]:
         slot = np.array(order.slots)
         for pool, steps in prefetch(self._pieces(order, start), ahead=1):
             for rows in steps:
-                yield self._batch(pool, rows, slot, order.size)
+                batch = self._batch(pool, rows, slot, order.size)
+                yield batch.pinned() if pinned else batch
 
     def _pieces(self, order: Order, start: int) -> Iterator[tuple[_Pool, NDArray[np.int64]]]:
         for epoch, piece, first in order.visits(start):

@@ -48,6 +48,12 @@ class Exchange(Protocol):
     def any(self, here: bool) -> bool:
         """Whether something is so on any rank; all ranks must ask at the same point."""
 
+    def on_node(self, fact: str) -> tuple[int, list[str]]:
+        """Place among the ranks of this node, and what each of them tells; all ranks must ask at the same point.
+
+        The processes of other exchanges on the node do not count.
+        """
+
     def same(self, facts: Mapping[str, str]) -> None:
         """Make sure that facts of the same names are the same on all ranks.
 
@@ -87,6 +93,10 @@ class SingleProcess:
     def any(self, here: bool) -> bool:
         """Whether it is so here."""
         return here
+
+    def on_node(self, fact: str) -> tuple[int, list[str]]:
+        """Alone."""
+        return 0, [fact]
 
     def same(self, facts: Mapping[str, str]) -> None:
         """A process is like itself."""

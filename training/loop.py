@@ -12,7 +12,8 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,17 +21,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from fastcalo._version import __version__
 from fastcalo.detector import Detector, load_detector
 from fastcalo.errors import ConfigError, TrainingError
 
 from . import checkpoint
+from .accumulate import terms
 from .architecture import Architecture, Metrics
-from .config import StageConfig, TrainConfig, data_paths, from_dict
+from .config import StageConfig, TrainConfig, cache_folder, data_paths, from_dict
 from .curves import draw_curves
 from .data import Batch, ShowerData
-from .draws import Draws
+from .device import choose_device
 from .exchange import Exchange, SingleProcess
+from .folder import Log, Report, open_run
 from .optimisers import make_optimiser, set_rate
 from .pace import Pace
 from .signals import Signals, Stopped
@@ -40,8 +42,6 @@ log = logging.getLogger(__name__)
 EVALUATION_SHOWERS = 2_000
 CALIBRATION_SHOWERS = 3_000
 LOG_EVERY = 50
-Report = Callable[[str, int, int, Metrics], None]
-"""Called with the stage's name, the step, the number of steps and the numbers of the last logged step."""
 
 
 def build(config: TrainConfig) -> Architecture:
@@ -66,6 +66,8 @@ def train(
     exchange: Exchange | None = None,
     report: Report | None = None,
     trace: Tracer | None = None,
+    tensorboard: bool = False,
+    device: torch.device | None = None,
 ) -> None:
     """Run the stages of a training, each from where it stands.
 
@@ -86,12 +88,20 @@ def train(
     report : callable, optional
     trace : Tracer, optional
         Notes what this rank does when.
+    tensorboard : bool
+        Whether metrics are written for TensorBoard, too.
+    device : torch.device, optional
+        Instead of the one that follows from the configuration and the ranks of this node.
 
     Raises
     ------
     TrainingError
         The folder holds a run and `resume` is false, or another configuration's run; a loss is not finite; ranks see
         different configurations or showers.
+    ConfigError
+        A device, or a folder, that cannot be used.
+    MissingDependencyError
+        TensorBoard is not installed.
     Stopped
         By a signal, SIGTERM or SIGUSR1. A checkpoint is kept.
     """
@@ -101,17 +111,20 @@ def train(
     exchange = exchange or SingleProcess()
     kind = leg_of(config, exchange, where)
     detector = load_detector(config.detector)
+    device = device or choose_device(config, exchange, where)
     exchange.same({"configuration": _digest(json.dumps([config.as_dict(), resume, list(only)]).encode())})
     if not exchange.rank:
         open_run(config, run, resume or bool(only))
     # the others go on when the folder is there
     exchange.any(False)
+    notes = None if exchange.rank else Log(run, report, tensorboard)
     trace = trace or NoTrace()
     trace.begin(exchange)
     if config.threads:
         torch.set_num_threads(config.threads)
     networks = build(config)
-    with Signals() as signals:
+    networks.networks.to(device)
+    with Signals() as signals, closing(notes) if notes else nullcontext():
         for index, stage in enumerate(config.stage):
             done = _restore(networks, run, stage)
             exchange.same({f"checkpoint of the stage {stage.name}": str(done)})
@@ -121,7 +134,7 @@ def train(
             data = _showers(config, detector, config.data.train, where, seed)
             test = _showers(config, detector, config.data.test, where, 0) if config.data.test else data
             exchange.same({"set of showers": data.hash, "networks": fingerprint(networks.networks)})
-            leg = kind(config, stage, networks, run, seed, data, test, exchange, signals, report, trace)
+            leg = kind(config, stage, networks, run, seed, data, test, exchange, signals, notes, trace, device)
             leg.run()
             if not exchange.rank:
                 draw_curves(run)
@@ -156,29 +169,6 @@ def fingerprint(networks: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def open_run(config: TrainConfig, run: Path, may_exist: bool) -> None:
-    """Make the run's folder, or check that it is this configuration's."""
-    file = run / "config.json"
-    described = {"fastcalo": __version__, **config.as_dict()}
-    if file.exists():
-        if not may_exist:
-            raise TrainingError(f"{run} holds a training already; go on with --resume, or name another folder")
-        then = json.loads(file.read_text())
-        changed = [
-            k
-            for k in config.as_dict()
-            if k not in ("stage", "threads", "parallel") and not _same(then.get(k), described[k])
-        ]
-        if changed:
-            raise TrainingError(f"{run} was trained with another {', '.join(changed)}; name another folder")
-        return
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(described, indent=1) + "\n")
-    except OSError as e:
-        raise TrainingError(f"cannot write to the run's folder {run}: {e.strerror or e}") from e
-
-
 def load_run(run: Path) -> tuple[TrainConfig, Architecture, dict[str, Any]]:
     """Configuration, networks and state of a run whose stages are all finished.
 
@@ -203,13 +193,15 @@ def load_run(run: Path) -> tuple[TrainConfig, Architecture, dict[str, Any]]:
     return config, networks, {"fastcalo": version, "data_hash": data_hash}
 
 
-def _same(a: Any, b: Any) -> bool:
-    return json.dumps(a) == json.dumps(b)
-
-
 def _showers(config: TrainConfig, detector: Detector, paths: tuple[str, ...], where: str, seed: int) -> ShowerData:
     return ShowerData(
-        data_paths(paths, where), detector, config.section, config.species, seed=seed, pool=config.data.pool
+        data_paths(paths, where),
+        detector,
+        config.section,
+        config.species,
+        seed=seed,
+        pool=config.data.pool,
+        cache=cache_folder(config.data.cache, where),
     )
 
 
@@ -227,6 +219,15 @@ def _restore(networks: Architecture, run: Path, stage: StageConfig) -> int:
     for name in networks.kept_by(stage.name):
         networks.networks[name].load_state_dict(state["networks"][name])
     return done
+
+
+def _moved(state: Any, device: torch.device | str) -> Any:
+    """Containers of tensors, with these on a device."""
+    if isinstance(state, dict):
+        return {key: _moved(value, device) for key, value in state.items()}
+    if isinstance(state, list):
+        return [_moved(value, device) for value in state]
+    return state.to(device) if isinstance(state, torch.Tensor) else state
 
 
 def mix(*words: int) -> int:
@@ -251,8 +252,9 @@ class Leg:
     test: ShowerData
     exchange: Exchange
     signals: Signals
-    report: Report | None
+    log: Log | None
     trace: Tracer
+    device: torch.device
     optimisers: dict[str, torch.optim.AdamW] = field(init=False)
     averages: dict[str, dict[str, torch.Tensor]] = field(init=False)
     share: float = 1.0
@@ -262,8 +264,9 @@ class Leg:
         """From the checkpoint, or from the start, to the last step."""
         stage, parameters = self.stage, self.architecture.trained_by(self.stage.name)
         step = self._prepare()
-        judged = self.test.sample(min(EVALUATION_SHOWERS, len(self.test)))
-        batches = self.data.batches(stage.batch, step, self.exchange.rank, self.exchange.size)
+        judged = self._judged()
+        pinned = self.device.type == "cuda"
+        batches = self.data.batches(stage.batch, step, self.exchange.rank, self.exchange.size, pinned=pinned)
         log.info("stage %s: %d showers, from step %d to %d", stage.name, len(self.data), step, stage.steps)
         self.trace.lap("preparation")
         pace, clock = Pace(self.exchange, step), time.perf_counter()
@@ -301,19 +304,29 @@ class Leg:
         self.averages = {}
         step = self._resume()
         if step == 0:
-            self.architecture.begin(stage.name, self.data.sample(min(CALIBRATION_SHOWERS, len(self.data))))
+            sample = self.data.sample(min(CALIBRATION_SHOWERS, len(self.data)))
+            self.architecture.begin(stage.name, sample.to(self.device))
+        if self.log:
+            self.log.begin(stage.name, step)
         return step
 
+    def _judged(self) -> Batch:
+        return self.test.sample(min(EVALUATION_SHOWERS, len(self.test))).to(self.device)
+
     def _step(self, step: int, batch: Batch, parameters: dict[str, list[nn.Parameter]]) -> Metrics:
-        draws = Draws(mix(self.seed, step), batch.slot)
         self.share = len(batch) / batch.size
         metrics: Metrics = {}
-        for name, loss in self.architecture.losses(self.stage, batch, step, metrics, draws):
+        for name, loss, first, last in terms(
+            self.architecture, self.stage, batch, step, metrics, mix(self.seed, step), self.device
+        ):
             self.trace.lap("compute")
             optimiser = self.optimisers[name]
-            optimiser.zero_grad(set_to_none=True)
-            self.exchange.backward(loss, parameters[name], self.share)
+            if first:
+                optimiser.zero_grad(set_to_none=True)
+            self.exchange.backward(loss, parameters[name], self.share, last=last)
             self.trace.lap("backward")
+            if not last:
+                continue
             set_rate(optimiser, self.stage, name, step)
             if name == "generator":
                 norm = nn.utils.clip_grad_norm_(parameters[name], self.stage.clip)
@@ -359,9 +372,10 @@ class Leg:
                 "stage": json.dumps(asdict(self.stage)),
                 "data_hash": self.data.hash,
                 "seconds": self.seconds,
-                "networks": {name: self.architecture.networks[name].state_dict() for name in kept},
-                "ema": self.averages,
-                "optimisers": {name: o.state_dict() for name, o in self.optimisers.items()},
+                # to be read on any machine
+                "networks": _moved({name: self.architecture.networks[name].state_dict() for name in kept}, "cpu"),
+                "ema": _moved(self.averages, "cpu"),
+                "optimisers": _moved({name: o.state_dict() for name, o in self.optimisers.items()}, "cpu"),
             },
         )
 
@@ -374,14 +388,9 @@ class Leg:
             raise TrainingError(f"{file} was trained on other showers than {[str(p) for p in self.data.paths]}")
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
-        self.averages, self.seconds = state["ema"], float(state["seconds"])
+        self.averages, self.seconds = _moved(state["ema"], self.device), float(state["seconds"])
         return int(state["step"])
 
     def _log(self, step: int, kind: str, metrics: Metrics) -> None:
-        if self.exchange.rank:
-            return
-        line = {"stage": self.stage.name, "step": step, "kind": kind, "seconds": round(self.seconds, 2), **metrics}
-        with (self.directory / "metrics.jsonl").open("a") as f:
-            f.write(json.dumps(line) + "\n")
-        if self.report:
-            self.report(self.stage.name, step, self.stage.steps, metrics)
+        if self.log:
+            self.log.line(self.stage.name, step, self.stage.steps, kind, self.seconds, metrics)

@@ -75,7 +75,7 @@ class DenseGan:
         """True showers as the networks see them: compressed deposits in the folded frame, [B, X, Y, L]."""
         nx, ny, layers = self.section.shape
         x, y = fold_cells(folded, batch.row, batch.x, batch.y)
-        out = torch.zeros(len(batch), nx, ny, layers)
+        out = torch.zeros(len(batch), nx, ny, layers, device=batch.row.device)
         value = compress(batch.deposit, self.section.threshold)
         return out.index_put((batch.row, x.long() + nx // 2, y.long() + ny // 2, batch.layer), value)
 
@@ -85,15 +85,19 @@ class DenseGan:
         """The critic on true showers, the critic on drawn ones, the generator."""
         folded, c = self.conditions(batch)
         moves = step >= stage.critic_only
-        with torch.set_grad_enabled(moves):
-            drawn = self.generator(c, draws.normal(0, self.latent))
-        true = self.images(batch, folded)
-        yield "critic", self._on_true(stage, c, true, step, metrics)
+        # of several parts' graphs there must be one at a time: the generator draws again when its turn comes
+        once = moves and stage.accumulate == 1
+        yield "critic", self._on_true(stage, c, self.images(batch, folded), step, metrics)
+        latent = draws.normal(0, self.latent)
+        with torch.set_grad_enabled(once):
+            drawn = self.generator(c, latent)
         score = self.critic.judge(self.critic.features(drawn.detach()), c)
         loss = F.softplus(score).mean()
         metrics["critic_drawn"] = loss.item()
         yield "critic", loss
         if moves:
+            if not once:
+                drawn = self.generator(c, latent)
             yield "generator", self._on_drawn(stage, c, batch.layer_energy.sum(1), drawn, metrics)
 
     def _on_true(self, stage: StageConfig, c: Conditions, true: Tensor, step: int, metrics: Metrics) -> Tensor:

@@ -14,6 +14,7 @@ from ..architecture import Metrics
 from ..config import StageConfig, TrainConfig
 from ..data import Batch
 from ..draws import Draws
+from ..nets import group_sum
 from ..physics import compare
 from .conditions import Conditions, Geometry, conditions
 from .critic import Critic, features
@@ -144,7 +145,7 @@ class HitGan:
         drawn = sample_hits(self.hits, c, batch.layer_energy, batch.layer_count, noise)
         group = drawn.row * layers + drawn.layer
         number = torch.bincount(group, minlength=len(batch) * layers).view(len(batch), layers).float()
-        energy = torch.zeros(len(batch) * layers).index_add(0, group, drawn.deposit).view(len(batch), layers)
+        energy = group_sum(drawn.deposit, group, len(batch) * layers).view(len(batch), layers)
         metrics = compare(batch, energy, number)
         one = torch.ones_like(batch.deposit)
         true, fake = features(self.geometry, c, batch, one), features(self.geometry, c, drawn, drawn.weight)

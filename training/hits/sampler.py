@@ -169,8 +169,9 @@ def _place(profile: Profile, geometry: Geometry, c: Conditions, count_BL: Tensor
     """Distinct cells, ordered by layer and by distance from the line of flight."""
     batch, layers = count_BL.shape
     first, number = (t.reshape(-1) for t in rows_of(count_BL, noise.capacity))
-    group = torch.repeat_interleave(torch.arange(batch * layers), number)
-    slot = torch.arange(len(group)) + (first - torch.cumsum(number, 0) + number)[group]
+    device = count_BL.device
+    group = torch.repeat_interleave(torch.arange(batch * layers, device=device), number)
+    slot = torch.arange(len(group), device=device) + (first - torch.cumsum(number, 0) + number)[group]
     row, layer = group // layers, group % layers
     blob = (noise.point_uniform[row, slot] > torch.cumsum(profile.weight_BLK[row, layer], 1)[:, :-1]).sum(1)
     centre, width = profile.centre_BLK2[row, layer, blob], 1 / profile.inverse_BLK[row, layer, blob]
@@ -178,8 +179,9 @@ def _place(profile: Profile, geometry: Geometry, c: Conditions, count_BL: Tensor
     inside = (xy.abs() <= geometry.half).all(1)
     row, layer, group, xy = (t[inside] for t in (row, layer, group, xy))
     cell = group * geometry.window**2 + ((xy[:, 0] + geometry.half) * geometry.window + xy[:, 1] + geometry.half).long()
-    index = torch.arange(len(cell))
-    earliest = torch.full((batch * layers * geometry.window**2,), len(cell)).scatter_reduce(0, cell, index, "amin")
+    index = torch.arange(len(cell), device=device)
+    cells = batch * layers * geometry.window**2
+    earliest = torch.full((cells,), len(cell), device=device).scatter_reduce(0, cell, index, "amin")
     new = earliest[cell] == index
     row, layer, group, xy = (t[new] for t in (row, layer, group, xy))
     keep = _rank_in_group(group, batch * layers) < count_BL.reshape(-1)[group]
@@ -199,7 +201,7 @@ def _place(profile: Profile, geometry: Geometry, c: Conditions, count_BL: Tensor
 def _rank_in_group(group_H: Tensor, groups: int) -> Tensor:
     """Position of each hit in its group; groups must be contiguous."""
     count = torch.bincount(group_H, minlength=groups)
-    return torch.arange(len(group_H)) - (torch.cumsum(count, 0) - count)[group_H]
+    return torch.arange(len(group_H), device=group_H.device) - (torch.cumsum(count, 0) - count)[group_H]
 
 
 def _share(
@@ -213,9 +215,9 @@ def _share(
     left = torch.bincount(group, minlength=energy_BL.numel()).float()
     free = (energy_BL.reshape(-1) - model.floor * left).clamp_min(0)
     previous = torch.zeros_like(free)
-    n = len(group)
-    kept = {name: torch.zeros(n) for name in ("deposit", "free", "left", "previous", "quantile")}
-    component = torch.zeros(n, dtype=torch.long)
+    n, device = len(group), group.device
+    kept = {name: torch.zeros(n, device=device) for name in ("deposit", "free", "left", "previous", "quantile")}
+    component = torch.zeros(n, dtype=torch.long, device=device)
     order = torch.argsort(hits.rank, stable=True)
     for i in torch.split(order, torch.bincount(hits.rank).tolist()):
         g = group[i]
@@ -229,7 +231,8 @@ def _share(
             kept[name][i] = value
         component[i] = j
         free[g], left[g], previous[g] = after, k - 1, y
-    return DrawnHits(hits.row, hits.layer, hits.x, hits.y, weight=torch.ones(n), component=component, **kept)
+    weight = torch.ones(n, device=device)
+    return DrawnHits(hits.row, hits.layer, hits.x, hits.y, weight=weight, component=component, **kept)
 
 
 def with_gradient(

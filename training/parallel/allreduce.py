@@ -83,6 +83,14 @@ class AllReduce:
         self._wait([self._world.Iallreduce(self._mpi.IN_PLACE, flag, self._mpi.MAX)], "whether to stop")
         return bool(flag[0])
 
+    def on_node(self, fact: str) -> tuple[int, list[str]]:
+        """Place on this node, and what all ranks there tell."""
+        node = self._world.Split_type(self._mpi.COMM_TYPE_SHARED)
+        try:
+            return int(node.rank), node.allgather(fact)
+        finally:
+            node.Free()
+
     def same(self, facts: Mapping[str, str]) -> None:
         """Compare with the first rank."""
         everyone = self._world.allgather(dict(facts))
