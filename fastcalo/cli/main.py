@@ -19,6 +19,7 @@ from typer.main import get_command
 
 from .._version import __version__
 from ..errors import FastCaloError, MissingDependencyError
+from .output import LOG_FORMAT
 
 
 @dataclass(frozen=True)
@@ -136,9 +137,7 @@ def _options(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is being done.")] = False,
 ) -> None:
     del version
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
-    )
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format=LOG_FORMAT)
 
 
 def _stop(number: int, _: FrameType | None) -> None:

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from ..summary import Summary
 
+LOG_FORMAT = "%(levelname)s %(name)s: %(message)s"
+"""Lines of the log, on standard error."""
+
 # where the output is no terminal, lines are as long as those of a log
 _WIDTH = 120
+
+
+def name_rank(world: Any) -> None:
+    """Have lines of the log say which of several processes they are from.
+
+    Parameters
+    ----------
+    world : mpi4py.MPI.Comm or None
+        Nothing is changed where there are no others.
+    """
+    if world is None:
+        return
+    formatter = logging.Formatter(f"[rank {world.rank}/{world.size}] {LOG_FORMAT}")
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(formatter)
 
 
 def console() -> Console:

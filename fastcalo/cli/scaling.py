@@ -45,8 +45,10 @@ def command(
     from fastcalo.training.parallel.world import ending_together, join_world
 
     from ..io.files import check_output, output_errors
+    from .output import name_rank
 
     world = join_world()
+    name_rank(world)
     if world is None:
         raise ConfigError("scaling needs several processes: mpiexec -n 4 fastcalo scaling CONFIG.toml -o FOLDER")
     with ending_together(world):

@@ -25,6 +25,13 @@ def command(
         list[str] | None, Option(help="Run this stage only. May be repeated.", show_default="all, one after the other")
     ] = None,
     threads: Annotated[int, Option(help="Threads of torch; 0 leaves it to torch.", min=0)] = 0,
+    device: Annotated[
+        str | None,
+        Option(metavar="auto|cpu|cuda", help="Where networks are trained.", show_default="as the file says, or auto"),
+    ] = None,
+    tensorboard: Annotated[
+        bool, Option("--tensorboard", help="Write metrics for TensorBoard, too, to RUN/tensorboard.")
+    ] = False,
     trace: Annotated[
         Path | None, Option(metavar="FILE.json", help="What each process does when, for Perfetto or chrome://tracing.")
     ] = None,
@@ -46,18 +53,24 @@ def command(
     """  # noqa: D301
     from dataclasses import replace
 
-    from fastcalo.training.config import load_config
+    from fastcalo.training.config import check, load_config
     from fastcalo.training.parallel.world import ending_together, join_world, open_exchange
 
+    from .output import name_rank
+
     world = join_world()
+    name_rank(world)
     with ending_together(world):
         settings = load_config(config)
         if threads:
             settings = replace(settings, threads=threads)
+        if device:
+            settings = replace(settings, device=device)
+            check(settings, "--device")
         run = output or Path("runs") / settings.name
         exchange = None if world is None else open_exchange(settings.parallel, world, run)
         with _tracing(trace, world) as tracer:
-            _train(settings, run, str(config), stage or (), resume, exchange, tracer)
+            _train(settings, run, str(config), stage or (), resume, exchange, tracer, tensorboard)
 
 
 @contextmanager
@@ -89,6 +102,7 @@ def _train(
     resume: bool,
     exchange: Exchange | None,
     trace: Trace | None,
+    tensorboard: bool,
 ) -> None:
     """Train, and show how on the first rank."""
     from contextlib import nullcontext
@@ -107,6 +121,9 @@ def _train(
                 numbers = ", ".join(f"{k} {v:.4g}" for k, v in metrics.items())
                 console().print(f"{name} {step}/{steps}: {numbers}", soft_wrap=True)
 
-        train(settings, run, only=only, resume=resume, where=where, exchange=exchange, report=report, trace=trace)
+        train(
+            settings, run, only=only, resume=resume, where=where, exchange=exchange, report=report, trace=trace,
+            tensorboard=tensorboard,
+        )  # fmt: skip
     if first:
         console().print(f"Done: {run}. Next: fastcalo export {run} -o {settings.name}.onnx", soft_wrap=True)
