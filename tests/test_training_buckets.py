@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from fastcalo.training.nets import mlp
-from fastcalo.training.parallel.buckets import Buckets
+from fastcalo.training.parallel.buckets import Bucket, Buckets
 
 
 class Wire:
@@ -15,10 +15,10 @@ class Wire:
         self.sent: list[int] = []
         self.polls = 0
 
-    def send(self, flat: torch.Tensor) -> int:
-        flat.mul_(2)
-        self.sent.append(flat.numel())
-        return flat.numel()
+    def send(self, bucket: Bucket) -> int:
+        bucket.flat.mul_(2)
+        self.sent.append(bucket.flat.numel())
+        return bucket.flat.numel()
 
     def poll(self, under_way: list[int]) -> None:
         self.polls += 1
@@ -58,7 +58,7 @@ def test_buckets_set_off_during_backward_from_the_last_layer_on(network):
     parameters, order = list(network.parameters()), []
     done = []
     network[0].register_forward_hook(lambda _, __, out: out.register_hook(lambda _: done.append(len(order))) and None)
-    buckets = Buckets(parameters, 1, lambda flat: order.append(flat.numel()), lambda _: None)
+    buckets = Buckets(parameters, 1, lambda bucket: order.append(bucket.flat.numel()), lambda _: None)
     buckets.backward(loss_of(network), share=1)
     assert order == [p.numel() + 1 for p in reversed(parameters)]
     # when backward reaches the first layer, the last ones are on their way
@@ -71,10 +71,10 @@ def test_a_parameter_has_a_gradient_if_the_loss_depends_on_it_on_any_rank(networ
     parameters = [idle, *network.parameters()]
     sent = []
 
-    def send(flat: torch.Tensor) -> None:
-        sent.append(flat)
+    def send(bucket: Bucket) -> None:
+        sent.append(bucket)
         if elsewhere and len(sent) == len(parameters):
-            flat += torch.tensor([1.0, 2.0, 3.0, 1.0])
+            bucket.flat += torch.tensor([1.0, 2.0, 3.0, 1.0])
 
     buckets = Buckets(parameters, 1, send, lambda _: None)
     buckets.backward(loss_of(network), share=1)
@@ -102,7 +102,7 @@ def test_gradients_of_terms_before_the_last_are_sent_with_it(network, early):
     before = (idle * torch.arange(3.0)).sum() + (loss_of(network) if early else 0.0)
     before.backward()
     assert not sent
-    buckets = Buckets(parameters, 1, lambda flat: sent.append(flat.numel()), lambda _: None)
+    buckets = Buckets(parameters, 1, lambda bucket: sent.append(bucket.flat.numel()), lambda _: None)
     expected = torch.autograd.grad(loss_of(network), parameters[1:])
     buckets.backward(loss_of(network), share=0.5)
     buckets.take()

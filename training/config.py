@@ -43,14 +43,16 @@ class NetworkConfig:
 class ParallelConfig:
     """``[parallel]``: how the processes that ``mpiexec`` starts train together.
 
-    All but the first and `patience_s` is for some strategies only: `bucket_kib` for ``allreduce``; `push_every` (a
-    worker's own steps between messages), `masters` (below the first rank, if more than 1) and `sync_every` (workers'
-    messages between two of such a master) for the others; `elasticity` for ``easgd``; `momentum` and `amplification`
-    for ``gem``.
+    All but the first and `patience_s` is for some strategies only: `bucket_kib`, `compression` and `transport` for
+    ``allreduce``; `push_every` (a worker's own steps between messages), `masters` (below the first rank, if more than
+    1) and `sync_every` (workers' messages between two of such a master) for the others; `elasticity` for ``easgd``;
+    `momentum` and `amplification` for ``gem``.
     """
 
     strategy: str = "allreduce"
     bucket_kib: int = 256
+    compression: str = "none"
+    transport: str = "auto"
     patience_s: float = 600.0
     masters: int = 1
     sync_every: int = 4
@@ -137,6 +139,13 @@ STRATEGIES = ("allreduce", "downpour", "easgd", "gem")
 """How ranks may train together: the first in step, the others with a master, each at its own pace."""
 
 
+COMPRESSIONS = ("none", "fp16", "bf16")
+"""What ``allreduce`` sends gradients as: as they are, or rounded to 16 bits."""
+
+TRANSPORTS = ("auto", "mpi", "nccl")
+"""What carries the gradients of GPUs; those of CPUs always go by MPI."""
+
+
 def load_config(path: str | Path) -> TrainConfig:
     """Read a training's TOML.
 
@@ -200,6 +209,13 @@ def check(config: TrainConfig, where: str) -> None:
 def _check_parallel(p: ParallelConfig, where: str) -> None:
     if p.strategy not in STRATEGIES:
         raise ConfigError(f"{where}: parallel.strategy = {p.strategy!r} is unknown; choose {', '.join(STRATEGIES)}")
+    for key, known in (("compression", COMPRESSIONS), ("transport", TRANSPORTS)):
+        if getattr(p, key) not in known:
+            raise ConfigError(
+                f"{where}: parallel.{key} = {getattr(p, key)!r} is unknown; choose one of {', '.join(known)}"
+            )
+        if getattr(p, key) != known[0] and p.strategy != "allreduce":
+            raise ConfigError(f"{where}: parallel.{key} is for strategy = 'allreduce' only, not {p.strategy!r}")
     _at_least(1, p, where, "parallel.", "bucket_kib", "patience_s", "masters", "sync_every", "push_every")
     if not 0 < p.elasticity <= 1:
         raise ConfigError(f"{where}: parallel.elasticity must be more than 0 and at most 1, not {p.elasticity}")

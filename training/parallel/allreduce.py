@@ -5,6 +5,7 @@ Sergeev & Del Balso, arXiv:1802.05799, and Li et al., arXiv:2006.15704, for buck
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,8 +17,11 @@ from torch import Tensor, nn
 
 from fastcalo.errors import TrainingError
 
-from .buckets import Buckets
+from .buckets import Bucket, Buckets
+from .compression import Compressor
 from .heartbeat import Heartbeat
+from .transports import open_wire
+from .wire import Pending, Wire
 
 _SPIN_S = 0.02
 
@@ -34,14 +38,28 @@ class AllReduce:
         Size of the buckets, KiB.
     patience : float
         Seconds without an answer after which a rank is given up.
+    compression : str
+        ``"none"``, or what gradients are sent as, ``"fp16"`` or ``"bf16"``.
+    transport : str
+        What carries gradients, see `open_wire`. All else goes by MPI.
 
     Attributes
     ----------
     waited : float
         Seconds in which nothing was computed because messages were under way.
+    messages : int
+        Buckets that this rank has sent.
     """
 
-    def __init__(self, world: Any, run: Path, bucket_kib: int = 256, patience: float = 600.0) -> None:
+    def __init__(
+        self,
+        world: Any,
+        run: Path,
+        bucket_kib: int = 256,
+        patience: float = 600.0,
+        compression: str = "none",
+        transport: str = "auto",
+    ) -> None:
         from mpi4py import MPI
 
         self._mpi, self._world, self._patience = MPI, world, patience
@@ -49,7 +67,22 @@ class AllReduce:
         self._bucket = bucket_kib * 1024
         self._buckets: dict[tuple[int, ...], Buckets] = {}
         self._heartbeat = Heartbeat(run, self.rank)
+        self._compression, self._transport = compression, transport
+        # what carries gradients follows from where they are, which is not known yet
+        self._wire: Wire | None = None
+        self._compressor: Compressor | None = None
         self.waited = 0.0
+        self.messages = 0
+
+    @property
+    def heartbeat(self) -> Heartbeat:
+        """Sign of life of this rank."""
+        return self._heartbeat
+
+    @property
+    def sent_bytes(self) -> int:
+        """What this rank has sent of gradients."""
+        return 0 if self._wire is None else self._wire.sent_bytes
 
     def backward(self, loss: Tensor, parameters: Sequence[nn.Parameter], share: float, *, last: bool = True) -> None:
         """Average gradients, each part of them as soon as it is there."""
@@ -59,6 +92,7 @@ class AllReduce:
             return
         key = tuple(map(id, parameters))
         if key not in self._buckets:
+            self._open(parameters[0].device)
             self._buckets[key] = Buckets(parameters, self._bucket, self._sum, self._poll)
         buckets = self._buckets[key]
         self._wait(buckets.backward(loss, share), "gradients")
@@ -93,18 +127,34 @@ class AllReduce:
 
     def same(self, facts: Mapping[str, str]) -> None:
         """Compare with the first rank."""
-        everyone = self._world.allgather(dict(facts))
-        for name, value in everyone[0].items():
-            if others := [k for k, theirs in enumerate(everyone) if theirs[name] != value]:
+        digests = b"".join(hashlib.sha256(facts[name].encode()).digest() for name in facts)
+        mine_FB = np.frombuffer(digests, np.uint8).reshape(len(facts), -1)
+        all_RFB = np.empty((self.size, *mine_FB.shape), np.uint8)
+        self._wait([self._world.Iallgather(mine_FB, all_RFB)], "what other ranks see")
+        differs_RF = (all_RFB != all_RFB[0]).any(2)
+        for name, differs_R in zip(facts, differs_RF.T, strict=True):
+            if differs_R.any():
+                others = np.flatnonzero(differs_R).tolist()
                 raise TrainingError(
                     f"ranks {others} of {self.size} have another {name} than rank 0: all must see the same files"
                 )
 
-    def _sum(self, flat: Tensor) -> Any:
-        return self._world.Iallreduce(self._mpi.IN_PLACE, flat.numpy())
+    def _open(self, device: torch.device) -> None:
+        if self._wire is None:
+            compressed = self._compression != "none"
+            self._wire = open_wire(self._world, device, self._transport, self._patience, compressed)
+            self._compressor = Compressor(self._wire, self._compression) if compressed else None
 
-    def _poll(self, under_way: list[Any]) -> None:
-        self._mpi.Request.Testall(under_way)
+    def _sum(self, bucket: Bucket) -> Pending:
+        self.messages += 1
+        if self._compressor is not None:
+            return self._compressor.sum(bucket)
+        assert self._wire is not None
+        return self._wire.sum(bucket.flat)
+
+    def _poll(self, under_way: list[Pending]) -> bool:
+        # every one of them, though one be late: the others may have a next step to take
+        return sum(not message.Test() for message in under_way) == 0
 
     def _pause(self, waited: float) -> None:
         # at first none, for most messages are quick
@@ -112,9 +162,9 @@ class AllReduce:
             time.sleep(1e-3)
             self._heartbeat.beat()
 
-    def _wait(self, requests: list[Any], what: str) -> None:
+    def _wait(self, messages: list[Pending], what: str) -> None:
         start = time.perf_counter()
-        while not self._mpi.Request.Testall(requests):
+        while not self._poll(messages):
             waited = time.perf_counter() - start
             if waited > self._patience:
                 raise TrainingError(

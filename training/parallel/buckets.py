@@ -9,6 +9,59 @@ import torch
 from torch import Tensor, nn
 
 
+class Bucket:
+    """Room for the gradients of some parameters.
+
+    Parameters
+    ----------
+    parameters : sequence of Parameter
+        Of one type, on one device.
+
+    Attributes
+    ----------
+    flat : Tensor [numbers + len(parameters)]
+        Their gradients, then one number for each: on how many ranks it has one.
+    numbers : int
+        Of the gradients.
+    present : list of bool
+        Whether each has a gradient on this rank.
+    """
+
+    def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
+        self.parameters = list(parameters)
+        sizes = [p.numel() for p in self.parameters]
+        self.numbers = sum(sizes)
+        first = self.parameters[0]
+        self.flat = torch.zeros(self.numbers + len(sizes), dtype=first.dtype, device=first.device)
+        ends = torch.tensor(sizes).cumsum(0).tolist()
+        self._slices = [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
+        self._views = [self.flat[s].view_as(p) for s, p in zip(self._slices, self.parameters, strict=True)]
+        self.present = [False] * len(sizes)
+
+    def put(self, place: int, share: float) -> None:
+        """Take in the gradient of one parameter, times a share."""
+        gradient = self.parameters[place].grad
+        self.present[place] = gradient is not None
+        if gradient is None:
+            self._views[place].zero_()
+        else:
+            torch.mul(gradient, share, out=self._views[place])
+
+    def seal(self) -> None:
+        """Note which gradients are there: to be called once all are in."""
+        self.flat[self.numbers :] = torch.tensor(self.present, dtype=self.flat.dtype)
+
+    def absent(self) -> list[slice]:
+        """Where in `flat` there is no gradient on this rank."""
+        return [s for s, here in zip(self._slices, self.present, strict=True) if not here]
+
+    def take(self) -> None:
+        """Make the buffer the parameters' gradients; one that has a gradient on no rank has none."""
+        counts = self.flat[self.numbers :].tolist()
+        for p, view, count in zip(self.parameters, self._views, counts, strict=True):
+            p.grad = view if count > 0 else None
+
+
 class Buckets:
     """Gradients of parameters in buckets, in the order in which backward makes them.
 
@@ -19,7 +72,7 @@ class Buckets:
     size : int
         Bytes of a bucket at least, but for the last.
     send : callable
-        Called with a flat buffer once all its gradients are in it, bucket by bucket in the same order on all ranks.
+        Called with a bucket once all its gradients are in it, bucket by bucket in the same order on all ranks.
         Returns what `poll` takes.
     poll : callable
         Called with what is under way, each time a gradient is done: messages make no way by themselves.
@@ -29,35 +82,21 @@ class Buckets:
         self,
         parameters: Sequence[nn.Parameter],
         size: int,
-        send: Callable[[Tensor], Any],
-        poll: Callable[[list[Any]], None],
+        send: Callable[[Bucket], Any],
+        poll: Callable[[list[Any]], object],
     ) -> None:
         self._parameters, self._send, self._poll = list(parameters), send, poll
-        self._flat: list[Tensor] = []
-        self._members: list[list[int]] = [[]]
+        members: list[list[int]] = [[]]
         length = 0
         # backward goes from the last layer to the first
         for index in reversed(range(len(self._parameters))):
             if length * 4 >= size:
-                self._members.append([])
+                members.append([])
                 length = 0
-            self._members[-1].append(index)
+            members[-1].append(index)
             length += self._parameters[index].numel()
-        self._bucket_of = {index: k for k, members in enumerate(self._members) for index in members}
-        self._views: dict[int, Tensor] = {}
-        self._touched: dict[int, Tensor] = {}
-        for members in self._members:
-            first = self._parameters[members[0]]
-            numbers = sum(self._parameters[i].numel() for i in members)
-            # behind the gradients one number for each parameter: on how many ranks it has one
-            flat = torch.zeros(numbers + len(members), dtype=first.dtype, device=first.device)
-            start = 0
-            for k, i in enumerate(members):
-                p = self._parameters[i]
-                self._views[i] = flat[start : start + p.numel()].view_as(p)
-                self._touched[i] = flat[numbers + k]
-                start += p.numel()
-            self._flat.append(flat)
+        self._buckets = [Bucket([self._parameters[i] for i in each]) for each in members]
+        self._places = {i: (k, place) for k, each in enumerate(members) for place, i in enumerate(each)}
         self._share, self._active, self._sent = 1.0, False, 0
         self._missing: list[int] = []
         self._left: set[int] = set()
@@ -73,7 +112,7 @@ class Buckets:
         Gradients that are there already, of other terms of the loss, are part of it.
         """
         self._share, self._active, self._sent = share, True, 0
-        self._missing = [len(members) for members in self._members]
+        self._missing = [len(bucket.parameters) for bucket in self._buckets]
         self._under_way = []
         self._left = set(range(len(self._parameters)))
         try:
@@ -87,8 +126,8 @@ class Buckets:
 
     def take(self) -> None:
         """Make the buffers the parameters' gradients; where the loss depends on one on no rank, it has none."""
-        for i, p in enumerate(self._parameters):
-            p.grad = self._views[i] if self._touched[i] > 0 else None
+        for bucket in self._buckets:
+            bucket.take()
 
     def _filled(self, index: int) -> None:
         if self._active:
@@ -96,19 +135,12 @@ class Buckets:
             self._poll(self._under_way)
 
     def _fill(self, index: int) -> None:
-        gradient = self._parameters[index].grad
-        if gradient is None:
-            self._views[index].zero_()
-            self._touched[index].zero_()
-        else:
-            torch.mul(gradient, self._share, out=self._views[index])
-            self._touched[index].fill_(1)
-        self._count(index)
-
-    def _count(self, index: int) -> None:
+        k, place = self._places[index]
+        self._buckets[k].put(place, self._share)
         self._left.discard(index)
-        self._missing[self._bucket_of[index]] -= 1
-        # never out of turn: collectives must begin in the same order everywhere
-        while self._sent < len(self._flat) and self._missing[self._sent] == 0:
-            self._under_way.append(self._send(self._flat[self._sent]))
+        self._missing[k] -= 1
+        # never out of turn: messages must begin in the same order everywhere
+        while self._sent < len(self._buckets) and self._missing[self._sent] == 0:
+            self._buckets[self._sent].seal()
+            self._under_way.append(self._send(self._buckets[self._sent]))
             self._sent += 1

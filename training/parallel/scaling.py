@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from fastcalo.errors import ConfigError
 
@@ -25,6 +24,7 @@ from ..signals import Stopped
 from .allreduce import AllReduce
 from .measure import time_sums, wait_for
 from .samples import SIZES, Sample, Target, describe
+from .world import open_exchange
 
 _WEEK_S = 7 * 24 * 3600.0
 
@@ -50,18 +50,6 @@ class Stopwatch:
             self.seconds.append(now - self._start[0])
             self.waited.append(waited - self._start[1])
         self._start = now, waited
-
-
-class _Counting(AllReduce):
-    """Counts what it sends."""
-
-    messages = 0
-    sent_bytes = 0
-
-    def _sum(self, flat: Tensor) -> Any:
-        self.messages += 1
-        self.sent_bytes += flat.numel() * flat.element_size()
-        return super()._sum(flat)
 
 
 def measure_scaling(
@@ -159,7 +147,7 @@ def _one(
     stage = replace(stage, steps=steps, batch=batch, evaluate_every=every, checkpoint_every=steps)
     exchange: Exchange = SingleProcess()
     if world.size > 1:
-        exchange = _Counting(world, run, config.parallel.bucket_kib, config.parallel.patience_s)
+        exchange = open_exchange(config.parallel, world, run)
     watch = Stopwatch()
     try:
         train(replace(config, stage=(stage,)), run, where=where, exchange=exchange, trace=watch)
@@ -184,9 +172,11 @@ def _sample(watch: Stopwatch, exchange: Exchange, world: Any, batch: int, every:
     shares = everyone[:, 1] / everyone[:, 0]
     steps = int(counted.sum())
     messages = size = 0.0
-    if isinstance(exchange, _Counting):
+    if isinstance(exchange, AllReduce):
+        # of sums that send as much
+        summed = exchange.sent_bytes * world.size / (2 * (world.size - 1))
         # and one that asks whether to stop
-        messages, size = exchange.messages / len(seconds) + 1, exchange.sent_bytes / len(seconds) + 4
+        messages, size = exchange.messages / len(seconds) + 1, summed / len(seconds) + 4
     return Sample(
         batch=batch,
         rate=batch * steps / float(everyone[0, 0]),
