@@ -1,19 +1,17 @@
 """`fastcalo validate` from files to a report, as a user runs it."""
 
-import html.parser
 import json
 import os
-import shutil
 import subprocess
 import sys
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 from foreignfiles import BINNING, VOXELS, write_h5
+from pages import Page, check_in_browser
 
 import fastcalo
 from fastcalo.errors import ConfigError, InputError
@@ -98,25 +96,6 @@ def test_the_report_says_where_it_comes_from(numbers):
     assert all(row["seconds_per_shower"] > 0 for row in numbers["timing"]["decades"])
 
 
-class Page(html.parser.HTMLParser):
-    """What a page links to, and its headings."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sources: list[str] = []
-        self.headings: list[str] = []
-        self._in_heading = False
-
-    def handle_starttag(self, tag, attrs):
-        self.sources += [value for key, value in attrs if key in ("src", "href")]
-        self._in_heading = tag in ("h1", "h2")
-
-    def handle_data(self, data):
-        if self._in_heading:
-            self.headings.append(data.strip())
-            self._in_heading = False
-
-
 def test_the_page_needs_nothing_else(validated):
     page = Page()
     page.feed((validated / "index.html").read_text())
@@ -126,37 +105,8 @@ def test_the_page_needs_nothing_else(validated):
     assert {"Limits:", "Summary", "Time", "Figures", "Observables"} <= set(page.headings)
 
 
-def chromium() -> str:
-    found = next(
-        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-    )
-    if found is None:
-        pytest.skip("needs Chromium to open the page: install the package chromium")
-    return found
-
-
 def test_a_browser_shows_the_page_with_all_its_figures(validated, tmp_path):
-    from PIL import Image
-
-    # the page has no script; this one tells how many figures were decoded
-    count = "[...document.images].filter(image => image.naturalWidth > 300).length"
-    probe = f"<script>onload = () => {{ document.title = {count} }}</script>"
-    page = tmp_path / "page.html"
-    text = (validated / "index.html").read_text()
-    page.write_text(text.replace("</body>", probe + "</body>"))
-    quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
-             "--disable-background-networking", "--disable-component-update", "--disable-sync",
-             f"--user-data-dir={tmp_path / 'profile'}"]  # fmt: skip
-    browser = [chromium(), *quiet]
-    run = partial(subprocess.run, capture_output=True, text=True, check=True, timeout=90)
-    shown = run([*browser, "--dump-dom", page.as_uri()])
-    assert f"<title>{text.count('<img ')}</title>" in shown.stdout
-    picture = tmp_path / "page.png"
-    run([*browser, "--window-size=1200,3000", f"--screenshot={picture}", page.as_uri()])
-    with Image.open(picture) as image:
-        assert image.size == (1200, 3000)
-        # text and figures, not a blank page or one colour
-        assert len(image.convert("L").resize((300, 750)).getcolors()) > 50
+    check_in_browser((validated / "index.html").read_text(), tmp_path)
 
 
 @pytest.mark.slow

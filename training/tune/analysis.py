@@ -239,9 +239,14 @@ def fit(records: Sequence[Record]) -> Surface | None:
     return Surface(space, space.units([t.point for t in trials]), values, variances)
 
 
+def timed(trials: Sequence[Trial]) -> list[Trial]:
+    """Trials that told both distance and latency."""
+    return [t for t in trials if {"distance", "latency_ms"} <= measured(t).keys()]
+
+
 def pareto(trials: Sequence[Trial]) -> list[Trial]:
     """Trials of which no other is better in distance and latency at once, by latency."""
-    rows = sorted((t for t in trials if "latency_ms" in measured(t)), key=lambda t: (latency(t), relative_distance(t)))
+    rows = sorted(timed(trials), key=lambda t: (latency(t), relative_distance(t)))
     front: list[Trial] = []
     for _, alike in groupby(rows, key=latency):
         first = next(alike)

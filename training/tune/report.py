@@ -31,6 +31,7 @@ from .analysis import (
     pareto,
     relative_distance,
     seconds_of,
+    timed,
     told,
     usable,
     value_of,
@@ -308,9 +309,8 @@ def _figures(
             figures.append(draw.draw_importance(dependences))
             figures.append(draw.draw_dependence(dependences, record.config.space, told(record), surface, best))
         figures.append(draw.draw_coordinates(record, told(record)))
-        timed = [t for t in told(record, "done") if "latency_ms" in measured(t) and "distance" in measured(t)]
-        if timed:
-            figures.append(draw.draw_pareto(timed, front, best))
+        if front:
+            figures.append(draw.draw_pareto(timed(told(record, "done")), front, best))
     except ModuleNotFoundError as e:
         raise MissingDependencyError(f"{e.name} is missing: pip install 'fastcalo[tune]'") from e
     return figures

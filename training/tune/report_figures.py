@@ -10,7 +10,7 @@ import numpy as np
 
 from fastcalo.page import COLOUR, GREY, INK, Figure, png, subplots
 
-from .analysis import Convergence, RandomOrder, error_of, latency, measured, relative_distance, value_of
+from .analysis import Convergence, RandomOrder, error_of, latency, relative_distance, value_of
 from .record import Record, Trial
 from .space import Choice, Dimension, Floats, Space
 from .surface import Dependence, Surface
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _COLUMNS = 3
 _OTHERS = ("#0f766e", "#4f46e5", "#a16207", "#be185d")
 _MAP = "viridis"
+_STAR = {"marker": "*", "ms": 13, "color": COLOUR, "mec": "white", "zorder": 5, "ls": ""}
 _PAPER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8}
 
 
@@ -187,7 +188,7 @@ def draw_pareto(trials: Sequence[Trial], front: Sequence[Trial], best: Trial) ->
     axis.plot(x, y, "o", color=GREY, ms=5, label="trials")
     axis.step([latency(t) for t in front], [relative_distance(t) for t in front], where="post", color=COLOUR, lw=1.2)
     axis.plot([latency(t) for t in front], [relative_distance(t) for t in front], "o", color=COLOUR, label="front")
-    if "latency_ms" in measured(best):
+    if best in trials:
         axis.plot(
             latency(best),
             relative_distance(best),
