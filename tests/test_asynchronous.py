@@ -8,29 +8,36 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from showers import write_real
 from test_parallel import ENVIRONMENT, MPIEXEC, command, pid, train, until, write_config
-from toys import make_centre, make_workers, stage
+from toys import make_centre, make_masters, make_workers, stage
 
 from fastcalo.detector import load_detector
-from fastcalo.training import checkpoint
+from fastcalo.errors import ConfigError, InputError, TrainingError
+from fastcalo.training import checkpoint, loop
 from fastcalo.training.config import ParallelConfig, load_config
 from fastcalo.training.curves import read_metrics
 from fastcalo.training.data import ShowerData
 from fastcalo.training.draws import Draws
+from fastcalo.training.exchange import SingleProcess
 from fastcalo.training.loop import build, mix
 from fastcalo.training.optimisers import make_optimiser
 from fastcalo.training.parallel.centre import Centre
 from fastcalo.training.parallel.flat import Flat
 from fastcalo.training.parallel.leg import StageProblem
+from fastcalo.training.parallel.ownstate import OwnState
 from fastcalo.training.parallel.simulator import order_of, simulate
+from fastcalo.training.parallel.submaster import Submaster
+from fastcalo.training.parallel.tree import Tree
 from fastcalo.training.parallel.worker import Worker
 
 STRATEGIES = ("downpour", "easgd", "gem")
+STEPS = 90
 
 pytestmark = [
     pytest.mark.skipif(not MPIEXEC.exists(), reason="needs MPI in this environment: pip install mpich"),
@@ -70,47 +77,96 @@ TOY = """
 import sys, json, torch
 from pathlib import Path
 from mpi4py import MPI
-from toys import make_centre, make_workers, stage
+from toys import make_centre, make_masters, make_workers, stage
+from fastcalo.errors import InputError
 from fastcalo.training.config import ParallelConfig
 from fastcalo.training.parallel.asynchronous import Masters
 torch.set_num_threads(1)
-told = json.loads(sys.argv[1])
-config, settings = ParallelConfig(told["strategy"], push_every=2), stage(told["strategy"], told["steps"])
-exchange = Masters(MPI.COMM_WORLD, Path(told["run"]), 60, told["order"])
-centre, stale = make_centre(config, exchange.workers, settings), []
-if exchange.rank:
-    worker = make_workers(config, exchange.workers, settings)[exchange.rank - 1]
-    pull = centre.first(worker.number)
-    while pull.steps:
-        pull = exchange.push(worker.round(pull))
-else:
-    exchange.expect(centre.busy)
-    while centre.busy:
-        push = exchange.receive(centre.rows, len(centre.flat.values_N))
-        exchange.reply(push.worker, centre.serve(push))
-        stale.append(centre.staleness)
-    print(json.dumps([centre.flat.values_N.tolist(), stale]))
+
+def serve(exchange, desk, stale):
+    exchange.expect(desk.busy)
+    while desk.busy:
+        push = exchange.receive(desk.rows, len(desk.flat.values_N))
+        exchange.reply(push.worker, desk.serve(push), desk.busy)
+        stale.append(desk.staleness)
+
+def play(told, run):
+    config, settings = ParallelConfig(**told["parallel"]), stage(told["parallel"]["strategy"], 60)
+    exchange = Masters(MPI.COMM_WORLD, run, 60, told["orders"].get(str(MPI.COMM_WORLD.rank), ()), config.masters)
+    tree = exchange.tree
+    centre, stale = make_centre(config, tree.workers, settings), []
+    masters = make_masters(config, tree.workers, settings, centre, exchange.push)
+    if not exchange.rank:
+        serve(exchange, centre, stale)
+    elif exchange.rank <= tree.between:
+        serve(exchange, masters[exchange.number], stale)
+    else:
+        worker = make_workers(config, tree.workers, settings)[exchange.number]
+        desk = masters[tree.master_of(worker.number)] if tree.between else centre
+        pull = desk.first(worker.number)
+        while pull.steps:
+            pull = exchange.push(worker.round(pull))
+    return [centre.flat.values_N.tolist(), exchange._world.gather(stale)]
+
+run = Path(sys.argv[1])
+found = [play(told, run) for told in json.loads(sys.argv[2])]
+if not MPI.COMM_WORLD.rank:
+    exchange = Masters(MPI.COMM_WORLD, run, order=[5])
+    exchange.expect([0, 1])
+    try:
+        exchange.receive(1, 3)
+    except InputError as error:
+        found.append(str(error))
+    print(json.dumps(found))
 """
 
 
-@pytest.mark.parametrize("ranks", [pytest.param(2, marks=pytest.mark.slow), 3, 4])
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_convex_problem_is_the_simulators_to_the_bit(tmp_path, strategy, ranks):
-    order = order_of([1.0, 1.7, 4.2][: ranks - 1], 20)
-    config, settings = ParallelConfig(strategy, push_every=2), stage(strategy, 60)
-    centre, stale, whole = make_centre(config, ranks - 1, settings), [], []
-    workers = make_workers(config, ranks - 1, settings)
+def simulate_toy(strategy: str, tree: Tree) -> tuple[torch.Tensor, dict[int, list[int]], dict[int, list[int]]]:
+    """Central parameters, and for each master's rank the order of messages to it and their staleness."""
+    config = ParallelConfig(strategy, push_every=2, masters=tree.masters, sync_every=3)
+    settings = stage(strategy, 60)
+    centre = make_centre(config, tree.workers, settings)
+    orders: dict[int, list[int]] = {rank: [] for rank in range(1 + tree.between)}
+    stale: dict[int, list[int]] = {rank: [] for rank in orders}
+
+    def note(rank, desk, push):
+        orders[rank].append(push.worker)
+        stale[rank].append(desk.staleness)
+
+    def tell(push):
+        pull = centre.serve(push)
+        note(0, centre, push)
+        return pull
+
+    masters = make_masters(config, tree.workers, settings, centre, tell)
 
     def served(push):
-        stale.append(centre.staleness)
-        whole.append(push.worker)
+        rank = 1 + tree.master_of(push.worker) if tree.between else 0
+        note(rank, masters[rank - 1] if tree.between else centre, push)
 
-    simulate(centre, workers, order, served)
-    done = script(ranks, TOY, json.dumps({"strategy": strategy, "steps": 60, "run": str(tmp_path), "order": whole}))
+    order = order_of([1.0, 1.7, 4.2][: tree.workers], 15)
+    simulate(centre, make_workers(config, tree.workers, settings), order, served, masters)
+    return centre.flat.values_N, orders, stale
+
+
+@pytest.mark.parametrize(
+    ("ranks", "masters"),
+    [pytest.param(2, 1, marks=pytest.mark.slow), (3, 1), pytest.param(4, 1, marks=pytest.mark.slow), (6, 2)],
+)
+def test_a_convex_problem_is_the_simulators_to_the_bit(tmp_path, ranks, masters):
+    tree = Tree.of(ranks, masters)
+    expected = {strategy: simulate_toy(strategy, tree) for strategy in STRATEGIES}
+    told = [
+        {"parallel": {"strategy": strategy, "push_every": 2, "masters": masters, "sync_every": 3}, "orders": orders}
+        for strategy, (_, orders, _) in expected.items()
+    ]
+    done = script(ranks, TOY, tmp_path, json.dumps(told))
     assert done.returncode == 0, done.stderr
-    values, found = json.loads(done.stdout)
-    assert found == stale
-    assert torch.equal(torch.tensor(values), centre.flat.values_N)
+    *found, refused = json.loads(done.stdout)
+    for (values, _, stale), (theirs, measured) in zip(expected.values(), found, strict=True):
+        assert torch.equal(torch.tensor(theirs), values)
+        assert measured[: 1 + tree.between] == list(stale.values())
+    assert refused == "the order names worker 5, but only [0, 1] have steps to make"
 
 
 TRAIN = """
@@ -118,48 +174,81 @@ import sys, json
 from pathlib import Path
 from mpi4py import MPI
 from fastcalo.training.config import load_config
+from fastcalo.training.exchange import SingleProcess
 from fastcalo.training.loop import train
 from fastcalo.training.parallel.asynchronous import Masters
-config, run, order = load_config(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
-train(config, run, exchange=Masters(MPI.COMM_WORLD, run, 60, order))
+for file, orders in json.loads(sys.argv[1]):
+    config, run = load_config(file), Path(file).with_suffix("")
+    order = orders.get(str(MPI.COMM_WORLD.rank), ())
+    train(config, run, exchange=Masters(MPI.COMM_WORLD, run, 60, order, config.parallel.masters))
 """
 
 
-def simulate_hits(config, workers: int, order: list[int]) -> dict[str, torch.Tensor]:
-    """The stage `hits`, played in this process."""
-    (settings,) = config.stage
-    seed = mix(config.seed, 0)
-    played = []
-    for k in range(workers):
-        data = ShowerData(config.data.train, load_detector(), "ECAL", config.species, seed=seed)
-        problem = StageProblem(build(config), settings, data, seed, 0, k, workers)
-        played.append(Worker(k, workers, problem, settings, config.parallel))
-    networks = build(config)
-    parameters = networks.trained_by(settings.name)
-    optimisers = {name: make_optimiser(settings, name, ps) for name, ps in parameters.items()}
-    centre = Centre(Flat(parameters), optimisers, workers, settings, config.parallel)
-    simulate(centre, played, order)
-    return networks.networks["hits"].state_dict()
-
-
-@pytest.mark.parametrize(("ranks", "push_every"), [(3, 1), pytest.param(4, 3, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_stage_is_the_simulators_to_the_bit(data, tmp_path, strategy, ranks, push_every):
-    options = f"push_every = {push_every}"
-    config = configure(tmp_path / "run.toml", data, "hits", strategy, options, steps=24)
-    config.write_text(config.read_text().replace("ema = 0.9", "ema = 0.0"))
-    order = [0, 0, 1, 0] * 6 if ranks == 3 else [2, 0, 0, 1, 2, 1, 2, 0]
-    done = script(ranks, TRAIN, config, tmp_path / "run", json.dumps(order))
+def train_all(ranks: int, files: list[Path], orders: list[dict[int, list[int]]]) -> None:
+    """Train by several configurations, one after the other; each in a folder of its name."""
+    done = script(ranks, TRAIN, json.dumps([[str(file), order] for file, order in zip(files, orders, strict=True)]))
     assert done.returncode == 0, done.stderr
+
+
+def simulate_hits(config, tree: Tree, order: list[int]) -> tuple[dict[str, torch.Tensor], dict[int, list[int]]]:
+    """The stage `hits`, played in this process, and for each master's rank the order of messages to it."""
+    (settings,) = config.stage
+    seed, parallel = mix(config.seed, 0), config.parallel
+    orders: dict[int, list[int]] = {rank: [] for rank in range(1 + tree.between)}
+
+    def held() -> tuple[torch.nn.ModuleDict, Flat, dict[str, torch.optim.AdamW]]:
+        networks = build(config)
+        parameters = networks.trained_by(settings.name)
+        return networks.networks, Flat(parameters), {n: make_optimiser(settings, n, p) for n, p in parameters.items()}
+
+    played = []
+    for k in range(tree.workers):
+        data = ShowerData(config.data.train, load_detector(), "ECAL", config.species, seed=seed)
+        problem = StageProblem(build(config), settings, data, seed, 0, k, tree.workers)
+        played.append(Worker(k, tree.workers, problem, settings, parallel))
+    networks, flat, optimisers = held()
+    centre = Centre(flat, optimisers, tree.workers, settings, parallel)
+
+    def tell(push):
+        orders[0].append(push.worker)
+        return centre.serve(push)
+
+    def served(push):
+        orders[1 + tree.master_of(push.worker) if tree.between else 0].append(push.worker)
+
+    masters = [
+        Submaster(m, *held()[1:], tree.workers, settings, parallel, centre.first(m), tell) for m in range(tree.between)
+    ]
+    simulate(centre, played, order, served, masters)
+    return networks["hits"].state_dict(), orders
+
+
+@pytest.mark.parametrize(
+    ("ranks", "masters", "push_every", "order"),
+    [
+        (3, 1, 1, [0, 0, 1, 0] * 6),
+        pytest.param(4, 1, 3, [2, 0, 0, 1, 2, 1, 2, 0], marks=pytest.mark.slow),
+        pytest.param(6, 2, 1, [2, 0, 0, 1, 2, 2, 0, 2, 2], marks=pytest.mark.slow),
+    ],
+)
+def test_a_stage_is_the_simulators_to_the_bit(data, tmp_path, ranks, masters, push_every, order):
+    files, expected, orders = [], [], []
+    options = f"push_every = {push_every}\nmasters = {masters}\nsync_every = 2"
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        expected = simulate_hits(load_config(config), ranks - 1, order)
+        for strategy in STRATEGIES:
+            file = configure(tmp_path / f"{strategy}.toml", data, "hits", strategy, options, steps=24)
+            file.write_text(file.read_text().replace("ema = 0.9", "ema = 0.0"))
+            values, whole = simulate_hits(load_config(file), Tree.of(ranks, masters), order)
+            files, expected, orders = [*files, file], [*expected, values], [*orders, whole]
     finally:
         torch.set_num_threads(threads)
-    found = checkpoint.load(tmp_path / "run" / "hits.pt")["networks"]["hits"]
-    assert found.keys() == expected.keys()
-    assert all(torch.equal(value, expected[name]) for name, value in found.items())
+    train_all(ranks, files, orders)
+    for file, values in zip(files, expected, strict=True):
+        found = checkpoint.load(file.with_suffix("") / "hits.pt")["networks"]["hits"]
+        assert found.keys() == values.keys()
+        assert all(torch.equal(value, values[name]) for name, value in found.items()), file.stem
 
 
 # training
@@ -179,28 +268,35 @@ def likelihood(file: Path, run: Path | None, name: str) -> float:
     return loss.item()
 
 
-@pytest.mark.parametrize("ranks", [pytest.param(2, marks=pytest.mark.slow), 3, pytest.param(4, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_all_stages_run_and_the_likelihood_grows(data, tmp_path, strategy, ranks):
+@pytest.fixture(scope="module", params=[3, pytest.param(4, marks=pytest.mark.slow)])
+def runs(request, data, tmp_path_factory) -> tuple[int, Path]:
+    """Number of ranks, and a folder with a run of all stages under each strategy."""
+    folder, ranks = tmp_path_factory.mktemp("runs"), request.param
     options = "push_every = 3" if ranks == 3 else ""
-    rate = 0.2 if strategy == "gem" else None
-    file = configure(tmp_path / "run.toml", data, "layers hits adversarial", strategy, options, rate, steps=110)
-    run = tmp_path / "run"
-    done = train(ranks, file, run)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Done:") == 1
+    stages = "layers hits adversarial"
+    files = [
+        configure(folder / f"{s}.toml", data, stages, s, options, 0.2 if s == "gem" else None, steps=STEPS)
+        for s in STRATEGIES
+    ]
+    train_all(ranks, files, [{}] * len(files))
+    return ranks, folder
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_all_stages_run_and_the_likelihood_grows(runs, strategy):
+    ranks, folder = runs
+    file, run = folder / f"{strategy}.toml", folder / strategy
     for name, part in (("layers", 0.85), ("hits", 0.98)):
         assert likelihood(file, run, name) < part * likelihood(file, None, name), name
     lines = [line for line in read_metrics(run) if line["kind"] == "train"]
-    assert [line["stage"] for line in lines if line["step"] == 110] == ["layers", "hits", "adversarial"]
+    assert [line["stage"] for line in lines if line["step"] == STEPS] == ["layers", "hits", "adversarial"]
     # of W workers, W - 1 messages come between two of the same one in the mean, and in a line's some more or less
     for line in lines:
         assert 0 <= line["staleness"] <= ranks - 1
         assert line["staleness"] <= line["staleness_max"]
         assert line["showers_per_second"] > 0
+        assert "staleness_top" not in line
     assert max(line["staleness_max"] for line in lines) >= ranks - 2
-    if ranks == 2:
-        assert all(line["staleness_max"] == 0 for line in lines)
     # the critic goes on alone for the first steps
     assert {"critic", "generator", "gradient"} <= lines[-1].keys()
 
@@ -218,11 +314,24 @@ def test_the_dense_architecture_trains_too(data, tmp_path, strategy):
         assert any(not torch.equal(v, before[name].state_dict()[k]) for k, v in state[name].items())
 
 
-@pytest.mark.parametrize(("number", "rank"), [(signal.SIGTERM, 0), (signal.SIGUSR1, 2)])
-def test_a_signal_to_one_rank_saves_and_ends_all_and_another_number_goes_on(data, tmp_path, number, rank):
-    file = configure(tmp_path / "run.toml", data, "hits", "easgd", "push_every = 3", steps=5000, checkpoint=100_000)
+TREE = "masters = 2\nsync_every = 3"
+
+
+@pytest.mark.parametrize(
+    ("number", "rank", "ranks", "options"),
+    [
+        pytest.param(signal.SIGTERM, 0, 3, "push_every = 3", marks=pytest.mark.slow),
+        pytest.param(signal.SIGUSR1, 2, 3, "push_every = 3", marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, 1, 5, TREE, marks=pytest.mark.slow),
+        (signal.SIGUSR1, 4, 5, TREE),
+    ],
+)
+def test_a_signal_to_one_rank_saves_and_ends_all_and_another_number_goes_on(
+    data, tmp_path, number, rank, ranks, options
+):
+    file = configure(tmp_path / "run.toml", data, "hits", "easgd", options, steps=5000, checkpoint=100_000)
     run = tmp_path / "run"
-    process = subprocess.Popen(command(3, file, run), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    process = subprocess.Popen(command(ranks, file, run), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
     until((run / "metrics.jsonl").exists)
     os.kill(pid(run, rank), number)
     _, errors = process.communicate(timeout=60)
@@ -231,30 +340,112 @@ def test_a_signal_to_one_rank_saves_and_ends_all_and_another_number_goes_on(data
     assert "Traceback" not in errors
     step = checkpoint.load(run / "hits.pt")["step"]
     assert 50 <= step < 5000
+    line = read_metrics(run)[0]
+    assert ("staleness_top" in line) == (options == TREE)
+    # each rank but the first keeps what it alone knows
+    own = {p.name for p in (run / "ranks").glob("*.pt")}
+    assert own == {f"hits-{k}.pt" for k in range(1, ranks)}
     longer = configure(tmp_path / "longer.toml", data, "hits", "easgd", steps=step + 20)
     done = train(2, longer, run, "--resume")
     assert done.returncode == 0, done.stderr
     assert checkpoint.load(run / "hits.pt")["step"] == step + 20
 
 
+RESUME = """
+import sys
+from pathlib import Path
+from mpi4py import MPI
+from fastcalo.training.config import load_config
+from fastcalo.training.exchange import SingleProcess
+from fastcalo.training.loop import train
+from fastcalo.training.parallel.asynchronous import Masters
+from fastcalo.training.signals import Stopped
+from fastcalo.training.watch import Watch
+
+class Short(Watch):
+    asked = 0
+    def halt(self):
+        self.asked += MPI.COMM_WORLD.rank > 0
+        return self.asked > 17
+
+def go(name, **options):
+    run = folder / name
+    train(config, run, exchange=Masters(MPI.COMM_WORLD, run, 60), **options)
+
+folder, config = Path(sys.argv[1]), load_config(Path(sys.argv[1]) / "run.toml")
+go("whole")
+for name in ("same", "lost"):
+    try:
+        go(name, watch=Short())
+    except Stopped:
+        pass
+    if name == "lost" and MPI.COMM_WORLD.rank:
+        (folder / "lost/ranks/hits-1.pt").unlink()
+    go(name, resume=True)
+"""
+
+
+def test_a_worker_of_easgd_goes_on_from_its_own_state(data, tmp_path):
+    configure(tmp_path / "run.toml", data, "hits", "easgd", steps=60, checkpoint=1000)
+    done = script(2, RESUME, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("is saved; go on with --resume") == 2
+    found = {name: checkpoint.load(tmp_path / name / "hits.pt") for name in ("whole", "same", "lost")}
+    numbers = {name: torch.cat([v.flatten() for v in s["networks"]["hits"].values()]) for name, s in found.items()}
+    assert torch.equal(numbers["same"], numbers["whole"])
+    assert not torch.equal(numbers["lost"], numbers["whole"])
+    # nothing is left where the stage is over
+    assert not list(tmp_path.glob("*/ranks/*.pt"))
+
+
+LEGS = """
+import sys
+from pathlib import Path
+from mpi4py import MPI
+from fastcalo.training.config import load_config
+from fastcalo.training.exchange import SingleProcess
+from fastcalo.training.loop import train
+from fastcalo.training.parallel.asynchronous import Masters
+world, folder = MPI.COMM_WORLD, Path(sys.argv[1])
+for ranks, strategy in ((5, "downpour"), (1, "allreduce"), (2, "easgd"), (3, "gem")):
+    config, part = load_config(folder / f"{strategy}.toml"), world.Split(world.rank < ranks, world.rank)
+    if world.rank < ranks:
+        exchange = None if ranks == 1 else Masters(part, folder / "run", 60, masters=config.parallel.masters)
+        train(config, folder / "run", resume=strategy != "downpour", exchange=exchange)
+    world.Barrier()
+    if not world.rank:
+        (folder / "run" / "layers.pt").with_name(f"{strategy}.pt").write_bytes(
+            (folder / "run" / "layers.pt").read_bytes()
+        )
+"""
+
+
 def test_a_run_goes_on_under_any_strategy_with_any_number_of_ranks(data, tmp_path):
-    run, norms = tmp_path / "run", []
-    legs = [(3, "downpour"), (0, "allreduce"), (2, "easgd")]
-    for steps, (ranks, strategy) in zip((20, 40, 60), legs, strict=True):
-        file = configure(tmp_path / f"{strategy}.toml", data, "layers", strategy, steps=steps)
-        done = train(ranks, file, run, *(["--resume"] if norms else []))
-        assert done.returncode == 0, done.stderr
-        assert checkpoint.load(run / "layers.pt")["step"] == steps
-        norms.append(likelihood(file, run, "layers"))
-    assert norms == sorted(norms, reverse=True)
+    strategies = ("downpour", "allreduce", "easgd", "gem")
+    for k, strategy in enumerate(strategies):
+        options = TREE if strategy == "downpour" else ""
+        file = configure(tmp_path / f"{strategy}.toml", data, "layers", strategy, options, steps=20 * (k + 1))
+    done = script(5, LEGS, tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = []
+    for k, strategy in enumerate(strategies):
+        saved = tmp_path / "run" / f"{strategy}.pt"
+        assert checkpoint.load(saved)["step"] == 20 * (k + 1)
+        saved.replace(tmp_path / "layers.pt")
+        found.append(likelihood(file, tmp_path, "layers"))
+    assert found == sorted(found, reverse=True)
 
 
-def test_a_killed_worker_ends_the_job_and_the_last_checkpoint_is_kept(data, tmp_path):
-    file = configure(tmp_path / "run.toml", data, "hits", "downpour", steps=100_000, checkpoint=20)
+@pytest.mark.parametrize(
+    ("ranks", "options", "killed"),
+    [(3, "", 2), *(pytest.param(5, TREE, rank, marks=pytest.mark.slow) for rank in (0, 1, 4))],
+)
+def test_a_killed_rank_ends_the_job_and_the_last_checkpoint_is_kept(data, tmp_path, ranks, options, killed):
+    file = configure(tmp_path / "run.toml", data, "hits", "downpour", options, steps=100_000, checkpoint=20)
     run = tmp_path / "run"
-    process = subprocess.Popen(command(3, file, run), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    process = subprocess.Popen(command(ranks, file, run), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
     until((run / "hits.pt").exists)
-    os.kill(pid(run, 2), signal.SIGKILL)
+    os.kill(pid(run, killed), signal.SIGKILL)
     began = time.monotonic()
     process.communicate(timeout=60)
     assert time.monotonic() - began < 60
@@ -263,11 +454,11 @@ def test_a_killed_worker_ends_the_job_and_the_last_checkpoint_is_kept(data, tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rank", [0, 2])
-def test_a_rank_that_hangs_is_named(data, tmp_path, rank):
-    file = configure(tmp_path / "run.toml", data, "hits", "downpour", steps=1_000_000, patience=15)
+@pytest.mark.parametrize(("ranks", "options", "rank"), [(3, "", 0), (3, "", 2), (5, TREE, 1), (5, TREE, 4)])
+def test_a_rank_that_hangs_is_named(data, tmp_path, ranks, options, rank):
+    file = configure(tmp_path / "run.toml", data, "hits", "downpour", options, steps=1_000_000, patience=15)
     run = tmp_path / "run"
-    process = subprocess.Popen(command(3, file, run), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    process = subprocess.Popen(command(ranks, file, run), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
     until((run / "metrics.jsonl").exists)
     stopped = pid(run, rank)
     os.kill(stopped, signal.SIGSTOP)
@@ -276,32 +467,57 @@ def test_a_rank_that_hangs_is_named(data, tmp_path, rank):
     finally:
         os.kill(stopped, signal.SIGKILL)
     assert process.returncode != 0
-    assert f"no sign of life from rank {rank} (process {stopped} on " in errors
+    assert f"rank {rank} (process {stopped} on " in errors
+    assert "no sign of life from rank" in errors
     assert "--resume" in errors
 
 
 # bad input
 
 
-def test_an_order_that_names_a_worker_without_steps_is_refused(data, tmp_path):
-    file = configure(tmp_path / "run.toml", data, "layers", "easgd", steps=4)
-    done = script(3, TRAIN, file, tmp_path / "run", "[0, 0, 0, 0]")
-    assert done.returncode != 0
-    assert "the order names worker 0, but only [1] have steps to make" in done.stderr
+class Several(SingleProcess):
+    """One of several processes."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
 
 
-def test_one_process_is_not_enough(data, tmp_path):
-    file = configure(tmp_path / "run.toml", data, "hits", "downpour")
-    done = train(0, file, tmp_path / "run")
-    assert done.returncode == 1
-    assert f"{file}: parallel.strategy = 'downpour' needs a master and at least one worker" in done.stderr
-    assert "mpiexec -n" in done.stderr
+@pytest.mark.parametrize(
+    ("ranks", "options", "text"),
+    [
+        (1, "", "parallel.strategy = 'downpour' needs a master and at least one worker"),
+        (1, TREE, "mpiexec -n 4"),
+        (
+            4,
+            TREE,
+            "parallel.masters = 2 needs a master above them and a worker below each, 5 processes, but there are 4",
+        ),
+    ],
+)
+def test_too_few_processes(data, tmp_path, ranks, options, text):
+    file = configure(tmp_path / "run.toml", data, "hits", "downpour", options)
+    with pytest.raises(ConfigError) as error:
+        loop.train(load_config(file), tmp_path / "run", where=str(file), exchange=Several(ranks))
+    assert text in str(error.value)
+    assert str(file) in str(error.value)
     assert not (tmp_path / "run").exists()
 
 
 def test_too_few_showers_for_all_workers(data, tmp_path):
-    file = configure(tmp_path / "run.toml", data, "hits", "gem")
-    file.write_text(file.read_text().replace("batch = 12", "batch = 50"))
-    done = train(4, file, tmp_path / "run")
-    assert done.returncode != 0
-    assert "stage 'hits': batches of 50 showers for 3 workers take 150, but there are only 120" in done.stderr
+    config = load_config(configure(tmp_path / "run.toml", data, "hits", "gem"))
+    showers = ShowerData(config.data.train, load_detector(), "ECAL", config.species)
+    settings = replace(config.stage[0], batch=50)
+    with pytest.raises(InputError) as error:
+        StageProblem(build(config), settings, showers, 1, 0, 0, 3)
+    assert "batches of 50 showers for 3 workers take 150, but there are only 120" in str(error.value)
+
+
+def test_a_damaged_state_of_a_rank_is_told(tmp_path):
+    own = OwnState(tmp_path, "hits", 1, Tree(2), True)
+    own.save({"values": torch.ones(3)}, 20)
+    assert own.load(20)["values"].tolist() == [1.0] * 3
+    assert own.load(40) is None
+    assert OwnState(tmp_path, "hits", 1, Tree(3), True).load(20) is None
+    (tmp_path / "ranks" / "hits-1.pt").write_bytes(b"nonsense")
+    with pytest.raises(TrainingError, match=r"hits-1\.pt is damaged"):
+        own.load(20)

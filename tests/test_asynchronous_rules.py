@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from toys import RATE, TRUTH, Line, make_centre, make_workers, stage
+from toys import RATE, TRUTH, Line, make_centre, make_masters, make_workers, stage
 
 from fastcalo.errors import ConfigError, InputError, TrainingError
 from fastcalo.training.config import ParallelConfig, check, load_config
 from fastcalo.training.optimisers import make_optimiser, set_rate
 from fastcalo.training.parallel.flat import Flat
+from fastcalo.training.parallel.messages import Pull, Push
 from fastcalo.training.parallel.rules import Downpour, Easgd, Gem
 from fastcalo.training.parallel.simulator import order_of, simulate
+from fastcalo.training.parallel.tree import Tree
 from fastcalo.training.parallel.worker import Worker
 
 STRATEGIES = list(RATE)
@@ -31,11 +34,29 @@ def play(config: ParallelConfig, workers: int, order=(), steps: int = 600):
     return centre, stale
 
 
+def play_tree(config: ParallelConfig, workers: int, order=(), steps: int = 600):
+    """Centre after a training with sub-masters, what these told it, and the steps made."""
+    settings, told, made = stage(config.strategy, steps), [], []
+    centre = make_centre(config, workers, settings)
+
+    def tell(push):
+        pull = centre.serve(push)
+        told.append((push, centre.staleness))
+        return pull
+
+    masters = make_masters(config, workers, settings, centre, tell)
+    players = make_workers(config, workers, settings)
+    for worker in players:
+        worker._problem.made = made
+    simulate(centre, players, order, masters=masters)
+    return centre, told, made
+
+
 @pytest.mark.parametrize("push_every", [1, 4])
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_centre_comes_to_the_minimum(strategy, workers, push_every):
-    steps = 300 * (1 + push_every)
+    steps = 200 * (1 + push_every)
     centre, stale = play(ParallelConfig(strategy, push_every=push_every), workers, steps=steps)
     assert centre.step == steps
     assert centre.version == len(stale) == steps / push_every
@@ -98,6 +119,103 @@ def test_more_workers_than_steps():
     centre, stale = play(ParallelConfig("easgd", push_every=2), 4, steps=3)
     assert centre.step == 3
     assert stale == [0, 1]
+
+
+# trees
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_tree_comes_to_the_minimum_too(strategy):
+    centre, told, made = play_tree(ParallelConfig(strategy, masters=2, sync_every=3), 4, steps=700)
+    assert sorted(made) == list(range(700))
+    assert centre.step == sum(push.steps for push, _ in told) == 700
+    assert torch.allclose(centre.flat.values_N, TRUTH, atol=0.02)
+
+
+@pytest.mark.parametrize("order", [[], [0, 0, 3, 1, 2, 2, 4, 0]])
+def test_a_tree_of_downpour_that_passes_on_each_message_is_one_master(order):
+    alone, _ = play(ParallelConfig("downpour"), 5, order, steps=60)
+    tree, _, _ = play_tree(ParallelConfig("downpour", masters=2, sync_every=1), 5, order, steps=60)
+    assert torch.equal(alone.flat.values_N, tree.flat.values_N)
+
+
+@settings(max_examples=30)
+@given(
+    st.integers(2, 3), st.integers(0, 3), st.integers(1, 4), st.integers(1, 3), st.integers(1, 40),
+    st.lists(st.integers(0, 5), max_size=20),
+)  # fmt: skip
+def test_every_step_is_made_once_in_whatever_tree(masters, more, sync_every, push_every, steps, order):
+    workers = masters + more
+    config = ParallelConfig("easgd", masters=masters, sync_every=sync_every, push_every=push_every)
+    # an order may ask for more of a worker than there is
+    with suppress(InputError):
+        play_tree(config, workers, [k for k in order if k < workers], steps)
+    centre, told, made = play_tree(config, workers, steps=steps)
+    assert sorted(made) == list(range(steps))
+    assert not centre.busy
+    assert centre.step == steps
+    # as many messages of workers in each, but for the last ones
+    assert all(push.steps == sync_every * push_every for push, _ in told[: -workers - masters])
+
+
+def test_staleness_in_a_tree_is_that_of_each_level():
+    config = ParallelConfig("easgd", masters=2, sync_every=2)
+    # workers 0 and 1 are with one master, 2 and 3 with the other
+    _, told, _ = play_tree(config, 4, [0, 1, 0, 0, 2, 2, 0, 0], steps=24)
+    numbers = [(push.worker, stale, push.metrics["staleness"], push.metrics["staleness_max"]) for push, stale in told]
+    assert numbers[:4] == [(0, 0, 0.5, 1.0), (0, 0, 0.5, 1.0), (1, 2, 0.0, 0.0), (0, 1, 0.0, 0.0)]
+
+
+def test_a_submaster_of_downpour_tells_the_mean_gradient_and_goes_on_from_the_centre():
+    config, settings = ParallelConfig("downpour", masters=2, sync_every=2), stage("downpour", 40)
+    heard, answer = [], torch.tensor([1.0, 2.0, 3.0])
+
+    def tell(push):
+        heard.append(push)
+        return Pull(7, 2, 1, answer)
+
+    centre = make_centre(config, 4, settings)
+    master = make_masters(config, 4, settings, centre, tell)[0]
+    rows = [torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[3.0, 6.0, -3.0]])]
+    for worker, row in enumerate(rows):
+        pull = master.serve(Push(worker, 1, 0, ("critic", "generator"), {}, row, signal=15 * worker))
+    assert heard[0].rows_RN.tolist() == [[2.0, 4.0, 0.0]]
+    assert (heard[0].steps, heard[0].signal, heard[0].version) == (2, 15, 0)
+    assert pull.values_N.tolist() == answer.tolist()
+    assert (pull.step, pull.steps) == (7, 1)
+
+
+def test_a_submaster_of_easgd_is_tied_to_the_centre_and_its_workers_to_it():
+    config, settings = ParallelConfig("easgd", masters=2, sync_every=1, elasticity=0.5), stage("easgd", 40)
+    centre = make_centre(config, 4, settings)
+    master = make_masters(config, 4, settings, centre, centre.serve)[0]
+    pull = master.serve(Push(0, 1, 0, ("critic", "generator"), {}, torch.full((1, 3), 16.0)))
+    # of 16, a quarter goes to the master, and of that a quarter to the centre
+    assert pull.values_N.tolist() == [12.0] * 3
+    assert master.flat.values_N.tolist() == [3.0] * 3
+    assert centre.flat.values_N.tolist() == [1.0] * 3
+
+
+def test_all_hear_of_a_checkpoint():
+    config, settings = ParallelConfig("easgd", masters=2, sync_every=1), stage("easgd", 40)
+    centre = make_centre(config, 4, settings)
+    masters = make_masters(config, 4, settings, centre, centre.serve)
+    centre.note_checkpoint(5)
+    heard = {}
+    for worker in (0, 1, 0, 2, 3, 3):
+        push = Push(worker, 1, 0, (), {}, torch.zeros(1, 3))
+        heard.setdefault(worker, []).append(masters[worker // 2].serve(push).checkpoint)
+    assert heard == {0: [5, 0], 1: [5], 2: [5], 3: [5, 0]}
+
+
+@given(st.integers(1, 6), st.integers(0, 40))
+def test_each_worker_is_served_by_one_rank(masters, more):
+    tree = Tree.of(1 + masters * (masters > 1) + masters + more, masters)
+    assert tree.workers == masters + more
+    blocks = [tree.block(m) for m in range(masters)]
+    assert [k for block in blocks for k in block] == list(range(tree.workers))
+    assert max(map(len, blocks)) - min(map(len, blocks)) <= 1
+    assert all(k in tree.block(tree.master_of(k)) for k in range(tree.workers))
 
 
 def test_the_order_of_messages_follows_from_the_time_that_workers_take():
@@ -164,15 +282,16 @@ def test_energy_by_numbers():
     # moments are 0.5 * 2 + 1 = 2, and so on; the others have moved the second by 0.5 and the third by more than 2
     centre = torch.tensor([0.0, 0.5, -3.0, 0.0])
     message = rule.message(torch.tensor([1.0, 1.0, 1.0, 0.0]), fetched)
-    reply = rule.serve(centre, message)
-    assert reply.tolist() == [2.0, 2.0, -3.0, 0.0]
+    assert rule.serve(centre, message) is None
+    assert centre.tolist() == [2.0, 2.0, -3.0, 0.0]
 
 
 def test_an_update_grows_to_five_times_itself_at_most():
     rule = Gem(0.9, 1.0)
     rule.message(torch.tensor([100.0]), torch.zeros(1))
     centre = torch.zeros(1)
-    assert rule.serve(centre, rule.message(torch.ones(1), torch.zeros(1))).tolist() == [5.0]
+    rule.serve(centre, rule.message(torch.ones(1), torch.zeros(1)))
+    assert centre.tolist() == [5.0]
 
 
 def test_gradients_of_several_steps_are_averaged():
@@ -182,7 +301,7 @@ def test_gradients_of_several_steps_are_averaged():
         rule.accrue(torch.tensor(numbers))
     nothing = torch.zeros(2)
     message = rule.message(nothing, nothing)
-    assert rule.serve(nothing, message).tolist() == [0.0, 0.0]
+    assert rule.serve(nothing, message) is None
     assert applied[0].tolist() == [2.0, 4.0]
     rule.accrue(torch.ones(2))
     assert rule.message(nothing, nothing).tolist() == [[1.0, 1.0]]
@@ -209,7 +328,8 @@ def test_parameters_and_their_vector_are_the_same_memory():
     [
         ('strategy = "gossip"', "'gossip' is unknown; choose allreduce, downpour, easgd, gem"),
         ("push_every = 0", "parallel.push_every must be at least 1, not 0"),
-        ("masters = 2", "parallel.masters must be 1, not 2: trees of masters are not supported"),
+        ("masters = 0", "parallel.masters must be at least 1, not 0"),
+        ("sync_every = 0", "parallel.sync_every must be at least 1, not 0"),
         ("elasticity = 0.0", "parallel.elasticity must be more than 0 and at most 1, not 0.0"),
         ("elasticity = 1.5", "parallel.elasticity must be more than 0 and at most 1, not 1.5"),
         ("momentum = 1.0", "parallel.momentum must be at least 0 and less than 1, not 1.0"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,8 @@ from fastcalo.training.config import ParallelConfig, StageConfig
 from fastcalo.training.optimisers import make_optimiser
 from fastcalo.training.parallel.centre import Centre
 from fastcalo.training.parallel.flat import Flat
+from fastcalo.training.parallel.messages import Pull, Push
+from fastcalo.training.parallel.submaster import Submaster
 from fastcalo.training.parallel.worker import Worker
 
 TRUTH = torch.tensor([1.0, -2.0, 0.5])
@@ -24,8 +26,10 @@ class Line:
         self.slope = nn.Parameter(torch.zeros(2))
         self.offset = nn.Parameter(torch.zeros(1))
         self.parameters = {"generator": [self.slope], "critic": [self.offset]}
+        self.made: list[int] = []
 
     def losses(self, step: int, metrics: dict[str, float]) -> Iterator[tuple[str, Tensor]]:
+        self.made.append(step)
         points = torch.randn(32, 2, generator=torch.Generator().manual_seed(step))
         target = points @ TRUTH[:2] + TRUTH[2]
         for name in ("critic", "generator"):
@@ -46,6 +50,19 @@ def make_centre(config: ParallelConfig, workers: int, settings: StageConfig) -> 
     flat = Flat(line.parameters)
     optimisers = {name: make_optimiser(settings, name, ps) for name, ps in line.parameters.items()}
     return Centre(flat, optimisers, workers, settings, config)
+
+
+def make_masters(
+    config: ParallelConfig, workers: int, settings: StageConfig, centre: Centre, tell: Callable[[Push], Pull]
+) -> list[Submaster]:
+    """Between the centre and the workers; none where there is one master."""
+    masters = []
+    for m in range(config.masters if config.masters > 1 else 0):
+        line = Line()
+        optimisers = {name: make_optimiser(settings, name, ps) for name, ps in line.parameters.items()}
+        flat = Flat(line.parameters)
+        masters.append(Submaster(m, flat, optimisers, workers, settings, config, centre.first(m), tell))
+    return masters
 
 
 def make_workers(config: ParallelConfig, workers: int, settings: StageConfig) -> list[Worker]:

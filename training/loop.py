@@ -146,15 +146,20 @@ def leg_of(config: TrainConfig, exchange: Exchange, where: str) -> type[Leg]:
     Raises
     ------
     ConfigError
-        The strategy needs a master and a worker at least, and there is one process.
+        The strategy needs more processes: a master and a worker, or sub-masters and a worker for each.
     """
-    strategy = config.parallel.strategy
+    strategy, masters = config.parallel.strategy, config.parallel.masters
     if strategy == "allreduce":
         return Leg
     if exchange.size == 1:
         raise ConfigError(
             f"{where}: parallel.strategy = {strategy!r} needs a master and at least one worker, but there is one "
             "process only; start two or more, as in 'mpiexec -n 4 fastcalo train ...', or choose 'allreduce'"
+        )
+    if masters > 1 and exchange.size < 1 + 2 * masters:
+        raise ConfigError(
+            f"{where}: parallel.masters = {masters} needs a master above them and a worker below each, "
+            f"{1 + 2 * masters} processes, but there are {exchange.size}; start more, or lower masters (1 is no tree)"
         )
     from .parallel.leg import AsynchronousLeg
 

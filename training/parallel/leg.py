@@ -1,12 +1,11 @@
-"""A stage under a master: rank 0 keeps the central parameters, all others make steps."""
+"""A stage under masters: rank 0 keeps the central parameters, workers make steps."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +16,15 @@ from ..architecture import Architecture, Metrics
 from ..config import StageConfig
 from ..data import Batch, ShowerData
 from ..draws import Draws
-from ..loop import EVALUATION_SHOWERS, LOG_EVERY, Leg, mix
+from ..loop import LOG_EVERY, Leg, mix
 from ..signals import Stopped
 from .asynchronous import Masters
 from .centre import Centre
 from .flat import Flat
-from .messages import Push
+from .messages import Pull
+from .ownstate import OwnState
+from .submaster import Submaster
+from .tally import Tally
 from .worker import Worker
 
 log = logging.getLogger(__name__)
@@ -76,7 +78,7 @@ class StageProblem:
 
 
 class AsynchronousLeg(Leg):
-    """One stage being run by a master and its workers.
+    """One stage being run by a master and its workers, maybe with sub-masters in between.
 
     The stage's steps are those of all workers together, each on a batch of the stage's size; so as many showers are
     seen as in a training of one process. Warm-up and annealing go by the centre's step.
@@ -85,35 +87,76 @@ class AsynchronousLeg(Leg):
     def run(self) -> None:
         """From the checkpoint, or from the start, to the last step."""
         exchange, step = cast(Masters, self.exchange), self._prepare()
-        stopped = 0
-        if exchange.rank:
-            self._work(exchange, step)
+        tree, stopped, reached, state = exchange.tree, 0, 0, {}
+        if not exchange.rank:
+            stopped, reached = self._serve(exchange, step)
+        elif exchange.rank <= tree.between:
+            state = self._pass_on(exchange, step)
         else:
-            stopped = self._serve(exchange, step)
-        if stopped := exchange.tell(stopped):
+            state = self._work(exchange, step)
+        stopped, reached = exchange.tell(stopped, reached)
+        own = self._own(exchange)
+        if stopped:
+            own.save(state, reached)
             raise Stopped(128 + stopped)
+        own.remove()
         kept = self.architecture.kept_by(self.stage.name)
         exchange.spread(self.architecture.networks[name].state_dict() for name in kept)
 
-    def _work(self, exchange: Masters, step: int) -> None:
-        number, workers = exchange.rank - 1, exchange.workers
-        problem = StageProblem(self.architecture, self.stage, self.data, self.seed, step, number, workers)
-        worker = Worker(number, workers, problem, self.stage, self.config.parallel, exchange.heartbeat.beat)
+    def _own(self, exchange: Masters) -> OwnState:
+        applies = self.config.parallel.strategy == "easgd" and exchange.rank > 0
+        return OwnState(self.directory, self.stage.name, exchange.rank, exchange.tree, applies)
+
+    def _work(self, exchange: Masters, step: int) -> dict[str, Any]:
+        """Make steps until there are no more; return what only this worker knows then."""
+        number, tree, config = exchange.number, exchange.tree, self.config.parallel
+        problem = StageProblem(self.architecture, self.stage, self.data, self.seed, step, number, tree.workers)
+        worker = Worker(number, tree.workers, problem, self.stage, config, exchange.heartbeat.beat)
         worker.resume(self.optimisers)
-        # every rank can work out what the master gives to each at first
-        centre = Centre(worker.flat, {}, workers, self.stage, self.config.parallel, step)
-        pull = centre.first(number)
+        # every rank can work out what each has to do at first
+        first = tree.first(number, range(step, self.stage.steps), config)
+        pull = Pull(first.start, len(first), 0, worker.flat.values_N.clone())
+        own = self._own(exchange)
+        if state := own.load(step):
+            pull = worker.load_state(state, pull)
         while pull.steps:
             push = worker.round(pull, lambda: self.signals.received)
             self.trace.lap("steps")
             pull = exchange.push(push)
             self.trace.lap("exchange")
+            if pull.checkpoint:
+                own.save(worker.state(pull), pull.checkpoint)
+                self.trace.lap("checkpoint")
+        return worker.state(pull)
 
-    def _serve(self, exchange: Masters, step: int) -> int:
-        """Serve workers until all are done; return the signal that has ended it, or 0."""
+    def _pass_on(self, exchange: Masters, step: int) -> dict[str, Any]:
+        """Serve a block of workers until all are done; return what only this rank knows then."""
+        config, tree = self.config.parallel, exchange.tree
+        flat, own = Flat(self.architecture.trained_by(self.stage.name)), self._own(exchange)
+        lease = tree.leases(range(step, self.stage.steps), config)[exchange.number]
+        pull = Pull(lease.start, len(lease), 0, flat.values_N.clone())
+        if state := own.load(step):
+            flat.values_N.copy_(state["values"])
+        desk = Submaster(exchange.number, flat, self.optimisers, tree.workers, self.stage, config, pull, exchange.push)
+        exchange.expect(desk.busy)
+        while desk.busy:
+            push = exchange.receive(desk.rows, len(flat.values_N))
+            self.trace.lap("message")
+            desk.signal, told = desk.signal or self.signals.received, desk.checkpoint
+            answer = desk.serve(push)
+            exchange.reply(push.worker, answer, desk.busy)
+            self.trace.lap("centre")
+            if desk.checkpoint != told:
+                own.save({"values": flat.values_N}, desk.checkpoint)
+                self.trace.lap("checkpoint")
+        return {"values": flat.values_N}
+
+    def _serve(self, exchange: Masters, step: int) -> tuple[int, int]:
+        """Serve all until they are done; return the signal that has ended it, or 0, and the step reached."""
         stage, flat = self.stage, Flat(self.architecture.trained_by(self.stage.name))
-        centre = Centre(flat, self.optimisers, exchange.workers, stage, self.config.parallel, step)
-        judged, tally, stopped = self.test.sample(min(EVALUATION_SHOWERS, len(self.test))), _Tally(), 0
+        centre = Centre(flat, self.optimisers, exchange.tree.workers, stage, self.config.parallel, step)
+        judged, stopped = self._judged(), 0
+        tally, speed = Tally("staleness_top" if exchange.tree.between else "staleness"), _Speed(step)
         log.info("stage %s: %d showers, from step %d to %d", stage.name, len(self.data), step, stage.steps)
         exchange.expect(centre.busy)
         clock = time.perf_counter()
@@ -127,24 +170,25 @@ class AsynchronousLeg(Leg):
             tally.add(push, centre.staleness)
             if "gradient" in push.metrics and stage.ema:
                 self._average(before, push.steps)
-            exchange.reply(push.worker, pull)
+            exchange.reply(push.worker, pull, centre.busy)
             self.trace.lap("centre")
             now = time.perf_counter()
             self.seconds, clock = self.seconds + now - clock, now
-            self._reached(before, centre.step, tally, judged, bool(stopped) and not centre.busy)
+            self._reached(before, centre, tally, speed, judged, bool(stopped) and not centre.busy)
             self.trace.lap("log, evaluation, checkpoint")
             clock += time.perf_counter() - now
-        return stopped if centre.step < stage.steps else 0
+        return stopped if centre.step < stage.steps else 0, centre.step
 
-    def _reached(self, before: int, step: int, tally: _Tally, judged: Batch, stopped: bool) -> None:
+    def _reached(self, before: int, centre: Centre, tally: Tally, speed: _Speed, judged: Batch, stopped: bool) -> None:
         """What is due at a step, or would have been at one that a message has passed over."""
-        stage, last = self.stage, step == self.stage.steps
+        stage, step = self.stage, centre.step
+        last = step == stage.steps
 
         def due(every: int) -> bool:
             return last or step // every > before // every
 
         if due(LOG_EVERY):
-            self._log(step, "train", tally.take(stage.batch))
+            self._log(step, "train", {**tally.take(), "showers_per_second": speed.look(step, stage.batch)})
         if last and stage.ema:
             self._use_averages()
         if due(stage.evaluate_every):
@@ -152,32 +196,19 @@ class AsynchronousLeg(Leg):
             self._log(step, "test", self.architecture.evaluate(stage, judged))
         if due(stage.checkpoint_every) or stopped:
             self._save(step)
+            centre.note_checkpoint(step)
         if stopped and not last:
             log.warning("stage %s: stopped after step %d, which is saved; go on with --resume", stage.name, step)
 
 
-class _Tally:
-    """Numbers of the messages since the last line of the log."""
+class _Speed:
+    """Showers per second since the last look."""
 
-    def __init__(self) -> None:
-        self._values: dict[str, list[float]] = defaultdict(list)
-        self._staleness: list[int] = []
-        self._steps, self._time = 0, time.perf_counter()
+    def __init__(self, step: int) -> None:
+        self._step, self._time = step, time.perf_counter()
 
-    def add(self, push: Push, staleness: int) -> None:
-        for name, value in push.metrics.items():
-            self._values[name].append(value)
-        self._staleness.append(staleness)
-        self._steps += push.steps
-
-    def take(self, batch: int) -> Metrics:
-        """Means, how stale messages were at most, and the speed; then start again."""
+    def look(self, step: int, batch: int) -> float:
         now = time.perf_counter()
-        metrics = {name: sum(values) / len(values) for name, values in self._values.items()}
-        metrics["staleness"] = sum(self._staleness) / len(self._staleness)
-        metrics["staleness_max"] = float(max(self._staleness))
-        metrics["showers_per_second"] = round(self._steps * batch / (now - self._time), 3)
-        self._steps, self._time = 0, now
-        self._values.clear()
-        self._staleness.clear()
-        return metrics
+        rate = (step - self._step) * batch / (now - self._time)
+        self._step, self._time = step, now
+        return round(rate, 3)

@@ -9,15 +9,16 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Push:
-    """From a worker, after some steps of its own.
+    """From a worker after some steps of its own, or from a sub-master after some of its workers'.
 
     Attributes
     ----------
     worker : int
+        Number of the worker, or of the sub-master.
     steps : int
         How many.
     version : int
-        Of the centre that the worker had fetched before.
+        Of the centre that it had fetched before.
     moved : tuple of str
         Optimisers that made a step.
     metrics : dict of str to float
@@ -25,7 +26,7 @@ class Push:
     rows_RN : float32 [R, N]
         What the rules say, in the order of the parameters.
     signal : int
-        The one that the worker has received; 0 for none.
+        The one that was received; 0 for none.
     """
 
     worker: int
@@ -46,14 +47,17 @@ class Pull:
     step : int
         Number of the first step to make.
     steps : int
-        How many; with 0 the stage is over for this worker.
+        How many; with 0 there are no more.
     version : int
         Of the centre.
     values_N : float32 [N]
         Parameters to go on with.
+    checkpoint : int
+        Step of a checkpoint that was written since the last answer; 0 for none.
     """
 
     step: int
     steps: int
     version: int
     values_N: Tensor = field(repr=False)
+    checkpoint: int = 0

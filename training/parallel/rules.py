@@ -1,5 +1,7 @@
 """Rules of asynchronous training: what workers tell a master, and what the master makes of it.
 
+In a tree, a sub-master tells the master above it what a worker would.
+
 A rule is for the parameters of one optimiser, as one flat vector of N numbers. How messages travel is not its business.
 Each process has its own: workers use `accrue` and `message`, the master uses `serve`.
 
@@ -47,8 +49,14 @@ class Rule(Protocol):
             What it had from the master before these steps.
         """
 
-    def serve(self, centre_N: Tensor, message_RN: Tensor) -> Tensor:
-        """Change the central parameters in place; return those with which the worker goes on, float32 [N]."""
+    def serve(self, centre_N: Tensor, message_RN: Tensor) -> Tensor | None:
+        """Change the central parameters in place.
+
+        Returns
+        -------
+        float32 [N] or None
+            Parameters with which the worker goes on, where these are not the central ones.
+        """
 
 
 class Downpour:
@@ -82,17 +90,16 @@ class Downpour:
         self._sum_N, self._count = None, 0
         return mean_N[None]
 
-    def serve(self, centre_N: Tensor, message_RN: Tensor) -> Tensor:
-        """One step of the centre, from which the worker goes on."""
+    def serve(self, centre_N: Tensor, message_RN: Tensor) -> None:  # noqa: ARG002
+        """One step of the centre."""
         self._apply(message_RN[0])
-        return centre_N.clone()
 
 
 class Easgd:
     """Workers train by themselves and are tied to the centre by springs (Zhang, Choromanska & LeCun, arXiv:1412.6651).
 
-    The asynchronous form, algorithm 1: every few steps ``d = alpha (x - centre)``, ``x -= d``, ``centre += d``, with
-    ``alpha = beta / p`` for p workers, as the synchronous form (eqs. 5 and 6) has it.
+    Their algorithm Asynchronous EASGD: every few steps ``d = alpha (x - centre)``, ``x -= d``, ``centre += d``, with
+    ``alpha = beta / p`` for p workers.
 
     Parameters
     ----------
@@ -153,14 +160,13 @@ class Gem:
         self._moment_N.mul_(self._momentum).add_(update_N)
         return torch.stack([update_N, self._amplification * self._moment_N.abs(), fetched_N])
 
-    def serve(self, centre_N: Tensor, message_RN: Tensor) -> Tensor:
+    def serve(self, centre_N: Tensor, message_RN: Tensor) -> None:
         """The update, scaled so that it fits into the energy which is left."""
         update_N, proxy_N, fetched_N = message_RN
         room_N = proxy_N - (centre_N - fetched_N).abs()
         scale_N = (room_N / update_N.abs()).clamp(0.0, _MOST)
         # no update and no room are 0 / 0
         centre_N += torch.where(update_N == 0, 0.0, scale_N * update_N)
-        return centre_N.clone()
 
 
 def make_rule(config: ParallelConfig, workers: int, apply: Callable[[Tensor], None]) -> Rule:

@@ -1,4 +1,4 @@
-"""Workers and their master played in one process, message by message in a prescribed order.
+"""Workers and their masters played in one process, message by message in a prescribed order.
 
 The same order of messages gives the same central parameters as a training over MPI, to the bit.
 """
@@ -11,8 +11,9 @@ from itertools import cycle
 
 from fastcalo.errors import InputError
 
-from .centre import Centre
+from .centre import Centre, Desk
 from .messages import Push
+from .submaster import Submaster
 from .worker import Worker
 
 
@@ -21,8 +22,12 @@ def simulate(
     workers: Sequence[Worker],
     order: Iterable[int] = (),
     served: Callable[[Push], None] = lambda _: None,
+    masters: Sequence[Submaster] = (),
 ) -> None:
     """Play until all steps are made.
+
+    In a tree, a sub-master whose message is due brings it to the centre at once. So any order of messages to all
+    masters is that of some order of the workers' ones.
 
     Parameters
     ----------
@@ -30,31 +35,39 @@ def simulate(
     workers : sequence of Worker
         Worker k must have the number k.
     order : iterable of int
-        Whose message the master serves, one after the other; when it is at its end, workers take turns.
+        Of workers, whose message a master serves, one after the other; when it is at its end, workers take turns.
     served : callable
-        Called after each message with it.
+        Called after each worker's message with it.
+    masters : sequence of Submaster
+        Between `centre` and workers; they must bring their messages to `centre`.
 
     Raises
     ------
     InputError
         The order names a worker that does not exist, or one that has no step left to make.
     """
-    pulls = [centre.first(k) for k in range(len(workers))]
+    desks: Sequence[Centre | Submaster] = masters or [centre]
+    desk_of = {k: desk for desk in desks for k in desk.children}
+    pulls = {k: desk.first(k) for k, desk in desk_of.items()}
 
     def serve(k: int) -> None:
         push = workers[k].round(pulls[k])
-        pulls[k] = centre.serve(push)
+        pulls[k] = desk_of[k].serve(push)
         served(push)
 
     for k in order:
-        if k not in centre.busy:
-            raise InputError(f"the order names worker {k}, but only {sorted(centre.busy)} have steps to make")
+        if k not in (busy := _busy(desks)):
+            raise InputError(f"the order names worker {k}, but only {sorted(busy)} have steps to make")
         serve(k)
     for k in cycle(range(len(workers))):
-        if not centre.busy:
+        if not (busy := _busy(desks)):
             return
-        if k in centre.busy:
+        if k in busy:
             serve(k)
+
+
+def _busy(desks: Sequence[Desk]) -> set[int]:
+    return set().union(*(desk.busy for desk in desks))
 
 
 def order_of(seconds: Sequence[float], messages: int) -> list[int]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from dataclasses import replace
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -80,6 +81,19 @@ class Worker:
         for name, optimiser in self._optimisers.items():
             if self._rules[name].adaptive:
                 optimiser.load_state_dict(optimisers[name].state_dict())
+
+    def state(self, pull: Pull) -> dict[str, Any]:
+        """What this worker alone knows, once it has its answer: parameters to go on with, and moments."""
+        return {
+            "values": pull.values_N,
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in self._optimisers.items()},
+        }
+
+    def load_state(self, state: Mapping[str, Any], pull: Pull) -> Pull:
+        """Take up what `state` has told, in place of what an answer tells."""
+        for name, optimiser in self._optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+        return replace(pull, values_N=state["values"])
 
     def round(self, pull: Pull, signal: Callable[[], int] = lambda: 0) -> Push:
         """Make the steps of one message.

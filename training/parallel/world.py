@@ -78,7 +78,7 @@ def open_exchange(config: ParallelConfig, world: Any, run: Path) -> Exchange:
     from .asynchronous import Masters
 
     if config.strategy != "allreduce":
-        return Masters(world, run, config.patience_s)
+        return Masters(world, run, config.patience_s, masters=config.masters)
     return AllReduce(world, run, config.bucket_kib, config.patience_s)
 
 
