@@ -24,6 +24,7 @@ from fastcalo.io.hdf5 import describe_section
 from fastcalo.io.showers import ShowerSource, open_showers
 
 from .cache import cached
+from .folds import Fold, chosen_of
 from .order import Order
 from .prefetch import prefetch
 
@@ -115,10 +116,11 @@ class _Pool:
 
 @dataclass(frozen=True)
 class _Part:
-    """Of the wanted showers in the block that begins at row `start`, those from `skip` to `skip + count`."""
+    """Of the wanted showers in the block from row `start` on (`number` in all files), `count` of them after `skip`."""
 
     path: Path
     start: int
+    number: int
     skip: int
     count: int
 
@@ -144,6 +146,8 @@ class ShowerData:
     cache : path, optional
         Folder, best on a disk of the machine itself, where prepared pieces are kept and mapped into memory. It takes
         8 bytes per hit, twice if there is more than one piece, and may be emptied at any time.
+    fold : Fold, optional
+        Of the showers of all species in all files, those to use; all unless given.
 
     Raises
     ------
@@ -161,12 +165,16 @@ class ShowerData:
         pool: int = 60_000,
         block: int = 2_000,
         cache: str | Path | None = None,
+        fold: Fold | None = None,
     ) -> None:
         self.section, self.species, self.seed = detector.section(section), tuple(species), seed
         self.paths = [Path(p) for p in paths]
         self._pool, self._block, self._cache = pool, block, None if cache is None else Path(cache)
-        self._blocks: list[tuple[Path, int]] = []
-        counts, digest, content = [0], hashlib.sha256(), hashlib.sha256(repr(describe_section(self.section)).encode())
+        self._chosen = None if fold is None else chosen_of(self.paths, fold)
+        # file, first row, and its number among the rows of all files
+        self._blocks: list[tuple[Path, int, int]] = []
+        counts, before, digest, content = [0], 0, hashlib.sha256(), hashlib.sha256()
+        content.update(repr(describe_section(self.section)).encode())
         content.update(repr((section, self.section.threshold, self.species)).encode())
         for path in self.paths:
             with open_showers(path) as f:
@@ -175,17 +183,21 @@ class ShowerData:
                 for start in starts:
                     pdg = f.pdg(start, min(start + block, len(f)))
                     digest.update(pdg.tobytes())
-                    counts.append(int(np.isin(pdg, self.species).sum()))
+                    counts.append(int(self._wanted(pdg, before + start).sum()))
                 for start in starts:
                     digest.update(f.kinetic_energy(start, min(start + block, len(f))).tobytes())
-            self._blocks += [(path, start) for start in starts]
+                self._blocks += [(path, start, before + start) for start in starts]
+                before += len(f)
             content.update(repr((str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns)).encode())
+        if fold:
+            digest.update(repr(fold).encode())
         self.hash = digest.hexdigest()
         self._content = content.hexdigest()
         # number of the first shower of each block
         self._first = np.cumsum(counts)
         if not len(self):
-            raise InputError(f"no shower of species {list(self.species)} in {[str(p) for p in paths]}")
+            part = f" of {fold}" if fold else ""
+            raise InputError(f"no shower{part} of species {list(self.species)} in {[str(p) for p in paths]}")
         self._kept: tuple[Order, _Pool] | None = None
 
     def __len__(self) -> int:
@@ -283,9 +295,14 @@ class ShowerData:
             if b == stop:
                 return
 
+    def _wanted(self, pdg: NDArray[np.integer], number: int) -> NDArray[np.bool_]:
+        """Which showers are used of those from `number` on, counted over all files."""
+        wanted = np.isin(pdg, self.species)
+        return wanted if self._chosen is None else wanted & self._chosen[number : number + len(pdg)]
+
     def _prepare(self, f: ShowerSource, part: _Part) -> _Pool:
         """One block with hits above threshold, sorted by layer and by distance from the line of flight."""
-        wanted = np.isin(f.pdg(part.start, min(part.start + self._block, len(f))), self.species)
+        wanted = self._wanted(f.pdg(part.start, min(part.start + self._block, len(f))), part.number)
         rows = part.start + np.flatnonzero(wanted)[part.skip : part.skip + part.count]
         a, b = int(rows[0]), int(rows[-1]) + 1
         energy, direction = f.kinetic_energy(a, b), f.direction(a, b)

@@ -21,22 +21,26 @@ from typing import Any
 import torch
 from torch import nn
 
-from fastcalo.detector import Detector, load_detector
+from fastcalo.detector import load_detector
 from fastcalo.errors import ConfigError, TrainingError
 
 from . import checkpoint
 from .accumulate import terms
 from .architecture import Architecture, Metrics
-from .config import StageConfig, TrainConfig, cache_folder, data_paths, from_dict
+from .config import StageConfig, TrainConfig, from_dict
 from .curves import draw_curves
 from .data import Batch, ShowerData
 from .device import choose_device
 from .exchange import Exchange, SingleProcess
 from .folder import Log, Report, open_run
+from .folds import Fold
+from .memory import keep_memory
 from .optimisers import make_optimiser, set_rate
 from .pace import Pace
+from .sets import open_sets
 from .signals import Signals, Stopped
 from .trace import NoTrace, Tracer
+from .watch import Watch
 
 log = logging.getLogger(__name__)
 EVALUATION_SHOWERS = 2_000
@@ -68,6 +72,8 @@ def train(
     trace: Tracer | None = None,
     tensorboard: bool = False,
     device: torch.device | None = None,
+    fold: Fold | None = None,
+    watch: Watch | None = None,
 ) -> None:
     """Run the stages of a training, each from where it stands.
 
@@ -92,6 +98,10 @@ def train(
         Whether metrics are written for TensorBoard, too.
     device : torch.device, optional
         Instead of the one that follows from the configuration and the ranks of this node.
+    fold : Fold, optional
+        Showers that are held out for tests, in place of those of the configuration.
+    watch : Watch, optional
+        Looks at the training while it goes on, and may stop it.
 
     Raises
     ------
@@ -103,7 +113,7 @@ def train(
     MissingDependencyError
         TensorBoard is not installed.
     Stopped
-        By a signal, SIGTERM or SIGUSR1. A checkpoint is kept.
+        By a signal, SIGTERM or SIGUSR1, or by `watch`. A checkpoint is kept.
     """
     unknown = set(only) - {s.name for s in config.stage}
     if unknown:
@@ -120,21 +130,22 @@ def train(
     notes = None if exchange.rank else Log(run, report, tensorboard)
     trace = trace or NoTrace()
     trace.begin(exchange)
+    keep_memory()
     if config.threads:
         torch.set_num_threads(config.threads)
     networks = build(config)
     networks.networks.to(device)
-    with Signals() as signals, closing(notes) if notes else nullcontext():
+    watch = watch or Watch()
+    with Signals(watch.halt) as signals, closing(notes) if notes else nullcontext():
         for index, stage in enumerate(config.stage):
             done = _restore(networks, run, stage)
             exchange.same({f"checkpoint of the stage {stage.name}": str(done)})
             if done == stage.steps or (only and stage.name not in only):
                 continue
             seed = mix(config.seed, index)
-            data = _showers(config, detector, config.data.train, where, seed)
-            test = _showers(config, detector, config.data.test, where, 0) if config.data.test else data
+            data, test = open_sets(config, detector, where, seed, fold)
             exchange.same({"set of showers": data.hash, "networks": fingerprint(networks.networks)})
-            leg = kind(config, stage, networks, run, seed, data, test, exchange, signals, notes, trace, device)
+            leg = kind(config, stage, networks, run, seed, data, test, exchange, signals, notes, trace, device, watch)
             leg.run()
             if not exchange.rank:
                 draw_curves(run)
@@ -198,18 +209,6 @@ def load_run(run: Path) -> tuple[TrainConfig, Architecture, dict[str, Any]]:
     return config, networks, {"fastcalo": version, "data_hash": data_hash}
 
 
-def _showers(config: TrainConfig, detector: Detector, paths: tuple[str, ...], where: str, seed: int) -> ShowerData:
-    return ShowerData(
-        data_paths(paths, where),
-        detector,
-        config.section,
-        config.species,
-        seed=seed,
-        pool=config.data.pool,
-        cache=cache_folder(config.data.cache, where),
-    )
-
-
 def _file(run: Path, stage: StageConfig) -> Path:
     return run / f"{stage.name}.pt"
 
@@ -260,6 +259,7 @@ class Leg:
     log: Log | None
     trace: Tracer
     device: torch.device
+    watch: Watch
     optimisers: dict[str, torch.optim.AdamW] = field(init=False)
     averages: dict[str, dict[str, torch.Tensor]] = field(init=False)
     share: float = 1.0
@@ -279,11 +279,12 @@ class Leg:
             batch = next(batches)
             self.trace.lap("data")
             metrics = self._step(step, batch, parameters)
+            stopped = self._agreed(step, metrics)
             step += 1
             now = time.perf_counter()
             self.seconds, clock = self.seconds + now - clock, now
             last = step == stage.steps
-            stopped = self.exchange.any(bool(self.signals.received)) and not last
+            stopped = stopped and not last
             if step % LOG_EVERY == 0 or last:
                 means = self.exchange.mean(metrics, self.share)
                 self._log(step, "train", {**means, **pace.look(step, stage.batch)})
@@ -338,16 +339,22 @@ class Leg:
                 metrics["gradient"] = norm.item()
             optimiser.step()
             self.trace.lap("optimiser")
-        bad = [k for k, v in metrics.items() if not math.isfinite(v)]
-        if bad:
-            raise TrainingError(
-                f"stage {self.stage.name!r}, step {step}: {', '.join(bad)} is not finite; "
-                f"the last checkpoint is kept in {self.directory}: lower learning_rate and go on with --resume"
-            )
         if "gradient" in metrics and self.stage.ema:
             self._average(step)
         self.trace.lap("optimiser")
         return metrics
+
+    def _agreed(self, step: int, metrics: Metrics) -> bool:
+        """Whether any rank has been told to stop; all raise if a number of any is not finite."""
+        bad = [k for k, v in metrics.items() if not math.isfinite(v)]
+        # one message for both, as it is sent in every step
+        verdict = self.exchange.highest(2.0 if bad else float(self.signals.received != 0))
+        if verdict > 1:
+            raise TrainingError(
+                f"stage {self.stage.name!r}, step {step}: {', '.join(bad) or 'a number elsewhere'} is not finite; "
+                f"the last checkpoint is kept in {self.directory}: lower learning_rate and go on with --resume"
+            )
+        return verdict > 0
 
     @torch.no_grad()
     def _average(self, step: int, steps: int = 1) -> None:
@@ -399,3 +406,5 @@ class Leg:
     def _log(self, step: int, kind: str, metrics: Metrics) -> None:
         if self.log:
             self.log.line(self.stage.name, step, self.stage.steps, kind, self.seconds, metrics)
+        if kind == "test" and step < self.stage.steps:
+            self.watch.evaluated(self.architecture, self.stage.name, step)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -13,14 +14,19 @@ _SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 class Signals:
     """While the block runs, SIGTERM and SIGUSR1 are noted instead of obeyed.
 
-    Attributes
+    Parameters
     ----------
-    received : int
-        Number of the last one; 0 for none.
+    halt : callable, optional
+        Whether to stop for another reason; this counts as SIGUSR1.
     """
 
-    def __init__(self) -> None:
-        self.received = 0
+    def __init__(self, halt: Callable[[], bool] = lambda: False) -> None:
+        self._halt, self._received = halt, 0
+
+    @property
+    def received(self) -> int:
+        """Number of the last one; 0 for none."""
+        return self._received or (int(signal.SIGUSR1) if self._halt() else 0)
 
     def __enter__(self) -> Self:
         # only the main thread may do this; in another one, signals remain the program's own business
@@ -36,7 +42,7 @@ class Signals:
             signal.signal(number, handler)
 
     def _note(self, number: int, _: FrameType | None) -> None:
-        self.received = number
+        self._received = number
 
 
 class Stopped(SystemExit):
