@@ -30,6 +30,7 @@ class DenseTwin:
     parity_showers = 500
     tolerance = 1e-3
     allowed_beyond = 0.0
+    measured_showers = 0
 
     def __init__(self, model: DenseGan) -> None:
         self.model = model

@@ -14,11 +14,15 @@ from fastcalo._version import __version__
 from fastcalo.contract import METADATA_KEY, Contract
 from fastcalo.detector import load_detector
 from fastcalo.errors import OutputError
+from fastcalo.training.architecture import Architecture
 from fastcalo.training.config import TrainConfig
 from fastcalo.training.loop import load_run
 
 from .parity import check_parity
 from .twin import Twin, twin_of
+
+_QUICK_SHOWERS = 2_000
+"""Showers that tell how much noise is needed, where nobody is to keep the model."""
 
 
 def export_run(
@@ -71,6 +75,27 @@ def export_run(
     finally:
         temporary.unlink(missing_ok=True)
     return contract
+
+
+def export_unchecked(config: TrainConfig, networks: Architecture, output: Path) -> None:
+    """Export networks as they stand, without comparing the graph with them: for a look at a model under way.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    networks : Architecture
+    output : Path
+        Replaced if it exists.
+    """
+    training = networks.networks.training
+    networks.networks.eval()
+    try:
+        twin = twin_of(networks)
+        twin.measured_showers = min(_QUICK_SHOWERS, twin.measured_showers)
+        contract = _contract(config, twin, "")
+        _write(twin.graph(contract), contract, output)
+    finally:
+        networks.networks.train(training)
 
 
 def _write(graph: onnx.ModelProto, contract: Contract, path: Path) -> None:

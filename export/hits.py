@@ -37,6 +37,7 @@ class HitTwin:
 
     def __init__(self, model: HitGan) -> None:
         self.model = model
+        self.measured_showers = _CAPACITY_SHOWERS
 
     def noise(self, contract: Contract) -> tuple[NoiseSpec, ...]:
         """Fixed tensors, and rows for points and hits by energy."""
@@ -76,8 +77,8 @@ class HitTwin:
         """Rows of noise that the points and the hits of nearly all showers need, by energy."""
         model = self.model
         torch.manual_seed(0)
-        pdg, energy, direction = (torch.from_numpy(x) for x in domain(contract, _CAPACITY_SHOWERS))
-        entry = (torch.rand(_CAPACITY_SHOWERS, 2) - 0.5) * model.geometry.cell
+        pdg, energy, direction = (torch.from_numpy(x) for x in domain(contract, self.measured_showers))
+        entry = (torch.rand(self.measured_showers, 2) - 0.5) * model.geometry.cell
         c = conditions(model.geometry, energy, direction, entry, pdg)
         noise = draw_noise(torch.zeros(len(c), model.geometry.layers))
         _, count = model.layers.sample(c, noise.layer_uniform, noise.layer_logistic, noise.layer_normal)

@@ -31,12 +31,15 @@ class Twin(Protocol):
         Largest relative difference of cell energies between graph and torch model.
     allowed_beyond : float
         Part of the cells that may differ by more: what rounding at an edge does to them has no bound.
+    measured_showers : int
+        How many showers tell how much noise is needed.
     """
 
     sparse: bool
     parity_showers: int
     tolerance: float
     allowed_beyond: float
+    measured_showers: int
 
     def noise(self, contract: Contract) -> tuple[NoiseSpec, ...]:
         """Noise tensors that showers within a contract's validity need."""

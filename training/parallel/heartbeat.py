@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,17 +18,24 @@ class Heartbeat:
     ----------
     run : Path
     rank : int
+
+    Attributes
+    ----------
+    listen : callable
+        Called with every sign of life; what it raises calls the rank away from what it waits for.
     """
 
     def __init__(self, run: Path, rank: int) -> None:
         self._folder = run / "ranks"
         self._file, self._last = self._folder / str(rank), 0.0
+        self.listen: Callable[[], None] = lambda: None
         with suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
             self._file.write_text(f"{os.uname().nodename} {os.getpid()}\n")
 
     def beat(self) -> None:
         """Show that this rank is alive."""
+        self.listen()
         if time.monotonic() - self._last > _EVERY_S:
             self._last = time.monotonic()
             # a full or slow disk must not end a training
