@@ -153,7 +153,10 @@ def choose_samples(
     outside = len(full) - len(usable)
     usable = np.sort(rng.permutation(usable)[:most])
     source = others.get("reference", full)
-    first, mine = _halves(full, usable, rng) if source is full else (_usable(model, source), usable)
+    if source is full:
+        first, mine = halves(full.pdg(), full.kinetic_energy(), usable, rng)
+    else:
+        first, mine = _usable(model, source), usable
     rows = {"reference": first, "floor": mine}
     if "candidate" in others:
         rows["candidate"] = _same_particles(others["candidate"], full, mine)
@@ -192,11 +195,25 @@ def _usable(model: ShowerModel | None, source: ShowerSource) -> NDArray[np.int64
     return np.flatnonzero(valid & model.angle_ok(source.direction()[:, 2]))
 
 
-def _halves(
-    source: ShowerSource, rows: NDArray[np.int64], rng: np.random.Generator
+def halves(
+    pdg: NDArray[np.integer], kinetic_energy: NDArray[np.floating], rows: NDArray[np.int64], rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Two halves, alike in species and energy: of each two neighbours, one goes either way."""
-    order = rows[np.lexsort((source.kinetic_energy()[rows], source.pdg()[rows]))]
+    """Two halves, alike in species and energy: of each two neighbours, one goes either way.
+
+    Parameters
+    ----------
+    pdg, kinetic_energy : [n]
+        Of all showers.
+    rows : int64 [m]
+        Those to share out.
+    rng : Generator
+
+    Returns
+    -------
+    int64 [m // 2], int64 [m // 2]
+        Both ascending.
+    """
+    order = rows[np.lexsort((kinetic_energy[rows], pdg[rows]))]
     pairs = order[: len(order) // 2 * 2].reshape(-1, 2)
     way = rng.integers(2, size=len(pairs))
     number = np.arange(len(pairs))
