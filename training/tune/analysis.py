@@ -203,10 +203,13 @@ def compare(what: str, best: Trial, other: Trial, chosen_of: int, surface: Surfa
 
 
 def error_of(trial: Trial, surface: Surface | None) -> float:
-    """Standard error of a trial's value: of its folds, else of the noise about the surface; else NaN."""
-    if trial.variance > 0:
-        return math.sqrt(trial.variance)
-    return math.sqrt(surface.noise) if surface is not None else math.nan
+    """Standard error of a trial's value; NaN if nothing is known of it.
+
+    What was told of it (of folds, or of the showers that were judged) leaves out how trainings differ from seed to
+    seed. The scatter of trials about the surface, as far as their own errors do not explain it, stands for that.
+    """
+    variance = trial.variance + (surface.noise if surface is not None else 0.0)
+    return math.sqrt(variance) if variance > 0 else math.nan
 
 
 def default_trial(record: Record) -> tuple[Trial | None, str]:

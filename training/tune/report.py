@@ -98,9 +98,10 @@ class TuneReport:
     def summary(self) -> list[tuple[str, str]]:
         """The most important numbers, as pairs of a label and a text."""
         c, best = self.content, self.content["best"]
+        busy = f", busy {c['busy']:.1%}" if math.isfinite(c["busy"]) else ""
         rows = [
             ("trials", f"{sum(c['counts'].values())} of {c['wanted']}: {c['shown_counts']}"),
-            ("time", f"{span(c['wall_seconds'])}, {span(c['group_seconds'])} of groups, busy {c['busy']:.1%}"),
+            ("time", f"{span(c['wall_seconds'])}, {span(c['group_seconds'])} of groups{busy}"),
             ("best", f"trial {best['trial']}: {pair(best['value'], best['error'])}"),
         ]
         rows += [
@@ -222,7 +223,7 @@ def _best(record: Record, best: Trial, surface: Surface | None) -> dict[str, Any
         "source": best.source,
         "value": value_of(best),
         "error": error_of(best, surface),
-        "error_from": "folds" if best.variance > 0 else "scatter about the surface" if surface else "unknown",
+        "error_from": _error_from(record, best, surface),
         "chosen_of": len(done),
         "point": best.point,
         **measured(best),
@@ -240,6 +241,12 @@ def _best(record: Record, best: Trial, surface: Surface | None) -> dict[str, Any
             "smooth_error": math.sqrt(max(float(cov[lowest, lowest]), 0.0)),
         }
     return out
+
+
+def _error_from(record: Record, best: Trial, surface: Surface | None) -> list[str]:
+    """What the error of a trial is made of."""
+    own = "folds" if record.config.objective.folds > 1 else "showers"
+    return [own] * (best.variance > 0) + ["surface"] * (surface is not None)
 
 
 def _default(record: Record, best: Trial, surface: Surface | None) -> dict[str, Any]:
@@ -307,7 +314,7 @@ def _figures(
         figures = [draw.draw_convergence(*courses)]
         if surface is not None:
             figures.append(draw.draw_importance(dependences))
-            figures.append(draw.draw_dependence(dependences, record.config.space, told(record), surface, best))
+            figures.append(draw.draw_dependence(dependences, record.config.space, told(record), best))
         figures.append(draw.draw_coordinates(record, told(record)))
         if front:
             figures.append(draw.draw_pareto(timed(told(record, "done")), front, best))

@@ -10,10 +10,10 @@ import numpy as np
 
 from fastcalo.page import COLOUR, GREY, INK, Figure, png, subplots
 
-from .analysis import Convergence, RandomOrder, error_of, latency, relative_distance, value_of
+from .analysis import Convergence, RandomOrder, latency, relative_distance, value_of
 from .record import Record, Trial
 from .space import Choice, Dimension, Floats, Space
-from .surface import Dependence, Surface
+from .surface import Dependence
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,9 +54,7 @@ def _cycle(count: int) -> list[str]:
     return [_OTHERS[k % len(_OTHERS)] for k in range(count)]
 
 
-def draw_dependence(
-    found: Sequence[Dependence], space: Space, trials: Sequence[Trial], surface: Surface, best: Trial
-) -> Figure:
+def draw_dependence(found: Sequence[Dependence], space: Space, trials: Sequence[Trial], best: Trial) -> Figure:
     """Draw what each dimension does in the mean of all others, and the trials."""
     columns = min(_COLUMNS, len(found))
     rows = math.ceil(len(found) / columns)
@@ -69,7 +67,7 @@ def draw_dependence(
         else:
             axis.plot(place_G, mean_G, color=COLOUR)
             axis.fill_between(place_G, mean_G - error_G, mean_G + error_G, color=COLOUR, alpha=0.2, lw=0)
-        _scatter(axis, dimension, trials, surface, best)
+        _scatter(axis, dimension, trials, best)
         _label(axis, dimension)
     for axis in axes.flat[len(found) :]:
         axis.set_visible(False)
@@ -85,11 +83,11 @@ def draw_dependence(
     return Figure("Partial dependence", caption, png(figure))
 
 
-def _scatter(axis: Axes, dimension: Dimension, trials: Sequence[Trial], surface: Surface, best: Trial) -> None:
+def _scatter(axis: Axes, dimension: Dimension, trials: Sequence[Trial], best: Trial) -> None:
     for status, face in (("done", INK), ("stopped", "none")):
         some = [t for t in trials if t.status == status]
         place = _places(dimension, [t.point[dimension.key] for t in some])
-        errors = [error_of(t, surface) if t.variance > 0 else 0.0 for t in some]
+        errors = [math.sqrt(t.variance) for t in some]
         axis.errorbar(place, [value_of(t) for t in some], errors, fmt="o", ms=3.5, lw=0.6, color=INK, mfc=face,
                       alpha=0.7)  # fmt: skip
     axis.plot(
