@@ -3,5 +3,8 @@
 from __future__ import annotations
 
 from .tune_report import command as report
+from .tune_search import command
 
 commands = {"report": report}
+
+__all__ = ["command", "commands"]

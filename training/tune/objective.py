@@ -1,0 +1,244 @@
+"""How good a trained model is: one number to minimise, from showers of full simulation that it has not seen."""
+
+from __future__ import annotations
+
+import copy
+import math
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastcalo.detector import load_detector
+from fastcalo.errors import ConfigError, InputError, TrainingError
+from fastcalo.io.showers import open_showers
+from fastcalo.model import ShowerModel
+from fastcalo.validation.distances import fpd, frechet, separation
+from fastcalo.validation.observables import Observables, Rulers, observables
+from fastcalo.validation.sample import Sample, SectionHits, generate_sample, read_sample
+from fastcalo.validation.selection import FEWEST, halves
+
+from ..architecture import Architecture
+from ..config import TrainConfig, data_paths
+from ..folds import Fold, chosen_of
+from .config import ObjectiveConfig
+
+FloatArray = NDArray[np.float64]
+_REPLICAS = 20
+_TIMED, _TIMINGS = 512, 3
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a model came to.
+
+    Attributes
+    ----------
+    value : float
+        ln(distance / floor), and where latency counts, its weight times ln(latency_ms).
+    variance : float
+        Of the value, from a bootstrap of the model's showers.
+    distance, floor : float
+        Of the model's showers and of other full simulation, from the same reference.
+    latency_ms : float or None
+        Wall time per shower, if it counts.
+    """
+
+    value: float
+    variance: float
+    distance: float
+    floor: float
+    latency_ms: float | None
+
+
+class Judge:
+    """Judges models of one search by the same showers.
+
+    Half of the showers of full simulation are the reference. Models are asked for the particles of the other half,
+    whose true showers give the floor, as in `fastcalo.validation.run.validate`.
+
+    The logarithm of the distance over its floor is taken since distances of good and bad models lie decades apart, and
+    since their errors are about in proportion to them: a model of the objective has to do with one scale and one noise.
+    Milliseconds count in their logarithm likewise: with a weight of 0.1, a model that is 10 % nearer to full simulation
+    may take 2.9 times as long.
+
+    Parameters
+    ----------
+    base : TrainConfig
+        Its species, validity, section and files; the same for all trials, whatever they vary.
+    objective : ObjectiveConfig
+    seed : int
+        Which showers; and those that models draw, the same random numbers for all.
+    where : str
+        The configuration's file, for messages.
+    fold : Fold, optional
+        Held-out showers of ``data.train``; those of ``data.test`` unless given.
+
+    Raises
+    ------
+    ConfigError
+        There are no files.
+    InputError
+        There are too few showers.
+    """
+
+    def __init__(
+        self, base: TrainConfig, objective: ObjectiveConfig, seed: int, where: str, fold: Fold | None = None
+    ) -> None:
+        self._objective, self._seed, self._threads = objective, seed, base.threads or None
+        first, second = read_halves(base, objective, seed, where, fold)
+        self._particles = second
+        self._rulers = Rulers.of(first)
+        self._reference = observables(first, self._rulers)
+        floor, error = self._distance(observables(second, self._rulers))
+        self.floor = max(floor, error)
+        if not self.floor > 0:
+            raise InputError(f"{where}: {len(first)} showers against as many others have no distance; use more of them")
+
+    def judge(self, config: TrainConfig, networks: Architecture) -> Judgement:
+        """Judge networks, finished or not.
+
+        Raises
+        ------
+        TrainingError
+            Their showers are not finite, or have no distance.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            model = _exported(config, networks, Path(folder), self._threads)
+            drawn, _ = generate_sample(model, self._particles, self._seed)
+            latency = self._latency(model) if self._objective.latency_weight else None
+        mine = observables(drawn, self._rulers)
+        if not np.isfinite(mine.values).all():
+            raise TrainingError("the model's showers are not finite")
+        distance, error = self._distance(mine)
+        # a distance that comes out as nothing is as small as its error
+        distance = max(distance, error)
+        if not 0 < distance < math.inf:
+            raise TrainingError(f"the model's showers have no distance from full simulation ({distance})")
+        value = math.log(distance / self.floor)
+        if latency is not None:
+            value += self._objective.latency_weight * math.log(latency)
+        return Judgement(value, self._variance(mine, error / distance), distance, self.floor, latency)
+
+    def _distance(self, other: Observables) -> tuple[float, float]:
+        return _DISTANCES[self._objective.distance](self._reference.values, other.values)
+
+    def _variance(self, mine: Observables, error: float) -> float:
+        """Variance of the distance's logarithm."""
+        if self._objective.distance != "fpd":
+            return error**2
+        # the error of the fit that extrapolates says nothing of the sample's own chance
+        scale = np.abs(self._reference.values).max(0)
+        scale[scale == 0] = 1
+        a, b = self._reference.values / scale, mine.values / scale
+        rng = np.random.default_rng(self._seed)
+        found = [frechet(a, b[rng.integers(len(b), size=len(b))]) for _ in range(_REPLICAS)]
+        return float(np.var(np.log(found), ddof=1))
+
+    def _latency(self, model: ShowerModel) -> float:
+        """Milliseconds a shower; the shortest of a few times, as others may use the machine."""
+        few = self._particles.take(np.arange(min(_TIMED, len(self._particles))))
+        return 1e3 * min(generate_sample(model, few, 0)[1] for _ in range(_TIMINGS)) / len(few)
+
+
+def _mean_separation(reference: FloatArray, other: FloatArray) -> tuple[float, float]:
+    """Mean of the observables, and of their errors: an upper bound, as they are of the same showers."""
+    found = [separation(a, b) for a, b in zip(reference.T, other.T, strict=True)]
+    return float(np.mean([v for v, _ in found])), float(np.mean([e for _, e in found]))
+
+
+_DISTANCES: dict[str, Callable[[FloatArray, FloatArray], tuple[float, float]]] = {
+    "fpd": lambda a, b: fpd(a, b, batches=10),
+    "separation": _mean_separation,
+}
+
+
+def _exported(config: TrainConfig, networks: Architecture, folder: Path, threads: int | None) -> ShowerModel:
+    """The model as it would be used; so distance and latency are those of what a user gets."""
+    from fastcalo.export.exporter import export_unchecked
+
+    if next(networks.networks.parameters()).device.type != "cpu":
+        networks = copy.deepcopy(networks)
+        networks.networks.cpu()
+    export_unchecked(config, networks, folder / "model.onnx")
+    return ShowerModel(folder / "model.onnx", threads)
+
+
+def read_halves(
+    base: TrainConfig, objective: ObjectiveConfig, seed: int, where: str, fold: Fold | None = None
+) -> tuple[Sample, Sample]:
+    """Two samples of full simulation, alike in species and energy; parameters and errors as of `Judge`."""
+    rows = judged_rows(base, objective, seed, where, fold)
+    threshold = {base.section: load_detector(base.detector).section(base.section).threshold}
+    parts: list[list[Sample]] = [[], []]
+    before = 0
+    for path in _files(base, where, fold):
+        with open_showers(path) as source:
+            for part, chosen in zip(parts, rows, strict=True):
+                mine = chosen[(chosen >= before) & (chosen < before + len(source))] - before
+                if len(mine):
+                    part.append(read_sample(source, (base.section,), threshold, mine))
+            before += len(source)
+    first, second = (_joined(part) for part in parts)
+    return first, second
+
+
+def judged_rows(
+    base: TrainConfig, objective: ObjectiveConfig, seed: int, where: str, fold: Fold | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of both samples, counted over all files."""
+    files = _files(base, where, fold)
+    columns: list[list[NDArray[np.generic]]] = [[], [], []]
+    for path in files:
+        with open_showers(path) as source:
+            source.check_detector(load_detector(base.detector), (base.section,))
+            for column, values in zip(
+                columns, (source.pdg(), source.kinetic_energy(), source.direction()[:, 2]), strict=True
+            ):
+                column.append(values)
+    pdg, energy, cosine = (np.concatenate(c) for c in columns)
+    low, high = base.validity.kinetic_energy
+    usable = np.isin(pdg, base.species) & (energy >= low) & (energy <= high)
+    usable &= cosine >= math.cos(math.radians(base.validity.angle_degrees))
+    if fold:
+        usable &= chosen_of(files, replace(fold, held_out=True))
+    rng = np.random.default_rng(seed)
+    rows = np.sort(rng.permutation(np.flatnonzero(usable))[: 2 * objective.showers])
+    if len(rows) < 2 * FEWEST:
+        part = f"fold {fold.number} of {fold.of} of " if fold else ""
+        raise InputError(
+            f"{where}: {part}{[str(f) for f in files]} has {len(rows)} showers to judge models by (species and "
+            f"validity as in the configuration, objective.showers = {objective.showers}); {2 * FEWEST} are needed"
+        )
+    return halves(pdg, energy, rows, rng)
+
+
+def _files(base: TrainConfig, where: str, fold: Fold | None) -> list[Path]:
+    if fold:
+        return data_paths(base.data.train, where)
+    if not base.data.test:
+        raise ConfigError(
+            f"{where}: data.test names no showers to judge models by; name some, or set objective.folds to 2 or more"
+        )
+    return data_paths(base.data.test, where)
+
+
+def _joined(parts: list[Sample]) -> Sample:
+    """One sample of several with the same sections."""
+    if len(parts) == 1:
+        return parts[0]
+    starts = np.cumsum([0, *(len(p) for p in parts)])[:-1]
+    sections = {}
+    for name, hits in parts[0].sections.items():
+        each = [p.sections[name] for p in parts]
+        sections[name] = SectionHits(
+            hits.voxels,
+            np.concatenate([h.shower + start for h, start in zip(each, starts, strict=True)]),
+            np.concatenate([h.voxel for h in each]),
+            np.concatenate([h.deposit for h in each]),
+        )
+    columns = ("pdg", "kinetic_energy", "direction", "entry")
+    return Sample(**{c: np.concatenate([getattr(p, c) for p in parts]) for c in columns}, sections=sections)
