@@ -202,3 +202,13 @@ def _random_untried(history: History) -> Floats:
         return np.asarray(grid_CD[rng.choice(left)] if len(left) else grid_CD[rng.integers(len(grid_CD))])
     drawn_CD = space.snap(rng.random((1_000, len(space))))
     return np.asarray(drawn_CD[np.argmax(history.untried(drawn_CD))])
+
+
+def kept_points(history: History, most: int) -> NDArray[np.intp]:
+    """Which told points a model holds: all, or the best half of `most` and a random half, in the order of telling."""
+    count = len(history.value_N)
+    if count <= most:
+        return np.arange(count)
+    order = np.argsort(history.value_N, kind="stable")
+    rest = np.random.default_rng([history.seed[0], count]).permutation(order[most // 2 :])
+    return np.sort(np.concatenate([order[: most // 2], rest[: most - most // 2]]))

@@ -1,0 +1,191 @@
+"""Measure optimisers on functions whose minimum is known, print a table, and write benchmarks/results/tuning.json.
+
+    python benchmarks/tuning.py [--seeds N] [--evaluations N] [--optimisers gp optuna] [--out FOLDER]
+
+Branin's function (2 dimensions) and Hartmann's (6), in the forms of Dixon & Szegö, Towards Global Optimisation 2
+(1978), with noise and without. Regret is the true value of the point that looks best, less the minimum. With several
+points in parallel evaluations take one to two units of time, and whoever ends gets the next point at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastcalo.training.tune.optimisers import make_optimiser
+from fastcalo.training.tune.space import Point, Real, Space
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function to minimise, its least value, and the standard deviation of its noise where there is some."""
+
+    call: Callable[[NDArray[np.float64]], float]
+    space: Space
+    least: float
+    noise: float
+
+    def at(self, point: Point) -> float:
+        """Its value without noise."""
+        return self.call(np.array([float(v) for v in point.values()]))
+
+
+def branin(x: NDArray[np.float64]) -> float:
+    """Branin's function, three equal minima."""
+    first, second = float(x[0]), float(x[1])
+    valley = second - 5.1 / (4 * math.pi**2) * first**2 + 5 / math.pi * first - 6
+    return valley**2 + 10 * (1 - 1 / (8 * math.pi)) * math.cos(first) + 10
+
+
+_WEIGHTS = np.array([1.0, 1.2, 3.0, 3.2])
+_WIDTHS = np.array(
+    [[10, 3, 17, 3.5, 1.7, 8], [0.05, 10, 17, 0.1, 8, 14], [3, 3.5, 1.7, 10, 17, 8], [17, 8, 0.05, 10, 0.1, 14]]
+)
+_CENTRES = 1e-4 * np.array(
+    [
+        [1312, 1696, 5569, 124, 8283, 5886],
+        [2329, 4135, 8307, 3736, 1004, 9991],
+        [2348, 1451, 3522, 2883, 3047, 6650],
+        [4047, 8828, 8732, 5743, 1091, 381],
+    ]
+)
+
+
+def hartmann6(x: NDArray[np.float64]) -> float:
+    """Hartmann's function in six dimensions: four wells."""
+    return -float(_WEIGHTS @ np.exp(-np.sum(_WIDTHS * (x - _CENTRES) ** 2, axis=1)))
+
+
+FUNCTIONS = {
+    "Branin": Function(branin, Space((Real("x", -5, 10), Real("y", 0, 15))), 0.397887, 2.0),
+    "Hartmann-6": Function(hartmann6, Space(tuple(Real(f"x{i}", 0, 1) for i in range(6))), -3.32237, 0.1),
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One search: a function by its name, an optimiser by its own, and how they meet."""
+
+    function: str
+    optimiser: str
+    seed: int
+    noisy: bool = False
+    parallel: int = 1
+    evaluations: int = 40
+
+
+def search(task: Task) -> list[float]:
+    """Regret after every evaluation."""
+    function = FUNCTIONS[task.function]
+    optimiser = make_optimiser(task.optimiser, function.space, task.seed)
+    noise = function.noise if task.noisy else 0.0
+    rng = np.random.default_rng([task.seed, 1])
+    running: list[tuple[float, int, Point]] = []
+    now, asked, best = 0.0, 0, (math.inf, math.inf)
+    regrets: list[float] = []
+    while len(regrets) < task.evaluations:
+        while len(running) < task.parallel and asked < task.evaluations:
+            point = optimiser.ask()[0].point
+            heapq.heappush(running, (now + rng.uniform(1, 2), asked, point))
+            asked += 1
+        now, _, point = heapq.heappop(running)
+        true = function.at(point)
+        value = true + noise * rng.standard_normal()
+        optimiser.tell(point, value, noise**2)
+        best = min(best, (value, true))
+        regrets.append(best[1] - function.least)
+    return regrets
+
+
+def proposal_seconds(optimiser: str, told: int, pending: int) -> float:
+    """Time that a proposal takes with so many points told and pending, its model's parameters known, s."""
+    function = FUNCTIONS["Hartmann-6"]
+    made = make_optimiser(optimiser, function.space, 1)
+    for unit_D in np.random.default_rng(1).random((told, len(function.space))):
+        point = function.space.points(unit_D[None])[0]
+        made.tell(point, function.at(point))
+    for unit_D in np.random.default_rng(2).random((pending, len(function.space))):
+        made.pend(function.space.points(unit_D[None])[0])
+    made.ask()
+    start = time.perf_counter()
+    made.ask(3)
+    return (time.perf_counter() - start) / 3
+
+
+def compare(optimisers: list[str], seeds: int, evaluations: int) -> list[dict[str, Any]]:
+    """Rows of the table: regrets of an optimiser, one point at a time and four, beside those of random search."""
+    kinds = [("random", 1), *product(optimisers, (1, 4))]
+    keys = list(product(FUNCTIONS, (False, True), kinds))
+    tasks = [Task(f, o, s, noisy, p, evaluations) for f, noisy, (o, p) in keys for s in range(1, seeds + 1)]
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        curves = np.array(list(pool.map(search, tasks))).reshape(len(keys), seeds, evaluations)
+    found = dict(zip(keys, curves, strict=True))
+    rows = []
+    for (name, noisy, (optimiser, parallel)), curve in found.items():
+        last, random = curve[:, -1], found[name, noisy, ("random", 1)][:, -1]
+        alone = found[name, noisy, (optimiser, 1)][:, -1]
+        gained = random.mean() - alone.mean()
+        rows.append(
+            {
+                "function": name,
+                "noise": FUNCTIONS[name].noise if noisy else 0.0,
+                "optimiser": optimiser,
+                "parallel": parallel,
+                "mean regret": float(last.mean()),
+                "median regret": float(np.median(last)),
+                "better than random": int((last < random).sum()),
+                "kept": float((random.mean() - last.mean()) / gained) if gained else None,
+                "regrets": last.tolist(),
+                "mean regret by evaluation": curve.mean(axis=0).tolist(),
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    """Print and write it all."""
+    parser = argparse.ArgumentParser(description="Optimisers on functions whose minimum is known.")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--evaluations", type=int, default=40)
+    parser.add_argument("--optimisers", nargs="+", default=["gp"], choices=["gp", "optuna"])
+    parser.add_argument("--out", type=Path, default=HERE / "results")
+    options = parser.parse_args()
+    rows = compare(options.optimisers, options.seeds, options.evaluations)
+    print(f"regret after {options.evaluations} evaluations, {options.seeds} seeds")
+    print(
+        f"{'function':<12}{'noise':>7}  {'optimiser':<10}{'at a time':>9}{'mean':>10}{'median':>10}{'better':>8}{'kept':>7}"
+    )
+    for r in rows:
+        kept = "" if r["kept"] is None else f"{r['kept']:.0%}"
+        print(
+            f"{r['function']:<12}{r['noise']:>7}  {r['optimiser']:<10}{r['parallel']:>9}{r['mean regret']:>10.4f}"
+            f"{r['median regret']:>10.4f}{r['better than random']:>5}/{options.seeds}{kept:>7}"
+        )
+    sizes = [(40, 3), (500, 3), (500, 512), (5_000, 512)]
+    times = {f"{o}: {t} told, {p} pending": proposal_seconds(o, t, p) for o in options.optimisers for t, p in sizes}
+    print("seconds a proposal, Hartmann-6")
+    for label, seconds in times.items():
+        print(f"  {label}: {seconds:.3f}")
+    options.out.mkdir(exist_ok=True, parents=True)
+    whole = {"evaluations": options.evaluations, "seeds": options.seeds, "rows": rows, "seconds a proposal": times}
+    (options.out / "tuning.json").write_text(json.dumps(whole, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
+    main()
