@@ -161,9 +161,9 @@ class Study:
         self._write("ask", trial=len(self.trials), point=proposal.point, source=proposal.source)
         return self.trials[-1]
 
-    def begin(self, trial: Trial, group: int, ranks: list[int]) -> None:
-        """Note that a group of processes works on a trial from now on."""
-        self._write("begin", trial=trial.number, group=group, ranks=ranks)
+    def begin(self, trial: Trial, group: int, ranks: list[int], **more: Any) -> None:
+        """Note that a group of processes works on a trial from now on, and whatever else is worth noting then."""
+        self._write("begin", trial=trial.number, group=group, ranks=ranks, **more)
 
     def rung(self, trial: Trial, step: int, value: float) -> str:
         """Note what a trial has come to on its way.
