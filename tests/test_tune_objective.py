@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from searches import write_search, write_showers_for_search
 from showers import SAMPLE, write_real
 from trainings import tiny_config
+from trials import write_search, write_showers_for_search
 
 from fastcalo.errors import ConfigError, InputError, TrainingError
 from fastcalo.training.config import DataConfig, load_config
