@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fastcalo.training.parallel.doctor_gpu import check_gpus
 from fastcalo.training.parallel.findings import RankFacts, check_binding, check_threads, check_versions, spans
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
@@ -198,8 +199,10 @@ def test_the_report_on_a_terminal_names_verdict_and_mend():
 # what needs several machines, on facts as ranks would send them
 
 
-def facts(rank, node="a", cpus=(0, 1), threads=1, versions=(("Python", "3.11"), ("torch", "2.6"))) -> RankFacts:
-    return RankFacts(rank, node, cpus, threads, "", 0, versions, "")
+def facts(
+    rank, node="a", cpus=(0, 1), threads=1, versions=(("Python", "3.11"), ("torch", "2.6")), gpus=()
+) -> RankFacts:
+    return RankFacts(rank, node, cpus, threads, "", tuple((name, "A100") for name in gpus), versions, "")
 
 
 def test_nodes_are_judged_apart():
@@ -212,6 +215,31 @@ def test_other_software_on_another_rank_is_bad():
     (found,) = check_versions([facts(0), facts(1, versions=(("Python", "3.11"), ("torch", "2.5")))])
     assert found.verdict == "bad"
     assert "ranks [1] have another version of torch than rank 0, with 2.6" in found.text
+
+
+@pytest.mark.parametrize(
+    ("gpus", "verdict", "text"),
+    [
+        (("", "", ""), "good", "no GPU"),
+        (("uv", "uv", "w"), "good", "rank 0: 0 (A100), rank 1: 1 (A100)"),
+        # each sees its own only, as its number 0
+        (("u", "v", "w"), "good", "rank 0: 0 (A100), rank 1: 0 (A100)"),
+        (("u", "u", "w"), "warning", "ranks share one"),
+        (("u", "", "w"), "warning", "ranks [1] of 3 see no GPU"),
+    ],
+)
+def test_gpus_of_ranks(gpus, verdict, text):
+    everyone = [facts(k, "b" if k == 2 else "a", gpus=own) for k, own in enumerate(gpus)]
+    first = next(check_gpus(everyone, driver=False))
+    assert first.verdict == verdict
+    assert text in first.text
+    assert bool(first.mend) == (verdict != "good")
+
+
+def test_a_gpu_that_torch_cannot_use_is_warned_of():
+    (found,) = check_gpus([facts(0)], driver=True)
+    assert found.verdict == "warning"
+    assert "pytorch.org" in found.mend
 
 
 def test_spans():

@@ -141,6 +141,7 @@ class AllReduce:
 
     def _open(self, device: torch.device) -> None:
         if self._wire is None:
+            self.same({"kind of device (cpu or cuda)": device.type})
             compressed = self._compression != "none"
             self._wire = open_wire(self._world, device, self._transport, self._patience, compressed)
             self._compressor = Compressor(self._wire, self._compression) if compressed else None

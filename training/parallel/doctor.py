@@ -16,6 +16,7 @@ from typing import Any
 from fastcalo.errors import FastCaloError
 from fastcalo.session import available_cores
 
+from .doctor_gpu import examine_gpus, seen_gpus
 from .findings import BAD, GOOD, WARNING, Finding, RankFacts, check_binding, check_threads, check_versions
 from .measure import sums_are_right, time_sums
 from .world import ranks_started
@@ -69,7 +70,7 @@ def examine(world: Any, trouble: str, folder: Path) -> list[Finding]:
         *check_binding(everyone, flavour),
         *check_threads(everyone),
         *_onnxruntime(),
-        *_gpu(everyone, world),
+        *examine_gpus(world, everyone),
         *_sums(world),
         *_folder(world, folder, everyone),
         *_geant4(everyone),
@@ -78,18 +79,17 @@ def examine(world: Any, trouble: str, folder: Path) -> list[Finding]:
 
 
 def _facts(rank: int) -> RankFacts:
-    threads = gpus = 0
+    threads = 0
     with suppress(ImportError):
         import torch
 
         threads = torch.get_num_threads()
-        gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     names = ("fastcalo", "torch", "numpy", "mpi4py")
     omp = os.environ.get("OMP_NUM_THREADS", "")
     # torch takes no more than there are cores, other libraries do
     threads = max(threads, int(omp) if omp.isdigit() else 0)
     versions = (("Python", sys.version.split()[0]), *((name, _version(name)) for name in names))
-    return RankFacts(rank, os.uname().nodename, _cpus(), threads, omp, gpus, versions, _geant4_trouble())
+    return RankFacts(rank, os.uname().nodename, _cpus(), threads, omp, seen_gpus(), versions, _geant4_trouble())
 
 
 def _cpus() -> tuple[int, ...]:
@@ -197,28 +197,6 @@ def _onnxruntime() -> Iterator[Finding]:
         ((name, number),) = found.items()
         threads, cores = min(2, available_cores()), len(_cpus())
         yield Finding("ONNX Runtime", GOOD, f"{name} {number}; threads: {threads}, cores: {cores}")
-
-
-def _gpu(everyone: list[RankFacts], world: Any) -> Iterator[Finding]:
-    count = max(facts.gpus for facts in everyone)
-    if not count:
-        yield Finding("GPU", GOOD, "no GPU: training runs on the CPU")
-        return
-    yield Finding("GPU", GOOD, f"{count}, which training over MPI does not use; {_gpu_aware(world)}")
-
-
-def _gpu_aware(world: Any) -> str:
-    if world is None:
-        return "no MPI"
-    import ctypes
-
-    from mpi4py import MPI
-
-    # an extension that MPICH and Open MPI have in common
-    query = getattr(ctypes.CDLL(MPI.__file__), "MPIX_Query_cuda_support", None)
-    if query is None:
-        return "MPI does not tell whether it can send from the GPU"
-    return "MPI can send from the GPU" if query() else "MPI cannot send from the GPU"
 
 
 def _sums(world: Any) -> Iterator[Finding]:

@@ -48,7 +48,8 @@ class RankFacts:
         That torch would start, or that OMP_NUM_THREADS asks for, if that is more.
     omp : str
         ``OMP_NUM_THREADS``.
-    gpus : int
+    gpus : tuple of (str, str)
+        Name, the same for all who see it, and model of each GPU that torch can use.
     versions : tuple of (str, str)
         Of what has to be the same everywhere; empty where it is not installed.
     geant4 : str
@@ -60,7 +61,7 @@ class RankFacts:
     cpus: tuple[int, ...]
     threads: int
     omp: str
-    gpus: int
+    gpus: tuple[tuple[str, str], ...]
     versions: tuple[tuple[str, str], ...]
     geant4: str
 
@@ -83,7 +84,8 @@ def check_versions(everyone: list[RankFacts]) -> Iterator[Finding]:
         yield Finding("software", GOOD, text + (", the same on all ranks" if len(everyone) > 1 else ""))
 
 
-def _by_node(everyone: list[RankFacts]) -> dict[str, list[RankFacts]]:
+def by_node(everyone: list[RankFacts]) -> dict[str, list[RankFacts]]:
+    """The ranks of each node."""
     nodes = defaultdict(list)
     for facts in everyone:
         nodes[facts.node].append(facts)
@@ -93,7 +95,7 @@ def _by_node(everyone: list[RankFacts]) -> dict[str, list[RankFacts]]:
 def check_binding(everyone: list[RankFacts], flavour: str = "") -> Iterator[Finding]:
     """Whether ranks of a node keep off each other's cores."""
     call = _BINDING.get(flavour, "mpiexec --bind-to core")
-    for node, ranks in _by_node(everyone).items():
+    for node, ranks in by_node(everyone).items():
         union = set().union(*(facts.cpus for facts in ranks))
         subject = f"cores of {node}"
         shared = sorted(
@@ -116,7 +118,7 @@ def check_binding(everyone: list[RankFacts], flavour: str = "") -> Iterator[Find
 
 def check_threads(everyone: list[RankFacts]) -> Iterator[Finding]:
     """Whether there are no more threads than cores."""
-    for node, ranks in _by_node(everyone).items():
+    for node, ranks in by_node(everyone).items():
         subject = f"threads on {node}"
         said = f" (OMP_NUM_THREADS={ranks[0].omp})" if ranks[0].omp else ""
         over = [facts for facts in ranks if facts.threads > len(facts.cpus)]
