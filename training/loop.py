@@ -71,6 +71,7 @@ def train(
     report: Report | None = None,
     trace: Tracer | None = None,
     tensorboard: bool = False,
+    curves: bool = True,
     device: torch.device | None = None,
     fold: Fold | None = None,
     watch: Watch | None = None,
@@ -96,6 +97,8 @@ def train(
         Notes what this rank does when.
     tensorboard : bool
         Whether metrics are written for TensorBoard, too.
+    curves : bool
+        Whether they are drawn after each stage.
     device : torch.device, optional
         Instead of the one that follows from the configuration and the ranks of this node.
     fold : Fold, optional
@@ -147,7 +150,7 @@ def train(
             exchange.same({"set of showers": data.hash, "networks": fingerprint(networks.networks)})
             leg = kind(config, stage, networks, run, seed, data, test, exchange, signals, notes, trace, device, watch)
             leg.run()
-            if not exchange.rank:
+            if curves and not exchange.rank:
                 draw_curves(run)
 
 

@@ -147,7 +147,7 @@ class Crew:
             config = changed(setup.base, point, f"trial {trial}")
             part = Fold(fold, folds, setup.tune.seed) if folds > 1 else None
             run = setup.run_of(trial, fold)
-            train(config, run, resume=True, where=setup.where, exchange=exchange, fold=part, watch=watch)
+            train(config, run, resume=True, where=setup.where, exchange=exchange, curves=False, fold=part, watch=watch)
         except Stopped:
             return Ending(halted=True)
         except _CalledAway:
