@@ -19,6 +19,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import product
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ def compare(optimisers: list[str], seeds: int, evaluations: int) -> list[dict[st
     kinds = [("random", 1), *product(optimisers, (1, 4))]
     keys = list(product(FUNCTIONS, (False, True), kinds))
     tasks = [Task(f, o, s, noisy, p, evaluations) for f, noisy, (o, p) in keys for s in range(1, seeds + 1)]
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
         curves = np.array(list(pool.map(search, tasks))).reshape(len(keys), seeds, evaluations)
     found = dict(zip(keys, curves, strict=True))
     rows = []
@@ -167,9 +168,8 @@ def main() -> None:
     options = parser.parse_args()
     rows = compare(options.optimisers, options.seeds, options.evaluations)
     print(f"regret after {options.evaluations} evaluations, {options.seeds} seeds")
-    print(
-        f"{'function':<12}{'noise':>7}  {'optimiser':<10}{'at a time':>9}{'mean':>10}{'median':>10}{'better':>8}{'kept':>7}"
-    )
+    heads = (f"{'function':<12}", f"{'noise':>7}  ", f"{'optimiser':<10}", f"{'at a time':>9}")
+    print("".join(heads) + f"{'mean':>10}{'median':>10}{'better':>8}{'kept':>7}")
     for r in rows:
         kept = "" if r["kept"] is None else f"{r['kept']:.0%}"
         print(

@@ -43,7 +43,9 @@ class Real:
         low, high = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
         # not low + u (high - low), whose difference may overflow
         value_N = low * (1 - unit_N) + high * unit_N
-        value_N = np.exp(value_N) if self.log else value_N
+        if self.log:
+            # the ends are themselves, not what rounding makes of them
+            value_N = np.select([unit_N <= 0, unit_N >= 1], [self.low, self.high], np.exp(value_N))
         return [float(v) for v in np.clip(value_N, self.low, self.high)]
 
     def units(self, values: Sequence[Any]) -> Floats:
