@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +14,14 @@ from hypothesis import strategies as st
 from showers import write_real
 from test_parallel import ENVIRONMENT, MPIEXEC, write_config
 
+from fastcalo.cli.scaling import _reached
+from fastcalo.errors import ConfigError
+from fastcalo.training.config import load_config
 from fastcalo.training.exchange import SingleProcess
 from fastcalo.training.parallel.projection import Line, fit, fit_computing, fit_network, halving, project, ring
 from fastcalo.training.parallel.samples import SIZES, Target
-from fastcalo.training.parallel.scaling import Stopwatch
+from fastcalo.training.parallel.scaling import make_plans, time_to
+from fastcalo.training.parallel.stopwatch import Stopwatch
 
 with_mpi = pytest.mark.skipif(not MPIEXEC.exists(), reason="needs MPI in this environment: pip install mpich")
 
@@ -36,33 +41,59 @@ def scaling(ranks: int, *arguments) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=110, env=ENVIRONMENT)
 
 
-@with_mpi
-def test_both_kinds_of_scaling_and_a_projection_that_says_that_it_is_one(data, tmp_path):
-    config = write_config(tmp_path / "run.toml", data, "layers hits")
-    out = tmp_path / "out"
-    done = scaling(2, config, "-o", out, "--steps", 20, "--repeats", 2)
+@pytest.fixture(scope="module")
+def measured(data, tmp_path_factory) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """Three strategies on three ranks, and their folder."""
+    folder = tmp_path_factory.mktemp("scaling")
+    config = write_config(folder / "run.toml", data, "layers hits")
+    arguments = ["--steps", 20, "--repeats", 2, "--ranks", 1, "--ranks", 3, "--target", "layers_1-10GeV", 1e9]
+    strategies = [word for name in ("allreduce", "easgd", "gem") for word in ("--strategy", name)]
+    done = scaling(3, config, "-o", folder / "out", *arguments, *strategies)
     assert done.returncode == 0, done.stderr
+    return done, folder / "out"
+
+
+@with_mpi
+def test_strategies_beside_each_other(measured):
+    done, out = measured
     # nothing is left of the trainings
     assert sorted(p.name for p in out.iterdir()) == ["scaling.json", "scaling.png"]
     assert (out / "scaling.png").read_bytes().startswith(b"\x89PNG")
     found = json.loads((out / "scaling.json").read_text())
-    assert (found["stage"], found["steps"], found["nodes"], found["target"]) == ("layers", 20, 1, None)
-    points = {(p["kind"], p["ranks"]): p for p in found["measured"]}
-    batches = {key: p["batch"] for key, p in points.items()}
-    assert batches == {("strong", 1): 12, ("strong", 2): 12, ("weak", 1): 12, ("weak", 2): 24}
-    for (_, ranks), p in points.items():
+    assert (found["stage"], found["steps"], found["nodes"]) == ("layers", 20, 1)
+    assert found["target"] == {"name": "layers_1-10GeV", "value": 1e9}
+    points = {(p["strategy"], p["kind"], p["ranks"]): p for p in found["measured"]}
+    assert {key: p["batch"] for key, p in points.items()} == {
+        ("allreduce", "strong", 1): 12,
+        ("allreduce", "strong", 3): 12,
+        ("allreduce", "weak", 1): 12,
+        ("allreduce", "weak", 3): 36,
+        ("easgd", "asynchronous", 3): 12,
+        ("gem", "asynchronous", 3): 12,
+    }
+    alone = points["allreduce", "strong", 1]["showers_per_second"]
+    for (_, _, ranks), p in points.items():
         assert len(p["repeats"]) == 2
         assert p["showers_per_second"] == pytest.approx(np.mean(p["repeats"]))
-        assert p["efficiency"] == pytest.approx(
-            p["showers_per_second"] / points["strong", 1]["showers_per_second"] / ranks
-        )
+        assert p["relative_to_ranks"] == 1
+        assert p["efficiency"] == pytest.approx(p["showers_per_second"] / alone / ranks)
         assert (p["communication_share"] > 0) == (ranks > 1)
         assert p["communication_share"] <= p["communication_share_max"] < 1
-    assert found["allreduce"]["seconds"].keys() == {"2"}
-    assert all(t > 0 for t in found["allreduce"]["seconds"]["2"])
+        assert p["reached"] == 2
+        assert p["seconds_to_target"] == pytest.approx(np.mean(p["seconds_to_target_repeats"]))
+        assert p["seconds_to_target"] > 0
+        assert all(0 < c < 1e9 for c in p["closest"])
+    assert "Measured: stage layers, 20 steps" in done.stdout
 
+
+@with_mpi
+def test_a_projection_that_says_that_it_is_one(measured):
+    done, out = measured
+    found = json.loads((out / "scaling.json").read_text())
+    assert found["allreduce"]["seconds"].keys() == {"3"}
+    assert all(t > 0 for t in found["allreduce"]["seconds"]["3"])
     projection = found["projection"]
-    assert projection["label"] == "projection, not measured: calibrated on up to 2 ranks of 1 node(s)"
+    assert projection["label"] == "projection, not measured: calibrated on up to 3 ranks of 1 node(s)"
     # buckets of 2 KiB, and one message that asks whether to stop
     assert projection["messages_per_step"] > 2
     assert projection["bytes_per_step"] > 1000
@@ -73,58 +104,66 @@ def test_both_kinds_of_scaling_and_a_projection_that_says_that_it_is_one(data, t
     for curve in (strong, weak):
         assert all(a <= b <= c for a, b, c in zip(curve["low"], curve["rate"], curve["high"], strict=True))
         assert all(0 <= s < 1 for s in curve["share"])
-    assert "Measured: stage layers, 20 steps" in done.stdout
     assert "Projection, not measured" in done.stdout
 
-    again = scaling(2, config, "-o", out, "--steps", 20)
+
+@with_mpi
+@pytest.mark.slow
+def test_files_that_are_there_are_not_replaced_unasked(measured, data, tmp_path):
+    _, out = measured
+    again = scaling(2, write_config(tmp_path / "run.toml", data, "layers"), "-o", out, "--steps", 20)
     assert again.returncode != 0
     assert "scaling.json: exists already" in again.stderr
 
 
 @with_mpi
 @pytest.mark.slow
-def test_time_to_a_target(data, tmp_path):
+def test_a_target_that_is_not_reached(data, tmp_path):
     config = write_config(tmp_path / "run.toml", data, "layers")
+    config.write_text(config.read_text().replace("[parallel]", "[parallel]\nmasters = 2\nsync_every = 2"))
     out = tmp_path / "out"
-    arguments = ["--steps", 20, "--repeats", 1, "--ranks", 1, "--target", "layers_1-10GeV"]
-    done = scaling(2, config, "-o", out, *arguments, 1e9)
+    arguments = ["--steps", 20, "--repeats", 1, "--ranks", 5, "--strategy", "downpour"]
+    done = scaling(5, config, "-o", out, *arguments, "--target", "response_1-10GeV", 0)
     assert done.returncode == 0, done.stderr
     found = json.loads((out / "scaling.json").read_text())
-    assert found["target"] == {"name": "layers_1-10GeV", "value": 1e9}
-    assert all(p["reached"] == 1 and p["seconds_to_target"] > 0 for p in found["measured"])
-    # one rank cannot tell how messages scale
+    (point,) = found["measured"]
+    assert (point["strategy"], point["relative_to_ranks"], point["efficiency"]) == ("downpour", 5, 1.0)
+    assert (point["seconds_to_target"], point["seconds_to_target_repeats"], point["reached"]) == (None, [None], 0)
+    assert point["closest"][0] > 0
+    # ranks at their own pace cannot tell how sums over all scale
     assert found["projection"] is None
-    done = scaling(2, config, "-o", out, *arguments, -1, "--overwrite")
-    assert done.returncode == 0, done.stderr
     assert "not reached" in done.stdout
 
 
-@with_mpi
+def plans(data, tmp_path, ranks, strategies=(), options="", batch=12):
+    config = write_config(tmp_path / "run.toml", data, "layers")
+    text = config.read_text().replace("batch = 12", f"batch = {batch}")
+    config.write_text(text.replace("[parallel]", f"[parallel]\n{options}"))
+    return make_plans(load_config(config), str(config), ranks, strategies, 6)
+
+
+def test_each_strategy_is_measured_on_as_many_ranks_as_it_can_use(data, tmp_path):
+    found = plans(data, tmp_path, [1, 2, 5, 5], ["allreduce", "gem", "gem"], "masters = 2")
+    step = [("allreduce", kind, p) for kind in ("strong", "weak") for p in (2, 5)]
+    assert found == [("allreduce", "strong", 1), *step, ("gem", "asynchronous", 5)]
+    assert plans(data, tmp_path, [2], (), 'strategy = "easgd"') == [("easgd", "asynchronous", 2)]
+
+
 @pytest.mark.parametrize(
-    ("arguments", "change", "text"),
+    ("arguments", "text"),
     [
-        (["--ranks", 3], "", "--ranks [3]: must be between 1 and 2, the number of processes"),
-        (["--ranks", 0], "", "must be between 1 and 2"),
-        ([], 'strategy = "easgd"', "only 'allreduce' is measured"),
-        ([], "batch", "batch = 1 is less than 2 ranks"),
-        pytest.param(
-            ["--target", "beauty", 1, "--ranks", 1, "--steps", 5],
-            "",
-            "--target beauty: is no number of this stage",
-            marks=pytest.mark.slow,
-        ),
+        ({"ranks": [7]}, "--ranks [7]: must be between 1 and 6, the number of processes"),
+        ({"ranks": [0]}, "must be between 1 and 6"),
+        ({"ranks": [2], "batch": 1}, "batch = 1 is less than 2 ranks"),
+        ({"ranks": [1], "strategies": ["easgd"]}, "--ranks [1]: easgd needs 2 at least"),
+        ({"ranks": [4], "strategies": ["easgd"], "options": "masters = 2"}, "easgd needs 5 at least, with masters = 2"),
+        ({"ranks": [2], "strategies": ["gossip"]}, "parallel.strategy = 'gossip' is unknown"),
     ],
 )
-def test_what_cannot_be_measured_is_told(data, tmp_path, arguments, change, text):
-    config = write_config(tmp_path / "run.toml", data, "layers")
-    if change == "batch":
-        config.write_text(config.read_text().replace("batch = 12", "batch = 1"))
-    elif change:
-        config.write_text(config.read_text().replace("[parallel]", f"[parallel]\n{change}"))
-    done = scaling(2, config, "-o", tmp_path / "out", *arguments)
-    assert done.returncode != 0
-    assert text in done.stderr
-    assert "Traceback" not in done.stderr
+def test_what_cannot_be_measured_is_told(data, tmp_path, arguments, text):
+    with pytest.raises(ConfigError) as error:
+        plans(data, tmp_path, **arguments)
+    assert text in str(error.value)
 
 
 def test_one_process_is_told_to_start_more(data, tmp_path):
@@ -134,28 +173,53 @@ def test_one_process_is_told_to_start_more(data, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "value", "reached"),
+    ("name", "value", "distance"),
     [
-        ("count", "train", 2.0, True),
-        ("count", "train", 3.0, False),
-        ("hits_1-10GeV", "test", 0.95, True),
-        ("hits_1-10GeV", "test", 1.2, False),
-        ("layers_1-10GeV", "test", 0.05, True),
-        ("layers_1-10GeV", "test", 0.95, False),
+        ("hits_1-10GeV", 0.75, 0.25),
+        ("response_1-10GeV", 1.25, 0.25),
+        ("observables_width_ratio", 1.5, 0.5),
+        ("observables_mean_pull", 1.5, 1.5),
+        ("layers_1-10GeV", 0.25, 0.25),
+        ("layers_1-10GeV", float("nan"), float("inf")),
     ],
 )
-def test_what_reaches_a_target(name, kind, value, reached):
-    target = Target(name, 2.5 if kind == "train" else 0.1)
-    assert target.reached({"kind": kind, name: value}) == reached
-    assert not target.reached({"kind": kind, "other": 0.0})
+def test_how_far_an_evaluation_is_from_full_simulation(name, value, distance):
+    assert Target(name, 0.1).distance({"kind": "test", name: value}) == distance
+    assert Target(name, 0.1).distance({"kind": "test", "other": 0.0}) == float("inf")
+
+
+def test_the_time_to_a_target_is_that_of_the_evaluation_that_has_reached_it(tmp_path):
+    lines = [
+        {"stage": "hits", "step": step, "kind": "test", "seconds": 0.0, "response_1-10GeV": value}
+        for step, value in ((10, 2.0), (20, 1.05), (30, 0.98), (40, 1.3))
+    ]
+    lines.append({"stage": "hits", "step": 10, "kind": "train", "seconds": 0.0, "count": 1.0})
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    watch = Stopwatch()
+    watch.evaluations = [1.0, 2.5, 4.0, 6.0]
+    assert time_to(Target("response_1-10GeV", 0.1), tmp_path, watch) == (2.5, pytest.approx(0.02))
+    assert time_to(Target("response_1-10GeV", 0.01), tmp_path, watch) == (None, pytest.approx(0.02))
+    # losses are no physics
+    with pytest.raises(ConfigError, match=r"--target count: is no physics number .* there are response_1-10GeV"):
+        time_to(Target("count", 1.0), tmp_path, watch)
+
+
+def test_what_was_reached_by_some_is_told():
+    point = {"seconds_to_target": None, "reached": 1, "repeats": [1.0, 2.0], "closest": [0.1, None]}
+    assert _reached(point) == "reached by 1 of 2"
+    assert _reached({**point, "reached": 0}) == "not reached, best 0.1"
+    assert _reached({**point, "reached": 0, "closest": [None]}) == "not reached"
 
 
 def test_the_stopwatch_leaves_out_evaluations():
     watch = Stopwatch()
     watch.begin(SingleProcess())
-    for name in ("preparation", "data", "compute", "log", "evaluation", "data", "log", "checkpoint"):
+    for name in ("preparation", "data", "compute", "log", "evaluation", "data", "log", "checkpoint", "evaluation"):
         watch.lap(name)
     assert len(watch.seconds) == len(watch.waited) == 2
+    assert len(watch.evaluations) == 2
+    # but time to a target is that of the clock
+    assert watch.evaluations[1] >= watch.evaluations[0] + watch.seconds[1]
 
 
 # the model

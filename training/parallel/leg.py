@@ -119,6 +119,7 @@ class AsynchronousLeg(Leg):
         own = self._own(exchange)
         if state := own.load(step):
             pull = worker.load_state(state, pull)
+        self.trace.lap("preparation")
         while pull.steps:
             push = worker.round(pull, lambda: self.signals.received)
             self.trace.lap("steps")
@@ -139,6 +140,7 @@ class AsynchronousLeg(Leg):
             flat.values_N.copy_(state["values"])
         desk = Submaster(exchange.number, flat, self.optimisers, tree.workers, self.stage, config, pull, exchange.push)
         exchange.expect(desk.busy)
+        self.trace.lap("preparation")
         while desk.busy:
             push = exchange.receive(desk.rows, len(flat.values_N))
             self.trace.lap("message")
@@ -159,6 +161,7 @@ class AsynchronousLeg(Leg):
         tally, speed = Tally("staleness_top" if exchange.tree.between else "staleness"), _Speed(step)
         log.info("stage %s: %d showers, from step %d to %d", stage.name, len(self.data), step, stage.steps)
         exchange.expect(centre.busy)
+        self.trace.lap("preparation")
         clock = time.perf_counter()
         while centre.busy:
             push = exchange.receive(centre.rows, len(flat.values_N))
@@ -175,7 +178,6 @@ class AsynchronousLeg(Leg):
             now = time.perf_counter()
             self.seconds, clock = self.seconds + now - clock, now
             self._reached(before, centre, tally, speed, judged, bool(stopped) and not centre.busy)
-            self.trace.lap("log, evaluation, checkpoint")
             clock += time.perf_counter() - now
         return stopped if centre.step < stage.steps else 0, centre.step
 
@@ -194,9 +196,11 @@ class AsynchronousLeg(Leg):
         if due(stage.evaluate_every):
             torch.manual_seed(0)
             self._log(step, "test", self.architecture.evaluate(stage, judged))
+            self.trace.lap("evaluation")
         if due(stage.checkpoint_every) or stopped:
             self._save(step)
             centre.note_checkpoint(step)
+            self.trace.lap("checkpoint")
         if stopped and not last:
             log.warning("stage %s: stopped after step %d, which is saved; go on with --resume", stage.name, step)
 

@@ -16,6 +16,7 @@ from .projection import Line, fit_computing, fit_network, project, ring
 SIZES = (8, 1024, 16 * 1024, 64 * 1024, 256 * 1024, 1024 * 1024)
 """Bytes of the sums that the model of the network is calibrated on."""
 FARTHEST = 1024
+_DISTANCES = ("layers_", "observables_mean_pull")
 
 
 @dataclass(frozen=True)
@@ -25,20 +26,20 @@ class Target:
     Attributes
     ----------
     name : str
-        Of a number in ``metrics.jsonl``.
+        Of a number of the evaluations in ``metrics.jsonl``.
     value : float
-        Losses, and ``layers_...``, must come down to it; ratios of the evaluation as near to 1.
+        Largest distance from full simulation.
     """
 
     name: str
     value: float
 
-    def reached(self, line: dict[str, Any]) -> bool:
-        """Whether a line of ``metrics.jsonl`` is good enough."""
-        if self.name not in line:
-            return False
-        ratio = line["kind"] == "test" and self.name.startswith(("response_", "width_", "hits_"))
-        return bool(abs(line[self.name] - 1) <= self.value if ratio else line[self.name] <= self.value)
+    def distance(self, line: dict[str, Any]) -> float:
+        """How far an evaluation is from full simulation: deviations are that, ratios are as far as from 1."""
+        number = float(line.get(self.name, np.inf))
+        distance = number if self.name.startswith(_DISTANCES) else abs(number - 1)
+        # of an evaluation that has gone wrong
+        return distance if np.isfinite(distance) else np.inf
 
 
 @dataclass(frozen=True)
@@ -54,27 +55,30 @@ class Sample:
     share, share_max : float
         Of the time that ranks waited: mean and largest.
     computing : float
-        Seconds of a step without waiting, mean of the ranks.
+        Seconds of a step without waiting, mean of the ranks; of ranks in step only.
     messages, size : float
-        Sums of gradients in a step, and their bytes.
+        Sums of gradients in a step, and their bytes; of ranks in step only.
     target : float or None
-        Seconds until the target was reached; evaluations are not counted.
+        Seconds until the target was reached.
+    closest : float
+        Distance of the best evaluation from the target's ideal.
     """
 
     batch: int
     rate: float
     share: float
     share_max: float
-    computing: float
-    messages: float
-    size: float
-    target: float | None
+    computing: float = 0.0
+    messages: float = 0.0
+    size: float = 0.0
+    target: float | None = None
+    closest: float = float("inf")
 
 
 def describe(
     config: TrainConfig,
     where: str,
-    samples: dict[tuple[str, int], list[Sample]],
+    samples: dict[tuple[str, str, int], list[Sample]],
     sums: dict[int, NDArray[np.float64]],
     steps: int,
     target: Target | None,
@@ -87,22 +91,25 @@ def describe(
     config : TrainConfig
     where : str
     samples : dict
-        By kind and number of ranks.
+        By strategy, kind and number of ranks.
     sums : dict of int to float64 [len(SIZES), repeats]
         Seconds of sums, by number of ranks.
     steps : int
     target : Target or None
     nodes : int
     """
-    first = min(p for _, p in samples)
-    base = samples["strong", first]
     points = []
-    for kind in ("strong", "weak"):
-        # on the smallest number of ranks, one is the other if that is one rank
-        same = [("strong", 1)] if kind == "weak" and ("strong", 1) in samples else []
-        for key in same + [key for key in samples if key[0] == kind]:
-            reference = base if kind == "strong" or first == 1 else samples["weak", first]
-            points.append(_point(kind, key[1], samples[key], reference, first))
+    for strategy, kind in dict.fromkeys(key[:2] for key in samples):
+        own = {p: found for (s, k, p), found in samples.items() if (s, k) == (strategy, kind)}
+        # one process is the same under whatever strategy
+        if alone := samples.get(("allreduce", "strong", 1)):
+            own = {1: alone, **own} if strategy == "allreduce" else own
+            reference, base = 1, alone
+        else:
+            reference = min(own)
+            base = own[reference]
+        points += [_point(strategy, kind, p, found, base, reference) for p, found in own.items()]
+    in_step = {key[1:]: found for key, found in samples.items() if key[0] == "allreduce"}
     return {
         "fastcalo": __version__,
         "config": where,
@@ -118,29 +125,34 @@ def describe(
             "seconds": {str(p): np.median(t, axis=1).tolist() for p, t in sums.items()},
             "spread": {str(p): _deviation(t).tolist() for p, t in sums.items()},
         },
-        "projection": _projection(config, samples, sums, nodes),
+        "projection": _projection(config, in_step, sums, nodes),
     }
 
 
-def _point(kind: str, ranks: int, own: list[Sample], base: list[Sample], first: int) -> dict[str, Any]:
+def _point(strategy: str, kind: str, ranks: int, own: list[Sample], base: list[Sample], first: int) -> dict[str, Any]:
     rates, reference = np.array([s.rate for s in own]), np.array([s.rate for s in base])
     efficiency = rates.mean() / reference.mean() * first / ranks
     relative = np.hypot(_spread(rates) / rates.mean(), _spread(reference) / reference.mean() if own is not base else 0)
     times = [s.target for s in own]
     reached = [t for t in times if t is not None]
     return {
+        "strategy": strategy,
         "kind": kind,
         "ranks": ranks,
         "batch": own[0].batch,
         "showers_per_second": float(rates.mean()),
         "spread": _spread(rates),
         "repeats": rates.tolist(),
+        "relative_to_ranks": first,
         "efficiency": float(efficiency),
         "efficiency_spread": float(efficiency * relative) if own is not base else 0.0,
         "communication_share": float(np.mean([s.share for s in own])),
         "communication_share_max": float(np.max([s.share_max for s in own])),
         "seconds_to_target": float(np.mean(reached)) if len(reached) == len(times) else None,
+        "seconds_to_target_repeats": times,
         "reached": len(reached),
+        # JSON knows no infinity
+        "closest": [s.closest if np.isfinite(s.closest) else None for s in own],
     }
 
 

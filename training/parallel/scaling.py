@@ -1,11 +1,10 @@
-"""How fast one training is on several numbers of ranks: strong and weak scaling, measured on real steps."""
+"""How fast one training is on several numbers of ranks and under several strategies, measured on real steps."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,14 +15,16 @@ from numpy.typing import NDArray
 
 from fastcalo.errors import ConfigError
 
-from ..config import TrainConfig
+from ..config import TrainConfig, check
 from ..curves import read_metrics
 from ..exchange import Exchange, SingleProcess
 from ..loop import train
 from ..signals import Stopped
 from .allreduce import AllReduce
+from .asynchronous import Masters
 from .measure import time_sums, wait_for
 from .samples import SIZES, Sample, Target, describe
+from .stopwatch import Stopwatch
 from .world import open_exchange
 
 _WEEK_S = 7 * 24 * 3600.0
@@ -31,25 +32,8 @@ _WEEK_S = 7 * 24 * 3600.0
 Report = Callable[[str], None]
 
 
-class Stopwatch:
-    """Time and waiting of every step; evaluations and checkpoints do not count."""
-
-    def begin(self, exchange: Exchange) -> None:
-        """Begin anew."""
-        self._exchange = exchange
-        self.seconds: list[float] = []
-        self.waited: list[float] = []
-        self._start = time.perf_counter(), exchange.waited
-
-    def lap(self, name: str) -> None:
-        """Note the end of a step."""
-        if name not in ("log", "preparation", "evaluation", "checkpoint"):
-            return
-        now, waited = time.perf_counter(), self._exchange.waited
-        if name == "log":
-            self.seconds.append(now - self._start[0])
-            self.waited.append(waited - self._start[1])
-        self._start = now, waited
+Plan = tuple[str, str, int]
+"""Strategy, kind of scaling, number of ranks."""
 
 
 def measure_scaling(
@@ -58,13 +42,14 @@ def measure_scaling(
     world: Any,
     folder: Path,
     ranks: Sequence[int],
+    strategies: Sequence[str] = (),
     *,
     steps: int = 100,
     repeats: int = 3,
     target: Target | None = None,
     report: Report | None = None,
 ) -> dict[str, Any] | None:
-    """Train the first stage on each number of ranks, several times in turn.
+    """Train the first stage on each number of ranks under each strategy, several times in turn.
 
     Parameters
     ----------
@@ -75,6 +60,8 @@ def measure_scaling(
     folder : Path
         Seen by all ranks. What trainings leave there is removed.
     ranks : sequence of int
+    strategies : sequence of str
+        The configuration's own if empty.
     steps : int
         Of each training. The first fifth is not counted.
     repeats : int
@@ -90,26 +77,29 @@ def measure_scaling(
     Raises
     ------
     ConfigError
-        Numbers of ranks that cannot be had, or a strategy other than ``allreduce``.
+        Numbers of ranks that cannot be had, or are too few for a strategy.
     """
-    numbers = check_ranks(config, where, ranks, int(world.size))
-    plans = [("strong", p) for p in numbers] + [("weak", p) for p in numbers if p > 1]
-    samples: dict[tuple[str, int], list[Sample]] = {plan: [] for plan in plans}
+    plans = make_plans(config, where, ranks, strategies, int(world.size))
+    numbers = sorted({p for _, _, p in plans})
+    samples: dict[Plan, list[Sample]] = {plan: [] for plan in plans}
     worlds = {p: world.Split(0 if world.rank < p else 1, world.rank) for p in numbers}
     nodes = len(set(world.allgather(os.uname().nodename)))
     sums: dict[int, NDArray[np.float64]] = {}
     runs = Path(world.bcast(None if world.rank else tempfile.mkdtemp(prefix=".runs-", dir=folder)))
     # in turn, so that a machine that grows slower does not look like one that scales badly
     for repeat in range(repeats):
-        for kind, p in plans:
+        for plan in plans:
+            strategy, kind, p = plan
             if report and not world.rank:
-                report(f"{kind} scaling, {p} ranks, {repeat + 1} of {repeats}")
+                report(f"{strategy}, {kind}, {p} ranks, {repeat + 1} of {repeats}")
             if world.rank < p:
-                samples[kind, p].append(_one(config, where, worlds[p], kind, runs / f"{kind}-{p}", steps, target))
+                run = runs / f"{strategy}-{kind}-{p}"
+                own = under(config, strategy)
+                samples[plan].append(_one(own, where, worlds[p], kind, run, steps, target))
             # the others take no time from those that train
             wait_for(world.Ibarrier(), _WEEK_S, "other ranks", pause=0.01)
-    for p in numbers:
-        if p > 1 and world.rank < p:
+    for p in sorted({p for strategy, _, p in plans if strategy == "allreduce" and p > 1}):
+        if world.rank < p:
             sums[p] = time_sums(worlds[p], SIZES)
         wait_for(world.Ibarrier(), _WEEK_S, "other ranks", pause=0.01)
     if world.rank:
@@ -118,8 +108,17 @@ def measure_scaling(
     return describe(config, where, samples, sums, steps, target, nodes)
 
 
-def check_ranks(config: TrainConfig, where: str, ranks: Sequence[int], size: int) -> list[int]:
-    """Numbers of ranks, ascending.
+def under(config: TrainConfig, strategy: str) -> TrainConfig:
+    """A configuration, under another strategy."""
+    return replace(config, parallel=replace(config.parallel, strategy=strategy))
+
+
+def make_plans(
+    config: TrainConfig, where: str, ranks: Sequence[int], strategies: Sequence[str], size: int
+) -> list[Plan]:
+    """What to train: strong and weak scaling, or asynchronous, and one process whatever the strategy.
+
+    Numbers of ranks that are too few for a strategy are left out.
 
     Raises
     ------
@@ -128,13 +127,22 @@ def check_ranks(config: TrainConfig, where: str, ranks: Sequence[int], size: int
     numbers = sorted(set(ranks))
     if not numbers or numbers[0] < 1 or numbers[-1] > size:
         raise ConfigError(f"--ranks {list(ranks)}: must be between 1 and {size}, the number of processes")
-    if config.parallel.strategy != "allreduce":
-        raise ConfigError(f"{where}: parallel.strategy = {config.parallel.strategy!r}: only 'allreduce' is measured")
-    if config.stage[0].batch < numbers[-1]:
+    plans: list[Plan] = [("allreduce", "strong", 1)] if numbers[0] == 1 else []
+    masters = config.parallel.masters
+    for strategy in dict.fromkeys(strategies or [config.parallel.strategy]):
+        check(under(config, strategy), where)
+        in_step = strategy == "allreduce"
+        least = 2 if in_step or masters == 1 else 1 + 2 * masters
+        own = [p for p in numbers if p >= least]
+        if not own and not (in_step and plans):
+            raise ConfigError(f"--ranks {list(ranks)}: {strategy} needs {least} at least, with masters = {masters}")
+        for kind in ("strong", "weak") if in_step else ("asynchronous",):
+            plans += [(strategy, kind, p) for p in own]
+    if config.stage[0].batch < max((p for _, kind, p in plans if kind == "strong"), default=1):
         raise ConfigError(
             f"{where}: stage {config.stage[0].name!r}: batch = {config.stage[0].batch} is less than {numbers[-1]} ranks"
         )
-    return numbers
+    return plans
 
 
 def _one(
@@ -154,15 +162,19 @@ def _one(
     except Stopped as stop:
         # those that wait know nothing of it
         raise SystemExit(stop.code) from stop
-    sample = _sample(watch, exchange, world, batch, every)
+    if isinstance(exchange, Masters):
+        sample = _asynchronous(watch, exchange, world, batch, steps)
+    else:
+        sample = _in_step(watch, exchange, world, batch, every)
     if not world.rank:
         if target:
-            sample = replace(sample, target=_time_to(target, run, watch))
+            seconds, closest = time_to(target, run, watch)
+            sample = replace(sample, target=seconds, closest=closest)
         shutil.rmtree(run)
     return sample
 
 
-def _sample(watch: Stopwatch, exchange: Exchange, world: Any, batch: int, every: int) -> Sample:
+def _in_step(watch: Stopwatch, exchange: Exchange, world: Any, batch: int, every: int) -> Sample:
     seconds, waited = np.array(watch.seconds), np.array(watch.waited)
     number = np.arange(len(seconds))
     # after an evaluation all wait for the first rank
@@ -185,14 +197,43 @@ def _sample(watch: Stopwatch, exchange: Exchange, world: Any, batch: int, every:
         computing=float((everyone[:, 0] - everyone[:, 1]).mean()) / steps,
         messages=messages,
         size=size,
-        target=None,
     )
 
 
-def _time_to(target: Target, run: Path, watch: Stopwatch) -> float | None:
-    lines = sorted(read_metrics(run), key=lambda line: line["step"])
-    known = {name for line in lines for name in line if name not in ("stage", "kind", "step")}
+def _asynchronous(watch: Stopwatch, exchange: Masters, world: Any, batch: int, steps: int) -> Sample:
+    """Rate as the first rank sees it; waiting is that of workers, for masters have nothing else to do."""
+    counted = slice(len(watch.seconds) // 5, None)
+    seconds, waited = sum(watch.seconds[counted]), sum(watch.waited[counted])
+    everyone = np.array(world.allgather((seconds, waited)))
+    working = everyone[1 + exchange.tree.between :]
+    # a worker may have come too late to make a step
+    shares = working[working[:, 0] > 0]
+    shares = shares[:, 1] / shares[:, 0]
+    # messages tell of as many steps, but for the last ones
+    part = len(watch.seconds[counted]) / max(1, len(watch.seconds))
+    return Sample(
+        batch=batch,
+        rate=batch * steps * part / float(everyone[0, 0]),
+        share=float(shares.mean()),
+        share_max=float(shares.max()),
+    )
+
+
+def time_to(target: Target, run: Path, watch: Stopwatch) -> tuple[float | None, float]:
+    """Seconds from the start of a training to the evaluation that was good enough, and how near the best one came.
+
+    Raises
+    ------
+    ConfigError
+        It is no number of the evaluations.
+    """
+    lines = sorted((line for line in read_metrics(run) if line["kind"] == "test"), key=lambda line: line["step"])
+    known = {name for line in lines for name in line if name not in ("stage", "kind", "step", "seconds")}
     if target.name not in known:
-        raise ConfigError(f"--target {target.name}: is no number of this stage; there are {', '.join(sorted(known))}")
-    step = next((line["step"] for line in lines if target.reached(line)), None)
-    return None if step is None else float(sum(watch.seconds[:step]))
+        raise ConfigError(
+            f"--target {target.name}: is no physics number of this stage's evaluations; there are "
+            f"{', '.join(sorted(known))}"
+        )
+    distances = [target.distance(line) for line in lines]
+    at = next((k for k, distance in enumerate(distances) if distance <= target.value), None)
+    return None if at is None else watch.evaluations[at], min(distances)

@@ -25,12 +25,14 @@ def draw_scaling(found: dict[str, Any], path: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    rows = 2 if found["projection"] else 1
+    rows = 1 + bool(found["target"]) + bool(found["projection"])
     figure, axes = plt.subplots(rows, 2, figsize=(12, 4.5 * rows), squeeze=False, constrained_layout=True)
     _draw_measured(found, axes[0])
+    if found["target"]:
+        _draw_target(found, axes[1])
     if found["projection"]:
-        _draw_network(found, axes[1, 0])
-        _draw_projection(found["projection"], axes[1, 1])
+        _draw_network(found, axes[-1, 0])
+        _draw_projection(found["projection"], axes[-1, 1])
     figure.suptitle(f"{found['arch']}, stage {found['stage']}, {found['nodes']} node(s), fastcalo {found['fastcalo']}")
     figure.savefig(path, dpi=110, format="png")
     plt.close(figure)
@@ -38,27 +40,54 @@ def draw_scaling(found: dict[str, Any], path: Path) -> None:
 
 def _draw_measured(found: dict[str, Any], axes: Any) -> None:
     rate, efficiency = axes
-    for kind, colour in _COLOURS.items():
-        points = [p for p in found["measured"] if p["kind"] == kind]
+    for k, (strategy, kind) in enumerate(dict.fromkeys((p["strategy"], p["kind"]) for p in found["measured"])):
+        points = [p for p in found["measured"] if (p["strategy"], p["kind"]) == (strategy, kind)]
         x = np.array([p["ranks"] for p in points])
         y = np.array([p["showers_per_second"] for p in points])
-        style = {"fmt": "o-", "color": colour, "capsize": 3, "label": _TITLES[kind]}
+        colour = _COLOURS.get(kind, f"C{k + 2}")
+        label = f"{strategy}: {_TITLES[kind]}" if kind in _TITLES else f"{strategy}: one rank or more serve the others"
+        style = {"fmt": "o-", "color": colour, "capsize": 3, "label": label}
         rate.errorbar(x, y, [p["spread"] for p in points], **style)
         rate.plot(x, y[0] * x / x[0], ":", color=colour, lw=1)
         e = [p["efficiency"] for p in points]
         efficiency.errorbar(x, e, [p["efficiency_spread"] for p in points], **style)
         waiting = [p["communication_share"] for p in points]
-        efficiency.plot(x, waiting, "s--", color=colour, lw=1, label=f"{kind}: share of waiting")
-    ticks = sorted({p["ranks"] for p in found["measured"]})
-    for ax in axes:
-        ax.set_xscale("log", base=2)
-        ax.set_xticks(ticks, [str(t) for t in ticks])
-        ax.set_xlabel("ranks")
+        efficiency.plot(x, waiting, "s--", color=colour, lw=1, label=f"{strategy}, {kind}: share of waiting")
+    _ticks(found, axes)
     rate.set(title="measured", ylabel="showers per second", yscale="log")
     rate.legend(fontsize=8)
     efficiency.set(title="measured", ylabel="efficiency, share of waiting", ylim=(0, None))
     efficiency.axhline(1, color="grey", lw=0.5)
     efficiency.legend(fontsize=8)
+
+
+def _ticks(found: dict[str, Any], axes: Any) -> None:
+    ticks = sorted({p["ranks"] for p in found["measured"]})
+    for ax in axes:
+        ax.set_xscale("log", base=2)
+        ax.set_xticks(ticks, [str(t) for t in ticks])
+        ax.set_xlabel("ranks")
+
+
+def _draw_target(found: dict[str, Any], axes: Any) -> None:
+    """Time to the target, and how near the best evaluation came; hollow where not all trainings have reached it."""
+    seconds, nearest = axes
+    target, repeats = found["target"], len(found["measured"][0]["repeats"])
+    for k, (strategy, kind) in enumerate(dict.fromkeys((p["strategy"], p["kind"]) for p in found["measured"])):
+        points = [p for p in found["measured"] if (p["strategy"], p["kind"]) == (strategy, kind)]
+        colour, label = _COLOURS.get(kind, f"C{k + 2}"), f"{strategy}, {kind}"
+        whole = [p for p in points if p["reached"] == repeats]
+        seconds.plot(
+            [p["ranks"] for p in whole], [p["seconds_to_target"] for p in whole], "o-", color=colour, label=label
+        )
+        for p in points:
+            face = colour if p["reached"] == repeats else "none"
+            nearest.plot([p["ranks"]] * repeats, p["closest"], "o", color=colour, markerfacecolor=face)
+    _ticks(found, axes)
+    seconds.set(title=f"time to {target['name']} within {target['value']:g}", ylabel="seconds", ylim=(0, None))
+    seconds.legend(fontsize=8)
+    nearest.axhline(target["value"], color="grey", lw=0.5)
+    nearest.set(title="best evaluation of each training (hollow: target not reached by all)", ylabel="distance")
 
 
 def _draw_network(found: dict[str, Any], ax: Any) -> None:
