@@ -409,5 +409,5 @@ class Leg:
     def _log(self, step: int, kind: str, metrics: Metrics) -> None:
         if self.log:
             self.log.line(self.stage.name, step, self.stage.steps, kind, self.seconds, metrics)
-        if kind == "test" and step < self.stage.steps:
+        if kind == "test" and (step < self.stage.steps or self.stage.name != self.config.stage[-1].name):
             self.watch.evaluated(self.architecture, self.stage.name, step)

@@ -13,4 +13,4 @@ class Watch:
         return False
 
     def evaluated(self, networks: Architecture, stage: str, step: int) -> None:
-        """Called on the first rank after each evaluation but a stage's last."""
+        """Called on the first rank after each evaluation but that at the very end."""

@@ -83,6 +83,18 @@ class Hand:
         return not self._under_way
 
 
+class Clock:
+    """Time, and how to let some of it pass."""
+
+    def now(self) -> float:
+        """Seconds."""
+        return time.monotonic()
+
+    def nap(self) -> None:
+        """Wait for a moment."""
+        nap()
+
+
 class Coordinator:
     """Runs a search whose trials are worked on by groups of ranks.
 
@@ -93,11 +105,21 @@ class Coordinator:
     post : Post
         Of the world.
     display : Display
+    hand : Hand, optional
+    clock : Clock, optional
     """
 
-    def __init__(self, study: Study, seats: list[Seat], post: Post, display: Display) -> None:
+    def __init__(
+        self,
+        study: Study,
+        seats: list[Seat],
+        post: Post,
+        display: Display,
+        hand: Hand | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self._study, self._seats, self._post, self._display = study, seats, post, display
-        self._hand = Hand()
+        self._hand, self._clock = hand or Hand(), clock or Clock()
         self._queue: deque[Trial] = deque()
         self._asking, self._exhausted, self._halted = 0, False, False
         self._limit = study.config.trial_limit_s
@@ -112,7 +134,7 @@ class Coordinator:
         TrainingError
             A group has not answered for too long; its trial was told as failed.
         """
-        start = time.monotonic()
+        start = self._clock.now()
         self._queue = queued_again(self._study, self._display)
         with Signals() as signals:
             while not self._over():
@@ -125,11 +147,11 @@ class Coordinator:
                     self._halt()
                 self._give_up()
                 self._display.refresh()
-                nap()
+                self._clock.nap()
         self._hand.collect(everything=True)
         self._dismiss()
         self._hand.close()
-        self._study.end(**shares(self._seats, start, time.monotonic()))
+        self._study.end(**shares(self._seats, start, self._clock.now()))
         if self._halted:
             self._display.said("stopped; all trials under way are saved: go on with --resume")
             raise Stopped(128 + signals.received)
@@ -151,7 +173,7 @@ class Coordinator:
             step, value = message["step"], message["value"]
             self._hand.do(lambda: self._study.rung(trial, step, value), lambda why: self._stop(seat, trial, why))
         else:
-            seat.busy += time.monotonic() - seat.since
+            seat.busy += self._clock.now() - seat.since
             seat.trial = None
             self._tell(trial, outcome_from(message["outcome"]))
 
@@ -178,7 +200,7 @@ class Coordinator:
             self._queue.append(trial)
 
     def _hand_out(self) -> None:
-        now = time.monotonic()
+        now = self._clock.now()
         for seat in self._seats:
             if seat.trial is not None or self._halted:
                 continue
@@ -198,7 +220,7 @@ class Coordinator:
         if self._halted:
             return
         self._halted = True
-        now = time.monotonic()
+        now = self._clock.now()
         for seat in self._seats:
             seat.free = seat.free or now
             if seat.trial is not None:
@@ -208,7 +230,7 @@ class Coordinator:
 
     def _give_up(self) -> None:
         """End the search if a group is stuck: nobody can take its ranks back."""
-        now = time.monotonic()
+        now = self._clock.now()
         for seat in self._seats:
             if seat.trial is None:
                 continue
