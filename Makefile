@@ -18,10 +18,10 @@ FOR_TEST  := $(VENV)/.for-test
 FOR_LINT  := $(VENV)/.for-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help demo pictures test test-fast lint format bench build clean
+.PHONY: help demo pictures test test-fast lint format bench bench-parallel build clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(FOR_DEMO)  ## convert the example events and draw them (installs neither PyTorch nor ROOT)
 	$(BIN)/python examples/demo/demo.py
@@ -47,6 +47,9 @@ format: $(FOR_LINT)  ## put the code into shape
 
 bench: $(FOR_DEMO)  ## speed and memory on one core, written to benchmarks/results
 	$(BIN)/python benchmarks/run.py
+
+bench-parallel: $(FOR_TEST)  ## training on two ranks, beside torch's own way; for a machine with nothing else to do
+	$(BIN)/python benchmarks/parallel.py
 
 build: $(FOR_LINT)  ## wheel and sdist, in dist/
 	$(BIN)/python -m build --quiet

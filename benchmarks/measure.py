@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -22,6 +25,22 @@ if TYPE_CHECKING:
 CONE_DEGREES = 56.0
 ENERGIES = (0.1, 100.0)  # GeV
 SPECIES = (11, -11, 22)
+
+
+def hardware(packages: Iterable[str]) -> dict[str, str]:
+    """What the numbers depend on, with the versions of packages."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+    return {
+        "processor": models[0] if models else platform.processor(),
+        "cores of the machine": str(os.cpu_count()),
+        "load before": load,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+    }
 
 
 def kinematics(n: int, cell_mm: float, seed: int = 1) -> dict[str, NDArray[np.float64] | NDArray[np.int64]]:

@@ -16,10 +16,8 @@ if hasattr(os, "sched_setaffinity"):
 
 import argparse
 import json
-import platform
 import tempfile
 from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -32,22 +30,6 @@ REFERENCE = HERE.parent / "examples" / "data" / "em_geant4.h5"
 MODEL = "em"
 BATCHES = (1, 100, 1000)
 PACKAGES = ("fastcalo", "numpy", "onnxruntime", "uproot", "awkward")
-
-
-def hardware() -> dict[str, str]:
-    """Return what the numbers depend on."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
-    return {
-        "processor": models[0] if models else platform.processor(),
-        "cores of the machine": str(os.cpu_count()),
-        "load before": load,
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in PACKAGES},
-    }
 
 
 def measurements(repeats: int, scratch: Path) -> dict[str, Any]:
@@ -95,7 +77,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "results", help="folder for the results")
     options = parser.parse_args()
 
-    machine = hardware()
+    machine = measure.hardware(PACKAGES)
     with tempfile.TemporaryDirectory() as scratch:
         results = measurements(options.repeats, Path(scratch))
     lines = [f"# Benchmark of {date.today()}, one core", ""]

@@ -46,18 +46,17 @@ class Compressor:
         return self._rooms[id(bucket)].residual_N[: bucket.numbers]
 
     def _steps(self, bucket: Bucket, room: _Room) -> Iterator[Pending]:
-        n, left_PC = bucket.numbers, room.residual_N.view(self._wire.size, -1)
-        wanted_N = room.residual_N.clone()
-        wanted_N[:n] += bucket.flat[:n]
+        n, left_N, left_PC = bucket.numbers, room.residual_N, room.residual_N.view(self._wire.size, -1)
+        left_N[:n] += bucket.flat[:n]
         # where no rank has a gradient there is none afterwards, and what were sent would be lost
-        kept = [(part, room.residual_N[part].clone()) for part in bucket.absent()]
+        kept = [(part, left_N[part].clone()) for part in bucket.absent()]
         for part, _ in kept:
-            wanted_N[part] = 0
-        room.out.encode(wanted_N)
+            left_N[part] = 0
+        room.out.encode(left_PC)
         room.out.flags_PM.copy_(bucket.flat[n:])
-        torch.sub(wanted_N.view_as(left_PC), room.out.decode(), out=left_PC)
+        left_PC -= room.out.decode()
         for part, value in kept:
-            room.residual_N[part] = value
+            left_N[part] = value
         yield self._wire.scatter(room.out.bytes, room.got.bytes)
         sum_C = room.got.decode().sum(0)
         room.row.encode(sum_C)
@@ -90,22 +89,23 @@ class _Packets:
         self.flags_PM = self.bytes[:, 4 : 4 + flags]
         self.values_PC = self.bytes[:, begin:end].view(kind)
 
-    def encode(self, numbers_N: Tensor) -> None:
+    def encode(self, numbers_PC: Tensor) -> None:
         """Write numbers, scaled such that the largest neither overflows nor leaves the small ones without bits."""
-        scale = _scale(numbers_N)
+        scale = _scale(numbers_PC)
         self.scale_P1.copy_(scale)
-        self.values_PC.copy_((numbers_N * scale).view_as(self.values_PC))
+        self.values_PC.copy_(numbers_PC * scale)
 
     def decode(self) -> Tensor:
         """The numbers, float32 [P, C]."""
         return torch.div(self.values_PC, self.scale_P1)
 
 
-def _scale(numbers_N: Tensor) -> Tensor:
+def _scale(numbers: Tensor) -> Tensor:
     """Power of two that brings the largest of some numbers to 2^14 to 2^15, half of what fp16 can hold.
 
     So no scaling rounds, and what is 2^-39 of the largest is the smallest that is not lost. The scale and its inverse
     stay normal float32.
     """
-    exponent = torch.frexp(numbers_N.abs().max()).exponent
-    return torch.ldexp(torch.ones((), device=numbers_N.device), (15 - exponent).clamp(-126, 126))
+    least, most = torch.aminmax(numbers)
+    exponent = torch.frexp(torch.maximum(-least, most)).exponent
+    return torch.ldexp(torch.ones((), device=numbers.device), (15 - exponent).clamp(-126, 126))
