@@ -79,7 +79,7 @@ def open_exchange(config: ParallelConfig, world: Any, run: Path) -> Exchange:
 
     if config.strategy != "allreduce":
         return Masters(world, run, config.patience_s, masters=config.masters)
-    return AllReduce(world, run, config.bucket_kib, config.patience_s)
+    return AllReduce(world, run, config.bucket_kib, config.patience_s, config.compression, config.transport)
 
 
 @contextmanager
