@@ -161,9 +161,11 @@ class DenseGan:
     def evaluate(self, stage: StageConfig, batch: Batch) -> Metrics:  # noqa: ARG002
         """Drawn against true showers: layers, hits, and the mean distance of energy from the window's centre."""
         nx, ny, _ = self.section.shape
-        centre_x, centre_y = (torch.arange(n) - float(n // 2) for n in (nx, ny))
+        device = batch.row.device
+        centre_x, centre_y = (torch.arange(n, device=device) - float(n // 2) for n in (nx, ny))
         radius = torch.hypot(centre_x[:, None], centre_y[None])
-        latent = torch.randn(len(batch), self.latent)
+        # the same numbers on every device
+        latent = torch.randn(len(batch), self.latent).to(device)
         energy, count, spread = [], [], []
         for i in range(0, len(batch), CHUNK):
             b = slice(i, i + CHUNK)

@@ -134,7 +134,8 @@ class Critic(nn.Module):
             [
                 c.globals_BG,
                 torch.stack([u.amax(1), u.amin(1)], 1) * 2 - 1,
-                c.offset_BL2[:, list(_CONTEXT_LAYERS)].flatten(1),
+                # a list as an index would be copied to the device every time
+                torch.cat([c.offset_BL2[:, layer] for layer in _CONTEXT_LAYERS], 1),
                 (count_BL + 0.5).sqrt() / 3 - 1,
                 log_mean_energy(energy_BL, count_BL) / 2 - 0.5,
             ],
