@@ -16,7 +16,7 @@ from fastcalo.detector import load_detector
 from fastcalo.errors import ConfigError, InputError, TrainingError
 from fastcalo.io.showers import open_showers
 from fastcalo.model import ShowerModel
-from fastcalo.validation.distances import fpd, frechet, separation
+from fastcalo.validation.distances import fpd, frechet, histogram_edges, separation
 from fastcalo.validation.observables import Observables, Rulers, observables
 from fastcalo.validation.sample import Sample, SectionHits, generate_sample, read_sample
 from fastcalo.validation.selection import FEWEST, halves
@@ -121,21 +121,18 @@ class Judge:
         value = math.log(distance / self.floor)
         if latency is not None:
             value += self._objective.latency_weight * math.log(latency)
-        return Judgement(value, self._variance(mine, error / distance), distance, self.floor, latency)
+        return Judgement(value, self._variance(mine), distance, self.floor, latency)
 
     def _distance(self, other: Observables) -> tuple[float, float]:
         return _DISTANCES[self._objective.distance](self._reference.values, other.values)
 
-    def _variance(self, mine: Observables, error: float) -> float:
-        """Variance of the distance's logarithm."""
-        if self._objective.distance != "fpd":
-            return error**2
-        # the error of the fit that extrapolates says nothing of the sample's own chance
-        scale = np.abs(self._reference.values).max(0)
-        scale[scale == 0] = 1
-        a, b = self._reference.values / scale, mine.values / scale
+    def _variance(self, mine: Observables) -> float:
+        """Variance of the distance's logarithm by chance of the model's showers; all else is the same for all."""
         rng = np.random.default_rng(self._seed)
-        found = [frechet(a, b[rng.integers(len(b), size=len(b))]) for _ in range(_REPLICAS)]
+        rows_RN = rng.integers(len(mine.values), size=(_REPLICAS, len(mine.values)))
+        found = _REPLICATED[self._objective.distance](self._reference.values, mine.values, rows_RN)
+        # a replica that has no distance at all is as near as the nearest
+        found = np.maximum(found, found[found > 0].min(initial=1.0))
         return float(np.var(np.log(found), ddof=1))
 
     def _latency(self, model: ShowerModel) -> float:
@@ -150,10 +147,33 @@ def _mean_separation(reference: FloatArray, other: FloatArray) -> tuple[float, f
     return float(np.mean([v for v, _ in found])), float(np.mean([e for _, e in found]))
 
 
+def _replicated_separation(reference: FloatArray, other: FloatArray, rows_RN: NDArray[np.int64]) -> FloatArray:
+    """Mean separations of samples drawn from the other one, float64 [R]."""
+    total = np.zeros(len(rows_RN))
+    for a, b in zip(reference.T, other.T, strict=True):
+        edges = histogram_edges(a, b)
+        at_a, at_b = (np.clip(np.searchsorted(edges, x, side="right") - 1, 0, len(edges) - 2) for x in (a, b))
+        true = np.bincount(at_a, minlength=len(edges) - 1) / len(a)
+        for k, rows in enumerate(rows_RN):
+            drawn = np.bincount(at_b[rows], minlength=len(edges) - 1) / len(rows)
+            both = true + drawn
+            total[k] += 0.5 * ((true - drawn)[both > 0] ** 2 / both[both > 0]).sum()
+    return total / reference.shape[1]
+
+
+def _replicated_frechet(reference: FloatArray, other: FloatArray, rows_RN: NDArray[np.int64]) -> FloatArray:
+    """The same of Frechet distances: the error of the fit that extrapolates says nothing of the sample's own chance."""
+    scale = np.abs(reference).max(0)
+    scale[scale == 0] = 1
+    a, b = reference / scale, other / scale
+    return np.array([frechet(a, b[rows]) for rows in rows_RN])
+
+
 _DISTANCES: dict[str, Callable[[FloatArray, FloatArray], tuple[float, float]]] = {
     "fpd": lambda a, b: fpd(a, b, batches=10),
     "separation": _mean_separation,
 }
+_REPLICATED = {"fpd": _replicated_frechet, "separation": _replicated_separation}
 
 
 def _exported(config: TrainConfig, networks: Architecture, folder: Path, threads: int | None) -> ShowerModel:
