@@ -44,6 +44,8 @@ GROUPS = (2, 8, 32, 128, 512)
 MEDIAN_S, SPREAD = 1_800.0, 0.4
 """Of a trial's time: median, and standard deviation of its logarithm."""
 RUNGS = 5
+FEWEST = 40
+"""Trials of a search."""
 PACKAGES = ("fastcalo", "numpy", "scikit-learn", "scikit-optimize")
 LOOK_S = 5e-3
 """How often a leader looks for messages."""
@@ -166,11 +168,11 @@ class World(Clock):
         heapq.heappush(self._mail, (at, self._sent, rank, message))
 
 
-def simulate(groups: int, rounds: int, optimiser: str, base: TrainConfig) -> dict[str, Any]:
-    """One search of so many groups, with so many trials for each in the mean."""
+def simulate(groups: int, trials: int, optimiser: str, base: TrainConfig) -> dict[str, Any]:
+    """One search of so many groups and trials."""
     world = World(seed=groups)
     tune = TuneConfig(
-        "simulated", "base.toml", trials=groups * rounds, optimiser=optimiser, initial=max(8, groups // 4),
+        "simulated", "base.toml", trials=trials, optimiser=optimiser, initial=max(8, groups // 4),
         objective=ObjectiveConfig(), stopping=StoppingConfig(least=20, first=2_000), space=world.space,
     )  # fmt: skip
     seats = [Seat(k, [1 + k]) for k in range(groups)]
@@ -181,7 +183,7 @@ def simulate(groups: int, rounds: int, optimiser: str, base: TrainConfig) -> dic
     wall = float(end["wall_s"])
     return {
         "groups": groups,
-        "trials": groups * rounds,
+        "trials": trials,
         "stopped": stopped,
         "optimiser": optimiser,
         "busy": end["busy"],
@@ -190,7 +192,7 @@ def simulate(groups: int, rounds: int, optimiser: str, base: TrainConfig) -> dic
         "wait_most_s": max(world.waits),
         "thread_share": world.hand_s / wall,
         "loop_share": world.loop_s / wall,
-        "thread_s_per_trial": world.hand_s / (groups * rounds),
+        "thread_s_per_trial": world.hand_s / trials,
         "simulated_h": wall / 3_600,
     }
 
@@ -223,7 +225,7 @@ def main() -> None:
     """Simulate, print, draw and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--groups", type=int, nargs="+", default=list(GROUPS))
-    parser.add_argument("--rounds", type=int, default=4, help="trials of a group")
+    parser.add_argument("--rounds", type=float, default=3.0, help="trials of a group, in the mean")
     parser.add_argument("--optimiser", default="gp")
     parser.add_argument("--out", type=Path, default=HERE / "results")
     arguments = parser.parse_args()
@@ -233,7 +235,8 @@ def main() -> None:
     print("groups trials stopped    busy  wait: mean    99 %     most [s]  thread   loop  thread s/trial")
     for groups in arguments.groups:
         # a search of few groups has more rounds in practice
-        row = simulate(groups, max(arguments.rounds, 64 // groups), arguments.optimiser, base)
+        trials = max(int(arguments.rounds * groups), FEWEST)
+        row = simulate(groups, trials, arguments.optimiser, base)
         rows.append(row)
         print(
             f"{row['groups']:6} {row['trials']:6} {row['stopped']:7} {row['busy']:8.4%} {row['wait_mean_s']:9.3f} "

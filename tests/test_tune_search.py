@@ -8,17 +8,23 @@ import signal
 from pathlib import Path
 
 import pytest
+from showers import write_real
 from trials import SPACE, write_search, write_showers_for_search
 
 from fastcalo.errors import ConfigError, InputError, OutputError
 from fastcalo.training import checkpoint
+from fastcalo.training.config import load_config
 from fastcalo.training.signals import Stopped
 from fastcalo.training.tune import books
 from fastcalo.training.tune.books import Silent
+from fastcalo.training.tune.changes import changed, value_at
+from fastcalo.training.tune.config import load_tune
 from fastcalo.training.tune.coordinator import Seat, patience, shares
 from fastcalo.training.tune.search import color_of, search
 from fastcalo.training.tune.study import Study, read_record
 from fastcalo.training.tune.trial import steps_saved, trial_folder
+
+CONFIGS = Path(__file__).parents[1] / "configs"
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +62,6 @@ def test_folds_are_trained_each_and_their_spread_is_told(data, tmp_path):
     base = tmp_path / "base.toml"
     # all showers are those of training
     text = base.read_text().replace('"]\ntest', f'", "{data}/test.h5", "{data}/more.h5"]\ntest')
-    from showers import write_real
-
     write_real(data / "more.h5", 150, start=600)
     base.write_text(text)
     study = search(file, tmp_path / "study")
@@ -144,8 +148,6 @@ def test_more_trials_may_be_asked_for_later(data, tmp_path):
 
 def test_a_trial_that_always_ends_the_search_is_given_up(data, tmp_path):
     file = write_search(tmp_path, data, trials=2)
-    from fastcalo.training.tune.config import load_tune
-
     with Study.create(tmp_path / "study", *load_tune(file)) as study:
         trial = study.ask()
         for _ in range(books.ATTEMPTS):
@@ -157,8 +159,6 @@ def test_a_trial_that_always_ends_the_search_is_given_up(data, tmp_path):
 
 def test_a_trial_that_gets_farther_each_time_is_not_given_up(data, tmp_path):
     file = write_search(tmp_path, data, trials=1)
-    from fastcalo.training.tune.config import load_tune
-
     with Study.create(tmp_path / "study", *load_tune(file)) as study:
         trial = study.ask()
         for saved in (0, 0, 3):
@@ -205,6 +205,15 @@ def test_a_folder_with_a_search_is_not_begun_anew(data, tmp_path):
         search(file, tmp_path / "study")
     with pytest.raises(InputError, match="begin a search there without --resume"):
         search(file, tmp_path / "other", resume=True)
+
+
+def test_the_shipped_search_begins_with_the_shipped_values():
+    tune, base = load_tune(CONFIGS / "tune-em.toml")
+    full = load_config(CONFIGS / "em.toml")
+    assert tune.trials >= 20
+    (start,) = tune.start
+    assert changed(base, start, "start") == base
+    assert start == {key: value_at(full, key, "em.toml") for key in tune.space.keys}
 
 
 # who does what

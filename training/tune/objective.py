@@ -158,7 +158,7 @@ def _replicated_separation(reference: FloatArray, other: FloatArray, rows_RN: ND
             drawn = np.bincount(at_b[rows], minlength=len(edges) - 1) / len(rows)
             both = true + drawn
             total[k] += 0.5 * ((true - drawn)[both > 0] ** 2 / both[both > 0]).sum()
-    return total / reference.shape[1]
+    return np.asarray(total / reference.shape[1])
 
 
 def _replicated_frechet(reference: FloatArray, other: FloatArray, rows_RN: NDArray[np.int64]) -> FloatArray:
