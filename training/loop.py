@@ -126,11 +126,11 @@ def train(
     detector = load_detector(config.detector)
     device = device or choose_device(config, exchange, where)
     exchange.same({"configuration": _digest(json.dumps([config.as_dict(), resume, list(only)]).encode())})
+    notes = None if exchange.rank else Log(run, report, tensorboard)
     if not exchange.rank:
         open_run(config, run, resume or bool(only))
     # the others go on when the folder is there
     exchange.any(False)
-    notes = None if exchange.rank else Log(run, report, tensorboard)
     trace = trace or NoTrace()
     trace.begin(exchange)
     keep_memory()
