@@ -36,10 +36,11 @@ _GROWTH = 0.1
 _RESTARTS = 1
 _CANDIDATES = 1_000
 _CLIMBED = 4
+_WALL = 2.0
 _XI = 0.01  # least improvement that counts, in standard deviations of the target
 # middle and width of the priors' logarithms; the length's middle is for one dimension, and grows with their root
 _AMPLITUDE = (0.0, 1.0)
-_LENGTH = (math.log(0.3), 0.7)
+_LENGTH = (math.log(0.2), 1.0)
 _NOISE = (math.log(1e-3), 1.5)
 
 
@@ -175,14 +176,14 @@ def _polished(model: _Model, space: Space, unit_CD: Floats) -> Floats:
 def _target(value_N: Floats) -> tuple[Floats, Floats]:
     """Values as the model sees them, and the derivative by the values, float64 [N] each.
 
-    Above their median values are compressed logarithmically, for what is bad need not be known well: a model that
-    follows a wall cannot see the valley. All are then standardised.
+    What is worse than the median by more than `_WALL` times as much as the median is worse than the best is compressed
+    logarithmically: a model that follows a wall cannot see the valley. All are then standardised.
     """
     middle = np.median(value_N)
     scale = float(middle - value_N.min()) or float(value_N.std()) or 1.0
     z_N = (value_N - middle) / scale
-    above_N = np.maximum(z_N, 0)
-    target_N = np.minimum(z_N, 0) + np.log1p(above_N)
+    above_N = np.maximum(z_N - _WALL, 0)
+    target_N = np.minimum(z_N, _WALL) + np.log1p(above_N)
     spread = float(target_N.std()) or 1.0
     return (target_N - target_N.mean()) / spread, 1 / (1 + above_N) / scale / spread
 
