@@ -19,6 +19,7 @@ import secrets
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -148,6 +149,11 @@ def trainings(stage: str, scratch: Path, first_core: int) -> Iterator[dict[str, 
                 connection.send(0)
             for process in processes:
                 process.wait(timeout=60)
+        except (EOFError, OSError):
+            # what it has to say must be read before the others are ended
+            time.sleep(3)
+            ended = {job.name: p.poll() for job, p in zip(JOBS, processes, strict=False) if p.poll() is not None}
+            sys.exit(f"trainings of {stage} have ended by themselves, with {ended}; what they said stands above")
         finally:
             for process in processes:
                 process.kill()
