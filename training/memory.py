@@ -14,8 +14,8 @@ _LARGEST = 32 << 20
 def keep_memory() -> None:
     """Have this process keep what it frees, instead of giving it back to the system and asking again.
 
-    By default glibc maps large tensors anew each time, and the system fills them with zeros, page by page: a quarter of
-    a step, and more where several processes do it at once. Nothing happens under other C libraries.
+    By default glibc maps large tensors anew each time, and the system fills them with zeros, page by page, which takes
+    up to a fifth of a step's processor time. Nothing happens under other C libraries.
     """
     if not sys.platform.startswith("linux"):
         return
