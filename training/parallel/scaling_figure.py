@@ -77,6 +77,8 @@ def _draw_target(found: dict[str, Any], axes: Any) -> None:
         points = [p for p in found["measured"] if (p["strategy"], p["kind"]) == (strategy, kind)]
         colour, label = _COLOURS.get(kind, f"C{k + 2}"), f"{strategy}, {kind}"
         whole = [p for p in points if p["reached"] == repeats]
+        if missing := [str(p["ranks"]) for p in points if p["reached"] < repeats]:
+            label += f" (not reached on {', '.join(missing)})"
         seconds.plot(
             [p["ranks"] for p in whole], [p["seconds_to_target"] for p in whole], "o-", color=colour, label=label
         )
@@ -87,7 +89,7 @@ def _draw_target(found: dict[str, Any], axes: Any) -> None:
     seconds.set(title=f"time to {target['name']} within {target['value']:g}", ylabel="seconds", ylim=(0, None))
     seconds.legend(fontsize=8)
     nearest.axhline(target["value"], color="grey", lw=0.5)
-    nearest.set(title="best evaluation of each training (hollow: target not reached by all)", ylabel="distance")
+    nearest.set(title="best evaluations (hollow: target not reached by all)", ylabel="distance")
 
 
 def _draw_network(found: dict[str, Any], ax: Any) -> None:
