@@ -15,10 +15,11 @@ from trainings import tiny_config, write_data
 
 from fastcalo.detector import load_detector
 from fastcalo.errors import ConfigError
+from fastcalo.training import loop
 from fastcalo.training.accumulate import terms
 from fastcalo.training.config import NetworkConfig, ParallelConfig, StageConfig, check
 from fastcalo.training.data import ShowerData
-from fastcalo.training.loop import build, train
+from fastcalo.training.loop import build
 from fastcalo.training.pace import TIMINGS
 
 SPECIES = (11, -11, 22)
@@ -61,14 +62,14 @@ def test_parts_are_the_batch_cut_up(batch, parts):
 
 def dense(data):
     stage = StageConfig(
-        "adversarial", STEPS, batch=9, warmup=2, critic_only=3, penalty_every=4, ema=0.9, evaluate_every=STEPS
+        "adversarial", STEPS, batch=9, warmup=2, critic_only=20, penalty_every=4, ema=0.9, evaluate_every=STEPS
     )
     return tiny_config(data, arch="3dgan", stage=(stage,), network=NetworkConfig(dense_channels=2, dense_latent=4))
 
 
 def hits(data):
     config = tiny_config(data)
-    changes = {"steps": STEPS, "batch": 9, "critic_only": 3, "penalty_every": 4, "evaluate_every": STEPS}
+    changes = {"steps": STEPS, "batch": 9, "critic_only": 20, "penalty_every": 4, "evaluate_every": STEPS}
     return replace(config, stage=tuple(replace(s, **changes) for s in config.stage))
 
 
@@ -77,37 +78,51 @@ def accumulating(config, parts):
 
 
 def losses(run):
-    """The last step's numbers of each stage."""
+    """Numbers by stage and step."""
     lines = [json.loads(text) for text in (run / "metrics.jsonl").read_text().splitlines()]
     return {
-        line["stage"]: {k: v for k, v in line.items() if isinstance(v, float) and k not in TIMINGS}
+        (line["stage"], line["step"]): {k: v for k, v in line.items() if isinstance(v, float) and k not in TIMINGS}
         for line in lines
         if line["kind"] == "train"
     }
 
 
+def precision(stage, step):
+    """How alike numbers must be.
+
+    A likelihood does not magnify rounding. Two networks against each other do: a gradient of about zero has either
+    sign, a drawn hit comes into the next cell. Two threads instead of one lead as far away.
+    """
+    if stage != "adversarial" or step <= 5:
+        return 1e-5
+    return 0.03
+
+
 def assert_alike(found, expected):
     assert found.keys() == expected.keys()
-    for stage, numbers in expected.items():
-        # where hits are drawn, rounding now and then moves one into the next cell
-        precision = 1e-4 if stage != "adversarial" else 0.03 if "cells" in numbers else 1e-3
-        assert found[stage] == pytest.approx(numbers, rel=precision), stage
+    for (stage, step), numbers in expected.items():
+        assert found[stage, step] == pytest.approx(numbers, rel=precision(stage, step)), (stage, step)
 
 
 @pytest.fixture(scope="module")
 def whole(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
-    for make in (hits, dense):
-        train(make(data), folder / make.__name__)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "LOG_EVERY", 1)
+        for make in (hits, dense):
+            loop.train(make(data), folder / make.__name__)
     return folder
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("parts", [pytest.param(2, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("make", [hits, dense])
-def test_any_number_of_parts_follows_the_same_losses(data, whole, tmp_path, make, parts):
-    train(accumulating(make(data), parts), tmp_path / "run")
+def test_any_number_of_parts_follows_the_same_losses(data, whole, tmp_path, monkeypatch, make, parts):
+    monkeypatch.setattr(loop, "LOG_EVERY", 1)
+    loop.train(accumulating(make(data), parts), tmp_path / "run")
     expected = losses(whole / make.__name__)
-    assert {"generator", "gradient"} <= expected["adversarial"].keys()
+    assert len(expected) == STEPS * (3 if make is hits else 1)
+    assert {"generator", "gradient"} <= expected["adversarial", STEPS].keys()
     assert_alike(losses(tmp_path / "run"), expected)
 
 
@@ -122,7 +137,11 @@ def test_parts_of_ranks_follow_the_same_losses(tmp_path, arch, stages):
     for ranks, parts in ((0, 1), (2, 1), (2, 2), (2, 4)):
         config = write_config(tmp_path / "run.toml", tmp_path, stages, arch=arch, steps=STEPS)
         # ranks have 6 and 7 showers: with 4 parts, these are unlike on the ranks
-        config.write_text(config.read_text().replace("batch = 12", f"batch = 13\naccumulate = {parts}"))
+        config.write_text(
+            config.read_text()
+            .replace("batch = 12", f"batch = 13\naccumulate = {parts}")
+            .replace("critic_only = 3", "critic_only = 20")
+        )
         done = train_ranks(ranks, config, tmp_path / f"{ranks}-{parts}")
         assert done.returncode == 0, done.stderr
         runs[ranks, parts] = losses(tmp_path / f"{ranks}-{parts}")
