@@ -71,6 +71,7 @@ def tensors_of(state):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("change", [lambda c: c, accumulating], ids=["whole", "parts"])
 @pytest.mark.parametrize("make", [hits_config, dense_config], ids=["hits", "3dgan"])
 def test_all_that_is_computed_is_computed_on_the_device(data, tmp_path, make, change):

@@ -40,9 +40,10 @@ def command(
     from fastcalo.training.parallel.world import ending_together, join_world
     from fastcalo.training.tune.search import search
 
-    from .output import console
+    from .output import console, name_rank
 
     world = join_world()
+    name_rank(world)
     with ending_together(world):
         first = world is None or not world.rank
         with _Board() if first else nullcontext() as board:
