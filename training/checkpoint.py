@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import pickle
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from fastcalo.errors import TrainingError
 
@@ -43,3 +45,20 @@ def load(path: Path) -> dict[str, Any]:
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as e:
         raise TrainingError(f"the checkpoint {path} is damaged ({e}); remove it to train that stage again") from e
     return state
+
+
+def moved(state: Any, device: torch.device | str) -> Any:
+    """Containers of tensors, with these on a device."""
+    if isinstance(state, dict):
+        return {key: moved(value, device) for key, value in state.items()}
+    if isinstance(state, list):
+        return [moved(value, device) for value in state]
+    return state.to(device) if isinstance(state, torch.Tensor) else state
+
+
+def fingerprint(networks: nn.Module) -> str:
+    """Digest of all parameters."""
+    digest = hashlib.blake2b(digest_size=16)
+    for value in networks.state_dict().values():
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -147,7 +147,7 @@ def train(
                 continue
             seed = mix(config.seed, index)
             data, test = open_sets(config, detector, where, seed, fold)
-            exchange.same({"set of showers": data.hash, "networks": fingerprint(networks.networks)})
+            exchange.same({"set of showers": data.hash, "networks": checkpoint.fingerprint(networks.networks)})
             leg = kind(config, stage, networks, run, seed, data, test, exchange, signals, notes, trace, device, watch)
             leg.run()
             if curves and not exchange.rank:
@@ -178,14 +178,6 @@ def leg_of(config: TrainConfig, exchange: Exchange, where: str) -> type[Leg]:
     from .parallel.leg import AsynchronousLeg
 
     return AsynchronousLeg
-
-
-def fingerprint(networks: nn.Module) -> str:
-    """Digest of all parameters."""
-    digest = hashlib.blake2b(digest_size=16)
-    for value in networks.state_dict().values():
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def load_run(run: Path) -> tuple[TrainConfig, Architecture, dict[str, Any]]:
@@ -226,15 +218,6 @@ def _restore(networks: Architecture, run: Path, stage: StageConfig) -> int:
     for name in networks.kept_by(stage.name):
         networks.networks[name].load_state_dict(state["networks"][name])
     return done
-
-
-def _moved(state: Any, device: torch.device | str) -> Any:
-    """Containers of tensors, with these on a device."""
-    if isinstance(state, dict):
-        return {key: _moved(value, device) for key, value in state.items()}
-    if isinstance(state, list):
-        return [_moved(value, device) for value in state]
-    return state.to(device) if isinstance(state, torch.Tensor) else state
 
 
 def mix(*words: int) -> int:
@@ -388,9 +371,11 @@ class Leg:
                 "data_hash": self.data.hash,
                 "seconds": self.seconds,
                 # to be read on any machine
-                "networks": _moved({name: self.architecture.networks[name].state_dict() for name in kept}, "cpu"),
-                "ema": _moved(self.averages, "cpu"),
-                "optimisers": _moved({name: o.state_dict() for name, o in self.optimisers.items()}, "cpu"),
+                "networks": checkpoint.moved(
+                    {name: self.architecture.networks[name].state_dict() for name in kept}, "cpu"
+                ),
+                "ema": checkpoint.moved(self.averages, "cpu"),
+                "optimisers": checkpoint.moved({name: o.state_dict() for name, o in self.optimisers.items()}, "cpu"),
             },
         )
 
@@ -403,7 +388,7 @@ class Leg:
             raise TrainingError(f"{file} was trained on other showers than {[str(p) for p in self.data.paths]}")
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
-        self.averages, self.seconds = _moved(state["ema"], self.device), float(state["seconds"])
+        self.averages, self.seconds = checkpoint.moved(state["ema"], self.device), float(state["seconds"])
         return int(state["step"])
 
     def _log(self, step: int, kind: str, metrics: Metrics) -> None:
