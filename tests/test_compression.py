@@ -306,8 +306,7 @@ def test_what_cannot_be_is_refused(data, tmp_path, lines, message):
 FAULTS = """
 import resource, torch
 from fastcalo.training.memory import keep_memory
-if {keep}:
-    keep_memory()
+keep_memory()
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for turn in range(30):
@@ -321,10 +320,6 @@ print(faults() - before)
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="is for glibc only")
 def test_memory_that_was_freed_is_not_asked_for_again():
-    faults = {
-        keep: json.loads(subprocess.check_output([sys.executable, "-c", FAULTS.format(keep=keep)]))
-        for keep in (False, True)
-    }
-    # 20 turns of 4 tensors of 1024 pages of 4 KiB
-    assert faults[True] < 2_000
-    assert faults[False] > 10 * faults[True]
+    faults = json.loads(subprocess.check_output([sys.executable, "-c", FAULTS]))
+    # 20 turns of 4 tensors of 1024 pages of 4 KiB; left to itself, glibc mostly asks for each of them again
+    assert faults < 2_000
