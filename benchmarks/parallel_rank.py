@@ -71,7 +71,11 @@ class Conducted:
             self._turn()
 
     def _turn(self) -> None:
-        self._left = self._conductor.recv()
+        try:
+            self._left = self._conductor.recv()
+        except EOFError:
+            # the conductor is gone
+            self._left = 0
         if not self._left:
             raise SystemExit
         self._seconds, self._waited = [], []
