@@ -9,6 +9,17 @@ settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")
+def data(tmp_path_factory) -> Path:
+    """Folder with 120 real showers in two files, ``a.h5`` and ``b.h5``; not to be changed."""
+    from showers import write_real
+
+    folder = tmp_path_factory.mktemp("data")
+    write_real(folder / "a.h5", 70)
+    write_real(folder / "b.h5", 50, start=500)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory) -> Path:
     """Folder of a finished training of ``arch = "hits"``, of a few steps only; not to be changed."""
     from trainings import tiny_config, write_data

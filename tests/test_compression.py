@@ -13,7 +13,6 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from showers import write_real
 from test_parallel import ENVIRONMENT, MPIEXEC, losses, train, write_config
 from torch import nn
 
@@ -251,14 +250,6 @@ def test_memory_that_mpi_cannot_read_ends_the_process_that_tries_only(monkeypatc
     monkeypatch.setenv("PMI_SIZE", "2")
     assert survives("cpu")
     assert not survives("meta")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    write_real(folder / "a.h5", 70)
-    write_real(folder / "b.h5", 50, start=500)
-    return folder
 
 
 def with_lines(config: Path, lines: str) -> Path:

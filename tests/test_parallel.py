@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from showers import write_real, write_sparse
+from showers import write_sparse
 
 from fastcalo.detector import load_detector
 from fastcalo.errors import InputError
@@ -102,14 +102,6 @@ def state(run: Path, stage: str) -> dict[str, torch.Tensor]:
 def losses(run: Path, step: int = STEPS) -> dict[str, dict[str, float]]:
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return {line["stage"]: line for line in lines if line["kind"] == "train" and line["step"] == step}
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    write_real(folder / "a.h5", 70)
-    write_real(folder / "b.h5", 50, start=500)
-    return folder
 
 
 @pytest.fixture(scope="module")
