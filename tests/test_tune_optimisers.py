@@ -209,10 +209,11 @@ def test_bayesian_optimisation_beats_random_search(benchmark):
     for row in benchmark.compare(["gp"], range(1, 11), 40):
         if row["optimiser"] == "gp":
             what = {k: v for k, v in row.items() if "regret" not in k}
-            # noise of the size of what is to be gained makes single searches a matter of luck
-            assert row["better than random"] >= (5 if row["noise"] else 9), what
+            # known to fall short: six dimensions with noise, where 7 of 10 searches are better
+            hard = row["function"] == "Hartmann-6" and row["noise"] and row["parallel"] == 1
+            assert row["better than random"] >= (7 if hard else 9), what
             # four points at a time, each chosen without knowing three others
-            assert row["noise"] or row["kept"] > 0.5, what
+            assert row["kept"] > 0.7, what
 
 
 @pytest.mark.slow
