@@ -39,10 +39,11 @@ class DenseTwin:
         """The latent vector."""
         return (NoiseSpec(LATENT, (self.model.latent,), "normal"),)
 
-    def showers(self, contract: Contract, feed: Feed) -> NDArray[np.float32]:  # noqa: ARG002
+    def showers(self, contract: Contract, feed: Feed) -> dict[str, NDArray[np.float32]]:
         """Windows that the torch model draws."""
         names = ("kinetic_energy", "direction", "entry", "species", LATENT)
-        return np.asarray(self.model.sample(*(torch.from_numpy(feed[n]) for n in names)).numpy())
+        drawn = self.model.sample(*(torch.from_numpy(feed[n]) for n in names))
+        return {contract.sections[0]: np.asarray(drawn.numpy())}
 
     def graph(self, contract: Contract) -> onnx.ModelProto:
         """The whole sampler."""

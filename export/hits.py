@@ -19,7 +19,7 @@ from .hits_graph import Capacity, build
 from .parity import domain
 from .twin import Feed
 
-_CAPACITY_POWERS = (0.5, 0.55, 0.6, 0.65, 0.7)
+_CAPACITY_POWERS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 0.9)
 """The number of hits grows with a power of energy about these."""
 _CAPACITY_SHOWERS = 20_000
 _CAPACITY_QUANTILE = 0.998
@@ -57,9 +57,9 @@ class HitTwin:
     def graph(self, contract: Contract) -> onnx.ModelProto:
         """The whole sampler."""
         points, hits = _capacities(contract)
-        return build(self.model.layers, self.model.hits, contract.sections[0], points, hits)
+        return build(self.model.layers, self.model.hits, points, hits)
 
-    def showers(self, contract: Contract, feed: Feed) -> NDArray[np.float32]:
+    def showers(self, contract: Contract, feed: Feed) -> dict[str, NDArray[np.float32]]:
         """Windows of the hits that the torch model draws."""
         g, tensors = self.model.geometry, {name: torch.from_numpy(values) for name, values in feed.items()}
         c = conditions(g, *(tensors[k] for k in ("kinetic_energy", "direction", "entry", "species")))
@@ -71,14 +71,15 @@ class HitTwin:
         hits = sample_showers(self.model.layers, self.model.hits, c, noise)
         dense = torch.zeros(len(c), g.window, g.window, g.layers)
         dense[hits.row, (hits.x + g.half).long(), (hits.y + g.half).long(), hits.layer] = hits.deposit
-        return np.asarray(dense.numpy())
+        parts = dense.split([layers for _, layers in g.sections], 3)
+        return {name: np.asarray(part.numpy()) for (name, _), part in zip(g.sections, parts, strict=True)}
 
     def _measure_capacities(self, contract: Contract) -> tuple[Capacity, Capacity]:
         """Rows of noise that the points and the hits of nearly all showers need, by energy."""
         model = self.model
         torch.manual_seed(0)
         pdg, energy, direction = (torch.from_numpy(x) for x in domain(contract, self.measured_showers))
-        entry = (torch.rand(self.measured_showers, 2) - 0.5) * model.geometry.cell
+        entry = (torch.rand(self.measured_showers, 2) - 0.5) * model.geometry.cell[0]
         c = conditions(model.geometry, energy, direction, entry, pdg)
         noise = draw_noise(torch.zeros(len(c), model.geometry.layers))
         _, count = model.layers.sample(c, noise.layer_uniform, noise.layer_logistic, noise.layer_normal)

@@ -12,6 +12,7 @@ from fastcalo.training.hits.layers import MEV_TENTH
 from fastcalo.training.hits.model import (
     BLOBS,
     CODES,
+    LEAST,
     RATE_FLOOR,
     SHARE_COMPONENTS,
     SHARE_INPUTS,
@@ -20,7 +21,7 @@ from fastcalo.training.hits.model import (
 
 from .builder import BOOL, FLOAT, INT64, Graph
 from .hits_layers import FloatArray, Weights, weights_of
-from .hits_points import Blobs, Placed
+from .hits_points import Blobs, Placed, layers_of_hits
 
 # columns of the sharing network's inputs that change from hit to hit; see HitModel.share_mixture
 _REST, _LEFT, _PREVIOUS, _LAST_TWO = range(SHARE_INPUTS - 4, SHARE_INPUTS)
@@ -39,6 +40,7 @@ def share_energies(
     order, start, size = _by_rank(g, hits)
     first, *others = weights_of(model.share)
     known = g.op("Gather", _static_inputs(g, blobs, hits, cond), order, axis=0)
+    floor, threshold = _per_hit(g, model, hits, order)
     left = g.op("Sub", g.op("Gather", hits.count, hits.group), hits.rank)
     left = g.column(g.cast(g.op("Gather", left, order), FLOAT))
     # the log of the mean energy that remains enters as ln(x) / 2 - 1/2: the scale is put into the weights
@@ -51,25 +53,34 @@ def share_energies(
     known = g.op("Concat", known, half_log(g, left, 1.0), two, axis=1)
     known = g.gemm(known, np.delete(weight, (_REST, _PREVIOUS), 0), bias)
     columns = [g.column(g.op("Gather", t, order)) for t in numbers]
-    table = _scalars(g, model, columns, left)
-    held = g.op("Mul", g.cast(hits.count, FLOAT), g.const(model.floor))
+    table = _scalars(g, floor, columns, left)
+    held = g.reshape(g.cast(hits.count, FLOAT), -1, model.geometry.layers)
+    held = g.flat(g.op("Mul", held, g.const(model.floor_L.numpy())))
     free = g.op("Gather", g.op("Relu", g.op("Sub", energy_G, held)), _groups_by_count(g, hits))
     free = g.column(free)
     previous, empty = g.op("Mul", free, g.const(0.0)), g.slice(free, 0, 0, 0)
 
     def body(b: Graph) -> None:
-        _one_rank(b, model, (dynamic, others), (known, table), (start, size))
+        _one_rank(b, (dynamic, others), (known, table), (start, size))
 
     passes = g.op("Squeeze", g.size(size))
     out = g.ops("Loop", 3, passes, "", free, previous, empty, body=g.body("one_rank", body))
-    return out[2], order
+    return g.op("Max", g.op("Add", out[2], floor), threshold), order
 
 
-def _scalars(g: Graph, model: HitModel, numbers: list[str], left: str) -> str:
+def _per_hit(g: Graph, model: HitModel, hits: Placed, order: str) -> tuple[str, str]:
+    """Energy that each hit gets before the rest is shared, and the least that it ends with, [H, 1]."""
+    layer = g.op("Gather", layers_of_hits(g, hits, model.geometry.layers), order)
+    threshold = model.threshold_L.numpy()
+    pair = [g.column(g.op("Gather", g.const(x), layer)) for x in (model.floor_L.numpy(), LEAST * threshold)]
+    return pair[0], pair[1]
+
+
+def _scalars(g: Graph, floor: str, numbers: list[str], left: str) -> str:
     """Per hit [H, 5]: its two numbers; 1 / (hits left 0.1 MeV); energy held for those left; log of the others left."""
     one = g.const(1.0)
     scale = g.op("Div", g.const(1 / MEV_TENTH), left)
-    least = g.op("Mul", left, g.const(model.floor))
+    least = g.op("Mul", left, floor)
     others = g.op("Log", g.clip(g.op("Sub", left, one), 1.0, None))
     others = g.op("Where", g.op("LessOrEqual", left, one), g.const(-_ALL), others)
     return g.op("Concat", *numbers, scale, least, others, axis=1)
@@ -126,9 +137,7 @@ def half_log(g: Graph, x: str, minus: float) -> str:
     return g.op("Sub", g.op("Div", g.op("Log", x), g.const(2.0)), g.const(minus))
 
 
-def _one_rank(
-    b: Graph, model: HitModel, nets: tuple[FloatArray, Weights], hits: tuple[str, str], ranks: tuple[str, str]
-) -> None:
+def _one_rank(b: Graph, nets: tuple[FloatArray, Weights], hits: tuple[str, str], ranks: tuple[str, str]) -> None:
     """One hit of every layer that has as many."""
     rank = b.input("rank", INT64, [])
     go_on = b.input("go_on", BOOL, [])
@@ -146,12 +155,11 @@ def _one_rank(
     h = b.silu(b.gemm(h, *nets[1][0]))
     y = _draw_logit(b, b.gemm(h, *_shifted(nets[1][1])), uniform, quantile)
     z = b.op("Sub", y, others)
-    deposit = b.op("Add", b.op("Mul", b.op("Sigmoid", z), free), b.const(model.floor))
-    deposit = b.clip(deposit, 1.005 * model.geometry.threshold, None)
+    taken = b.op("Mul", b.op("Sigmoid", z), free)
     b.output(go_on, "go_on_out", BOOL, [])
     b.output(b.op("Mul", b.op("Sigmoid", b.op("Neg", z)), free), "free_out", FLOAT, ["G", 1])
     b.output(y, "previous_out", FLOAT, ["G", 1])
-    b.output(b.op("Concat", served, deposit, axis=0), "served_out", FLOAT, ["H", 1])
+    b.output(b.op("Concat", served, taken, axis=0), "served_out", FLOAT, ["H", 1])
 
 
 def _shifted(last: tuple[FloatArray, FloatArray]) -> tuple[FloatArray, FloatArray]:

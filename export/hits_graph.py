@@ -20,21 +20,17 @@ from fastcalo.training.hits.model import BLOBS, CODES, LATENT, HitModel
 from .builder import FLOAT, INT64, Graph
 from .hits_energy import share_energies
 from .hits_layers import draw_layers, weights_of
-from .hits_points import Blobs, Placed, lines_for_hits, place_hits
+from .hits_points import Blobs, Placed, layers_of_hits, lines_for_hits, place_hits
 
 Capacity: TypeAlias = tuple[float, float, float]
 
 
-def build(
-    layers: LayerModel, hits: HitModel, section: str, capacity: Capacity, hit_capacity: Capacity
-) -> onnx.ModelProto:
+def build(layers: LayerModel, hits: HitModel, capacity: Capacity, hit_capacity: Capacity) -> onnx.ModelProto:
     """The whole sampler.
 
     Parameters
     ----------
     layers, hits : trained networks
-    section : str
-        Name of the section, and of the dense output.
     capacity, hit_capacity : (float, float, float)
         A shower of kinetic energy E uses at most a + b E^c rows of the noise of points, and of hits.
     """
@@ -66,8 +62,8 @@ def build(
     served, order = share_energies(g, hits, blobs, placed, cond, g.flat(energy_NL), numbers)
     served = g.flat(served)
     deposit = g.op("ScatterElements", served, order, served, axis=0)
-    _outputs(g, geometry, section, placed, deposit, g.size(energy))
-    return g.model(f"fastcalo_{section}", __version__)
+    _outputs(g, geometry, placed, deposit, g.size(energy))
+    return g.model("_".join(["fastcalo", *(name for name, _ in geometry.sections)]), __version__)
 
 
 def _rows(g: Graph, energy: str, capacity: Capacity, noise: str) -> str:
@@ -99,7 +95,7 @@ def _conditions(g: Graph, geometry: Geometry, energy: str, direction: str, entry
     slope = g.op("Unsqueeze", g.op("Div", transverse, cosine), g.const([1], np.int64))
     z = g.const(np.array(geometry.sensor_z)[None, :, None])
     flown = g.op("Add", g.op("Unsqueeze", entry, g.const([1], np.int64)), g.op("Mul", z, slope))
-    crossing = g.op("Div", flown, g.const(geometry.cell))
+    crossing = g.op("Div", flown, g.const(np.array(geometry.cell)[None, :, None]))
     offset = g.op("Sub", crossing, g.op("Floor", g.op("Add", crossing, g.const(0.5))))
     layers = geometry.layers
     showers = g.arange(g.size(energy))
@@ -159,19 +155,29 @@ def _mlp(g: Graph, net: nn.Sequential, x: str) -> str:
     return g.gemm(x, *weights[-1])
 
 
-def _outputs(g: Graph, geometry: Geometry, section: str, hits: Placed, deposit: str, batch: str) -> None:
-    """Dense windows, and the same hits as lists."""
-    layers, window = geometry.layers, geometry.window
-    layer = g.op("Sub", hits.group, g.op("Mul", hits.row, g.const(layers, np.int64)))
-    half = float(geometry.half * (window + 1))
-    cell = g.op("Add", g.op("Mul", hits.x, g.const(float(window))), g.op("Add", hits.y, g.const(half)))
-    cell = g.op("Add", g.op("Mul", g.cast(cell, INT64), g.const(layers, np.int64)), layer)
-    cells = window * window * layers
-    place = g.op("Add", g.op("Mul", hits.row, g.const(cells, np.int64)), cell)
-    dense = g.full(g.op("Mul", batch, g.const([cells], np.int64)), 0.0, np.float32)
-    dense = g.op("ScatterElements", dense, place, deposit, axis=0)
-    dense = g.reshape(dense, -1, window, window, layers)
-    g.output(dense, section, FLOAT, ["N", window, window, layers])
-    g.output(hits.row, f"{section}_shower", INT64, ["H"])
-    g.output(cell, f"{section}_cell", INT64, ["H"])
-    g.output(deposit, f"{section}_deposit", FLOAT, ["H"])
+def _outputs(g: Graph, geometry: Geometry, hits: Placed, deposit: str, batch: str) -> None:
+    """Dense windows of each section, and the same hits as lists."""
+    window, half = geometry.window, float(geometry.half * (geometry.window + 1))
+    column = g.op("Add", g.op("Mul", hits.x, g.const(float(window))), g.op("Add", hits.y, g.const(half)))
+    columns = (hits.row, g.cast(column, INT64), layers_of_hits(g, hits, geometry.layers), deposit)
+    for (section, layers), first in zip(geometry.sections, geometry.first_layers, strict=True):
+        row, column, layer, deposit = columns
+        if len(geometry.sections) > 1:
+            row, column, layer, deposit = _of_layers(g, columns, first, layers)
+        cell = g.op("Add", g.op("Mul", column, g.const(layers, np.int64)), layer)
+        cells = window * window * layers
+        place = g.op("Add", g.op("Mul", row, g.const(cells, np.int64)), cell)
+        dense = g.full(g.op("Mul", batch, g.const([cells], np.int64)), 0.0, np.float32)
+        dense = g.op("ScatterElements", dense, place, deposit, axis=0)
+        g.output(g.reshape(dense, -1, window, window, layers), section, FLOAT, ["N", window, window, layers])
+        for name, value, kind in (("shower", row, INT64), ("cell", cell, INT64), ("deposit", deposit, FLOAT)):
+            g.output(value, f"{section}_{name}", kind, [f"H_{section}"])
+
+
+def _of_layers(g: Graph, columns: tuple[str, str, str, str], first: int, layers: int) -> list[str]:
+    """Row, column, layer and deposit of the hits in some layers, which are counted from the first of these."""
+    row, column, layer, deposit = columns
+    layer = g.op("Sub", layer, g.const(first, np.int64))
+    behind = g.op("GreaterOrEqual", layer, g.const(0, np.int64))
+    chosen = g.flat(g.op("NonZero", g.op("And", behind, g.op("Less", layer, g.const(layers, np.int64)))))
+    return [g.op("Gather", values, chosen) for values in (row, column, layer, deposit)]

@@ -59,7 +59,15 @@ def draw_layers(g: Graph, model: LayerModel, cond: dict[str, str], noise: dict[s
         ),
         g.const(np.eye(layers)),
         g.const(np.arange(layers)[:, None] + np.arange(_PAST), np.int64),
+        g.const(model.threshold_L.numpy()[:, None]),
     ]
+    if model.n_history:
+        away = np.arange(layers)[:, None] - np.arange(layers)
+        scanned += [
+            g.const(np.arange(layers)[:, None]),
+            g.const(away <= 0),
+            g.const((away > 0) & (away <= twin.RECENT)),
+        ]
     energy_1 = g.column(g.op("Exp", cond["log_energy"]))
     log_1 = g.column(cond["log_energy"])
     state = [padded, padded, zeros, zeros]
@@ -83,7 +91,10 @@ def _one_layer(b: Graph, model: LayerModel, dynamic: NDArray[np.float32], count:
     u = b.input("u", FLOAT, ["N", 2])
     quantile, z = b.input("quantile", FLOAT, ["N", 1]), b.input("z", FLOAT, ["N", 1])
     here, last = b.input("here", FLOAT, [layers]), b.input("last", INT64, [_PAST])
+    threshold = b.input("threshold", FLOAT, [1])
     x = _dynamic_inputs(b, model, root, log_e, e, n, last, energy_1, log_1)
+    if model.n_history:
+        x = b.op("Concat", x, _history(b, model, root, log_e, e, n, log_1), axis=1)
     hidden = b.op("Add", b.op("MatMul", x, b.const(dynamic)), known)
     width = count[0][0].shape[1]
     h = b.silu(b.slice(hidden, 1, 0, width))
@@ -112,7 +123,7 @@ def _one_layer(b: Graph, model: LayerModel, dynamic: NDArray[np.float32], count:
     spread = b.op("Exp", b.clip(b.op("Sub", spread, b.const(0.7)), -5.0, 1.5))
     log_mean = b.op("Add", b.op("Add", centre, b.const(1.0)), b.op("Mul", spread, z))
     mean = b.op("Mul", b.op("Exp", b.clip(log_mean, *twin.LOG_MEAN_RANGE)), b.const(twin.MEV_TENTH))
-    deposit = b.op("Mul", number, b.op("Add", mean, b.const(model.geometry.threshold)))
+    deposit = b.op("Mul", number, b.op("Add", mean, threshold))
     here_padded = b.op("Concat", b.const([0.0] * _PAST), here, axis=0)
     scale = b.op("Div", b.op("Log", b.op("Add", b.op("Div", deposit, b.const(twin.FLOOR)), b.const(1.0))), b.const(4.0))
     for name, old, new, at, kind in (
@@ -149,6 +160,32 @@ def _dynamic_inputs(b: Graph, model: LayerModel, root: str, log_e: str, e: str, 
         b.op("Add", b.op("Log", b.op("Add", b.op("Div", largest, energy_1), b.const(1e-3))), b.const(3.0)),
         axis=1,
     )
+
+
+def _history(b: Graph, model: LayerModel, root: str, log_e: str, e: str, n: str, log_1: str) -> str:
+    """`LayerModel.history` and what follows it, for models of several sections."""
+    layers, axis, one = model.geometry.layers, b.const([1], np.int64), b.const(1.0)
+    layer, future = b.input("layer", FLOAT, [1]), b.input("future", FLOAT, [layers])
+    recent = b.op("Unsqueeze", b.input("recent", FLOAT, [layers]), axis)
+    index, nowhere = b.const(np.arange(layers)), b.const(-1.0)
+    # a layer still to come counts as one of exactly one hit
+    track = b.op("Equal", b.op("Add", n, future), one)
+    many = b.op("GreaterOrEqual", n, b.const(float(twin.SHOWERING)))
+    first = b.op("ReduceMin", b.op("Where", many, index, layer), axis, keepdims=1)
+    places = [
+        b.op("Where", many, index, nowhere),
+        b.op("Where", track, nowhere, index),
+        b.op("Where", b.op("Greater", n, b.const(0.0)), index, nowhere),
+    ]
+    last = [b.op("Add", b.op("ReduceMax", place, axis, keepdims=1), one) for place in places]
+    since = b.op("Sub", b.op("Add", layer, one), b.op("Concat", first, *last, axis=1))
+    means = [
+        b.op("Div", b.op("MatMul", b.slice(x, 1, _PAST, layers + _PAST), recent), b.const(float(twin.RECENT)))
+        for x in (root, log_e)
+    ]
+    sums = b.op("Log", b.op("Add", b.op("MatMul", e, b.const(model.section_LS.numpy())), b.const(1e-4)))
+    sums = b.op("Add", b.op("Sub", sums, log_1), b.const(4.0))
+    return b.op("Concat", b.op("Div", b.op("Log", since), b.const(2.0)), *means, sums, axis=1)
 
 
 def pick(b: Graph, logits: str, uniform: str, *tables: str) -> list[str]:

@@ -116,6 +116,11 @@ def lines_for_hits(g: Graph, hits: Placed, count_G: str, capacity_N: str, row_G:
     return g.op("Add", g.op("Mul", hits.row, g.op("Shape", noise, start=1, end=2)), slot)
 
 
+def layers_of_hits(g: Graph, hits: Placed, layers: int) -> str:
+    """Layer of each hit, counted through all sections, int64 [H]."""
+    return g.op("Sub", hits.group, g.op("Mul", hits.row, g.const(layers, np.int64)))
+
+
 def _first_groups(g: Graph, count_G: str, capacity_N: str) -> str:
     """Index of each shower's first layer, int64 [N]."""
     layers = g.op("Div", g.size(count_G), g.op("Max", g.size(capacity_N), g.const([1], np.int64)))

@@ -62,7 +62,7 @@ def check_parity(path: Path, twin: Twin) -> dict[str, float]:
     contract = ShowerModel(path, threads=1).contract
     session, n = open_session(path, 1), twin.parity_showers
     pdg, energy, direction = domain(contract, n)
-    cell = next(s["cell_mm"] for s in contract.stack["sections"] if s["name"] == contract.sections[0])
+    cell = contract.stack["sections"][0]["cell_mm"]
     entry = np.random.default_rng(1).uniform(-cell / 2, cell / 2, (n, 2)).astype(np.float32)
     zero = np.zeros(n, np.int64)
     random = streams(0, zero, zero, np.arange(n))
@@ -71,8 +71,9 @@ def check_parity(path: Path, twin: Twin) -> dict[str, float]:
         i = np.arange(start, min(start + _CHUNK, n))
         feed = {"kinetic_energy": energy[i], "direction": direction[i], "entry": entry[i], "species": pdg[i]}
         feed |= draw_noise(contract.noise, random.take(i), energy[i])
-        found = session.run([contract.sections[0]], feed)[0].reshape(len(i), -1)
-        wanted = twin.showers(contract, feed).reshape(len(i), -1)
+        found = _flat(session.run(contract.sections, feed))
+        windows = twin.showers(contract, feed)
+        wanted = _flat([windows[name] for name in contract.sections])
         equal = ((found > 0) == (wanted > 0)).all(1)
         same.append(equal)
         drawn += int((wanted > 0).sum())
@@ -84,6 +85,11 @@ def check_parity(path: Path, twin: Twin) -> dict[str, float]:
     if not drawn:
         raise ExportError(f"the torch model draws no hit in {n} showers; train it further")
     return _judged(twin, np.concatenate(same), np.concatenate(cells), np.concatenate(showers))
+
+
+def _flat(windows: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Windows of all sections [n, nx, ny, layers] as one row per shower."""
+    return np.concatenate([window.reshape(len(window), -1) for window in windows], axis=1)
 
 
 def _judged(

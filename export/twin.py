@@ -47,8 +47,8 @@ class Twin(Protocol):
     def graph(self, contract: Contract) -> onnx.ModelProto:
         """The whole sampler."""
 
-    def showers(self, contract: Contract, feed: Feed) -> NDArray[np.float32]:
-        """Windows that the torch model draws, float32 [n, nx, ny, layers], GeV."""
+    def showers(self, contract: Contract, feed: Feed) -> dict[str, NDArray[np.float32]]:
+        """Windows of each section that the torch model draws, float32 [n, nx, ny, layers], GeV."""
 
 
 def twin_of(architecture: Architecture) -> Twin:

@@ -165,7 +165,7 @@ def test_probabilities_of_hit_counts_sum_to_one():
         count[:, last] = number
         log_p.append(-model.nll(c, count * 1e-3, count)[0].double())
     nothing = torch.zeros(1, LAYERS)
-    x = model.inputs(c, folded_offsets(c.offset_BL2), nothing, nothing, last)
+    x = model.inputs(c, folded_offsets(c.offset_BL2), nothing, nothing, torch.tensor([last]))
     weight, centre, width = (t[0].double() for t in model.count_mixture(x))
     # below sqrt(1) there is no hit
     none = (torch.sigmoid((1 - centre) / width.exp()) * weight.exp()).sum()

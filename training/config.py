@@ -114,7 +114,7 @@ class TrainConfig:
     data: DataConfig
     stage: tuple[StageConfig, ...]
     detector: str = "clic-like"
-    section: str = "ECAL"
+    sections: tuple[str, ...] = ("ECAL",)
     seed: int = 1
     threads: int = 0
     device: str = "auto"
@@ -191,6 +191,10 @@ def check(config: TrainConfig, where: str) -> None:
             )
     if not config.data.train:
         raise ConfigError(f"{where}: data.train must not be empty")
+    if not config.sections or len(set(config.sections)) != len(config.sections):
+        raise ConfigError(f"{where}: sections must hold names of sections, each once, not {list(config.sections)}")
+    if config.arch == "3dgan" and len(config.sections) > 1:
+        raise ConfigError(f"{where}: arch = '3dgan' draws one section only, not {list(config.sections)}")
     if not config.species or len(set(config.species)) != len(config.species):
         raise ConfigError(f"{where}: species must hold PDG numbers, each once, not {list(config.species)}")
     _at_least(1, config.network, where, "network.", *(f.name for f in fields(NetworkConfig)))

@@ -27,6 +27,7 @@ from .cache import cached
 from .folds import Fold, chosen_of
 from .order import Order
 from .prefetch import prefetch
+from .stack import Stack
 
 # places of the files that a sample is from: each costs a few reads
 _PLACES = 256
@@ -34,7 +35,7 @@ _PLACES = 256
 
 @dataclass(frozen=True)
 class Batch:
-    """Showers of one section, hits above threshold only.
+    """Showers, hits above threshold only; the layers of all sections are counted through.
 
     Attributes
     ----------
@@ -126,15 +127,16 @@ class _Part:
 
 
 class ShowerData:
-    """Showers of one section from any number of files.
+    """Showers from any number of files.
 
     Parameters
     ----------
     paths : sequence of path
-        Native shower files, or others' with windows of the section's shape (see `fastcalo.io.showers`).
+        Native shower files, or others' with windows of the sections' shapes (see `fastcalo.io.showers`).
     detector : Detector
         Must describe the calorimeter that the showers are from.
-    section : str
+    sections : sequence of str
+        Those whose hits are wanted, front to back; their windows must have as many cells along x and y.
     species : sequence of int
         Showers of other species are left out.
     seed : int
@@ -152,14 +154,16 @@ class ShowerData:
     Raises
     ------
     InputError
-        No file, a file without the section or of another calorimeter, or no shower of the species.
+        No file, a file without one of the sections or of another calorimeter, or no shower of the species.
+    ConfigError
+        The sections do not stand one behind the other, or their windows differ.
     """
 
     def __init__(
         self,
         paths: Sequence[str | Path],
         detector: Detector,
-        section: str,
+        sections: Sequence[str],
         species: Sequence[int],
         seed: int = 0,
         pool: int = 60_000,
@@ -167,18 +171,19 @@ class ShowerData:
         cache: str | Path | None = None,
         fold: Fold | None = None,
     ) -> None:
-        self.section, self.species, self.seed = detector.section(section), tuple(species), seed
+        self.stack, self.species, self.seed = Stack.of(detector, sections), tuple(species), seed
         self.paths = [Path(p) for p in paths]
         self._pool, self._block, self._cache = pool, block, None if cache is None else Path(cache)
         self._chosen = None if fold is None else chosen_of(self.paths, fold)
         # file, first row, and its number among the rows of all files
         self._blocks: list[tuple[Path, int, int]] = []
         counts, before, digest, content = [0], 0, hashlib.sha256(), hashlib.sha256()
-        content.update(repr(describe_section(self.section)).encode())
-        content.update(repr((section, self.section.threshold, self.species)).encode())
+        for section in self.stack.sections:
+            content.update(repr((section.name, describe_section(section), section.threshold)).encode())
+        content.update(repr(self.species).encode())
         for path in self.paths:
             with open_showers(path) as f:
-                f.check_detector(detector, (section,))
+                f.check_detector(detector, self.stack.names)
                 starts = range(0, len(f), block)
                 for start in starts:
                     pdg = f.pdg(start, min(start + block, len(f)))
@@ -189,6 +194,8 @@ class ShowerData:
                 self._blocks += [(path, start, before + start) for start in starts]
                 before += len(f)
             content.update(repr((str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns)).encode())
+        if len(self.stack.sections) > 1:
+            digest.update(repr(self.stack.names).encode())
         if fold:
             digest.update(repr(fold).encode())
         self.hash = digest.hexdigest()
@@ -272,7 +279,7 @@ class ShowerData:
     def _load(self, spans: list[tuple[int, int]]) -> _Pool:
         if self._cache is None:
             return self._read(spans)
-        key = hashlib.sha256(f"1 {self._content} {self.hash} {spans}".encode()).hexdigest()[:32]
+        key = hashlib.sha256(f"2 {self._content} {self.hash} {spans}".encode()).hexdigest()[:32]
         return _Pool(**cached(self._cache, key, lambda: vars(self._read(spans))))
 
     def _read(self, spans: list[tuple[int, int]]) -> _Pool:
@@ -307,15 +314,12 @@ class ShowerData:
         a, b = int(rows[0]), int(rows[-1]) + 1
         energy, direction = f.kinetic_energy(a, b), f.direction(a, b)
         entry, pdg = f.entry(a, b), f.pdg(a, b)
-        offsets, cell, deposit = f.hits(self.section.name, a, b)
         chosen = np.zeros(b - a, bool)
         chosen[rows - a] = True
-        row = np.repeat(np.arange(b - a), np.diff(offsets))
-        keep = chosen[row] & (deposit > self.section.threshold)
-        row, cell, deposit = row[keep], cell[keep].astype(np.int32), deposit[keep]
-        nx, ny, layers = self.section.shape
+        row, cell, deposit = self._hits(f, a, b, chosen)
+        nx, ny, layers = self.stack.shape
         layer = cell % layers
-        cell_offset = window_offsets(self.section.sensor_z, self.section.cell_mm, direction, entry)
+        cell_offset = self.stack.offsets(direction, entry)
         dx = cell // (ny * layers) - nx // 2 - cell_offset[row, layer, 0]
         dy = cell // layers % ny - ny // 2 - cell_offset[row, layer, 1]
         order = np.lexsort((dx * dx + dy * dy, row * layers + layer))
@@ -330,8 +334,24 @@ class ShowerData:
             deposit[order].astype(np.float32),
         )
 
+    def _hits(
+        self, f: ShowerSource, a: int, b: int, chosen: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.floating]]:
+        """Hits of the chosen ones of the showers `a` to `b`: row, cell in the window of all layers, deposit."""
+        rows, cells, deposits, first = [], [], [], 0
+        for section in self.stack.sections:
+            offsets, cell, deposit = f.hits(section.name, a, b)
+            row = np.repeat(np.arange(b - a), np.diff(offsets))
+            keep = chosen[row] & (deposit > section.threshold)
+            column, layer = np.divmod(cell[keep].astype(np.int32), np.int32(section.layers))
+            rows.append(row[keep])
+            cells.append(column * np.int32(self.stack.layers) + layer + np.int32(first))
+            deposits.append(deposit[keep])
+            first += section.layers
+        return np.concatenate(rows), np.concatenate(cells), np.concatenate(deposits)
+
     def _batch(self, pool: _Pool, rows: NDArray[np.int64], slot: NDArray[np.int64], size: int) -> Batch:
-        nx, ny, layers = self.section.shape
+        nx, ny, layers = self.stack.shape
         counts = pool.offsets[rows + 1] - pool.offsets[rows]
         index = ranges(pool.offsets[rows], counts)
         cell, deposit = pool.cell[index], pool.deposit[index]
@@ -365,12 +385,3 @@ def ranges(start: NDArray[np.int64], count: NDArray[np.int64]) -> NDArray[np.int
     end = np.cumsum(count)
     out: NDArray[np.int64] = np.arange(end[-1] if len(end) else 0) + np.repeat(start - (end - count), count)
     return out
-
-
-def window_offsets(
-    sensor_z: NDArray[np.float64], cell: float, direction: NDArray[np.floating], entry: NDArray[np.floating]
-) -> NDArray[np.float64]:
-    """Where flight lines cross sensors, from the centre of the cell crossed, [B, L, 2] in cells."""
-    slope = direction[:, None, :2].astype(np.float64) / direction[:, None, 2:]
-    crossing = (entry[:, None].astype(np.float64) + sensor_z[None, :, None] * slope) / cell
-    return np.asarray(crossing - np.floor(crossing + 0.5))

@@ -39,7 +39,7 @@ def open_sets(
         return ShowerData(
             data_paths(paths, where),
             detector,
-            config.section,
+            config.sections,
             config.species,
             seed=seed,
             pool=config.data.pool,

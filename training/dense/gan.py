@@ -37,12 +37,12 @@ class DenseGan:
     """
 
     def __init__(self, config: TrainConfig) -> None:
-        self.section, self.species = load_detector(config.detector).section(config.section), config.species
+        self.section, self.species = load_detector(config.detector).section(config.sections[0]), config.species
         nx, ny, _ = self.section.shape
         channels, self.latent = config.network.dense_channels, config.network.dense_latent
         if nx != ny:
             raise ConfigError(
-                f"arch '3dgan' exchanges x and y, but the window of {config.section} has {nx} by {ny} cells; "
+                f"arch '3dgan' exchanges x and y, but the window of {config.sections[0]} has {nx} by {ny} cells; "
                 "describe the detector with a square one"
             )
         if channels < 2 or self.latent < 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -10,32 +11,45 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Geometry:
-    """The one section that a model draws, in numbers.
+    """The sections that a model draws, in numbers; their layers are counted through, front to back.
 
     Attributes
     ----------
+    sections : tuple of (str, int)
+        Name and number of layers of each.
     sensor_z : tuple of float
         Mid-plane of each layer's sensor in the shower frame, mm.
-    cell : float
-        Width of a cell, mm.
+    cell : tuple of float
+        Width of each layer's cells, mm.
+    threshold : tuple of float
+        Smallest deposit that counts as a hit in each layer, GeV.
     window : int
         Cells along x and along y in the window; odd.
-    threshold : float
-        Smallest deposit that counts as a hit, GeV.
     species : tuple of int
         PDG numbers, in the order of the one-hot encoding.
     """
 
+    sections: tuple[tuple[str, int], ...]
     sensor_z: tuple[float, ...]
-    cell: float
+    cell: tuple[float, ...]
+    threshold: tuple[float, ...]
     window: int
-    threshold: float
     species: tuple[int, ...]
 
     @property
     def layers(self) -> int:
         """Number of layers."""
         return len(self.sensor_z)
+
+    @property
+    def section_of_layer(self) -> tuple[int, ...]:
+        """Number of the section that each layer belongs to."""
+        return tuple(k for k, (_, layers) in enumerate(self.sections) for _ in range(layers))
+
+    @property
+    def first_layers(self) -> tuple[int, ...]:
+        """First layer of each section."""
+        return tuple(accumulate((layers for _, layers in self.sections[:-1]), initial=0))
 
     @property
     def half(self) -> int:
@@ -101,7 +115,8 @@ def conditions(
     normal = (length < 1e-6).float()
     along = torch.cat([normal, torch.zeros_like(normal)], 1) + transverse / length.clamp_min(1e-6) * (1 - normal)
     z = torch.tensor(geometry.sensor_z, device=pdg_B.device)[None, :, None]
-    crossing = (entry_B2[:, None] + z * (transverse / direction_B3[:, 2:])[:, None]) / geometry.cell
+    cell = torch.tensor(geometry.cell, device=pdg_B.device)[None, :, None]
+    crossing = (entry_B2[:, None] + z * (transverse / direction_B3[:, 2:])[:, None]) / cell
     return Conditions(globals_, log_energy, along, crossing - torch.floor(crossing + 0.5))
 
 

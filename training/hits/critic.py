@@ -1,6 +1,6 @@
 """The discriminator: tells drawn showers from full simulation by what a physicist would look at.
 
-It sees some two hundred differentiable observables of the hits, given the conditions and the layers' energies and
+It sees some two hundred differentiable observables of the hits of a section, given the conditions and the layers' energies and
 counts, which are the same for both.
 """
 
@@ -20,11 +20,12 @@ from .model import log_mean_energy
 from .sampler import DrawnHits
 
 RINGS = ((0.0, 1.0), (1.0, 2.5), (2.5, 5.0), (5.0, 9.0), (9.0, 99.0))
-"""Edges of rings about the centre of the window, in cells."""
+"""Edges of rings about the centre of the window, in the section's own cells."""
 SPECTRUM = (1e-4, 2e-4, 5e-4, 2e-3, 1e-2)
 """Edges of the spectrum of deposits, GeV."""
 CLIP = 12.0
 _CONTEXT_LAYERS = (2, 10)
+"""Layers of each section whose offsets the critic is told."""
 
 
 HitLike: TypeAlias = Batch | DrawnHits
@@ -33,7 +34,8 @@ HitLike: TypeAlias = Batch | DrawnHits
 
 def n_features(geometry: Geometry) -> int:
     """Number of observables."""
-    return 5 + 3 * len(RINGS) + 2 * len(SPECTRUM) + 1 + 3 + 7 * geometry.layers
+    whole = 5 + 3 * len(RINGS) + 2 * len(SPECTRUM) + 1 + 3
+    return whole * len(geometry.sections) + 7 * geometry.layers
 
 
 def features(geometry: Geometry, c: Conditions, hits: HitLike, weight_H: Tensor) -> Tensor:
@@ -49,12 +51,20 @@ def features(geometry: Geometry, c: Conditions, hits: HitLike, weight_H: Tensor)
     """
     batch, row, e, h = len(c), hits.row, hits.deposit, weight_H
     x, y = _canonical(c.along_B2, row, hits.x, hits.y)
+    sections = len(geometry.sections)
+    section = row * sections + torch.tensor(geometry.section_of_layer, device=row.device)[hits.layer]
+    whole = _section_features(batch * sections, section, x, y, e, h).view(batch, -1)
+    return torch.cat([whole, _layer_features(geometry, batch, row, hits.layer, x, y, e, h)], 1)
+
+
+def _section_features(groups: int, group: Tensor, x: Tensor, y: Tensor, e: Tensor, h: Tensor) -> Tensor:
+    """Observables of each section of each shower, [groups, F]."""
 
     def total(values: Tensor) -> Tensor:
-        return group_sum(values, row, batch)
+        return group_sum(values, group, groups)
 
     sum_e = total(e) + 1e-9
-    share = e / sum_e[row]
+    share = e / sum_e[group]
     mx, my = total(share * x), total(share * y)
     vx = (total(share * x * x) - mx**2).clamp_min(1e-4)
     vy = (total(share * y * y) - my**2).clamp_min(1e-4)
@@ -69,7 +79,7 @@ def features(geometry: Geometry, c: Conditions, hits: HitLike, weight_H: Tensor)
     out += [(a - b + 0.3).clamp_min(0.1).sqrt() / 2 - 1 for a, b in pairwise(above)]
     peak = (total(share**4) + 1e-12) ** 0.25
     out += [peak * 4 - 1, torch.log(peak + 1e-3) + 2, torch.log(sum_e) / 2 + 1]
-    return torch.cat([torch.stack(out, 1), _layer_features(geometry, batch, row, hits.layer, x, y, e, h)], 1)
+    return torch.stack(out, 1)
 
 
 def _layer_features(
@@ -81,7 +91,7 @@ def _layer_features(
         return group_sum(values, group, batch * geometry.layers).view(batch, geometry.layers)
 
     energy = total(e) + 1e-7
-    on = (energy > geometry.threshold).float()
+    on = (energy > torch.tensor(geometry.threshold, device=energy.device)).float()
     central = ((x == 0) & (y == 0)).float()
     mx, my = total(e * x) / energy, total(e * y) / energy
     spread = (total(e * (x * x + y * y)) / energy - mx**2 - my**2).clamp_min(0) + 1e-3
@@ -122,7 +132,8 @@ class Critic(nn.Module):
     def __init__(self, geometry: Geometry, width: int = 256) -> None:
         super().__init__()
         n = n_features(geometry)
-        context = geometry.n_globals + 2 + 2 * len(_CONTEXT_LAYERS) + 2 * geometry.layers
+        self.told = [min(k + i, geometry.layers - 1) for k in geometry.first_layers for i in _CONTEXT_LAYERS]
+        context = geometry.n_globals + 2 + 2 * len(self.told) + 2 * geometry.layers
         self.score = mlp([context + n, width, width, width, 1], lambda: nn.LeakyReLU(0.2))
         self.register_buffer("mean", torch.zeros(n))
         self.register_buffer("deviation", torch.ones(n))
@@ -135,7 +146,7 @@ class Critic(nn.Module):
                 c.globals_BG,
                 torch.stack([u.amax(1), u.amin(1)], 1) * 2 - 1,
                 # a list as an index would be copied to the device every time
-                torch.cat([c.offset_BL2[:, layer] for layer in _CONTEXT_LAYERS], 1),
+                torch.cat([c.offset_BL2[:, layer] for layer in self.told], 1),
                 (count_BL + 0.5).sqrt() / 3 - 1,
                 log_mean_energy(energy_BL, count_BL) / 2 - 0.5,
             ],

@@ -16,6 +16,7 @@ from ..data import Batch
 from ..draws import Draws
 from ..nets import group_sum
 from ..physics import compare
+from ..stack import Stack
 from .conditions import Conditions, Geometry, conditions
 from .critic import Critic, features
 from .layers import LayerModel
@@ -29,13 +30,20 @@ POSTERIOR_STREAM = NOISE_STREAMS
 
 
 def geometry_of(config: TrainConfig) -> Geometry:
-    """The section that a configuration trains for, in numbers."""
-    section = load_detector(config.detector).section(config.section)
+    """The sections that a configuration trains for, in numbers.
+
+    Raises
+    ------
+    ConfigError
+        They do not stand one behind the other, or their windows differ.
+    """
+    stack = Stack.of(load_detector(config.detector), config.sections)
     return Geometry(
-        tuple(float(z) for z in section.sensor_z),
-        section.cell_mm,
-        section.window[0],
-        section.threshold,
+        tuple((section.name, section.layers) for section in stack.sections),
+        tuple(stack.sensor_z.tolist()),
+        tuple(stack.cell_mm.tolist()),
+        tuple(stack.threshold.tolist()),
+        stack.shape[0],
         config.species,
     )
 

@@ -29,6 +29,8 @@ INITIAL_WEIGHTS = (1.0, 1.0, 0.5, -1.0, -2.5, -4.5)
 SHARE_INPUTS = 1 + CODES + 2 + 2 + 1 + 2 + 4
 THRESHOLD_SLACK = 0.98
 """Shares are measured above this part of the threshold, so that deposits just above it keep a finite logit."""
+LEAST = 1.005
+"""A drawn hit has at least so many thresholds."""
 RATE_FLOOR = 1e-9
 
 
@@ -85,6 +87,8 @@ def log_mean_energy(energy_BL: Tensor, count_BL: Tensor) -> Tensor:
 class HitModel(nn.Module):
     """Spreads the hits of each layer over cells and shares the layer's energy among them."""
 
+    threshold_L: Tensor
+
     def __init__(self, geometry: Geometry, width: int = 192, share_width: int = 48) -> None:
         super().__init__()
         self.geometry = geometry
@@ -95,6 +99,7 @@ class HitModel(nn.Module):
         self.profile = mlp([self.n_inputs + LATENT, width, width, layers * self.n_outputs])
         self.share = mlp([SHARE_INPUTS, share_width, share_width, 3 * SHARE_COMPONENTS])
         self.encoder = mlp([self.n_inputs + 8 * layers, 256, 256, 2 * LATENT])
+        self.register_buffer("threshold_L", torch.tensor(geometry.threshold), persistent=False)
         self.weight_bias = nn.Parameter(torch.tensor(INITIAL_WEIGHTS))
         self.width_bias = nn.Parameter(torch.log(torch.tensor(INITIAL_WIDTHS)))
         with torch.no_grad():
@@ -172,29 +177,31 @@ class HitModel(nn.Module):
         weight, centre, width = self.share(torch.cat([static, torch.stack(dynamic, 1)], 1)).chunk(3, 1)
         return torch.log_softmax(weight, 1), centre, (width - 0.7).clamp(-5.0, 2.0)
 
-    def share_of(self, logit_H: Tensor, free_H: Tensor, left_H: Tensor) -> tuple[Tensor, Tensor]:
+    def share_of(self, logit_H: Tensor, free_H: Tensor, left_H: Tensor, layer_H: Tensor) -> tuple[Tensor, Tensor]:
         """Deposit of a hit from the logit of its share, and what is then free for the others, each [H], GeV.
 
         Parameters
         ----------
         logit_H : float32 [H]
         free_H : float32 [H]
-            Energy to share: what is left of the layer, less `floor` for each hit left, GeV. It only ever shrinks by
+            Energy to share: what is left of the layer, less `floor_L` for each hit left, GeV. It only ever shrinks by
             factors, so that the last hit, too, is exact to rounding.
         left_H : float32 [H]
             Hits left, this one included.
+        layer_H : int64 [H]
         """
         z = logit_H - torch.log((left_H - 1).clamp_min(1))
         last = left_H <= 1
         taken = torch.where(last, torch.ones_like(z), torch.sigmoid(z))
         remains = torch.where(last, torch.zeros_like(z), torch.sigmoid(-z))
-        deposit = (self.floor + taken * free_H).clamp_min(1.005 * self.geometry.threshold)
+        threshold = self.threshold_L[layer_H]
+        deposit = torch.maximum(THRESHOLD_SLACK * threshold + taken * free_H, LEAST * threshold)
         return deposit, remains * free_H
 
     @property
-    def floor(self) -> float:
-        """Energy that every hit gets before the rest is shared, GeV."""
-        return THRESHOLD_SLACK * self.geometry.threshold
+    def floor_L(self) -> Tensor:
+        """Energy that every hit of a layer gets before the rest is shared, float32 [L], GeV."""
+        return THRESHOLD_SLACK * self.threshold_L
 
 
 @dataclass(frozen=True)
@@ -228,7 +235,7 @@ def sticks(batch: Batch, geometry: Geometry) -> Sticks:
     before = torch.cumsum(e, 0) - e
     rest = group_sum(e, group, len(batch) * layers)[group] - (before - before[first])
     left = (count[group] - (index - first)).float()
-    base = THRESHOLD_SLACK * geometry.threshold
+    base = THRESHOLD_SLACK * torch.tensor(geometry.threshold, device=e.device, dtype=e.dtype)[batch.layer]
     taken = (e - base).clamp_min(1e-8)
     remaining = (rest - e - base * (left - 1)).clamp_min(1e-8)
     logit = (torch.log(taken / remaining) + torch.log((left - 1).clamp_min(1))).float()

@@ -213,7 +213,8 @@ def _share(
     log_p = profile.log_probability(hits.row, hits.layer, hits.x, hits.y)
     static = model.share_static(c, profile, log_p, hits.row, hits.layer, hits.x, hits.y, energy_BL, count_BL)
     left = torch.bincount(group, minlength=energy_BL.numel()).float()
-    free = (energy_BL.reshape(-1) - model.floor * left).clamp_min(0)
+    floor = model.floor_L.repeat(len(energy_BL))
+    free = (energy_BL.reshape(-1) - floor * left).clamp_min(0)
     previous = torch.zeros_like(free)
     n, device = len(group), group.device
     kept = {name: torch.zeros(n, device=device) for name in ("deposit", "free", "left", "previous", "quantile")}
@@ -222,11 +223,11 @@ def _share(
     for i in torch.split(order, torch.bincount(hits.rank).tolist()):
         g = group[i]
         f, k, p = free[g], left[g], previous[g]
-        weight, centre, width = model.share_mixture(static[i], f + model.floor * k, k, p)
+        weight, centre, width = model.share_mixture(static[i], f + floor[g] * k, k, p)
         j = (hits.uniform[i, None] > torch.cumsum(weight.exp(), 1)[:, :-1]).sum(1)
         q = hits.quantile[i]
         y = centre.gather(1, j[:, None])[:, 0] + width.gather(1, j[:, None])[:, 0].exp() * q
-        deposit, after = model.share_of(y, f, k)
+        deposit, after = model.share_of(y, f, k, hits.layer[i])
         for name, value in (("deposit", deposit), ("free", f), ("left", k), ("previous", p), ("quantile", q)):
             kept[name][i] = value
         component[i] = j
@@ -253,11 +254,11 @@ def with_gradient(
     log_p = profile.log_probability(row, layer, hits.x, hits.y)
     ratio = torch.exp(log_p - log_p.detach())
     static = model.share_static(c, profile, log_p, row, layer, hits.x, hits.y, energy_BL, count_BL)
-    rest = hits.free + model.floor * hits.left
+    rest = hits.free + model.floor_L[layer] * hits.left
     _, centre, width = model.share_mixture(static, rest, hits.left, hits.previous)
     j = hits.component[:, None]
     y = centre.gather(1, j)[:, 0] + width.gather(1, j)[:, 0].exp() * hits.quantile
-    deposit = model.share_of(y, hits.free, hits.left)[0] * ratio
+    deposit = model.share_of(y, hits.free, hits.left, layer)[0] * ratio
     total = group_sum(deposit, group, batch * layers)
     number = group_sum(ratio, group, batch * layers)
     counted = group_sum(hits.weight, group, batch * layers)

@@ -68,7 +68,7 @@ class Judge:
     Parameters
     ----------
     base : TrainConfig
-        Its species, validity, section and files; the same for all trials, whatever they vary.
+        Its species, validity, sections and files; the same for all trials, whatever they vary.
     objective : ObjectiveConfig
     seed : int
         Which showers; and those that models draw, the same random numbers for all.
@@ -192,7 +192,8 @@ def read_halves(
 ) -> tuple[Sample, Sample]:
     """Two samples of full simulation, alike in species and energy; parameters and errors as of `Judge`."""
     rows = judged_rows(base, objective, seed, where, fold)
-    threshold = {base.section: load_detector(base.detector).section(base.section).threshold}
+    detector = load_detector(base.detector)
+    thresholds = {name: detector.section(name).threshold for name in base.sections}
     parts: list[list[Sample]] = [[], []]
     before = 0
     for path in _files(base, where, fold):
@@ -200,7 +201,7 @@ def read_halves(
             for part, chosen in zip(parts, rows, strict=True):
                 mine = chosen[(chosen >= before) & (chosen < before + len(source))] - before
                 if len(mine):
-                    part.append(read_sample(source, (base.section,), threshold, mine))
+                    part.append(read_sample(source, base.sections, thresholds, mine))
             before += len(source)
     first, second = (_joined(part) for part in parts)
     return first, second
@@ -214,7 +215,7 @@ def judged_rows(
     columns: list[list[NDArray[np.generic]]] = [[], [], []]
     for path in files:
         with open_showers(path) as source:
-            source.check_detector(load_detector(base.detector), (base.section,))
+            source.check_detector(load_detector(base.detector), base.sections)
             for column, values in zip(
                 columns, (source.pdg(), source.kinetic_energy(), source.direction()[:, 2]), strict=True
             ):
