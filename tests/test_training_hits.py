@@ -322,28 +322,6 @@ def test_cells_of_the_window_share_the_profiles_mass():
         assert total.item() == pytest.approx(mass[row, layer].item(), abs=1e-4)
 
 
-def test_the_likelihood_of_cells_is_that_of_every_cell_of_the_window(batch):
-    model, c = make_hits(), true_conditions(batch)
-    x = model.inputs(c, batch.layer_energy, batch.layer_count)
-    profile = model.profile_of(c, x, batch.layer_count, torch.zeros(len(batch), 16))
-    got = hit_terms(model, batch, c, profile)["cells"]
-    # cell by cell: -ln(1 - e^-rate) for those that are hit and the rate for the others, in layers with hits
-    gx, gy = (t.flatten().float() for t in torch.meshgrid(*[torch.arange(-HALF, HALF + 1)] * 2, indexing="ij"))
-    row, layer = (batch.layer_count > 0).nonzero().T
-    log_p = (
-        profile.log_probability(
-            row.repeat_interleave(625), layer.repeat_interleave(625), gx.repeat(len(row)), gy.repeat(len(row))
-        )
-        .view(-1, 625)
-        .double()
-    )
-    rate = (log_p + profile.log_rate_BL[row, layer][:, None]).exp()
-    hit = torch.zeros(len(batch), LAYERS, 625, dtype=torch.bool)
-    hit[batch.row, batch.layer, ((batch.x + HALF) * 25 + batch.y + HALF).long()] = True
-    wanted = torch.where(hit[row, layer], -torch.log(-torch.expm1(-rate)), rate).sum() / len(batch)
-    assert got.item() == pytest.approx(wanted.item(), rel=1e-3)
-
-
 def test_sticks_account_for_all_energy_and_hits(batch):
     s = sticks(batch, GEOMETRY)
     first = torch.cat([torch.ones(1, dtype=torch.bool), s.group_H.diff() > 0])

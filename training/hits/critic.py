@@ -17,6 +17,7 @@ from ..data import Batch
 from ..nets import group_sum, mlp
 from .conditions import Conditions, Geometry
 from .model import log_mean_energy
+from .neighbours import neighbours
 from .sampler import DrawnHits
 
 RINGS = ((0.0, 1.0), (1.0, 2.5), (2.5, 5.0), (5.0, 9.0), (9.0, 99.0))
@@ -33,7 +34,7 @@ HitLike: TypeAlias = Batch | DrawnHits
 
 def n_features(geometry: Geometry) -> int:
     """Number of observables."""
-    return 5 + 3 * len(RINGS) + 2 * len(SPECTRUM) + 1 + 3 + 7 * geometry.layers
+    return 5 + 3 * len(RINGS) + 2 * len(SPECTRUM) + 1 + 3 + 8 * geometry.layers
 
 
 def features(geometry: Geometry, c: Conditions, hits: HitLike, weight_H: Tensor) -> Tensor:
@@ -49,6 +50,7 @@ def features(geometry: Geometry, c: Conditions, hits: HitLike, weight_H: Tensor)
     """
     batch, row, e, h = len(c), hits.row, hits.deposit, weight_H
     x, y = _canonical(c.along_B2, row, hits.x, hits.y)
+    pairs = neighbours(geometry, c, row, hits.layer, hits.x, hits.y).nearer_H
 
     def total(values: Tensor) -> Tensor:
         return group_sum(values, row, batch)
@@ -69,12 +71,13 @@ def features(geometry: Geometry, c: Conditions, hits: HitLike, weight_H: Tensor)
     out += [(a - b + 0.3).clamp_min(0.1).sqrt() / 2 - 1 for a, b in pairwise(above)]
     peak = (total(share**4) + 1e-12) ** 0.25
     out += [peak * 4 - 1, torch.log(peak + 1e-3) + 2, torch.log(sum_e) / 2 + 1]
-    return torch.cat([torch.stack(out, 1), _layer_features(geometry, batch, row, hits.layer, x, y, e, h)], 1)
+    return torch.cat([torch.stack(out, 1), _layer_features(geometry, batch, row, hits.layer, x, y, e, h, pairs)], 1)
 
 
 def _layer_features(
-    geometry: Geometry, batch: int, row: Tensor, layer: Tensor, x: Tensor, y: Tensor, e: Tensor, h: Tensor
-) -> Tensor:
+    geometry: Geometry, batch: int, row: Tensor, layer: Tensor, x: Tensor, y: Tensor, e: Tensor, h: Tensor,
+    pairs: Tensor,
+) -> Tensor:  # fmt: skip
     group = row * geometry.layers + layer
 
     def total(values: Tensor) -> Tensor:
@@ -94,6 +97,7 @@ def _layer_features(
             ((total(e**4) + 1e-20) ** 0.25 / energy * 1.5 - 1) * on,
             total(h * central) - 0.5,
             torch.log(energy + 1e-5) / 3 + 2.5,
+            (total(h * pairs) + 0.3).clamp_min(0.1).sqrt() / 2 - 1,
         ],
         1,
     )
