@@ -48,7 +48,7 @@ class HitTwin:
             NoiseSpec("layer_logistic", (layers,), "logistic"),
             NoiseSpec("layer_normal", (layers,), "normal"),
             NoiseSpec("latent_normal", (LATENT,), "normal"),
-            NoiseSpec("point_uniform", ("P", 1), "uniform", points),
+            NoiseSpec("point_uniform", ("P", 2), "uniform", points),
             NoiseSpec("point_logistic", ("P", 2), "logistic", points),
             NoiseSpec("hit_uniform", ("P", 1), "uniform", hits),
             NoiseSpec("hit_logistic", ("P", 1), "logistic", hits),

@@ -21,7 +21,7 @@ from fastcalo.training.hits.model import (
 
 from .builder import BOOL, FLOAT, INT64, Graph
 from .hits_layers import FloatArray, Weights, weights_of
-from .hits_points import Blobs, Placed, layers_of_hits
+from .hits_points import Blobs, Placed, layers_of_hits, neighbour_counts
 
 # columns of the sharing network's inputs that change from hit to hit; see HitModel.share_mixture
 _REST, _LEFT, _PREVIOUS, _LAST_TWO = range(SHARE_INPUTS - 4, SHARE_INPUTS)
@@ -39,7 +39,7 @@ def share_energies(
     """
     order, start, size = _by_rank(g, hits)
     first, *others = weights_of(model.share)
-    known = g.op("Gather", _static_inputs(g, blobs, hits, cond), order, axis=0)
+    known = g.op("Gather", _static_inputs(g, model, blobs, hits, cond), order, axis=0)
     floor, threshold = _per_hit(g, model, hits, order)
     left = g.op("Sub", g.op("Gather", hits.count, hits.group), hits.rank)
     left = g.column(g.cast(g.op("Gather", left, order), FLOAT))
@@ -105,7 +105,7 @@ def _by_rank(g: Graph, hits: Placed) -> tuple[str, str, str]:
     return g.op("ScatterElements", index, place, index, axis=0), start, size
 
 
-def _static_inputs(g: Graph, blobs: Blobs, hits: Placed, cond: dict[str, str]) -> str:
+def _static_inputs(g: Graph, model: HitModel, blobs: Blobs, hits: Placed, cond: dict[str, str]) -> str:
     """`HitModel.share_static` for all hits, [H, SHARE_INPUTS - 4]."""
     weight, inverse = (g.op("Gather", t, hits.group, axis=0) for t in (blobs.weight_GK, blobs.inverse_GK))
     half = g.op("Mul", inverse, g.const(0.25))
@@ -120,6 +120,7 @@ def _static_inputs(g: Graph, blobs: Blobs, hits: Placed, cond: dict[str, str]) -
     log_rate = g.op("Add", log_p, g.op("Gather", g.column(blobs.log_rate_G), hits.group, axis=0))
     per_layer = g.op("Gather", g.op("Concat", cond["per_layer"], blobs.codes_GC, axis=1), hits.group, axis=0)
     a, b = g.column(hits.a), g.column(hits.b)
+    beside = neighbour_counts(g, model.geometry, hits, (cond["offset_x"], cond["offset_y"]))
     return g.op(
         "Concat",
         g.op("Div", g.op("Add", g.clip(log_rate, -9.0, 4.0), g.const(1.0)), g.const(2.0)),
@@ -127,6 +128,7 @@ def _static_inputs(g: Graph, blobs: Blobs, hits: Placed, cond: dict[str, str]) -
         g.op("Div", g.op("Abs", b), g.const(3.0)),
         g.slice(per_layer, 1, 0, 3),
         g.op("Gather", g.op("Gather", cond["globals"], g.const([0, 2], np.int64), axis=1), hits.row, axis=0),
+        *(g.op("Div", g.column(n), g.const(2.0)) for n in beside),
         g.slice(per_layer, 1, 3, 3 + CODES),
         axis=1,
     )

@@ -45,7 +45,7 @@ def build(layers: LayerModel, hits: HitModel, capacity: Capacity, hit_capacity: 
         "layer_logistic": g.input("layer_logistic", FLOAT, ["N", n_layers]),
         "layer_normal": g.input("layer_normal", FLOAT, ["N", n_layers]),
         "latent_normal": g.input("latent_normal", FLOAT, ["N", LATENT]),
-        "point_uniform": g.input("point_uniform", FLOAT, ["N", "P", 1]),
+        "point_uniform": g.input("point_uniform", FLOAT, ["N", "P", 2]),
         "point_logistic": g.input("point_logistic", FLOAT, ["N", "P", 2]),
         "hit_uniform": g.input("hit_uniform", FLOAT, ["N", "Q", 1]),
         "hit_logistic": g.input("hit_logistic", FLOAT, ["N", "Q", 1]),
@@ -56,7 +56,7 @@ def build(layers: LayerModel, hits: HitModel, capacity: Capacity, hit_capacity: 
     rows = _rows(g, energy, capacity, noise["point_uniform"])
     hit_rows = _rows(g, energy, hit_capacity, noise["hit_uniform"])
     count = g.cast(g.flat(count_NL), INT64)
-    placed = place_hits(g, geometry, blobs, count, rows, cond, noise)
+    placed = place_hits(g, geometry, blobs, hits.neighbour_rate_L.detach().numpy(), count, rows, cond, noise)
     lines = lines_for_hits(g, placed, count, hit_rows, cond["row"], noise["hit_uniform"])
     numbers = [g.op("Gather", g.flat(noise[f"hit_{kind}"]), lines) for kind in ("uniform", "logistic")]
     served, order = share_energies(g, hits, blobs, placed, cond, g.flat(energy_NL), numbers)

@@ -10,12 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastcalo.training.hits import sampler
 from fastcalo.training.hits.conditions import Geometry
 from fastcalo.training.hits.model import BLOBS
+from fastcalo.training.hits.neighbours import DIRECTIONS
 
-from .builder import INT32, INT64, Graph
+from .builder import FLOAT, INT32, INT64, Graph
 
 
 @dataclass(frozen=True)
@@ -50,30 +52,37 @@ class Placed:
 
 @dataclass(frozen=True)
 class _Points:
-    """Names of vectors over the points; ``first``: int64 [G], place of each layer's first point."""
+    """Names of vectors over the points.
+
+    ``first``: int64 [G], place of each layer's first point; ``line``: int32 [P], row of the noise, where it is known.
+    """
 
     group: str
     first: str
     x: str
     y: str
+    line: str = ""
 
 
 def place_hits(
     g: Graph,
     geometry: Geometry,
     blobs: Blobs,
+    rate_L: NDArray[np.float32],
     count_G: str,
     capacity_N: str,
     cond: dict[str, str],
     noise: dict[str, str],
 ) -> Placed:
-    """Points of all layers, thinned to the first `count` distinct cells of each.
+    """Points of all layers and what they bring about, thinned to the first `count` distinct cells of each.
 
     Parameters
     ----------
     g : Graph
     geometry : Geometry
     blobs : Blobs
+    rate_L : float32 [L]
+        `HitModel.neighbour_rate_L`.
     count_G : str
         Hits asked for, int64 [G].
     capacity_N : str
@@ -81,9 +90,11 @@ def place_hits(
     cond : dict
         ``along_x``, ``along_y`` [N], ``offset_x``, ``offset_y`` [G], ``row`` int64 [G].
     noise : dict
-        ``point_uniform`` [N, P, 1], ``point_logistic`` [N, P, 2].
+        ``point_uniform``, ``point_logistic`` [N, P, 2].
     """
     points = _points(g, blobs, count_G, capacity_N, cond, noise)
+    keep = _first_distinct(g, geometry, points, count_G)
+    points = _with_successors(g, geometry, points, keep, rate_L, cond, noise["point_uniform"])
     keep = _first_distinct(g, geometry, points, count_G)
     return _order(g, cond, points, keep, count_G)
 
@@ -139,7 +150,7 @@ def _points(
     shift = g.op("Mul", cond["row"], g.op("Shape", noise["point_uniform"], start=1, end=2))
     shift = g.cast(g.op("Sub", g.op("Add", shift, first_row), first), INT32)
     line = g.op("Add", g.arange(total, np.int32), g.op("Gather", shift, group))
-    which = g.op("Gather", g.flat(noise["point_uniform"]), line)
+    which = g.op("Gather", g.flat(g.slice(noise["point_uniform"], 2, 0, 1)), line)
     across = g.op("Gather", g.reshape(noise["point_logistic"], -1, 2), line, axis=0)
     quantiles = [g.flat(t) for t in g.ops("Split", 2, across, axis=1, num_outputs=2)]
     upper = g.op("CumSum", blobs.weight_GK, g.const(1, np.int64))
@@ -153,7 +164,70 @@ def _points(
         away = g.op("Div", quantile, inverse)
         place = g.op("Add", g.op("Gather", g.flat(centre), blob), away)
         xy.append(g.op("Floor", g.op("Add", place, g.const(0.5))))
-    return _Points(group, first, *xy)
+    return _Points(group, first, xy[0], xy[1], line)
+
+
+def _with_successors(
+    g: Graph,
+    geometry: Geometry,
+    p: _Points,
+    keep: str,
+    rate_L: NDArray[np.float32],
+    cond: dict[str, str],
+    uniform: str,
+) -> _Points:
+    """The points that are kept, each followed by the one that it brings about or by one outside the window."""
+    group, x, y, line = (g.op("Gather", t, keep) for t in (p.group, p.x, p.y, p.line))
+    dx = g.op("Sub", x, g.op("Gather", cond["offset_x"], group))
+    dy = g.op("Sub", y, g.op("Gather", cond["offset_y"], group))
+    square = g.op("Add", g.op("Mul", dx, dx), g.op("Mul", dy, dy))
+    rate = g.op("Gather", g.const(rate_L), g.op("Mod", g.cast(group, INT64), g.const(geometry.layers, np.int64)))
+    rate = g.clip(g.op("Mul", rate, g.op("Div", square, g.op("Add", square, g.const(1.0)))), 1e-6, None)
+    number = g.op("Gather", g.flat(g.slice(uniform, 2, 1, 2)), line)
+    way = g.op("Floor", g.op("Div", number, rate))
+    nowhere = g.const(float(geometry.window))
+    next_x = next_y = nowhere
+    for index, (step_x, step_y) in enumerate(DIRECTIONS):
+        along = g.op("Mul", dx, g.const(step_x)) if step_x else g.op("Mul", dy, g.const(step_y))
+        here = g.op("And", g.op("Equal", way, g.const(float(index))), g.op("Greater", along, g.const(-0.5)))
+        next_x = g.op("Where", here, g.op("Add", x, g.const(step_x)), next_x)
+        next_y = g.op("Where", here, g.op("Add", y, g.const(step_y)), next_y)
+    size = g.size(p.first)
+    two = [g.op("Concat", g.column(a), g.column(b), axis=1) for a, b in ((x, next_x), (y, next_y), (group, group))]
+    ones = g.full(g.size(group), 2)
+    count = g.op("ScatterElements", g.full(size, 0), g.cast(group, INT64), ones, axis=0, reduction="add")
+    first = g.op("CumSum", count, g.const(0, np.int64), exclusive=1)
+    return _Points(g.flat(two[2]), first, g.flat(two[0]), g.flat(two[1]))
+
+
+def neighbour_counts(g: Graph, geometry: Geometry, hits: Placed, offset: tuple[str, str]) -> list[str]:
+    """How many nearer and how many farther neighbours of each hit are hit, float32 [H] each.
+
+    Parameters
+    ----------
+    g : Graph
+    geometry : Geometry
+    hits : Placed
+    offset : (str, str)
+        ``offset_x``, ``offset_y`` [G].
+    """
+    width = geometry.window + 2
+    cell = g.op("Add", g.op("Mul", hits.x, g.const(float(width))), hits.y)
+    cell = g.op("Add", cell, g.const(float((geometry.half + 1) * (width + 1))))
+    cell = g.op("Add", g.cast(cell, INT32), g.op("Mul", g.cast(hits.group, INT32), g.const(width**2, np.int32)))
+    cells = g.op("Mul", g.size(hits.count), g.const([width**2], np.int64))
+    hit = g.full(cells, 0, np.uint8)
+    hit = g.op("ScatterElements", hit, cell, g.full(g.size(cell), 1, np.uint8), axis=0)
+    sums: list[list[str]] = [[], []]
+    for place, axis, stride in ((hits.x, offset[0], width), (hits.y, offset[1], 1)):
+        d = g.op("Sub", place, g.op("Gather", axis, hits.group))
+        for sign in (1, -1):
+            beside = g.op("Gather", hit, g.op("Add", cell, g.const(sign * stride, np.int32)))
+            beside = g.op("Equal", beside, g.const(1, np.uint8))
+            out = g.op("Greater", g.op("Mul", d, g.const(float(sign))), g.const(-0.5))
+            for side, of in ((sums[0], g.op("Not", out)), (sums[1], out)):
+                side.append(g.cast(g.op("And", beside, of), FLOAT))
+    return [g.op("Sum", *terms) for terms in sums]
 
 
 def _owners(g: Graph, end_G: str, total: str) -> str:

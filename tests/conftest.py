@@ -32,6 +32,18 @@ def tiny_run(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def hadron_run(tmp_path_factory) -> Path:
+    """As `tiny_run`, of hadrons in both sections."""
+    from trainings import hadron_config
+
+    from fastcalo.training.loop import train
+
+    run = tmp_path_factory.mktemp("runs") / "hadrons"
+    train(hadron_config(), run)
+    return run
+
+
+@pytest.fixture(scope="session")
 def geant4():
     """Full simulation of the default detector in two processes, shared by all tests, for Geant4 takes time to start."""
     from fullsims import skip_without_geant4

@@ -12,6 +12,8 @@ from fastcalo.io.hdf5 import ShowerFile
 from fastcalo.io.hdf5_writer import write_showers
 
 SAMPLE = Path(__file__).parents[1] / "examples" / "data" / "em_geant4.h5"
+HADRONS = Path(__file__).parent / "data" / "hadrons.h5"
+"""240 showers of pions, K0L, neutrons and protons in both sections, by Geant4."""
 
 
 def write_sparse(

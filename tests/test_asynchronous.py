@@ -188,7 +188,7 @@ def simulate_hits(config, tree: Tree, order: list[int]) -> tuple[dict[str, torch
 
     played = []
     for k in range(tree.workers):
-        data = ShowerData(config.data.train, load_detector(), "ECAL", config.species, seed=seed)
+        data = ShowerData(config.data.train, load_detector(), ("ECAL",), config.species, seed=seed)
         problem = StageProblem(build(config), settings, data, seed, 0, k, tree.workers)
         played.append(Worker(k, tree.workers, problem, settings, parallel))
     networks, flat, optimisers = held()
@@ -246,7 +246,7 @@ def likelihood(file: Path, run: Path | None, name: str) -> float:
     if run:
         for network, values in checkpoint.load(run / f"{name}.pt")["networks"].items():
             networks.networks[network].load_state_dict(values)
-    batch = ShowerData(config.data.train, load_detector(), "ECAL", config.species).sample(120)
+    batch = ShowerData(config.data.train, load_detector(), ("ECAL",), config.species).sample(120)
     settings = next(s for s in config.stage if s.name == name)
     with torch.no_grad():
         _, loss = next(networks.losses(settings, batch, settings.steps, {}, Draws(1, batch.slot)))

@@ -176,7 +176,7 @@ def test_too_few_processes(data, tmp_path, ranks, options, text):
 
 def test_too_few_showers_for_all_workers(data, tmp_path):
     config = load_config(configure(tmp_path / "run.toml", data, "hits", "gem"))
-    showers = ShowerData(config.data.train, load_detector(), "ECAL", config.species)
+    showers = ShowerData(config.data.train, load_detector(), ("ECAL",), config.species)
     settings = replace(config.stage[0], batch=50)
     with pytest.raises(InputError) as error:
         StageProblem(build(config), settings, showers, 1, 0, 0, 3)

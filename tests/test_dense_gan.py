@@ -48,7 +48,7 @@ def make_config(stage: StageConfig = STAGE, **changes: object) -> TrainConfig:
 
 @pytest.fixture(scope="module")
 def batch() -> Batch:
-    data = ShowerData([SHOWERS], load_detector(), "ECAL", SPECIES, seed=3)
+    data = ShowerData([SHOWERS], load_detector(), ("ECAL",), SPECIES, seed=3)
     return next(data.batches(8))
 
 

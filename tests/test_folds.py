@@ -58,7 +58,7 @@ def paths(tmp_path_factory):
 
 
 def opened(paths, fold=None, block=2_000, species=(11, -11, 22), **kw) -> ShowerData:
-    return ShowerData(paths, load_detector(), "ECAL", species, block=block, fold=fold, **kw)
+    return ShowerData(paths, load_detector(), ("ECAL",), species, block=block, fold=fold, **kw)
 
 
 @pytest.mark.parametrize("block", [7, 2_000])

@@ -16,7 +16,7 @@ ECAL = DETECTOR.section("ECAL")
 
 
 def open_data(path, section="ECAL", species=(11, 22, -211), **options):
-    return ShowerData([path], DETECTOR, section, species, **options)
+    return ShowerData([path], DETECTOR, (section,), species, **options)
 
 
 @pytest.mark.parametrize("make", [lcd_fixed, lcd_angle], ids=["fixed angle", "perpendicular"])
@@ -50,7 +50,7 @@ def test_native_and_lcd_showers_mix(tmp_path):
 
     ours = write_sparse(tmp_path / "ours.h5", 10)
     theirs = write_h5(tmp_path / "theirs.h5", **lcd_fixed(6))
-    assert len(ShowerData([ours, theirs], DETECTOR, "ECAL", (11, -11, 22, -211))) == 16
+    assert len(ShowerData([ours, theirs], DETECTOR, ("ECAL",), (11, -11, 22, -211))) == 16
 
 
 @pytest.mark.parametrize(

@@ -256,7 +256,7 @@ def test_a_file_that_one_rank_cannot_read_ends_all_with_its_name(data, tmp_path)
 
 def test_fewer_showers_in_a_batch_than_ranks(data, tmp_path):
     config = load_config(write_config(tmp_path / "run.toml", data, "hits"))
-    showers = ShowerData(config.data.train, load_detector(), "ECAL", config.species)
+    showers = ShowerData(config.data.train, load_detector(), ("ECAL",), config.species)
     with pytest.raises(InputError, match=r"\b12\b.*\b13\b"):
         showers.batches(config.stage[0].batch, rank=12, ranks=13)
 

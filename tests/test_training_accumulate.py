@@ -33,7 +33,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def batch(data):
-    return next(ShowerData(data.train, load_detector(), "ECAL", SPECIES).batches(11))
+    return next(ShowerData(data.train, load_detector(), ("ECAL",), SPECIES).batches(11))
 
 
 # --- parts of a batch
@@ -212,7 +212,7 @@ class Holder:
 @pytest.mark.parametrize(("make", "stage"), [(hits, 0), (hits, 1), (hits, 2), (dense, 0)])
 def test_graphs_of_one_part_are_kept_at_a_time(data, make, stage):
     config = make(data)
-    batch = next(ShowerData(data.train, load_detector(), "ECAL", SPECIES).batches(40))
+    batch = next(ShowerData(data.train, load_detector(), ("ECAL",), SPECIES).batches(40))
     settings = replace(config.stage[stage], critic_only=0, penalty_every=1)
     architecture = build(config)
     architecture.begin(settings.name, batch)

@@ -22,6 +22,7 @@ from fastcalo.training.config import (
 )
 
 CONFIGS = Path(__file__).parents[1] / "configs"
+HADRONS = {211, -211, 130, 2112, 2212}
 GOOD = """
 name = "small"
 arch = "hits"
@@ -61,7 +62,7 @@ def test_a_configuration_is_read_with_its_defaults(tmp_path):
     assert config.stage[1].betas == (0.5, 0.9)
     assert config.stage[0] == StageConfig("layers", 10)
     assert config.network == NetworkConfig()
-    assert (config.detector, config.section) == ("clic-like", "ECAL")
+    assert (config.detector, config.sections) == ("clic-like", ("ECAL",))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_a_configuration_is_read_with_its_defaults(tmp_path):
 def test_shipped_configurations_are_sound(path):
     config = load_config(path)
     assert config.name == path.stem
-    assert set(config.species) == {11, -11, 22}
+    assert set(config.species) == HADRONS if path.stem == "hadron" else {11, -11, 22}
     # every stage of the architecture, in its order
     assert tuple(s.name for s in config.stage) == ARCHITECTURES[config.arch]
 
@@ -92,6 +93,17 @@ WRONG = [
     ("species = [11, 22]", "species = [true]", r"'species\[0\]' must be of type int, not True"),
     ("species = [11, 22]", "species = []", "species must hold PDG numbers"),
     ("species = [11, 22]", "species = [11, 11]", "species must hold PDG numbers, each once"),
+    (
+        "species = [11, 22]",
+        "species = [11]\nsections = []",
+        r"sections must hold names of sections, each once, not \[\]",
+    ),
+    (
+        "species = [11, 22]",
+        "species = [11]\nsections = ['ECAL', 'ECAL']",
+        "sections must hold names of sections, each once",
+    ),
+    ("species = [11, 22]", "species = [11]\nsection = 'ECAL'", "unknown key 'section'; did you mean 'sections'?"),
     ("species = [11, 22]", "species = [11]\nseed = -1", "seed must be at least 0, not -1"),
     ("species = [11, 22]", "species = [11]\nseed = 1.0", "'seed' must be of type int, not 1.0"),
     ("species = [11, 22]", "species = [11]\nthreads = -1", "threads must be at least 0"),

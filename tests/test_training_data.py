@@ -11,16 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from showers import SAMPLE, write_sparse
+from trainings import tiny_config
 
 from fastcalo.detector import load_detector, parse_detector
 from fastcalo.errors import InputError
 from fastcalo.io.hdf5 import ShowerFile
-from fastcalo.training.data import ShowerData, ranges, window_offsets
-from fastcalo.training.hits.conditions import Geometry, conditions
+from fastcalo.training.config import DataConfig
+from fastcalo.training.data import ShowerData, ranges
+from fastcalo.training.hits.conditions import conditions
+from fastcalo.training.hits.gan import geometry_of
 from fastcalo.training.order import Order
+from fastcalo.training.stack import Stack
 
 DETECTOR = load_detector()
 ECAL = DETECTOR.section("ECAL")
+STACK = Stack.of(DETECTOR, ("ECAL",))
 SPECIES = (11, -11, 22)
 
 
@@ -32,7 +37,7 @@ def files(tmp_path_factory):
 
 
 def open_data(paths, **options):
-    return ShowerData(paths, DETECTOR, "ECAL", options.pop("species", SPECIES), **options)
+    return ShowerData(paths, DETECTOR, ("ECAL",), options.pop("species", SPECIES), **options)
 
 
 def names(batches):
@@ -225,7 +230,7 @@ def test_a_batch_holds_what_the_file_holds():
 
 def test_hits_are_sorted_by_shower_layer_and_distance_from_the_line_of_flight():
     batch = next(open_data([SAMPLE], seed=5).batches(300))
-    offset = window_offsets(ECAL.sensor_z, ECAL.cell_mm, batch.direction.numpy(), batch.entry.numpy())
+    offset = STACK.offsets(batch.direction.numpy(), batch.entry.numpy())
     d = np.stack([batch.x, batch.y], 1) - offset[batch.row, batch.layer]
     group, distance = (batch.row * ECAL.layers + batch.layer).numpy(), (d**2).sum(1)
     assert (np.diff(group) >= 0).all()
@@ -236,9 +241,9 @@ def test_hits_are_sorted_by_shower_layer_and_distance_from_the_line_of_flight():
 
 def test_offsets_are_those_that_the_networks_see():
     batch = next(open_data([SAMPLE]).batches(300))
-    geometry = Geometry(tuple(ECAL.sensor_z.tolist()), ECAL.cell_mm, 25, ECAL.threshold, SPECIES)
+    geometry = geometry_of(tiny_config(DataConfig(())))
     seen = conditions(geometry, batch.kinetic_energy, batch.direction, batch.entry, batch.pdg).offset_BL2.numpy()
-    offset = window_offsets(ECAL.sensor_z, ECAL.cell_mm, batch.direction.numpy(), batch.entry.numpy())
+    offset = STACK.offsets(batch.direction.numpy(), batch.entry.numpy())
     # single precision decides otherwise only where the line crosses an edge
     off = np.abs(seen - offset)
     assert (np.minimum(off, 1 - off) < 1e-4).all()
@@ -299,14 +304,14 @@ def test_a_file_of_another_calorimeter_is_refused(tmp_path):
     thicker = {**description["section"]["ECAL"], "sensor_mm": 0.3}
     other = parse_detector({**description, "section": {**description["section"], "ECAL": thicker}}, "other")
     path = write_sparse(tmp_path / "other.h5", 10, detector=other)
-    assert len(ShowerData([path], other, "ECAL", SPECIES)) == 10
+    assert len(ShowerData([path], other, ("ECAL",), SPECIES)) == 10
     with pytest.raises(InputError, match=r"other\.h5.*sensor_mm"):
         open_data([path])
 
 
 def test_a_file_without_the_section_is_refused(files):
     with pytest.raises(InputError, match=r"a\.h5.*'HCAL'"):
-        ShowerData(files, DETECTOR, "HCAL", SPECIES)
+        ShowerData(files, DETECTOR, ("HCAL",), SPECIES)
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path):

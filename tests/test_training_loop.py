@@ -273,7 +273,7 @@ def learn(stage, steps, run, data, **changes):
 def test_the_likelihood_of_showers_not_seen_rises(tmp_path, data, stage, term, least):
     before, after = learn(stage, 40, tmp_path / "run", data)
     unseen = write_real(tmp_path / "unseen.h5", 100, highest=30.0, start=200)
-    batch = next(ShowerData([unseen], load_detector(), "ECAL", (11, -11, 22)).batches(100))
+    batch = next(ShowerData([unseen], load_detector(), ("ECAL",), (11, -11, 22)).batches(100))
     losses = []
     for networks in (before, after):
         metrics = {}

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from showers import write_real
+from showers import HADRONS, write_real
 
 from fastcalo.training.config import DataConfig, NetworkConfig, StageConfig, TrainConfig, ValidityConfig
 
@@ -47,3 +47,11 @@ def tiny_config(data: DataConfig, **changes: Any) -> TrainConfig:
 def change_stage(config: TrainConfig, name: str, **changes: Any) -> TrainConfig:
     """The configuration with one stage changed."""
     return replace(config, stage=tuple(replace(s, **changes) if s.name == name else s for s in config.stage))
+
+
+def hadron_config(**changes: Any) -> TrainConfig:
+    """As `tiny_config`, of hadrons in both sections."""
+    data = DataConfig(train=(str(HADRONS),))
+    config = tiny_config(data, name="hadrons", sections=("ECAL", "HCAL"), species=(211, -211, 130, 2112, 2212))
+    stages = tuple(replace(stage, evaluate_every=STEPS) for stage in config.stage)
+    return replace(replace(config, stage=stages), **changes)

@@ -191,10 +191,7 @@ def check(config: TrainConfig, where: str) -> None:
             )
     if not config.data.train:
         raise ConfigError(f"{where}: data.train must not be empty")
-    if not config.sections or len(set(config.sections)) != len(config.sections):
-        raise ConfigError(f"{where}: sections must hold names of sections, each once, not {list(config.sections)}")
-    if config.arch == "3dgan" and len(config.sections) > 1:
-        raise ConfigError(f"{where}: arch = '3dgan' draws one section only, not {list(config.sections)}")
+    _check_sections(config, where)
     if not config.species or len(set(config.species)) != len(config.species):
         raise ConfigError(f"{where}: species must hold PDG numbers, each once, not {list(config.species)}")
     _at_least(1, config.network, where, "network.", *(f.name for f in fields(NetworkConfig)))
@@ -208,6 +205,13 @@ def check(config: TrainConfig, where: str) -> None:
         raise ConfigError(f"{where}: validity.kinetic_energy must be [low, high] with 0 < low < high")
     if not 0 < config.validity.angle_degrees < 90:
         raise ConfigError(f"{where}: validity.angle_degrees must be between 0 and 90")
+
+
+def _check_sections(config: TrainConfig, where: str) -> None:
+    if not config.sections or len(set(config.sections)) != len(config.sections):
+        raise ConfigError(f"{where}: sections must hold names of sections, each once, not {list(config.sections)}")
+    if config.arch == "3dgan" and len(config.sections) > 1:
+        raise ConfigError(f"{where}: arch = '3dgan' draws one section only, not {list(config.sections)}")
 
 
 def _check_parallel(p: ParallelConfig, where: str) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fastcalo.errors import InputError
 
-STRATA = 8
+STRATA = 32
 
 
 @dataclass(frozen=True)
@@ -122,16 +122,23 @@ class Order:
     def _drawn(self, epoch: int, piece: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Stratum of each step, and random numbers in [0, 1), both [S, steps].
 
-        As many slots as there are strata make up a Latin square: at each step they are in different strata.
+        As many slots as there are strata make up a Latin square: at each step they are in different strata. Slots next
+        to each other are in strata far apart, so that ranks, too, have alike parts of a batch.
         """
         strata, slots = min(STRATA, self.steps), self.slots
         first, last = slots.start // strata, (slots.stop - 1) // strata
-        turn = np.arange(self.steps)
+        turn, place = np.arange(self.steps) % strata, _spread(strata)
         squares, draws = [], []
         for group in range(first, last + 1):
             rng = np.random.default_rng([self.seed, epoch, 1 + piece, group])
-            names, turns = rng.permutation(strata), rng.permutation(strata)
-            squares.append(names[(turns[:, None] + turn) % strata])
+            squares.append((place[:, None] + rng.permutation(strata)[turn]) % strata)
             draws.append(rng.random((strata, self.steps)))
         own = slice(slots.start - first * strata, slots.stop - first * strata)
         return np.concatenate(squares)[own], np.concatenate(draws)[own]
+
+
+def _spread(number: int) -> NDArray[np.int64]:
+    """0 to `number` - 1 in an order of which every run is spread evenly (van der Corput's)."""
+    bits = np.arange(max(1, (number - 1).bit_length()))
+    digits = np.arange(number)[:, None] >> bits & 1
+    return np.argsort(np.argsort((digits / 2.0 ** (1 + bits)).sum(1)))

@@ -1,7 +1,7 @@
 """The discriminator: tells drawn showers from full simulation by what a physicist would look at.
 
-It sees some two hundred differentiable observables of the hits of a section, given the conditions and the layers' energies and
-counts, which are the same for both.
+It sees some two hundred differentiable observables of the hits for each section, given the conditions and the layers'
+energies and counts, which are the same for both.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ..data import Batch
 from ..nets import group_sum, mlp
 from .conditions import Conditions, Geometry
 from .model import log_mean_energy
+from .neighbours import neighbours
 from .sampler import DrawnHits
 
 RINGS = ((0.0, 1.0), (1.0, 2.5), (2.5, 5.0), (5.0, 9.0), (9.0, 99.0))
@@ -35,7 +36,7 @@ HitLike: TypeAlias = Batch | DrawnHits
 def n_features(geometry: Geometry) -> int:
     """Number of observables."""
     whole = 5 + 3 * len(RINGS) + 2 * len(SPECTRUM) + 1 + 3
-    return whole * len(geometry.sections) + 7 * geometry.layers
+    return whole * len(geometry.sections) + 8 * geometry.layers
 
 
 def features(geometry: Geometry, c: Conditions, hits: HitLike, weight_H: Tensor) -> Tensor:
@@ -51,10 +52,11 @@ def features(geometry: Geometry, c: Conditions, hits: HitLike, weight_H: Tensor)
     """
     batch, row, e, h = len(c), hits.row, hits.deposit, weight_H
     x, y = _canonical(c.along_B2, row, hits.x, hits.y)
+    pairs = neighbours(geometry, c, row, hits.layer, hits.x, hits.y).nearer_H
     sections = len(geometry.sections)
     section = row * sections + torch.tensor(geometry.section_of_layer, device=row.device)[hits.layer]
     whole = _section_features(batch * sections, section, x, y, e, h).view(batch, -1)
-    return torch.cat([whole, _layer_features(geometry, batch, row, hits.layer, x, y, e, h)], 1)
+    return torch.cat([whole, _layer_features(geometry, batch, row, hits.layer, x, y, e, h, pairs)], 1)
 
 
 def _section_features(groups: int, group: Tensor, x: Tensor, y: Tensor, e: Tensor, h: Tensor) -> Tensor:
@@ -83,8 +85,9 @@ def _section_features(groups: int, group: Tensor, x: Tensor, y: Tensor, e: Tenso
 
 
 def _layer_features(
-    geometry: Geometry, batch: int, row: Tensor, layer: Tensor, x: Tensor, y: Tensor, e: Tensor, h: Tensor
-) -> Tensor:
+    geometry: Geometry, batch: int, row: Tensor, layer: Tensor, x: Tensor, y: Tensor, e: Tensor, h: Tensor,
+    pairs: Tensor,
+) -> Tensor:  # fmt: skip
     group = row * geometry.layers + layer
 
     def total(values: Tensor) -> Tensor:
@@ -104,6 +107,7 @@ def _layer_features(
             ((total(e**4) + 1e-20) ** 0.25 / energy * 1.5 - 1) * on,
             total(h * central) - 0.5,
             torch.log(energy + 1e-5) / 3 + 2.5,
+            (total(h * pairs) + 0.3).clamp_min(0.1).sqrt() / 2 - 1,
         ],
         1,
     )

@@ -138,7 +138,7 @@ class LayerModel(nn.Module):
 
     def nll(self, c: Conditions, energy_BL: Tensor, count_BL: Tensor) -> tuple[Tensor, Tensor]:
         """Negative log-likelihood per shower, of the counts and of the energies given the counts."""
-        layers, folded = self.geometry.layers, folded_offsets(c.offset_BL2)
+        folded = folded_offsets(c.offset_BL2)
         x = self.inputs(c, folded, energy_BL, count_BL, self.index_L)
         count, energy = count_BL.T.reshape(-1), energy_BL.T.reshape(-1)
         weight, centre, width = self.count_mixture(x)

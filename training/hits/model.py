@@ -1,7 +1,8 @@
 """Second network: which cells of a layer are hit, and how the layer's energy is shared among them.
 
 A layer's hits are draws without replacement from a mixture of blobs, each a product of two logistic densities
-along the cell edges, placed along and across the azimuth of incidence. A latent vector, whose encoder serves
+along the cell edges, placed along and across the azimuth of incidence; a hit may bring about another in a
+neighbouring cell (see `neighbours`). A latent vector, whose encoder serves
 training only, carries what is common to the layers of one shower (Kingma & Welling, arXiv:1312.6114, with a
 conditional prior: Sohn, Lee & Yan, NeurIPS 2015). Hits share the energy of their layer by stick-breaking from
 the axis outwards: each takes a part of what is left above threshold, the last one takes the rest.
@@ -9,6 +10,7 @@ the axis outwards: each takes a part of what is left above threshold, the last o
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +21,7 @@ from ..data import Batch
 from ..nets import group_sum, linear_layers, mlp
 from .conditions import Conditions, Geometry, along_across
 from .layers import MEV_TENTH
+from .neighbours import Neighbours, neighbours
 
 BLOBS = 6
 CODES = 6
@@ -26,12 +29,15 @@ SHARE_COMPONENTS = 4
 LATENT = 16
 INITIAL_WIDTHS = (0.08, 0.25, 0.6, 1.3, 3.2, 7.0)
 INITIAL_WEIGHTS = (1.0, 1.0, 0.5, -1.0, -2.5, -4.5)
-SHARE_INPUTS = 1 + CODES + 2 + 2 + 1 + 2 + 4
+SHARE_INPUTS = 1 + CODES + 2 + 2 + 1 + 2 + 2 + 4
 THRESHOLD_SLACK = 0.98
 """Shares are measured above this part of the threshold, so that deposits just above it keep a finite logit."""
 LEAST = 1.005
 """A drawn hit has at least so many thresholds."""
 RATE_FLOOR = 1e-9
+INITIAL_NEIGHBOUR_RATE = 0.05
+LARGEST_NEIGHBOUR_RATE = 0.24
+"""Four directions must leave room for none."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,7 @@ class HitModel(nn.Module):
         self.register_buffer("threshold_L", torch.tensor(geometry.threshold), persistent=False)
         self.weight_bias = nn.Parameter(torch.tensor(INITIAL_WEIGHTS))
         self.width_bias = nn.Parameter(torch.log(torch.tensor(INITIAL_WIDTHS)))
+        self.log_neighbour_rate = nn.Parameter(torch.full((layers,), math.log(INITIAL_NEIGHBOUR_RATE)))
         with torch.no_grad():
             linear_layers(self.profile)[-1].weight.mul_(0.3)
             linear_layers(self.profile)[0].weight[:, -LATENT:].mul_(2)
@@ -133,9 +140,14 @@ class HitModel(nn.Module):
         log_rate = torch.log(count_BL + 0.8) + 0.3 * raw[..., 4 * BLOBS]
         return Profile(weight, torch.exp(-log_width), centre, log_rate, raw[..., 4 * BLOBS + 1 :])
 
+    @property
+    def neighbour_rate_L(self) -> Tensor:
+        """Rate at which a hit far from the line of flight brings about one in each farther neighbour, [L]."""
+        return self.log_neighbour_rate.exp().clamp_max(LARGEST_NEIGHBOUR_RATE)
+
     def share_static(
         self, c: Conditions, profile: Profile, log_p_H: Tensor, row_H: Tensor, layer_H: Tensor,
-        x_H: Tensor, y_H: Tensor, energy_BL: Tensor, count_BL: Tensor,
+        x_H: Tensor, y_H: Tensor, near: Neighbours, energy_BL: Tensor, count_BL: Tensor,
     ) -> Tensor:  # fmt: skip
         """Inputs of the sharing network that do not depend on the hits before, [H, SHARE_INPUTS - 4]."""
         a, b = along_across(c.along_B2[row_H], c.offset_BL2[row_H, layer_H], x_H, y_H)
@@ -150,6 +162,8 @@ class HitModel(nn.Module):
             depth,
             c.globals_BG[row_H, 0],
             c.globals_BG[row_H, 2],
+            near.nearer_H / 2,
+            near.farther_H / 2,
         ]
         return torch.cat([torch.stack(columns, 1), profile.codes_BLC[row_H, layer_H]], 1)
 
@@ -285,15 +299,22 @@ def negative_elbo(model: HitModel, batch: Batch, c: Conditions, normal_BZ: Tenso
 
 
 def hit_terms(model: HitModel, batch: Batch, c: Conditions, profile: Profile) -> dict[str, Tensor]:
-    """Negative log-likelihood per shower of the cells hit and of the energies, given the profile."""
+    """Negative log-likelihood per shower of the cells hit and of the energies, given the profile.
+
+    Seen from the line of flight outwards, the rate of a cell is that of the blobs and that of its nearer neighbours.
+    """
     log_p = profile.log_probability(batch.row, batch.layer, batch.x, batch.y)
-    log_rate = log_p + profile.log_rate_BL[batch.row, batch.layer]
+    near = neighbours(model.geometry, c, batch.row, batch.layer, batch.x, batch.y)
+    kappa = model.neighbour_rate_L[batch.layer]
+    rate = torch.exp(log_p + profile.log_rate_BL[batch.row, batch.layer]) + kappa * near.pull_H
     expected = profile.log_rate_BL.exp() * profile.mass_in_window(model.geometry.half)
-    cells = (expected * (batch.layer_count > 0)).sum() - torch.log(torch.expm1(log_rate.exp().clamp(1e-9, 60.0))).sum()
+    cells = (expected * (batch.layer_count > 0)).sum() + (kappa * near.spread_H).sum()
+    cells = cells - torch.log(torch.expm1(rate.clamp(1e-9, 60.0))).sum()
     s = sticks(batch, model.geometry)
     static = model.share_static(
-        c, profile, log_p.detach(), batch.row, batch.layer, batch.x, batch.y, batch.layer_energy, batch.layer_count
-    )
+        c, profile, log_p.detach(), batch.row, batch.layer, batch.x, batch.y, near, batch.layer_energy,
+        batch.layer_count,
+    )  # fmt: skip
     free = s.left_H > 1
     weight, centre, width = model.share_mixture(static[free], s.rest_H[free], s.left_H[free], s.previous_H[free])
     z = (s.logit_H[free][:, None] - centre) * torch.exp(-width)

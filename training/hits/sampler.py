@@ -1,7 +1,8 @@
 """Drawing hits from the noise of the model contract, in torch: the reference that the ONNX graph must match.
 
 Each layer draws a number of points that its hit count fixes (`points_of`). Points outside the
-window and repeated cells are passed over, and the first `count` distinct cells are the hits.
+window and repeated cells are passed over. Each of the first `count` distinct cells may bring about a hit in a
+neighbouring one, which then stands behind it; the first `count` distinct cells of all are the hits.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ..nets import group_sum
 from .conditions import Conditions, Geometry
 from .layers import LayerModel
 from .model import LATENT, HitModel, Profile
+from .neighbours import neighbours, successors
 
 POINTS_PER_TWO_HITS = 7
 POINTS_PER_LAYER = 16
@@ -52,8 +54,8 @@ class Noise:
     layer_logistic, layer_normal : float32 [B, L]
         See `LayerModel.sample`.
     latent_normal : float32 [B, Z]
-    point_uniform : float32 [B, P, 1]
-        A row per point: which blob.
+    point_uniform : float32 [B, P, 2]
+        A row per point: which blob, and whether it brings about another hit (see `neighbours.successors`).
     point_logistic : float32 [B, P, 2]
         A row per point: where in the blob, along x and y.
     hit_uniform, hit_logistic : float32 [B, Q, 1]
@@ -97,7 +99,7 @@ def draw_noise(count_BL: Tensor, draws: Draws | None = None) -> Noise:
         d.logistic(1, layers),
         d.normal(2, layers),
         d.normal(3, LATENT),
-        d.uniform(4, points, 1),
+        d.uniform(4, points, 2),
         d.logistic(5, points, 2),
         d.uniform(6, hits, 1),
         d.logistic(7, hits, 1),
@@ -150,7 +152,7 @@ def sample_hits(model: HitModel, c: Conditions, energy_BL: Tensor, count_BL: Ten
     x = model.inputs(c, energy_BL, count_BL)
     mean, log_sd = model.prior_moments(x)
     profile = model.profile_of(c, x, count_BL, mean + log_sd.exp() * noise.latent_normal)
-    hits = _place(profile, model.geometry, c, count_BL, noise)
+    hits = _place(model, profile, c, count_BL, noise)
     return _share(model, c, profile, hits, energy_BL, count_BL)
 
 
@@ -165,37 +167,54 @@ class _Placed:
     rank: Tensor
 
 
-def _place(profile: Profile, geometry: Geometry, c: Conditions, count_BL: Tensor, noise: Noise) -> _Placed:
+def _place(model: HitModel, profile: Profile, c: Conditions, count_BL: Tensor, noise: Noise) -> _Placed:
     """Distinct cells, ordered by layer and by distance from the line of flight."""
-    batch, layers = count_BL.shape
-    first, number = (t.reshape(-1) for t in rows_of(count_BL, noise.capacity))
-    device = count_BL.device
-    group = torch.repeat_interleave(torch.arange(batch * layers, device=device), number)
-    slot = torch.arange(len(group), device=device) + (first - torch.cumsum(number, 0) + number)[group]
-    row, layer = group // layers, group % layers
-    blob = (noise.point_uniform[row, slot] > torch.cumsum(profile.weight_BLK[row, layer], 1)[:, :-1]).sum(1)
-    centre, width = profile.centre_BLK2[row, layer, blob], 1 / profile.inverse_BLK[row, layer, blob]
-    xy = torch.floor(centre + width[:, None] * noise.point_logistic[row, slot] + 0.5)
-    inside = (xy.abs() <= geometry.half).all(1)
-    row, layer, group, xy = (t[inside] for t in (row, layer, group, xy))
-    cell = group * geometry.window**2 + ((xy[:, 0] + geometry.half) * geometry.window + xy[:, 1] + geometry.half).long()
-    index = torch.arange(len(cell), device=device)
-    cells = batch * layers * geometry.window**2
-    earliest = torch.full((cells,), len(cell), device=device).scatter_reduce(0, cell, index, "amin")
-    new = earliest[cell] == index
-    row, layer, group, xy = (t[new] for t in (row, layer, group, xy))
-    keep = _rank_in_group(group, batch * layers) < count_BL.reshape(-1)[group]
-    row, layer, group, xy = (t[keep] for t in (row, layer, group, xy))
-    d = xy - c.offset_BL2[row, layer]
+    (batch, layers), count = count_BL.shape, count_BL.reshape(-1).long()
+    group, xy, uniform = _points(profile, count_BL, noise)
+    kept = _first_distinct(model.geometry, group, xy, count)
+    group, xy, uniform = group[kept], xy[kept], uniform[kept]
+    beyond = float(model.geometry.window)
+    brought = successors(c, model.neighbour_rate_L, group // layers, group % layers, xy, uniform, beyond)
+    # a hit is followed by the one that it brings about
+    group, xy = group.repeat_interleave(2), torch.stack([xy, brought], 1).reshape(-1, 2)
+    kept = _first_distinct(model.geometry, group, xy, count)
+    group, xy = group[kept], xy[kept]
+    d = xy - c.offset_BL2[group // layers, group % layers]
     distance = (d * d).sum(1).mul(STEPS_PER_CELL2).long()
     order = torch.argsort(group * KEY_STRIDE + distance, stable=True)
-    row, layer, xy, group = (t[order] for t in (row, layer, xy, group))
-    rank = _rank_in_group(group, batch * layers)
+    group, xy = group[order], xy[order]
+    row, rank = group // layers, _rank_in_group(group, batch * layers)
     before = torch.cumsum(count_BL.long(), 1) - count_BL.long()
     slot = (before.reshape(-1)[group] + rank) % noise.hit_capacity[row]
     return _Placed(
-        row, layer, xy[:, 0], xy[:, 1], noise.hit_uniform[row, slot, 0], noise.hit_logistic[row, slot, 0], rank
+        row, group % layers, xy[:, 0], xy[:, 1], noise.hit_uniform[row, slot, 0], noise.hit_logistic[row, slot, 0], rank
     )
+
+
+def _points(profile: Profile, count_BL: Tensor, noise: Noise) -> tuple[Tensor, Tensor, Tensor]:
+    """Points of all layers: layer of a shower [P], cell [P, 2], and the number for its successor [P]."""
+    (batch, layers), device = count_BL.shape, count_BL.device
+    first, number = (t.reshape(-1) for t in rows_of(count_BL, noise.capacity))
+    group = torch.repeat_interleave(torch.arange(batch * layers, device=device), number)
+    slot = torch.arange(len(group), device=device) + (first - torch.cumsum(number, 0) + number)[group]
+    row, layer = group // layers, group % layers
+    uniform = noise.point_uniform[row, slot]
+    blob = (uniform[:, :1] > torch.cumsum(profile.weight_BLK[row, layer], 1)[:, :-1]).sum(1)
+    centre, width = profile.centre_BLK2[row, layer, blob], 1 / profile.inverse_BLK[row, layer, blob]
+    return group, torch.floor(centre + width[:, None] * noise.point_logistic[row, slot] + 0.5), uniform[:, 1]
+
+
+def _first_distinct(geometry: Geometry, group_P: Tensor, xy_P2: Tensor, count_G: Tensor) -> Tensor:
+    """Indices of the first `count` distinct cells inside the window of each layer, [H]."""
+    inside = (xy_P2.abs() <= geometry.half).all(1)
+    chosen = inside.nonzero()[:, 0]
+    group, x, y = group_P[chosen], xy_P2[chosen, 0] + geometry.half, xy_P2[chosen, 1] + geometry.half
+    cell = group * geometry.window**2 + (x * geometry.window + y).long()
+    index = torch.arange(len(cell), device=cell.device)
+    earliest = torch.full((len(count_G) * geometry.window**2,), len(cell), device=cell.device)
+    new = earliest.scatter_reduce(0, cell, index, "amin")[cell] == index
+    chosen, group = chosen[new], group[new]
+    return chosen[_rank_in_group(group, len(count_G)) < count_G[group]]
 
 
 def _rank_in_group(group_H: Tensor, groups: int) -> Tensor:
@@ -211,7 +230,8 @@ def _share(
     layers = model.geometry.layers
     group = hits.row * layers + hits.layer
     log_p = profile.log_probability(hits.row, hits.layer, hits.x, hits.y)
-    static = model.share_static(c, profile, log_p, hits.row, hits.layer, hits.x, hits.y, energy_BL, count_BL)
+    near = neighbours(model.geometry, c, hits.row, hits.layer, hits.x, hits.y)
+    static = model.share_static(c, profile, log_p, hits.row, hits.layer, hits.x, hits.y, near, energy_BL, count_BL)
     left = torch.bincount(group, minlength=energy_BL.numel()).float()
     floor = model.floor_L.repeat(len(energy_BL))
     free = (energy_BL.reshape(-1) - floor * left).clamp_min(0)
@@ -241,7 +261,7 @@ def with_gradient(
 ) -> DrawnHits:
     """The same hits, as differentiable functions of the model's parameters.
 
-    Cells are discrete: each hit carries the weight p / stop(p), whose gradient is that of its log probability
+    Cells are discrete: each hit carries the weight rate / stop(rate), whose gradient is that of its log probability
     (the score function; Glynn, Commun. ACM 33 (1990) 75), renormalised in its layer. Energies are functions of
     the fixed noise (pathwise).
     """
@@ -252,8 +272,10 @@ def with_gradient(
     mean, log_sd = model.prior_moments(x)
     profile = model.profile_of(c, x, count_BL, mean + log_sd.exp() * latent_normal)
     log_p = profile.log_probability(row, layer, hits.x, hits.y)
-    ratio = torch.exp(log_p - log_p.detach())
-    static = model.share_static(c, profile, log_p, row, layer, hits.x, hits.y, energy_BL, count_BL)
+    near = neighbours(model.geometry, c, row, layer, hits.x, hits.y)
+    rate = torch.exp(log_p + profile.log_rate_BL[row, layer].detach()) + model.neighbour_rate_L[layer] * near.pull_H
+    ratio = rate / rate.detach()
+    static = model.share_static(c, profile, log_p, row, layer, hits.x, hits.y, near, energy_BL, count_BL)
     rest = hits.free + model.floor_L[layer] * hits.left
     _, centre, width = model.share_mixture(static, rest, hits.left, hits.previous)
     j = hits.component[:, None]
