@@ -15,7 +15,7 @@ from torch import nn
 from fastcalo._version import __version__
 from fastcalo.training.hits.conditions import Geometry
 from fastcalo.training.hits.layers import MEV_TENTH, LayerModel
-from fastcalo.training.hits.model import BLOBS, CODES, LATENT, HitModel
+from fastcalo.training.hits.model import BLOBS, CODES, LARGEST_NEIGHBOUR_RATE, LATENT, HitModel
 
 from .builder import FLOAT, INT64, Graph
 from .hits_energy import share_energies
@@ -56,7 +56,7 @@ def build(layers: LayerModel, hits: HitModel, capacity: Capacity, hit_capacity: 
     rows = _rows(g, energy, capacity, noise["point_uniform"])
     hit_rows = _rows(g, energy, hit_capacity, noise["hit_uniform"])
     count = g.cast(g.flat(count_NL), INT64)
-    placed = place_hits(g, geometry, blobs, hits.neighbour_rate_L.detach().numpy(), count, rows, cond, noise)
+    placed = place_hits(g, geometry, blobs, count, rows, cond, noise)
     lines = lines_for_hits(g, placed, count, hit_rows, cond["row"], noise["hit_uniform"])
     numbers = [g.op("Gather", g.flat(noise[f"hit_{kind}"]), lines) for kind in ("uniform", "logistic")]
     served, order = share_energies(g, hits, blobs, placed, cond, g.flat(energy_NL), numbers)
@@ -145,7 +145,10 @@ def _profile(
     depth = g.const((np.arange(layers) / ((layers - 1) / 2) - 1)[None])
     depth = g.op("Add", depth, g.op("Mul", counts, g.const(0.0)))
     cond["per_layer"] = g.op("Concat", *(g.reshape(t, -1, 1) for t in (energies, counts, depth)), axis=1)
-    return Blobs(weight, inverse, centre_x, centre_y, rate, g.slice(raw, 1, 4 * BLOBS + 1, 4 * BLOBS + 1 + CODES))
+    kappa = g.op("Sub", g.flat(g.slice(raw, 1, 4 * BLOBS + 1, 4 * BLOBS + 2)), g.const(2.0))
+    kappa = g.op("Mul", g.op("Sigmoid", kappa), g.const(LARGEST_NEIGHBOUR_RATE))
+    codes = g.slice(raw, 1, 4 * BLOBS + 2, 4 * BLOBS + 2 + CODES)
+    return Blobs(weight, inverse, centre_x, centre_y, rate, kappa, codes)
 
 
 def _mlp(g: Graph, net: nn.Sequential, x: str) -> str:

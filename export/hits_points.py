@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastcalo.training.hits import sampler
 from fastcalo.training.hits.conditions import Geometry
@@ -29,6 +28,7 @@ class Blobs:
     centre_x_GK: str
     centre_y_GK: str
     log_rate_G: str
+    kappa_G: str
     codes_GC: str
 
 
@@ -68,7 +68,6 @@ def place_hits(
     g: Graph,
     geometry: Geometry,
     blobs: Blobs,
-    rate_L: NDArray[np.float32],
     count_G: str,
     capacity_N: str,
     cond: dict[str, str],
@@ -81,8 +80,6 @@ def place_hits(
     g : Graph
     geometry : Geometry
     blobs : Blobs
-    rate_L : float32 [L]
-        `HitModel.neighbour_rate_L`.
     count_G : str
         Hits asked for, int64 [G].
     capacity_N : str
@@ -94,7 +91,7 @@ def place_hits(
     """
     points = _points(g, blobs, count_G, capacity_N, cond, noise)
     keep = _first_distinct(g, geometry, points, count_G)
-    points = _with_successors(g, geometry, points, keep, rate_L, cond, noise["point_uniform"])
+    points = _with_successors(g, geometry, points, keep, blobs.kappa_G, cond, noise["point_uniform"])
     keep = _first_distinct(g, geometry, points, count_G)
     return _order(g, cond, points, keep, count_G)
 
@@ -172,7 +169,7 @@ def _with_successors(
     geometry: Geometry,
     p: _Points,
     keep: str,
-    rate_L: NDArray[np.float32],
+    kappa_G: str,
     cond: dict[str, str],
     uniform: str,
 ) -> _Points:
@@ -181,15 +178,16 @@ def _with_successors(
     dx = g.op("Sub", x, g.op("Gather", cond["offset_x"], group))
     dy = g.op("Sub", y, g.op("Gather", cond["offset_y"], group))
     square = g.op("Add", g.op("Mul", dx, dx), g.op("Mul", dy, dy))
-    rate = g.op("Gather", g.const(rate_L), g.op("Mod", g.cast(group, INT64), g.const(geometry.layers, np.int64)))
-    rate = g.clip(g.op("Mul", rate, g.op("Div", square, g.op("Add", square, g.const(1.0)))), 1e-6, None)
+    rate = g.op("Mul", g.op("Gather", kappa_G, group), g.op("Div", square, g.op("Add", square, g.const(1.0))))
     number = g.op("Gather", g.flat(g.slice(uniform, 2, 1, 2)), line)
-    way = g.op("Floor", g.op("Div", number, rate))
     nowhere = g.const(float(geometry.window))
     next_x = next_y = nowhere
-    for index, (step_x, step_y) in enumerate(DIRECTIONS):
+    end = g.op("Mul", rate, g.const(0.0))
+    for step_x, step_y in DIRECTIONS:
         along = g.op("Mul", dx, g.const(step_x)) if step_x else g.op("Mul", dy, g.const(step_y))
-        here = g.op("And", g.op("Equal", way, g.const(float(index))), g.op("Greater", along, g.const(-0.5)))
+        out = g.cast(g.op("Greater", along, g.const(-0.5)), FLOAT)
+        begin, end = end, g.op("Add", end, g.op("Mul", rate, out))
+        here = g.op("And", g.op("GreaterOrEqual", number, begin), g.op("Less", number, end))
         next_x = g.op("Where", here, g.op("Add", x, g.const(step_x)), next_x)
         next_y = g.op("Where", here, g.op("Add", y, g.const(step_y)), next_y)
     size = g.size(p.first)

@@ -12,8 +12,9 @@ from test_training_hits import GEOMETRY, HALF, LAYERS, draw, make_conditions, ma
 
 from fastcalo.detector import load_detector
 from fastcalo.training.data import ShowerData
-from fastcalo.training.hits.model import hit_terms
+from fastcalo.training.hits.model import BLOBS, LARGEST_NEIGHBOUR_RATE, hit_terms
 from fastcalo.training.hits.neighbours import DIRECTIONS, neighbours, strength, successors
+from fastcalo.training.nets import linear_layers
 
 cells = st.sets(st.tuples(st.integers(0, LAYERS - 1), *[st.integers(-HALF, HALF)] * 2), min_size=1, max_size=60)
 
@@ -44,20 +45,17 @@ def test_neighbours_are_those_that_one_counts_by_hand(hit, seed):
 
 def test_a_hit_brings_about_farther_neighbours_at_the_given_rate():
     n = 40_000
-    c, rate = make_conditions(n, 3), torch.full((LAYERS,), 0.2)
     generator = torch.Generator().manual_seed(5)
-    layer = torch.randint(LAYERS, (n,), generator=generator)
     xy = torch.randint(-6, 7, (n, 2), generator=generator).float()
-    row = torch.arange(n)
-    brought = successors(c, rate, row, layer, xy, torch.rand(n, generator=generator), 25.0)
+    d = xy - (torch.rand(n, 2, generator=generator) - 0.5)
+    brought = successors(torch.full((n,), 0.2), d, xy, torch.rand(n, generator=generator), 25.0)
     there = brought[:, 0] < 25
-    d = xy - c.offset_BL2[row, layer]
-    after = brought - c.offset_BL2[row, layer]
+    after = brought - xy + d
     assert ((brought - xy)[there].abs().sum(1) == 1).all()
     assert ((after**2).sum(1) > (d**2).sum(1))[there].all()
     # neighbours of a cell that are farther: two, or three or four of those near the line of flight
     farther = sum((2 * (d * torch.tensor(step)).sum(1) + 1 > 0).float() for step in DIRECTIONS)
-    wanted = rate[0] * strength((d**2).sum(1)) * farther
+    wanted = 0.2 * strength((d**2).sum(1)) * farther
     error = (there.float() - wanted).std() / math.sqrt(n)
     assert abs((there.float() - wanted).mean()) < 4 * error
     assert wanted.mean() > 0.3
@@ -69,7 +67,8 @@ def test_the_rate_of_neighbours_raises_pairs_and_not_hits():
     for rate in (1e-4, 0.1, 0.2):
         model = wide_hits(math.log(2.5))
         with torch.no_grad():
-            model.log_neighbour_rate.fill_(math.log(rate))
+            bias = linear_layers(model.profile)[-1].bias.view(LAYERS, -1)
+            bias[:, 4 * BLOBS + 1] = 2 + math.log(rate / (LARGEST_NEIGHBOUR_RATE - rate))
         c, _, hits = draw(model, count)
         assert len(hits.row) == count.sum()
         pairs.append(neighbours(GEOMETRY, c, hits.row, hits.layer, hits.x, hits.y).nearer_H.mean().item())
@@ -99,7 +98,7 @@ def test_the_likelihood_of_cells_is_that_of_every_cell_of_the_window():
         for step in (-1, 1):
             nearer = np.roll(square, step, axis) < square
             gained = np.where(nearer, np.roll(sources, step, axis), 0)[:, inside, inside]
-            rate = rate + model.neighbour_rate_L[layer].detach().numpy()[:, None] * gained.reshape(len(row), -1)
+            rate = rate + profile.kappa_BL[row, layer].detach().numpy()[:, None] * gained.reshape(len(row), -1)
     hit = hit[:, inside, inside].reshape(len(row), -1)
     wanted = np.where(hit, -np.log(-np.expm1(-rate)), rate).sum() / len(batch)
     assert got.item() == pytest.approx(wanted, rel=1e-3)

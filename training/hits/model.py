@@ -10,7 +10,6 @@ the axis outwards: each takes a part of what is left above threshold, the last o
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -35,9 +34,8 @@ THRESHOLD_SLACK = 0.98
 LEAST = 1.005
 """A drawn hit has at least so many thresholds."""
 RATE_FLOOR = 1e-9
-INITIAL_NEIGHBOUR_RATE = 0.05
-LARGEST_NEIGHBOUR_RATE = 0.24
-"""Four directions must leave room for none."""
+LARGEST_NEIGHBOUR_RATE = 1 / 3
+"""Most hits have two farther neighbours, some three."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +51,8 @@ class Profile:
         Centres in cells from the centre of the window, along x and y.
     log_rate_BL : float32
         Log of the expected number of draws.
+    kappa_BL : float32
+        Rate at which a hit far from the line of flight brings about one in each farther neighbour.
     codes_BLC : float32
         What the energy-sharing network is told of the layer.
     """
@@ -61,6 +61,7 @@ class Profile:
     inverse_BLK: Tensor
     centre_BLK2: Tensor
     log_rate_BL: Tensor
+    kappa_BL: Tensor
     codes_BLC: Tensor
 
     def log_probability(self, row_H: Tensor, layer_H: Tensor, x_H: Tensor, y_H: Tensor) -> Tensor:
@@ -100,7 +101,7 @@ class HitModel(nn.Module):
         self.geometry = geometry
         layers = geometry.layers
         self.n_inputs = geometry.n_globals + 2 * layers
-        self.n_outputs = 4 * BLOBS + 1 + CODES
+        self.n_outputs = 4 * BLOBS + 2 + CODES
         self.prior = mlp([self.n_inputs, 128, 128, 2 * LATENT])
         self.profile = mlp([self.n_inputs + LATENT, width, width, layers * self.n_outputs])
         self.share = mlp([SHARE_INPUTS, share_width, share_width, 3 * SHARE_COMPONENTS])
@@ -108,7 +109,6 @@ class HitModel(nn.Module):
         self.register_buffer("threshold_L", torch.tensor(geometry.threshold), persistent=False)
         self.weight_bias = nn.Parameter(torch.tensor(INITIAL_WEIGHTS))
         self.width_bias = nn.Parameter(torch.log(torch.tensor(INITIAL_WIDTHS)))
-        self.log_neighbour_rate = nn.Parameter(torch.full((layers,), math.log(INITIAL_NEIGHBOUR_RATE)))
         with torch.no_grad():
             linear_layers(self.profile)[-1].weight.mul_(0.3)
             linear_layers(self.profile)[0].weight[:, -LATENT:].mul_(2)
@@ -138,12 +138,8 @@ class HitModel(nn.Module):
         ux, uy = c.along_B2[:, None, :1], c.along_B2[:, None, 1:]
         centre = c.offset_BL2[:, :, None] + torch.stack([a * ux - b * uy, a * uy + b * ux], -1)
         log_rate = torch.log(count_BL + 0.8) + 0.3 * raw[..., 4 * BLOBS]
-        return Profile(weight, torch.exp(-log_width), centre, log_rate, raw[..., 4 * BLOBS + 1 :])
-
-    @property
-    def neighbour_rate_L(self) -> Tensor:
-        """Rate at which a hit far from the line of flight brings about one in each farther neighbour, [L]."""
-        return self.log_neighbour_rate.exp().clamp_max(LARGEST_NEIGHBOUR_RATE)
+        kappa = LARGEST_NEIGHBOUR_RATE * torch.sigmoid(raw[..., 4 * BLOBS + 1] - 2)
+        return Profile(weight, torch.exp(-log_width), centre, log_rate, kappa, raw[..., 4 * BLOBS + 2 :])
 
     def share_static(
         self, c: Conditions, profile: Profile, log_p_H: Tensor, row_H: Tensor, layer_H: Tensor,
@@ -305,7 +301,7 @@ def hit_terms(model: HitModel, batch: Batch, c: Conditions, profile: Profile) ->
     """
     log_p = profile.log_probability(batch.row, batch.layer, batch.x, batch.y)
     near = neighbours(model.geometry, c, batch.row, batch.layer, batch.x, batch.y)
-    kappa = model.neighbour_rate_L[batch.layer]
+    kappa = profile.kappa_BL[batch.row, batch.layer]
     rate = torch.exp(log_p + profile.log_rate_BL[batch.row, batch.layer]) + kappa * near.pull_H
     expected = profile.log_rate_BL.exp() * profile.mass_in_window(model.geometry.half)
     cells = (expected * (batch.layer_count > 0)).sum() + (kappa * near.spread_H).sum()

@@ -68,25 +68,24 @@ def neighbours(
     return Neighbours(nearer, farther, pull, spread)
 
 
-def successors(c: Conditions, rate_L: Tensor, row_H: Tensor, layer_H: Tensor, xy_H2: Tensor, uniform_H: Tensor,
-               nowhere: float) -> Tensor:  # fmt: skip
+def successors(kappa_H: Tensor, d_H2: Tensor, xy_H2: Tensor, uniform_H: Tensor, nowhere: float) -> Tensor:
     """Cell of the hit that each hit brings about, [H, 2]; ``(nowhere, nowhere)`` where there is none.
 
     Parameters
     ----------
-    c : Conditions
-    rate_L : float32 [L]
-        kappa of each layer, below 1/4.
-    row_H, layer_H : int64 [H]
+    kappa_H : float32 [H]
+    d_H2 : float32 [H, 2]
+        Distance from the line of flight along x and y, in cells.
     xy_H2 : float32 [H, 2]
     uniform_H : float32 [H]
-        Whether, and in which direction: each has the same part of the interval.
+        Whether, and in which direction: each that leads outwards has the same part of the interval.
     nowhere : float
         A number outside the window.
     """
-    d = xy_H2 - c.offset_BL2[row_H, layer_H]
-    rate = rate_L[layer_H] * strength((d * d).sum(1))
-    way = torch.floor(uniform_H / rate.clamp_min(1e-6)).clamp_max(len(DIRECTIONS)).long()
-    step = torch.tensor((*DIRECTIONS, (0.0, 0.0)), device=d.device)[way]
-    out = (way < len(DIRECTIONS)) & ((step * d).sum(1) > -0.5)
-    return torch.where(out[:, None], xy_H2 + step, torch.full_like(xy_H2, nowhere))
+    rate = kappa_H * strength((d_H2 * d_H2).sum(1))
+    end, chosen = torch.zeros_like(rate), torch.full_like(xy_H2, nowhere)
+    for step in torch.tensor(DIRECTIONS, device=rate.device):
+        begin, end = end, end + rate * ((step * d_H2).sum(1) > -0.5)
+        here = (uniform_H >= begin) & (uniform_H < end)
+        chosen = torch.where(here[:, None], xy_H2 + step, chosen)
+    return chosen

@@ -152,7 +152,7 @@ def sample_hits(model: HitModel, c: Conditions, energy_BL: Tensor, count_BL: Ten
     x = model.inputs(c, energy_BL, count_BL)
     mean, log_sd = model.prior_moments(x)
     profile = model.profile_of(c, x, count_BL, mean + log_sd.exp() * noise.latent_normal)
-    hits = _place(model, profile, c, count_BL, noise)
+    hits = _place(profile, model.geometry, c, count_BL, noise)
     return _share(model, c, profile, hits, energy_BL, count_BL)
 
 
@@ -167,19 +167,20 @@ class _Placed:
     rank: Tensor
 
 
-def _place(model: HitModel, profile: Profile, c: Conditions, count_BL: Tensor, noise: Noise) -> _Placed:
+def _place(profile: Profile, geometry: Geometry, c: Conditions, count_BL: Tensor, noise: Noise) -> _Placed:
     """Distinct cells, ordered by layer and by distance from the line of flight."""
     (batch, layers), count = count_BL.shape, count_BL.reshape(-1).long()
     group, xy, uniform = _points(profile, count_BL, noise)
-    kept = _first_distinct(model.geometry, group, xy, count)
+    kept = _first_distinct(geometry, group, xy, count)
     group, xy, uniform = group[kept], xy[kept], uniform[kept]
-    beyond = float(model.geometry.window)
-    brought = successors(c, model.neighbour_rate_L, group // layers, group % layers, xy, uniform, beyond)
+    beyond = float(geometry.window)
+    offset = c.offset_BL2.view(-1, 2)
+    brought = successors(profile.kappa_BL.view(-1)[group], xy - offset[group], xy, uniform, beyond)
     # a hit is followed by the one that it brings about
     group, xy = group.repeat_interleave(2), torch.stack([xy, brought], 1).reshape(-1, 2)
-    kept = _first_distinct(model.geometry, group, xy, count)
+    kept = _first_distinct(geometry, group, xy, count)
     group, xy = group[kept], xy[kept]
-    d = xy - c.offset_BL2[group // layers, group % layers]
+    d = xy - offset[group]
     distance = (d * d).sum(1).mul(STEPS_PER_CELL2).long()
     order = torch.argsort(group * KEY_STRIDE + distance, stable=True)
     group, xy = group[order], xy[order]
@@ -273,7 +274,7 @@ def with_gradient(
     profile = model.profile_of(c, x, count_BL, mean + log_sd.exp() * latent_normal)
     log_p = profile.log_probability(row, layer, hits.x, hits.y)
     near = neighbours(model.geometry, c, row, layer, hits.x, hits.y)
-    rate = torch.exp(log_p + profile.log_rate_BL[row, layer].detach()) + model.neighbour_rate_L[layer] * near.pull_H
+    rate = torch.exp(log_p + profile.log_rate_BL[row, layer].detach()) + profile.kappa_BL[row, layer] * near.pull_H
     ratio = rate / rate.detach()
     static = model.share_static(c, profile, log_p, row, layer, hits.x, hits.y, near, energy_BL, count_BL)
     rest = hits.free + model.floor_L[layer] * hits.left
