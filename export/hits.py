@@ -71,7 +71,7 @@ class HitTwin:
         hits = sample_showers(self.model.layers, self.model.hits, c, noise)
         dense = torch.zeros(len(c), g.window, g.window, g.layers)
         dense[hits.row, (hits.x + g.half).long(), (hits.y + g.half).long(), hits.layer] = hits.deposit
-        parts = dense.split([layers for _, layers in g.sections], 3)
+        parts = torch.split(dense, [layers for _, layers in g.sections], 3)
         return {name: np.asarray(part.numpy()) for (name, _), part in zip(g.sections, parts, strict=True)}
 
     def _measure_capacities(self, contract: Contract) -> tuple[Capacity, Capacity]:

@@ -335,8 +335,8 @@ def test_sticks_account_for_all_energy_and_hits(batch):
     assert torch.equal(s.previous_H[inside], s.logit_H[inside - 1])
     # the share that a logit stands for gives the deposit back
     model = make_hits()
-    free = (s.rest_H - model.floor * s.left_H).clamp_min(0)
-    again, _ = model.share_of(s.logit_H, free, s.left_H)
+    free = (s.rest_H - model.floor_L[batch.layer] * s.left_H).clamp_min(0)
+    again, _ = model.share_of(s.logit_H, free, s.left_H, batch.layer)
     plain = s.left_H > 1
     assert torch.allclose(again[plain], batch.deposit[plain], rtol=1e-2, atol=0.03 * THRESHOLD)
 
