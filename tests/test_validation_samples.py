@@ -13,7 +13,14 @@ from fastcalo.io.showers import open_showers
 from fastcalo.validation.classifier import auc_of_cells, auc_of_observables
 from fastcalo.validation.comparison import Samples, compare
 from fastcalo.validation.figures import draw_figures
-from fastcalo.validation.observables import Rulers, all_species, conditions, layer_groups, observables
+from fastcalo.validation.observables import (
+    Rulers,
+    all_species,
+    conditions,
+    first_interaction,
+    layer_groups,
+    observables,
+)
 from fastcalo.validation.response import Cell, decades, response_table
 from fastcalo.validation.sample import Sample, SectionHits, generate_sample, read_sample
 from fastcalo.voxels import Voxels
@@ -129,6 +136,27 @@ def test_sharing_is_an_observable_where_there_are_two_sections():
     one = made([1.0], [(0, 8, 0.3)])
     two = replace(one, sections={"A": one.sections["ECAL"], "B": one.scaled(3).sections["ECAL"]})
     assert named(two)["share of A"][0] == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ([1] * 12, 12),  # a track
+        ([1, 1, 3, 1, 1, 1, 4, 5, 9, 8, 2, 1], 6),  # the third layer has a delta electron
+        ([0, 0, 3, 3, 0, 3, 0, 0, 0, 0, 0, 0], 2),
+        ([1, 1, 1, 1, 1, 1, 1, 1, 1, 3, 3, 3], 9),
+        ([1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 3, 3], 12),  # too late to tell
+        ([0] * 12, 12),
+    ],
+)
+def test_the_first_interaction_is_where_layers_of_many_hits_begin(counts, expected):
+    layers, cell = np.repeat(np.arange(12), counts), np.concatenate([np.arange(n) for n in counts]).astype(int)
+    ahead, behind = (
+        SectionHits(Voxels.of_window((9, 9, 6), (10, 10)), at * 0, cell[part] * 6 + at, np.full(len(at), 0.1))
+        for part, at in ((layers < 6, layers[layers < 6]), (layers >= 6, layers[layers >= 6] - 6))
+    )
+    sample = replace(made([1.0], []), sections={"A": ahead, "B": behind})
+    assert first_interaction(sample).tolist() == [expected]
 
 
 @pytest.mark.parametrize(

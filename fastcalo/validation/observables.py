@@ -19,6 +19,8 @@ _CONTAINMENT = (0.5, 0.75, 0.9, 0.97, 0.995)
 """Parts of the energy inside the edges between rings."""
 _SPECTRUM = (0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 0.995)
 """Parts of the hits below the edges of the spectrum."""
+_SHOWERING = 3
+"""Hits of a layer that a single particle does not make."""
 _UPRIGHT = 1e-3
 """Sine of the angle of incidence up to which it has no azimuth."""
 _ROUNDING = 1e-12
@@ -80,7 +82,8 @@ def observables(sample: Sample, rulers: Rulers) -> Observables:
     Per section: response (visible over kinetic energy), number of hits, centre of gravity and width along z (layers),
     x, y and radius (mm), along and across the azimuth of incidence where showers come at an angle, parts of the energy
     in rings, hits by deposit, hottest hit; and for each layer, or group of neighbouring ones, energy over kinetic
-    energy, hits, centre in x and y, and width. With several sections, the part of the visible energy in the first.
+    energy, hits, centre in x and y, and width. With several sections, the part of the visible energy in the first
+    and the layer of the first interaction.
 
     Parameters
     ----------
@@ -95,7 +98,23 @@ def observables(sample: Sample, rulers: Rulers) -> Observables:
     if len(sample.sections) > 1:
         energies = [sample.energy(name) for name in sample.sections]
         columns[f"share of {next(iter(sample.sections))}"] = _ratio(energies[0], np.sum(energies, axis=0))
+        columns["layer of first interaction"] = first_interaction(sample)
     return Observables(tuple(columns), np.column_stack(list(columns.values())))
+
+
+def first_interaction(sample: Sample) -> FloatArray:
+    """Layer, counted through all sections, in which a particle begins to shower [n]; behind the last if it never does.
+
+    That is the first layer with 3 hits or more that has as many in at least 2 of the 3 layers behind it, too: of a
+    track of single hits, a delta electron or a hit of noise does not count.
+    """
+    counts = [sample.by_layer(name, np.ones(len(hits.deposit))) for name, hits in sample.sections.items()]
+    many = np.hstack(counts) >= _SHOWERING
+    layers = many.shape[1]
+    padded = np.pad(many, ((0, 0), (0, 3)))
+    behind = np.sum([padded[:, k : k + layers] for k in (1, 2, 3)], axis=0)
+    begins = many & (behind >= 2)
+    return np.where(begins.any(1), begins.argmax(1), layers).astype(np.float64)
 
 
 def all_species(*samples: Sample) -> list[int]:
