@@ -19,6 +19,7 @@ from .errors import DetectorError, InputError
 from .fullsim.settings import Geant4Settings
 from .layout import Barrel, Endcap, FloatArray, Layout
 from .section import Section, check_room
+from .substitutes import Substitutes
 from .tables import Table
 
 DEFAULT_DETECTOR = "clic-like"
@@ -41,6 +42,8 @@ class Detector:
         Along z, inside the faces of barrel and endcaps.
     geant4 : Geant4Settings
         How full simulation is to go about it.
+    substitutes : Substitutes
+        What is simulated in place of particles that no model knows.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Detector:
     endcap: Endcap
     field_tesla: float
     geant4: Geant4Settings
+    substitutes: Substitutes
 
     def section(self, name: str) -> Section:
         """Return the section of that name.
@@ -88,6 +92,7 @@ class Detector:
             "endcap": asdict(self.endcap),
             "section": {s.name: s.description for s in self.sections},
             "geant4": self.geant4.description,
+            "substitutes": self.substitutes.description,
         }
 
     @cached_property
@@ -188,6 +193,8 @@ class Detector:
         ]
         rows += [(s.name, s.text) for s in self.sections]
         rows.append(("Geant4", self.geant4.text))
+        if self.substitutes.pairs:
+            rows.append(("substitutes", ", ".join(f"{a} as {b}" for a, b in self.substitutes.pairs)))
         return [*rows, ("hash", self.hash), ("stack hash", self.stack_hash)]
 
 
@@ -233,7 +240,7 @@ def parse_detector(description: Mapping[str, Any], source: str) -> Detector:
         A key is missing, unknown or has a value that cannot be; the message gives source and key.
     """
     root = Table(description, source)
-    root.require("name", "solenoid", "barrel", "endcap", "section", optional=("geant4",))
+    root.require("name", "solenoid", "barrel", "endcap", "section", optional=("geant4", "substitutes"))
     barrel = Barrel.parse(root.table("barrel"))
     tables = root.table("section").named_tables()
     sections = [Section.parse(table, name) for name, table in tables.items()]
@@ -244,6 +251,7 @@ def parse_detector(description: Mapping[str, Any], source: str) -> Detector:
         endcap=Endcap.parse(root.table("endcap"), barrel),
         field_tesla=root.table("solenoid").require("field_tesla").number("field_tesla"),
         geant4=Geant4Settings.parse(root.filled({"geant4": {}}).table("geant4")),
+        substitutes=Substitutes.parse(root.filled({"substitutes": {}}).table("substitutes")),
     )
     if not sections:
         root.fail("section", "must hold at least one section, such as section.ECAL")

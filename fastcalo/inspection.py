@@ -10,6 +10,7 @@ from typing import Any
 
 from .detector import load_detector
 from .errors import InputError
+from .particles import name_of
 
 Rows = list[tuple[str, str]]
 
@@ -172,6 +173,11 @@ def _accounts(accounts: Mapping[str, Any]) -> Rows:
     """Rows of `Summary.accounts`, without what did not occur."""
     tallies = {
         **accounts.get("reasons", {}),
+        **{f"not known: {name_of(int(code))}": tally for code, tally in accounts.get("unknown", {}).items()},
+        **{
+            f"{name_of(int(code))} as {name_of(tally['as'])}": tally
+            for code, tally in accounts.get("substituted", {}).items()
+        },
         **accounts.get("sections", {}),
         "all particles": accounts.get("particles"),
     }

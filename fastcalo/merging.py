@@ -167,6 +167,11 @@ def _particles(one: HitFile, other: HitFile, sections: list[str]) -> Summary:
     for reason, tally in summary.reasons.items():
         for accounts in (first, second) if reason in _NEVER_REJECTED else (second,):
             tally.add(**accounts["reasons"][reason.name.lower()])
+    summary.unknown = {int(code): Tally(**tally) for code, tally in second.get("unknown", {}).items()}
+    for accounts in (first, second):
+        for code, tally in accounts.get("substituted", {}).items():
+            summary.substitutes[int(code)] = tally["as"]
+            summary.substituted.setdefault(int(code), Tally()).add(tally["count"], tally["energy"])
     return summary
 
 

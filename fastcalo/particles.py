@@ -101,6 +101,16 @@ def _properties(code: int) -> tuple[float, float]:
     return found.mass / 1e3 - electrons * _ELECTRON_GEV, known_charge
 
 
+def name_of(pdg: int) -> str:
+    """Name of a particle, such as ``pi+``; the code itself where there is none."""
+    from particle import InvalidParticle, Particle, ParticleNotFound
+
+    try:
+        return str(Particle.from_pdgid(pdg).name)
+    except (InvalidParticle, ParticleNotFound):
+        return str(pdg)
+
+
 def code_of(text: str) -> int | None:
     """PDG code of a particle that is given by it or by a name, such as ``22``, ``e-``, ``pi+`` or ``K_L0``.
 

@@ -29,7 +29,8 @@ class FastSimulation:
     ----------
     detector : Detector
     models : ShowerModel, name or path, or several of them
-        A particle goes to the first that knows its species.
+        A particle goes to the first that knows its species; if there is none, the detector's description may name
+        another species that it is simulated as.
     threads : int, optional
         Threads of ONNX Runtime, for models given by name or path.
 
@@ -56,6 +57,7 @@ class FastSimulation:
         self.models = [m if isinstance(m, ShowerModel) else load_model(m, threads) for m in several]
         for model in self.models:
             model.contract.check_detector(detector, str(model.path))
+        self.substitutes = detector.substitutes.in_force([s for m in self.models for s in m.contract.species])
 
     @property
     def network_seconds(self) -> float:
@@ -63,8 +65,9 @@ class FastSimulation:
         return sum(m.network_seconds for m in self.models)
 
     def provenance(self) -> dict[str, Any]:
-        """Models and their hashes, as JSON can hold it."""
+        """Models and their hashes, and what stands for species that they do not know, as JSON can hold it."""
         return {
+            "substitutes": self.substitutes.description,
             "models": [
                 {
                     "name": m.name,
@@ -75,7 +78,7 @@ class FastSimulation:
                     "code_version": m.contract.code_version,
                 }
                 for m in self.models
-            ]
+            ],
         }
 
     def run(self, events: Events, seed: int = 0) -> Hits:
@@ -97,7 +100,8 @@ class FastSimulation:
         InputError
             Too many events at a time, or the seed does not fit 64 bits.
         """
-        reason, model_of = self._species(events)
+        pdg = self.substitutes.apply(events.pdg)
+        reason, model_of = self._species(events, pdg)
         candidates = np.flatnonzero(reason == Reason.SIMULATED)
         arrival = propagate(
             self.detector, events.pdg[candidates], events.momentum[candidates], events.vertex[candidates]
@@ -112,7 +116,7 @@ class FastSimulation:
             direction = arrival.direction[mine].astype(np.float32)
             entry = arrival.entry[mine].astype(np.float32)
             showers = model.sample(
-                events.pdg[candidates][mine].astype(np.int64),
+                pdg[candidates][mine],
                 energy[mine].astype(np.float32),
                 direction,
                 entry,
@@ -127,11 +131,11 @@ class FastSimulation:
         sections = {name: sum_deposits(self.detector, name, parts, events.n_events) for name, parts in found.items()}
         return Hits(sections, events.run, events.event, reason)
 
-    def _species(self, events: Events) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
-        """First part of the verdict, and the model that knows each particle's species (-1 for none)."""
+    def _species(self, events: Events, pdg: NDArray[np.int64]) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
+        """First part of the verdict, and the model that knows what each particle is simulated as (-1 for none)."""
         model_of = np.full(events.n_particles, -1)
         for k, model in reversed(list(enumerate(self.models))):
-            model_of[np.isin(events.pdg, model.contract.species)] = k
+            model_of[np.isin(pdg, model.contract.species)] = k
         return first_verdict(events, model_of >= 0), model_of
 
     def _validity(self, arrival: Arrival, energy: NDArray[np.float64], model_of: NDArray[np.int64]) -> NDArray[np.int8]:

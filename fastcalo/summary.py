@@ -38,6 +38,12 @@ class Summary:
         All of the input, with their kinetic energy; one that is not a number counts as none.
     reasons : dict of Reason to Tally
         The same, by what became of them. The parts add up to the whole.
+    unknown : dict of int to Tally
+        By PDG code: particles of species that the engine does not know.
+    substituted : dict of int to Tally
+        By PDG code: particles that were simulated as another species.
+    substitutes : dict of int to int
+        What they are simulated as.
     wall_seconds : float
         From the first look at the input to the finished output.
     network_seconds : float or None
@@ -49,6 +55,9 @@ class Summary:
     events: int = 0
     particles: Tally = field(default_factory=Tally)
     reasons: dict[Reason, Tally] = field(default_factory=lambda: {reason: Tally() for reason in Reason})
+    unknown: dict[int, Tally] = field(default_factory=dict)
+    substituted: dict[int, Tally] = field(default_factory=dict)
+    substitutes: dict[int, int] = field(default_factory=dict)
     wall_seconds: float = 0.0
     network_seconds: float | None = None
     workers: int = 1
@@ -67,6 +76,9 @@ class Summary:
         self.particles.add(events.n_particles, float(energy.sum()))
         for reason, tally in self.reasons.items():
             tally.add(int(counts[reason]), float(sums[reason]))
+        _add_by_species(self.unknown, events, energy, hits.reason == Reason.UNKNOWN_SPECIES)
+        stood_for = (hits.reason == Reason.SIMULATED) & np.isin(events.pdg, list(self.substitutes))
+        _add_by_species(self.substituted, events, energy, stood_for)
         self.add_hits(hits.sections)
 
     def add_hits(self, sections: Mapping[str, SectionHits]) -> None:
@@ -87,6 +99,11 @@ class Summary:
             "events": self.events,
             "particles": asdict(self.particles),
             "reasons": {reason.name.lower(): asdict(tally) for reason, tally in self.reasons.items()},
+            "unknown": {str(code): asdict(tally) for code, tally in sorted(self.unknown.items())},
+            "substituted": {
+                str(code): {"as": self.substitutes[code], **asdict(tally)}
+                for code, tally in sorted(self.substituted.items())
+            },
             "sections": {name: asdict(tally) for name, tally in self.sections.items()},
         }
 
@@ -98,6 +115,15 @@ class Summary:
             "share_outside_network": self.share_outside_network,
             "workers": self.workers,
         }
+
+
+def _add_by_species(
+    tallies: dict[int, Tally], events: Events, energy: NDArray[np.float64], chosen: NDArray[np.bool_]
+) -> None:
+    codes, inverse, counts = np.unique(events.pdg[chosen], return_inverse=True, return_counts=True)
+    sums = np.bincount(inverse, energy[chosen], minlength=len(codes))
+    for code, count, total in zip(codes.tolist(), counts.tolist(), sums.tolist(), strict=True):
+        tallies.setdefault(code, Tally()).add(count, total)
 
 
 def finite_energy(events: Events) -> NDArray[np.float64]:

@@ -62,6 +62,9 @@ def show_summary(summary: Summary) -> None:
     """Print what a conversion did: the particles by what became of them, and the hits."""
     from rich.table import Table
 
+    from ..events import Reason
+    from ..particles import name_of
+
     particles = Table(title="Particles", title_justify="left", title_style="bold")
     particles.add_column("what became of them")
     particles.add_column("number", justify="right")
@@ -69,6 +72,13 @@ def show_summary(summary: Summary) -> None:
     for reason, tally in summary.reasons.items():
         if tally.count:
             particles.add_row(reason.text, f"{tally.count}", f"{tally.energy:.3f}")
+        parts = {}
+        if reason is Reason.SIMULATED:
+            parts = {f"{name_of(k)} as {name_of(summary.substitutes[k])}": t for k, t in summary.substituted.items()}
+        elif reason is Reason.UNKNOWN_SPECIES:
+            parts = {name_of(k): t for k, t in summary.unknown.items()}
+        for text, part in sorted(parts.items(), key=lambda item: -item[1].energy):
+            particles.add_row(f"  {text}", f"{part.count}", f"{part.energy:.3f}", style="dim")
     particles.add_section()
     particles.add_row("all", f"{summary.particles.count}", f"{summary.particles.energy:.3f}")
 
