@@ -114,7 +114,8 @@ def first_interaction(sample: Sample) -> FloatArray:
     padded = np.pad(many, ((0, 0), (0, 3)))
     behind = np.sum([padded[:, k : k + layers] for k in (1, 2, 3)], axis=0)
     begins = many & (behind >= 2)
-    return np.where(begins.any(1), begins.argmax(1), layers).astype(np.float64)
+    layer: FloatArray = np.where(begins.any(1), begins.argmax(1), layers).astype(np.float64)
+    return layer
 
 
 def all_species(*samples: Sample) -> list[int]:
