@@ -147,7 +147,9 @@ def convert(
     luminosity_block = "luminosity_block" in reader.schema.branches
     summary = Summary.of(sections, workers)
     provenance = _provenance(reader, engine, seed)
-    summary.substitutes = {int(k): v for k, v in provenance["simulation"].get("substitutes", {}).items()}
+    summary.substitutes = {
+        int(species): row["pdg"] for species, row in provenance["simulation"].get("substitutes", {}).items()
+    }
     with ExitStack() as stack:
         options = {"luminosity_block": luminosity_block, "overwrite": overwrite}
         refused = stack.enter_context(RejectedWriter(outputs[1], **options)) if rejected is not None else None

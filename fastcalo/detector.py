@@ -193,8 +193,8 @@ class Detector:
         ]
         rows += [(s.name, s.text) for s in self.sections]
         rows.append(("Geant4", self.geant4.text))
-        if self.substitutes.pairs:
-            rows.append(("substitutes", ", ".join(f"{a} as {b}" for a, b in self.substitutes.pairs)))
+        if self.substitutes.rows:
+            rows.append(("substitutes", ", ".join(f"{row.species} as {row.pdg}" for row in self.substitutes.rows)))
         return [*rows, ("hash", self.hash), ("stack hash", self.stack_hash)]
 
 

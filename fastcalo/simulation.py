@@ -100,13 +100,13 @@ class FastSimulation:
         InputError
             Too many events at a time, or the seed does not fit 64 bits.
         """
-        pdg = self.substitutes.apply(events.pdg)
+        pdg, kinetic_energy = self.substitutes.apply(events.pdg, events.kinetic_energy)
         reason, model_of = self._species(events, pdg)
         candidates = np.flatnonzero(reason == Reason.SIMULATED)
         arrival = propagate(
             self.detector, events.pdg[candidates], events.momentum[candidates], events.vertex[candidates]
         )
-        energy = events.kinetic_energy[candidates]
+        energy = kinetic_energy[candidates]
         reason[candidates] = self._validity(arrival, energy, model_of[candidates])
         event, index = events.event_of_particle[candidates], events.index_in_event[candidates]
         random = streams(seed, events.run[event], events.event[event], index)

@@ -12,21 +12,34 @@ from .tables import Table
 
 
 @dataclass(frozen=True)
-class Substitutes:
-    """PDG codes, and those that stand for them.
+class Substitute:
+    """What a species is simulated as.
 
     Attributes
     ----------
-    pairs : tuple of (int, int)
-        Species, and its substitute.
+    species : int
+        PDG code of the particle.
+    pdg : int
+        That of its substitute.
+    add : float
+        Energy that is added to the kinetic one, GeV: what the particle's mass sets free beyond that of its substitute.
     """
 
-    pairs: tuple[tuple[int, int], ...] = ()
+    species: int
+    pdg: int
+    add: float
+
+
+@dataclass(frozen=True)
+class Substitutes:
+    """Species, and those that stand for them."""
+
+    rows: tuple[Substitute, ...] = ()
 
     @property
-    def description(self) -> dict[str, int]:
+    def description(self) -> dict[str, dict[str, float]]:
         """The table with the keys of the TOML file."""
-        return {str(species): substitute for species, substitute in self.pairs}
+        return {str(row.species): {"pdg": row.pdg, "add_gev": row.add} for row in self.rows}
 
     @classmethod
     def parse(cls, table: Table) -> Substitutes:
@@ -35,28 +48,34 @@ class Substitutes:
         Raises
         ------
         DetectorError
-            A key is no PDG code, a value is no whole number, or a substitute has one itself.
+            A key is no PDG code, a value cannot be, or a substitute has one itself.
         """
-        pairs = []
-        for key in table.names():
+        rows = []
+        for key, entry in table.named_tables().items():
             try:
                 species = int(key)
             except ValueError:
                 table.fail(key, "must be a PDG code, such as 321")
-            pairs.append((species, table.integer(key, at_least=-(2**31))))
-        known = {species for species, _ in pairs}
-        for species, substitute in pairs:
-            if substitute in known:
-                table.fail(str(species), f"{substitute} has a substitute itself: name that one")
-        return cls(tuple(pairs))
+            full = entry.require("pdg", optional=("add_gev",)).filled({"add_gev": 0.0})
+            pdg = full.integer("pdg", at_least=-(2**31))
+            rows.append(Substitute(species, pdg, full.number("add_gev", at_least=0)))
+        known = {row.species for row in rows}
+        for row in rows:
+            if row.pdg in known:
+                table.fail(str(row.species), f"{row.pdg} has a substitute itself: name that one")
+        return cls(tuple(rows))
 
     def in_force(self, species: Sequence[int]) -> Substitutes:
         """Those that are needed, and can be met, where models know these species."""
-        return Substitutes(tuple((a, b) for a, b in self.pairs if a not in species and b in species))
+        return Substitutes(tuple(row for row in self.rows if row.species not in species and row.pdg in species))
 
-    def apply(self, pdg: NDArray[np.integer]) -> NDArray[np.int64]:
-        """PDG codes [n] with substitutes in place of the species that have one."""
-        out = pdg.astype(np.int64)
-        for species, substitute in self.pairs:
-            out[pdg == species] = substitute
-        return out
+    def apply(
+        self, pdg: NDArray[np.integer], kinetic_energy: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """PDG codes [n] and kinetic energies [n], GeV, with substitutes in place of the species that have one."""
+        codes, energy = pdg.astype(np.int64), kinetic_energy.copy()
+        for row in self.rows:
+            mine = pdg == row.species
+            codes[mine] = row.pdg
+            energy[mine] += row.add
+        return codes, energy

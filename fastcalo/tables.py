@@ -102,10 +102,6 @@ class Table:
             self.fail(key, f"must be a list of tables, but is {value!r}")
         return [self._below(f"{key}[{i}]", item) for i, item in enumerate(value)]
 
-    def names(self) -> tuple[str, ...]:
-        """All keys, in the order of the file."""
-        return tuple(self._values)
-
     def named_tables(self) -> dict[str, Table]:
         """The tables that this one holds under names of the user's choice."""
         return {name: self.table(name) for name in self._values}
