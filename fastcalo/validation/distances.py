@@ -215,8 +215,8 @@ def precision_recall(
     Returns
     -------
     dict of str to (float, float)
-        ``precision``, ``recall``, ``density``, ``coverage``, and ``nearest``: mean distance to the nearest shower of the
-        reference, over the root of the number of observables; each with its error.
+        ``precision``, ``recall``, ``density``, ``coverage``, and ``nearest``: mean distance to the nearest shower of
+        the reference, over the root of the number of observables; each with its error.
     """
     scale = reference.std(0)
     varies = scale > 0
