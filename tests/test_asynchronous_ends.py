@@ -98,7 +98,7 @@ def test_a_worker_of_easgd_goes_on_from_its_own_state(data, tmp_path):
     configure(tmp_path / "run.toml", data, "hits", "easgd", steps=60, checkpoint=1000)
     done = script(2, RESUME, tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("is saved; go on with --resume") == 2
+    assert done.stderr.count("which is saved") == 2
     found = {name: checkpoint.load(tmp_path / name / "hits.pt") for name in ("whole", "same", "lost")}
     numbers = {name: torch.cat([v.flatten() for v in s["networks"]["hits"].values()]) for name, s in found.items()}
     assert torch.equal(numbers["same"], numbers["whole"])

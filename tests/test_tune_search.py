@@ -102,7 +102,7 @@ def test_a_trial_that_never_ends_is_stopped_between_two_steps(data, tmp_path):
     assert 2 <= trial.told["seconds"] < 60
 
 
-def test_a_hopeless_trial_is_stopped(data, tmp_path):
+def test_a_hopeless_trial_is_stopped(data, tmp_path, caplog):
     start = "".join(f'[[start]]\n"stage.layers.learning_rate" = {rate}\n' for rate in (4e-3, 5e-3, 6e-3, 1e-12))
     space = '"stage.layers.learning_rate" = { low = 1e-12, high = 1e-2, log = true }'
     more = f'[stopping]\nrule = "median"\nleast = 3\n{start}'
@@ -112,6 +112,9 @@ def test_a_hopeless_trial_is_stopped(data, tmp_path):
     last = study.trials[-1]
     assert last.told["reason"].startswith("median rule at step 45")
     assert steps_saved(trial_folder(study.folder, 3)) < 60
+    # it is not for the user to go on with it
+    assert "stage layers: stopped after step 15" in caplog.text
+    assert "--resume" not in caplog.text
 
 
 class Killer(Silent):

@@ -148,6 +148,7 @@ def test_precision_recall_density_coverage_are_their_formulae():
         "recall": np.mean(backwards > 0),
         "density": counts.mean() / 3,
         "coverage": covered.mean(),
+        "nearest": np.mean([min(np.linalg.norm(x - y) for x in a) for y in b]) / np.sqrt(3),
     }
     assert {name: value for name, (value, _) in found.items()} == pytest.approx(expected)
 
@@ -163,6 +164,14 @@ def test_a_forgotten_mode_lowers_recall_and_coverage_only():
         assert worse[name][0] < 0.6
         assert best[name][0] > 0.9
     assert worse["precision"][0] == pytest.approx(best["precision"][0], abs=0.05)
+
+
+def test_what_repeats_the_reference_is_nearer_to_it_than_the_truth():
+    rng = np.random.default_rng(9)
+    reference, truth = rng.normal(size=(2, 1500, 4))
+    repeated = reference[rng.permutation(1500)[:1000]] + 0.01 * rng.normal(size=(1000, 4))
+    (low, _), (usual, error) = (distances.precision_recall(reference, x)["nearest"] for x in (repeated, truth))
+    assert low < 0.05 < usual - 10 * error
 
 
 @pytest.mark.parametrize("distance", [distances.fpd, distances.kpd])

@@ -61,6 +61,7 @@ def test_numbers_stand_beside_their_floor(numbers):
         "recall",
         "density",
         "coverage",
+        "nearest",
         "separation.mean",
         "separation.worst",
         "wasserstein.mean",

@@ -285,7 +285,7 @@ class Leg:
                 self._save(step)
                 self.trace.lap("checkpoint")
             if stopped:
-                log.warning("stage %s: stopped after step %d, which is saved; go on with --resume", stage.name, step)
+                log.warning("stage %s: stopped after step %d, which is saved", stage.name, step)
                 raise Stopped(128 + self.signals.received)
             clock += time.perf_counter() - now
 

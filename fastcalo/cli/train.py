@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from fastcalo.training.config import TrainConfig
     from fastcalo.training.exchange import Exchange
     from fastcalo.training.trace import Trace
+
+log = logging.getLogger(__name__)
 
 
 def command(
@@ -108,6 +111,7 @@ def _train(
     from contextlib import nullcontext
 
     from fastcalo.training.loop import train
+    from fastcalo.training.signals import Stopped
 
     from .output import console, progress_bar
 
@@ -121,9 +125,14 @@ def _train(
                 numbers = ", ".join(f"{k} {v:.4g}" for k, v in metrics.items())
                 console().print(f"{name} {step}/{steps}: {numbers}", soft_wrap=True)
 
-        train(
-            settings, run, only=only, resume=resume, where=where, exchange=exchange, report=report, trace=trace,
-            tensorboard=tensorboard,
-        )  # fmt: skip
+        try:
+            train(
+                settings, run, only=only, resume=resume, where=where, exchange=exchange, report=report, trace=trace,
+                tensorboard=tensorboard,
+            )  # fmt: skip
+        except Stopped:
+            if first:
+                log.warning("stopped; the training is saved: go on with --resume")
+            raise
     if first:
         console().print(f"Done: {run}. Next: fastcalo export {run} -o {settings.name}.onnx", soft_wrap=True)

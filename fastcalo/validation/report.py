@@ -26,6 +26,7 @@ _MEANINGS = {
     "recall": "recall",
     "density": "density",
     "coverage": "coverage",
+    "nearest": "mean distance to the nearest shower of the reference",
 }
 
 

@@ -202,7 +202,7 @@ class AsynchronousLeg(Leg):
             centre.note_checkpoint(step)
             self.trace.lap("checkpoint")
         if stopped and not last:
-            log.warning("stage %s: stopped after step %d, which is saved; go on with --resume", stage.name, step)
+            log.warning("stage %s: stopped after step %d, which is saved", stage.name, step)
 
 
 class _Speed:

@@ -1,11 +1,13 @@
 """Bayesian optimisation with the Gaussian process of scikit-optimize.
 
 Model: a constant times a Matérn kernel with ν = 5/2 and a length for each feature, and white noise, all with log-normal
-priors; variances that were told stand on the diagonal besides. Acquisition: expected improvement (Jones, Schonlau &
-Welch, J. Global Optim. 13 (1998) 455, eq. 15) on the smallest mean at a told point. Pending points have the mean of all
-values as a constant lie (Ginsbourger, Le Riche & Carraro, in Computational Intelligence in Expensive Optimization
-Problems, 2010, section 4.2): with the smallest value as the lie, four points at a time kept 62 % of what Bayesian
-optimisation gains on Hartmann-6, with the mean 88 %.
+priors; variances that were told stand on the diagonal besides. Acquisition: augmented expected improvement (Huang,
+Allen, Notz & Zeng, J. Global Optim. 34 (2006) 441, eqs. 12 and 13): expected improvement on the mean at the told point
+of the smallest mean plus standard deviation, times a factor that is small where a value would tell little but its
+noise. Where no variances are told, it is plain expected improvement. Pending points have the mean of all values as a
+constant lie, as noisy as a value (Ginsbourger, Le Riche & Carraro, in Computational Intelligence in Expensive
+Optimization Problems, 2010, section 4.2): with the smallest value as the lie, four points at a time kept 62 % of what
+Bayesian optimisation gains on Hartmann-6, with the mean 88 %.
 
 A proposal's cost is bounded: the model holds `MOST` told points, its hyper-parameters are fitted to `FITTED`, and only
 each time that there is a tenth more.
@@ -22,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastcalo.errors import MissingDependencyError
 
@@ -38,6 +41,7 @@ _CANDIDATES = 1_000
 _CLIMBED = 4
 _WALL = 2.0
 _XI = 0.01  # least improvement that counts, in standard deviations of the target
+_LEAST = 1e-6  # least standard deviation that rounding leaves to be told from nothing
 # middle and width of the priors' logarithms; the length's middle is for one dimension, and grows with their root
 _AMPLITUDE = (0.0, 1.0)
 _LENGTH = (math.log(0.2), 1.0)
@@ -45,7 +49,7 @@ _NOISE = (math.log(1e-3), 1.5)
 
 
 class GaussianProcess:
-    """Expected improvement by a Gaussian process."""
+    """Augmented expected improvement by a Gaussian process."""
 
     name = "gp"
 
@@ -64,20 +68,23 @@ class GaussianProcess:
 
     def _model(self, history: History) -> _Model:
         space = history.space
-        kernel, noise = self._kernel(history)
+        kernel, white = self._kernel(history)
         kept = kept_points(history, MOST)
         target_N, slope_N = _target(history.value_N[kept])
-        variance_N = noise + history.variance_N[kept] * slope_N**2
+        variance_N = white + history.variance_N[kept] * slope_N**2
         feature_NF = space.features(history.unit_ND[kept])
         model = _regressor(kernel, variance_N).fit(feature_NF, target_N)
-        level = float(model.predict(feature_NF).min()) - _XI
+        mean_N, spread_N = _posterior(model, feature_NF)
+        level = float(mean_N[np.argmin(mean_N + spread_N)]) - _XI
+        told = _typical_variance(history, kept) * float(slope_N.max()) ** 2
         pending = len(history.pending_PD)
         if pending:
             lied_NF = np.concatenate([feature_NF, space.features(history.pending_PD)])
             lied_N = np.concatenate([target_N, np.zeros(pending)])  # the mean
-            variance_N = np.concatenate([variance_N, np.full(pending, noise)])
+            variance_N = np.concatenate([variance_N, np.full(pending, white + told)])
             model = _regressor(kernel, variance_N).fit(lied_NF, lied_N)
-        return _Model(model, level)
+        # white noise that is fitted where none is told is mostly what the model cannot follow yet: news
+        return _Model(model, level, math.sqrt(white + told) if told else 0.0)
 
     def _kernel(self, history: History) -> tuple[Any, float]:
         """Kernel and noise, fitted to as many of the first points as a fixed schedule says.
@@ -94,33 +101,51 @@ class GaussianProcess:
 
 @dataclass
 class _Model:
-    """A fitted process, and the value that is to be improved on."""
+    """A fitted process, the value that is to be improved on, and the standard deviation of a value's noise."""
 
     model: Any
     level: float
+    noise: float
 
     def improvement(self, feature_CF: Floats) -> Floats:
-        """Expected improvement, float64 [C]."""
-        from scipy.special import ndtr
-
-        # scikit-optimize's own prediction sums over pairs of points, one by one
-        model = self.model
-        cross_CN = model.kernel_(feature_CF, model.X_train_)
-        mean_C = cross_CN @ model.alpha_
-        variance_C = model.kernel_.diag(feature_CF) - np.einsum("cn,cn->c", cross_CN @ model.K_inv_, cross_CN)
-        spread_C = np.sqrt(np.maximum(variance_C, 1e-12))
-        z_C = (self.level - mean_C) / spread_C
-        return np.asarray(spread_C * (z_C * ndtr(z_C) + np.exp(-0.5 * z_C**2) / math.sqrt(2 * math.pi)))
+        """Augmented expected improvement, float64 [C]."""
+        return self._improvement(*_posterior(self.model, feature_CF))[0]
 
     def slope(self, feature_F: Floats) -> tuple[float, Floats]:
-        """Minus the logarithm of the expected improvement, and its gradient, float64 [F]."""
-        from skopt.acquisition import gaussian_ei
-
-        value, slope_F = gaussian_ei(feature_F[None], self.model, self.level, 0.0, return_grad=True)
-        gain = float(value[0])
+        """Minus the logarithm of the augmented expected improvement, and its gradient, float64 [F]."""
+        mean, spread, mean_F, spread_F = self.model.predict(
+            feature_F[None], return_std=True, return_mean_grad=True, return_std_grad=True
+        )
+        gain, by_mean, by_spread = (float(x[0]) for x in self._improvement(mean, np.maximum(spread, _LEAST)))
         if not gain > 1e-200:
             return 460.0, np.zeros_like(feature_F)
-        return -math.log(gain), -np.asarray(slope_F) / gain
+        return -math.log(gain), -(by_mean * np.asarray(mean_F) + by_spread * np.asarray(spread_F)) / gain
+
+    def _improvement(self, mean_C: Floats, spread_C: Floats) -> tuple[Floats, Floats, Floats]:
+        """Augmented expected improvement, and its derivatives by mean and spread, float64 [C] each."""
+        from scipy.special import ndtr
+
+        z_C = (self.level - mean_C) / spread_C
+        below_C, density_C = ndtr(z_C), np.exp(-0.5 * z_C**2) / math.sqrt(2 * math.pi)
+        plain_C = spread_C * (z_C * below_C + density_C)
+        total_C = np.hypot(spread_C, self.noise)
+        news_C = 1 - self.noise / total_C
+        by_spread_C = density_C * news_C + plain_C * self.noise * spread_C / total_C**3
+        return plain_C * news_C, -below_C * news_C, by_spread_C
+
+
+def _typical_variance(history: History, kept: NDArray[np.intp]) -> float:
+    """Median of the variances that were told with values, 0 if there are none."""
+    told_N = history.variance_N[kept][~history.failed_N[kept]]
+    return float(np.median(told_N)) if len(told_N) else 0.0
+
+
+def _posterior(model: Any, feature_CF: Floats) -> tuple[Floats, Floats]:
+    """Mean and standard deviation without noise, float64 [C] each."""
+    # scikit-optimize's own prediction sums over pairs of points, one by one
+    cross_CN = model.kernel_(feature_CF, model.X_train_)
+    variance_C = model.kernel_.diag(feature_CF) - np.einsum("cn,cn->c", cross_CN @ model.K_inv_, cross_CN)
+    return cross_CN @ model.alpha_, np.sqrt(np.maximum(variance_C, _LEAST**2))
 
 
 def _climb(model: _Model, history: History) -> Floats:
