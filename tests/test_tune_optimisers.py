@@ -263,8 +263,8 @@ def test_bayesian_optimisation_beats_random_search(benchmark):
         ends = [row["chosen" if noisy else "best"] for row in rows if bool(row["noise"]) == noisy]
         # with noise, random search is lucky now and then
         assert sum(end["better than random"] for end in ends) >= (11 if noisy else 12), ends
-        # four points at a time, each chosen without knowing three others
-        assert sum(end["kept"] for end in ends) / len(ends) > 0.7, ends
+        # four points at a time, each chosen without knowing three others; one at a time it is 1
+        assert sum(end["kept"] for end in ends) / len(ends) > 0.8, ends
 
 
 @pytest.mark.slow
