@@ -7,12 +7,14 @@ import onnx
 import pytest
 import torch
 from numpy.testing import assert_array_equal
+from showers import HADRONS
 
 import fastcalo
 from fastcalo.errors import ExportError
 from fastcalo.export.exporter import export_run
 from fastcalo.export.hits import HitTwin
 from fastcalo.export.parity import check_parity, domain
+from fastcalo.io.hdf5 import ShowerFile
 from fastcalo.model import draw_noise
 from fastcalo.noise import streams
 from fastcalo.session import open_session
@@ -23,12 +25,18 @@ EVENTS = Path(__file__).parents[1] / "examples" / "demo" / "events.root"
 
 
 @pytest.fixture(scope="module")
-def path(hadron_run, tmp_path_factory):
+def exported(hadron_run, tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "hadrons.onnx"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(HitTwin, "parity_showers", 500)
         export_run(hadron_run, path)
     return path
+
+
+@pytest.fixture(params=["tiny", "hadron"])
+def path(request, exported):
+    """The model just exported, and the one that is shipped."""
+    return exported if request.param == "tiny" else fastcalo.load_model("hadron").path
 
 
 def test_the_graph_gives_windows_and_lists_of_each_section(path):
@@ -65,11 +73,15 @@ def test_lists_and_windows_hold_the_same(path, n):
         assert (deposit > model.contract.thresholds[name]).all()
 
 
-def test_parity_is_that_of_all_sections(path, hadron_run, monkeypatch):
-    monkeypatch.setattr(HitTwin, "parity_showers", 500)
+def test_parity_holds_and_is_written_down(path):
     scores = fastcalo.load_model(path).contract.scores
     assert scores["parity_identical_showers"] >= 0.995
     assert scores["parity_cell_median"] < 1e-5
+    assert path.stat().st_size < 5e6
+
+
+def test_parity_is_that_of_all_sections(exported, hadron_run, monkeypatch):
+    monkeypatch.setattr(HitTwin, "parity_showers", 500)
     _, networks, _ = load_run(hadron_run)
     networks.networks.eval()
     twin = HitTwin(networks)
@@ -83,18 +95,18 @@ def test_parity_is_that_of_all_sections(path, hadron_run, monkeypatch):
 
     monkeypatch.setattr(twin, "showers", other)
     with pytest.raises(ExportError, match="cell energies differ by more than"):
-        check_parity(path, twin)
+        check_parity(exported, twin)
 
 
 @torch.no_grad()
-def test_a_graph_of_other_weights_of_the_history_is_refused(path, hadron_run, monkeypatch):
+def test_a_graph_of_other_weights_of_the_history_is_refused(exported, hadron_run, monkeypatch):
     monkeypatch.setattr(HitTwin, "parity_showers", 500)
     _, networks, _ = load_run(hadron_run)
     networks.networks.eval()
     first, history = networks.layers.count[0].weight, networks.layers.n_history
     first[:, networks.layers.n_inputs - history :] += 0.2 * torch.randn(len(first), history)
     with pytest.raises(ExportError, match="does not draw the showers of the torch model"):
-        check_parity(path, HitTwin(networks))
+        check_parity(exported, HitTwin(networks))
 
 
 def test_hadrons_of_collisions_make_hits_in_both_sections(path):
@@ -102,3 +114,20 @@ def test_hadrons_of_collisions_make_hits_in_both_sections(path):
     hits = engine.run(next(iter(fastcalo.open_events(EVENTS).chunks(20))))
     for name in SHAPES:
         assert len(hits.sections[name].energy) > 0
+
+
+def test_the_shipped_hadrons_deposit_what_full_simulation_does():
+    model = fastcalo.load_model("hadron", threads=1)
+    assert set(model.contract.species) == {211, -211, 130, 2112, 2212}
+    with ShowerFile(HADRONS) as file:
+        energy, rows = file.kinetic_energy(), np.arange(len(file))
+        particles = {"pdg": file.pdg(), "direction": file.direction(), "entry": file.entry()}
+        drawn = [model.generate(kinetic_energy=energy, **particles, seed=seed) for seed in range(3)]
+        for section, threshold in model.contract.thresholds.items():
+            offsets, _, deposit = file.hits(section)
+            row = np.repeat(rows, np.diff(offsets))
+            true = np.log1p(1e3 * np.bincount(row, deposit * (deposit > threshold), len(rows)))
+            fake = np.log1p(1e3 * np.concatenate([d[section].sum((1, 2, 3)) for d in drawn]))
+            # energies of one shower and another differ by more than those of the particles
+            assert abs(fake.mean() - true.mean()) < 4 * true.std() / np.sqrt(len(rows))
+            assert abs(np.log(fake.std() / true.std())) < 0.15
