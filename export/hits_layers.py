@@ -113,6 +113,7 @@ def _one_layer(b: Graph, model: LayerModel, first: _First, nets: tuple[Weights, 
     x = _summary(b, model, state, outer)
     hidden = b.op("Add", b.op("Add", b.op("MatMul", x, b.const(first.summary)), known), state["past"])
     number, deposit = _draw(b, model, nets, hidden, (u, quantile, z), threshold)
+    deposit = b.op("Min", deposit, outer[0])
     root = b.op("Sqrt", number)
     scale = b.op("Div", b.op("Log", b.op("Add", b.op("Div", deposit, b.const(twin.FLOOR)), b.const(1.0))), b.const(4.0))
     new = {

@@ -177,7 +177,7 @@ class LayerModel(nn.Module):
         """
         layers, folded = self.geometry.layers, folded_offsets(c.offset_BL2)
         energy = normal_BL.new_zeros(len(c), layers)
-        count = torch.zeros_like(energy)
+        count, kinetic_energy = torch.zeros_like(energy), c.log_energy_B.exp()
         for i in range(layers):
             x = self.inputs(c, folded, energy, count, self.index_L[i : i + 1])
             centre, width = _pick(self.count_mixture(x), uniform_BL2[:, i, 0])
@@ -185,7 +185,9 @@ class LayerModel(nn.Module):
             n = torch.floor(root.clamp_min(0) ** 2).clamp_max(MAX_COUNT)
             centre, width = _pick(self.energy_mixture(x, n), uniform_BL2[:, i, 1])
             mean = torch.exp((centre + width.exp() * normal_BL[:, i]).clamp(*LOG_MEAN_RANGE)) * MEV_TENTH
-            energy[:, i], count[:, i] = n * (mean + self.threshold_L[i]), n
+            # in the tails of the densities a draw may be beyond what there is to deposit
+            energy[:, i] = torch.minimum(n * (mean + self.threshold_L[i]), kinetic_energy)
+            count[:, i] = n
         return energy, count
 
 
