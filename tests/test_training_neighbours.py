@@ -24,14 +24,7 @@ from test_training_hits import (
 from fastcalo.detector import load_detector
 from fastcalo.training.data import ShowerData
 from fastcalo.training.hits.model import BLOBS, LARGEST_NEIGHBOUR_RATE, hit_terms
-from fastcalo.training.hits.neighbours import (
-    DIRECTIONS,
-    chances_of,
-    neighbours,
-    rate_of_neighbours,
-    strength,
-    successors,
-)
+from fastcalo.training.hits.neighbours import DIRECTIONS, chances_of, neighbours, strength, successors
 from fastcalo.training.nets import linear_layers
 
 cells = st.sets(st.tuples(st.integers(0, LAYERS - 1), *[st.integers(-HALF, HALF)] * 2), min_size=1, max_size=60)
@@ -57,7 +50,7 @@ def test_neighbours_are_those_that_one_counts_by_hand(hit, seed):
                 nearer += cell in hit
                 pull += (cell in hit) * square / (square + 1)
         assert (near.nearer_H[h], near.farther_H[h]) == (nearer, farther)
-        assert near.pull_4H[:, h].sum().item() == pytest.approx(pull, abs=1e-5)
+        assert near.pull_H[h].item() == pytest.approx(pull, abs=1e-5)
         assert near.spread_H[h].item() == pytest.approx(spread, abs=1e-5)
 
 
@@ -127,16 +120,15 @@ def test_the_likelihood_of_cells_is_that_of_every_cell_of_the_window():
     hit[batch.row, batch.layer, (batch.x + HALF + 1).long(), (batch.y + HALF + 1).long()] = 1
     group = batch.row * LAYERS + batch.layer
     near = neighbours(GEOMETRY, c, batch.row, batch.layer, batch.x, batch.y)
+    pull = profile.kappa_BL[batch.row, batch.layer] * near.pull_H
     own = torch.exp(
         profile.log_probability(batch.row, batch.layer, batch.x, batch.y) + profile.log_rate_BL[batch.row, batch.layer]
-    ).detach()
-    pull = rate_of_neighbours(near, profile.kappa_BL[batch.row, batch.layer], own).detach()
-    first, chances = np.zeros(hit.shape), np.zeros(hit.shape)
-    first[batch.row, batch.layer, (batch.x + HALF + 1).long(), (batch.y + HALF + 1).long()] = own / (own + pull)
-    chances[batch.row, batch.layer, (batch.x + HALF + 1).long(), (batch.y + HALF + 1).long()] = chances_of(
-        pull / (own + pull), group, len(batch) * LAYERS
     )
-    hit, first, chances = hit[row, layer], first[row, layer], chances[row, layer]
+    chances = np.zeros(hit.shape)
+    chances[batch.row, batch.layer, (batch.x + HALF + 1).long(), (batch.y + HALF + 1).long()] = chances_of(
+        (pull / (own + pull)).detach(), group, len(batch) * LAYERS
+    )
+    hit, chances = hit[row, layer], chances[row, layer]
     places = np.arange(-HALF - 1, HALF + 2)
     offset = c.offset_BL2[row, layer].numpy()
     square = (places[:, None] - offset[:, 0, None, None]) ** 2 + (places - offset[:, 1, None, None]) ** 2
@@ -145,7 +137,7 @@ def test_the_likelihood_of_cells_is_that_of_every_cell_of_the_window():
     for axis in (1, 2):
         for step in (-1, 1):
             nearer = np.roll(square, step, axis) < square
-            gained = kappa * np.where(nearer, np.roll(sources * first, step, axis), 0)
+            gained = kappa * np.where(nearer, np.roll(sources, step, axis), 0)
             rate = rate + gained[:, inside, inside].reshape(len(row), -1)
             gained = kappa * np.where(nearer, np.roll(sources * chances, step, axis), 0)
             expected += gained[:, inside, inside].sum()

@@ -20,7 +20,7 @@ from ..data import Batch
 from ..nets import group_sum, linear_layers, mlp
 from .conditions import Conditions, Geometry, along_across
 from .layers import MEV_TENTH
-from .neighbours import Neighbours, chances_of, neighbours, rate_of_neighbours
+from .neighbours import Neighbours, chances_of, neighbours
 
 BLOBS = 6
 CODES = 6
@@ -303,9 +303,8 @@ def hit_terms(model: HitModel, batch: Batch, c: Conditions, profile: Profile) ->
     log_p = profile.log_probability(batch.row, batch.layer, batch.x, batch.y)
     near = neighbours(model.geometry, c, batch.row, batch.layer, batch.x, batch.y)
     kappa, s = profile.kappa_BL[batch.row, batch.layer], sticks(batch, model.geometry)
-    own = torch.exp(log_p + profile.log_rate_BL[batch.row, batch.layer])
-    brought = rate_of_neighbours(near, kappa, own)
-    rate = own + brought
+    brought = kappa * near.pull_H
+    rate = torch.exp(log_p + profile.log_rate_BL[batch.row, batch.layer]) + brought
     chances = chances_of((brought / rate).detach(), s.group_H, len(batch) * model.geometry.layers)
     expected = profile.log_rate_BL.exp() * profile.mass_in_window(model.geometry.half)
     cells = (expected * (batch.layer_count > 0)).sum() + (kappa * near.spread_H * chances).sum()
