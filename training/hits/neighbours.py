@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..nets import group_sum
 from .conditions import Conditions, Geometry
 
 DIRECTIONS = ((1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0))
@@ -90,24 +89,3 @@ def successors(kappa_H: Tensor, d_H2: Tensor, xy_H2: Tensor, uniform_H: Tensor, 
         here = (uniform_H >= begin) & (uniform_H < end)
         chosen = torch.where(here[:, None], xy_H2 + step, chosen)
     return chosen
-
-
-def chances_of(brought_H: Tensor, group_H: Tensor, groups: int) -> Tensor:
-    """How often each hit could bring about another, [H], when as many hits are drawn as there are.
-
-    A hit that is brought about brings about none, and drawing ends with the last hit: of n hits of which m are brought
-    about, n - m - 1 others have the chance, and the last of these has it, too, where it has used it, which is so in
-    m / (n - m) of the cases.
-
-    Parameters
-    ----------
-    brought_H : float32 [H]
-        Probability of each hit that another has brought it about.
-    group_H : int64 [H]
-        Layer of a shower that each is in.
-    groups : int
-    """
-    others = group_sum(1 - brought_H, group_H, groups)[group_H]
-    brought = group_sum(brought_H, group_H, groups)[group_H]
-    used = (others - 1).clamp_min(0) / others + brought / (others * others)
-    return (1 - brought_H) * used.clamp_max(1)
