@@ -26,7 +26,7 @@ FLOOR = 2e-5
 """Offset of the energy scale that the networks see, GeV."""
 _PAST = 3
 LOG_MEAN_RANGE = (-8.0, 6.2)
-"""Of the log mean energy of hits, in units of 0.1 MeV: up to 49 MeV a hit, which 2 in 100 000 layers of hadrons exceed."""
+"""Of the log mean energy of hits, in 0.1 MeV: up to 49 MeV a hit, which 2 in 100 000 layers of hadrons exceed."""
 SHOWERING = 3
 """Hits of a layer from which on it is no longer the track of a single particle."""
 RECENT = 8
