@@ -101,7 +101,7 @@ def convert(
     output : path
         The ROOT file to write; see `HitsWriter`. It appears under its name when it is whole.
     engine : Engine, optional
-        The shipped model in the default detector unless given.
+        The shipped models in the default detector unless given.
     chunk : int
         Events that are simulated at a time; fewer if they have very many particles. Neither this nor `workers` changes
         what comes out.
@@ -255,10 +255,10 @@ def _leave_interrupts_to_parent() -> None:
 
 def _default_engine() -> Engine:
     from .detector import load_detector
-    from .model import load_model
+    from .model import DEFAULT_MODELS
     from .simulation import FastSimulation
 
-    return FastSimulation(load_detector(), [load_model("em")])
+    return FastSimulation(load_detector(), DEFAULT_MODELS)
 
 
 def _check_paths(reader: EventReader, outputs: Sequence[Path], overwrite: bool) -> None:

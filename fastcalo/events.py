@@ -45,6 +45,10 @@ _TEXT = {
 }
 
 
+NOT_TO_SIMULATE = (Reason.NOT_FINAL_STATE, Reason.BAD_NUMBERS, Reason.INVISIBLE)
+"""Reasons of particles that no calorimeter is asked for."""
+
+
 @dataclass(frozen=True)
 class Events:
     """Particles of many events, as flat arrays cut by offsets.

@@ -20,6 +20,8 @@ from .errors import ContractError, InputError, ModelNotFoundError
 from .noise import Streams, logistic, normal, streams, uniform
 from .session import open_session
 
+DEFAULT_MODELS = ("em", "hadron")
+"""Shipped models that together know electrons, photons and hadrons."""
 BATCH = 256
 """Showers per call of ONNX Runtime: bounds memory and suffices to share a call's fixed cost."""
 _KINEMATICS = ("kinetic_energy", "direction", "entry", "species")

@@ -35,7 +35,7 @@ def command(
     output: Annotated[Path, Option("--output", "-o", metavar="OUT.root", help="File of hits to write.")],
     model: Annotated[
         list[str] | None,
-        Option(help="Shower model: a shipped name or an .onnx file. May be repeated.", show_default="em"),
+        Option(help="Shower model: a shipped name or an .onnx file. May be repeated.", show_default="em, hadron"),
     ] = None,
     detector: Annotated[str, Option(help="Detector: a shipped name or a .toml file.")] = DEFAULT_DETECTOR,
     engine: Annotated[EngineName, Option(help="What simulates.")] = EngineName.FAST,
@@ -77,6 +77,7 @@ def command(
     """  # noqa: D301
     from ..conversion import convert
     from ..io.root import open_events
+    from ..model import DEFAULT_MODELS
     from .output import progress_bar, show_rows, show_summary
 
     reader = open_events(inputs, _overrides(schema, tree, branch or []))
@@ -89,7 +90,7 @@ def command(
         if engine is EngineName.GEANT4:
             chosen: Engine = stack.enter_context(_geant4(detector, workers))
         else:
-            chosen = _fast(detector, model or ["em"], threads or _threads(workers))
+            chosen = _fast(detector, model or list(DEFAULT_MODELS), threads or _threads(workers))
         done = convert(
             reader,
             output,

@@ -62,16 +62,19 @@ def show_summary(summary: Summary) -> None:
     """Print what a conversion did: the particles by what became of them, and the hits."""
     from rich.table import Table
 
-    from ..events import Reason
+    from ..events import NOT_TO_SIMULATE, Reason
     from ..particles import name_of
 
     particles = Table(title="Particles", title_justify="left", title_style="bold")
     particles.add_column("what became of them")
     particles.add_column("number", justify="right")
     particles.add_column("kinetic energy [GeV]", justify="right")
+    particles.add_column("share [%]", justify="right")
+    whole = sum(tally.energy for reason, tally in summary.reasons.items() if reason not in NOT_TO_SIMULATE)
     for reason, tally in summary.reasons.items():
         if tally.count:
-            particles.add_row(reason.text, f"{tally.count}", f"{tally.energy:.3f}")
+            share = "" if reason in NOT_TO_SIMULATE else f"{100 * tally.energy / max(whole, 1e-300):.2f}"
+            particles.add_row(reason.text, f"{tally.count}", f"{tally.energy:.3f}", share)
         parts = {}
         if reason is Reason.SIMULATED:
             parts = {f"{name_of(k)} as {name_of(summary.substitutes[k])}": t for k, t in summary.substituted.items()}

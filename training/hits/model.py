@@ -20,7 +20,7 @@ from ..data import Batch
 from ..nets import group_sum, linear_layers, mlp
 from .conditions import Conditions, Geometry, along_across
 from .layers import MEV_TENTH
-from .neighbours import Neighbours, chances_of, neighbours, rate_of_neighbours
+from .neighbours import Neighbours, neighbours
 
 BLOBS = 6
 CODES = 6
@@ -298,18 +298,15 @@ def hit_terms(model: HitModel, batch: Batch, c: Conditions, profile: Profile) ->
     """Negative log-likelihood per shower of the cells hit and of the energies, given the profile.
 
     Seen from the line of flight outwards, the rate of a cell is that of the blobs and that of its nearer neighbours.
-    How often hits could have brought about others is counted as it happens when a given number of them is drawn.
     """
     log_p = profile.log_probability(batch.row, batch.layer, batch.x, batch.y)
     near = neighbours(model.geometry, c, batch.row, batch.layer, batch.x, batch.y)
-    kappa, s = profile.kappa_BL[batch.row, batch.layer], sticks(batch, model.geometry)
-    own = torch.exp(log_p + profile.log_rate_BL[batch.row, batch.layer])
-    brought = rate_of_neighbours(near, kappa, own)
-    rate = own + brought
-    chances = chances_of((brought / rate).detach(), s.group_H, len(batch) * model.geometry.layers)
+    kappa = profile.kappa_BL[batch.row, batch.layer]
+    rate = torch.exp(log_p + profile.log_rate_BL[batch.row, batch.layer]) + kappa * near.pull_H
     expected = profile.log_rate_BL.exp() * profile.mass_in_window(model.geometry.half)
-    cells = (expected * (batch.layer_count > 0)).sum() + (kappa * near.spread_H * chances).sum()
+    cells = (expected * (batch.layer_count > 0)).sum() + (kappa * near.spread_H).sum()
     cells = cells - torch.log(torch.expm1(rate.clamp(1e-9, 60.0))).sum()
+    s = sticks(batch, model.geometry)
     static = model.share_static(
         c, profile, log_p.detach(), batch.row, batch.layer, batch.x, batch.y, near, batch.layer_energy,
         batch.layer_count,

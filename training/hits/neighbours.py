@@ -13,10 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..nets import group_sum
 from .conditions import Conditions, Geometry
 
-_ROUNDS = 3
 DIRECTIONS = ((1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0))
 
 
@@ -28,18 +26,15 @@ class Neighbours:
     ----------
     nearer_H, farther_H : float32 [H]
         How many of the neighbouring cells that are nearer to the line of flight, or farther, are hit.
-    parent_4H : int64 [4, H]
-        The hit that stands in each direction; any where there is none.
-    pull_4H : float32 [4, H]
-        Rate at which it brings about this hit, over kappa; 0 where there is none, or it is farther.
+    pull_H : float32 [H]
+        Rate at which the nearer ones bring about this hit, over kappa.
     spread_H : float32 [H]
         Rate at which this hit brings about others inside the window, over kappa.
     """
 
     nearer_H: Tensor
     farther_H: Tensor
-    parent_4H: Tensor
-    pull_4H: Tensor
+    pull_H: Tensor
     spread_H: Tensor
 
 
@@ -55,45 +50,22 @@ def neighbours(
     width = geometry.window + 2
     group, half = row_H * geometry.layers + layer_H, geometry.half
     cell = (group * width + x_H.long() + half + 1) * width + y_H.long() + half + 1
-    place = torch.zeros(len(c) * geometry.layers * width**2, dtype=torch.long, device=row_H.device)
-    place[cell] = torch.arange(1, len(cell) + 1, device=row_H.device)
+    hit = torch.zeros(len(c) * geometry.layers * width**2, device=row_H.device)
+    hit[cell] = 1
     offset = c.offset_BL2[row_H, layer_H]
     dx, dy = x_H - offset[:, 0], y_H - offset[:, 1]
     own = strength(dx * dx + dy * dy)
-    nearer, farther, spread = (torch.zeros_like(dx) for _ in range(3))
-    parents, pulls = [], []
+    nearer, farther, pull, spread = (torch.zeros_like(dx) for _ in range(4))
     for step_x, step_y in DIRECTIONS:
-        other = place[cell + int(step_x) * width + int(step_y)]
-        beside = other > 0
+        beside = hit[cell + int(step_x) * width + int(step_y)]
         along = step_x * dx + step_y * dy
         out = along > -0.5
-        nearer = nearer + (beside & ~out)
-        farther = farther + (beside & out)
-        parents.append((other - 1).clamp_min(0))
-        pulls.append((beside & ~out) * strength((dx + step_x) ** 2 + (dy + step_y) ** 2))
+        nearer = nearer + beside * ~out
+        farther = farther + beside * out
+        pull = pull + beside * ~out * strength((dx + step_x) ** 2 + (dy + step_y) ** 2)
         inside = torch.maximum((x_H + step_x).abs(), (y_H + step_y).abs()) <= half
         spread = spread + (out & inside) * own
-    return Neighbours(nearer, farther, torch.stack(parents), torch.stack(pulls), spread)
-
-
-def rate_of_neighbours(near: Neighbours, kappa_H: Tensor, own_H: Tensor) -> Tensor:
-    """Rate at which nearer neighbours bring about each hit, float32 [H].
-
-    Only hits that are not brought about themselves bring about others. Which ones these are is not known: a neighbour
-    counts by the probability that it is one.
-
-    Parameters
-    ----------
-    near : Neighbours
-    kappa_H : float32 [H]
-    own_H : float32 [H]
-        Rate of the blobs in the cell of each hit.
-    """
-    with torch.no_grad():
-        first = torch.ones_like(own_H)
-        for _ in range(_ROUNDS):
-            first = own_H / (own_H + kappa_H * (near.pull_4H * first[near.parent_4H]).sum(0))
-    return kappa_H * (near.pull_4H * first[near.parent_4H]).sum(0)
+    return Neighbours(nearer, farther, pull, spread)
 
 
 def successors(kappa_H: Tensor, d_H2: Tensor, xy_H2: Tensor, uniform_H: Tensor, nowhere: float) -> Tensor:
@@ -117,24 +89,3 @@ def successors(kappa_H: Tensor, d_H2: Tensor, xy_H2: Tensor, uniform_H: Tensor, 
         here = (uniform_H >= begin) & (uniform_H < end)
         chosen = torch.where(here[:, None], xy_H2 + step, chosen)
     return chosen
-
-
-def chances_of(brought_H: Tensor, group_H: Tensor, groups: int) -> Tensor:
-    """How often each hit could bring about another, [H], when as many hits are drawn as there are.
-
-    A hit that is brought about brings about none, and drawing ends with the last hit: of n hits of which m are brought
-    about, n - m - 1 others have the chance, and the last of these has it, too, where it has used it, which is so in
-    m / (n - m) of the cases.
-
-    Parameters
-    ----------
-    brought_H : float32 [H]
-        Probability of each hit that another has brought it about.
-    group_H : int64 [H]
-        Layer of a shower that each is in.
-    groups : int
-    """
-    others = group_sum(1 - brought_H, group_H, groups)[group_H]
-    brought = group_sum(brought_H, group_H, groups)[group_H]
-    used = (others - 1).clamp_min(0) / others + brought / (others * others)
-    return (1 - brought_H) * used.clamp_max(1)

@@ -17,7 +17,7 @@ from ..nets import group_sum
 from .conditions import Conditions, Geometry
 from .layers import LayerModel
 from .model import LATENT, HitModel, Profile
-from .neighbours import neighbours, rate_of_neighbours, successors
+from .neighbours import neighbours, successors
 
 POINTS_PER_TWO_HITS = 7
 POINTS_PER_LAYER = 16
@@ -274,8 +274,7 @@ def with_gradient(
     profile = model.profile_of(c, x, count_BL, mean + log_sd.exp() * latent_normal)
     log_p = profile.log_probability(row, layer, hits.x, hits.y)
     near = neighbours(model.geometry, c, row, layer, hits.x, hits.y)
-    own = torch.exp(log_p + profile.log_rate_BL[row, layer].detach())
-    rate = own + rate_of_neighbours(near, profile.kappa_BL[row, layer], own)
+    rate = torch.exp(log_p + profile.log_rate_BL[row, layer].detach()) + profile.kappa_BL[row, layer] * near.pull_H
     ratio = rate / rate.detach()
     static = model.share_static(c, profile, log_p, row, layer, hits.x, hits.y, near, energy_BL, count_BL)
     rest = hits.free + model.floor_L[layer] * hits.left
