@@ -25,8 +25,8 @@ MEV_TENTH = 1e-4
 FLOOR = 2e-5
 """Offset of the energy scale that the networks see, GeV."""
 _PAST = 3
-LOG_MEAN_RANGE = (-8.0, 6.2)
-"""Of the log mean energy of hits, in 0.1 MeV: up to 49 MeV a hit, which 2 in 100 000 layers of hadrons exceed."""
+LOG_MEAN_RANGE = (-8.0, 5.7)
+"""Of the log mean energy of hits, in 0.1 MeV: up to 30 MeV a hit, which 1 in 8 000 layers of hadrons exceeds."""
 SHOWERING = 3
 """Hits of a layer from which on it is no longer the track of a single particle."""
 RECENT = 8
