@@ -19,6 +19,7 @@ from fastcalo.conversion import convert
 from fastcalo.events import Reason
 from fastcalo.fullsim.engine import Geant4Simulation
 from fastcalo.io.root import open_events
+from fastcalo.simulation import FastSimulation
 
 DEMO = Path(__file__).parents[1] / "examples" / "demo" / "events.root"
 
@@ -86,7 +87,8 @@ def test_processes_of_convert_and_threads_of_others_may_share_an_engine(geant4, 
 
 
 def test_what_the_model_refuses_geant4_takes(geant4, few, tmp_path):
-    fast = convert(few, tmp_path / "fast.root", rejected=tmp_path / "rejected.root")
+    em = FastSimulation(geant4.detector, "em")
+    fast = convert(few, tmp_path / "fast.root", em, rejected=tmp_path / "rejected.root")
     rest = convert(tmp_path / "rejected.root", tmp_path / "rest.root", geant4)
     assert fast.reasons[Reason.UNKNOWN_SPECIES].count > 3
     refused = fast.particles.count - fast.reasons[Reason.SIMULATED].count

@@ -333,7 +333,7 @@ CASES = ((towards(40, 25), [1.9, -0.8]), (towards(3, 25), [2.2, -1.1]))
 
 
 def many(direction, entry, seed):
-    return EM.generate(pdg=22, kinetic_energy=[2.0] * 300, direction=direction, entry=entry, seed=seed)["ECAL"]
+    return EM.generate(pdg=22, kinetic_energy=[2.0] * 800, direction=direction, entry=entry, seed=seed)["ECAL"]
 
 
 @pytest.fixture(scope="module")
