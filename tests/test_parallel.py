@@ -136,7 +136,7 @@ def test_any_number_of_ranks_follows_the_same_losses(alone, ranks):
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_the_dense_architecture_follows_the_same_losses(data, tmp_path, ranks):
     # later on, rounding takes a cell over the threshold now and then
-    steps = 30
+    steps = 8
     config = write_config(tmp_path / "run.toml", data, "adversarial", arch="3dgan", steps=steps)
     assert train(0, config, tmp_path / "one").returncode == 0
     done = train(ranks, config, tmp_path / "several")
