@@ -127,3 +127,32 @@ def test_what_is_made_is_not_held_any_longer_than_needed():
         assert item is made[i]()
         if i == 20:
             break
+
+
+LETTING_GO = """
+import time
+from fastcalo.training.prefetch import prefetch
+
+class Item:
+    def __del__(self):
+        time.sleep(0.3)
+        print("gone", flush=True)
+
+def source():
+    while True:
+        yield Item()
+
+items = prefetch(source(), 3)
+kept = next(items)
+time.sleep(0.2)
+items.close()
+del items
+# the thread is off the list of threads, and busy with what was made ahead
+time.sleep(0.1)
+"""
+
+
+def test_the_program_ends_after_a_thread_has_let_go_of_what_it_made():
+    done = subprocess.run([sys.executable, "-c", LETTING_GO], capture_output=True, text=True, timeout=60, check=False)
+    # three made ahead, and the one that was kept
+    assert (done.returncode, done.stderr, done.stdout.split()) == (0, "", ["gone"] * 4)

@@ -6,7 +6,7 @@ import atexit
 import threading
 from collections.abc import Iterator
 from queue import SimpleQueue
-from typing import Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -34,12 +34,13 @@ def prefetch(source: Iterator[T], ahead: int = 2) -> Iterator[T]:
         What `source` raised, when its turn comes.
     """
     maker = _Maker(source, ahead)
+    ready = maker.ready
     # this frame lives as long as the consumer's iterator, and would keep what `source` holds
     del source
     maker.start()
     try:
         while True:
-            item, error = maker.ready.get()
+            item, error = ready.get()
             if isinstance(error, StopIteration):
                 return
             if error is not None:
@@ -54,6 +55,9 @@ def prefetch(source: Iterator[T], ahead: int = 2) -> Iterator[T]:
 class _Maker(threading.Thread, Generic[T]):
     """The thread; of the iterator it knows nothing, so that this can be collected."""
 
+    known: ClassVar[set[_Maker[Any]]] = set()
+    """All that may not be over yet; the thread's own list leaves out those that still let go of what they hold."""
+
     def __init__(self, source: Iterator[T], ahead: int) -> None:
         super().__init__(name="prefetch", daemon=True)
         self.ready: SimpleQueue[tuple[T, None] | tuple[None, BaseException]] = SimpleQueue()
@@ -61,6 +65,12 @@ class _Maker(threading.Thread, Generic[T]):
         # registered last and run first: what the source needs must still be there, such as the library of its files
         atexit.unregister(_end_all)
         atexit.register(_end_all)
+
+    def start(self) -> None:
+        """Begin."""
+        super().start()
+        self.known.difference_update([maker for maker in list(self.known) if not maker.is_alive()])
+        self.known.add(self)
 
     def run(self) -> None:
         """Make items until told to end."""
@@ -71,7 +81,8 @@ class _Maker(threading.Thread, Generic[T]):
         except BaseException as error:  # noqa: BLE001 - raised in the consumer
             self.ready.put((None, error))
         finally:
-            del self._source
+            # by now, for `known` keeps the thread
+            del self._source, self.ready
 
     def end(self) -> None:
         """Have the thread end after the item that it makes."""
@@ -80,9 +91,10 @@ class _Maker(threading.Thread, Generic[T]):
 
 
 def _end_all() -> None:
-    # a thread stopped by the interpreter's end keeps its locks, which hangs whoever needs them next (HDF5)
-    while alive := [thread for thread in threading.enumerate() if isinstance(thread, _Maker)]:
-        for maker in alive:
+    # a thread stopped by the interpreter's end keeps its locks, which hangs whoever needs them next (HDF5), or takes
+    # the program down where it lets go of a tensor
+    while _Maker.known:
+        for maker in list(_Maker.known):
             maker.end()
-        for maker in alive:
             maker.join()
+            _Maker.known.discard(maker)
