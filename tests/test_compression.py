@@ -63,8 +63,7 @@ def filled(bucket: Bucket, gradients: list[torch.Tensor | None]) -> torch.Tensor
     """Put gradients into a bucket; returns their sum, 0 where there are none."""
     for place, gradient in enumerate(gradients):
         bucket.parameters[place].grad = gradient
-        bucket.put(place, 1.0)
-    bucket.seal()
+    bucket.fill()
     return bucket.flat[: bucket.numbers].double()
 
 
@@ -211,8 +210,7 @@ for wire in (MpiWire(world, True), TorchWire(world, cpu, "gloo", 60)):
             for bucket in buckets:
                 for k, p in enumerate(bucket.parameters):
                     p.grad = torch.randn_like(p) * 10.0 ** (k - 3)
-                    bucket.put(k, 1.0)
-                bucket.seal()
+                bucket.fill()
                 under_way.append(compressor.sum(bucket) if compressor else wire.sum(bucket.flat))
             while not all([message.Test() for message in under_way]):
                 time.sleep(0.0001)

@@ -51,7 +51,8 @@ def test_gradients_are_those_of_the_sum_over_ranks(network, size):
             assert torch.allclose(p.grad, 0.5 * g, rtol=1e-6)
     # and one number for each of them
     assert sum(wire.sent) == 2 * sum(p.numel() + 1 for p in parameters)
-    assert wire.polls == 2 * len(parameters)
+    # a message makes no way unless it is asked for; the last gradient fills the last bucket
+    assert wire.polls >= len(wire.sent)
 
 
 def test_buckets_set_off_during_backward_from_the_last_layer_on(network):
@@ -100,7 +101,7 @@ def test_gradients_of_terms_before_the_last_are_sent_with_it(network, early):
     parameters, sent = [idle, *network.parameters()], []
     # a term that the last one shares no parameter with, or some of them
     before = (idle * torch.arange(3.0)).sum() + (loss_of(network) if early else 0.0)
-    before.backward()
+    (0.5 * before).backward()
     assert not sent
     buckets = Buckets(parameters, 1, lambda bucket: sent.append(bucket.flat.numel()), lambda _: None)
     expected = torch.autograd.grad(loss_of(network), parameters[1:])

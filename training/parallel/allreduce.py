@@ -88,7 +88,7 @@ class AllReduce:
         """Average gradients, each part of them as soon as it is there."""
         self._heartbeat.beat()
         if not last:
-            torch.autograd.backward(loss, inputs=list(parameters))
+            torch.autograd.backward(loss, torch.full_like(loss, share), inputs=list(parameters))
             return
         key = tuple(map(id, parameters))
         if key not in self._buckets:

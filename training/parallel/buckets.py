@@ -37,19 +37,24 @@ class Bucket:
         self._slices = [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
         self._views = [self.flat[s].view_as(p) for s, p in zip(self._slices, self.parameters, strict=True)]
         self.present = [False] * len(sizes)
+        self._flags: dict[tuple[bool, ...], Tensor] = {}
 
-    def put(self, place: int, share: float) -> None:
-        """Take in the gradient of one parameter, times a share."""
-        gradient = self.parameters[place].grad
-        self.present[place] = gradient is not None
-        if gradient is None:
-            self._views[place].zero_()
-        else:
-            torch.mul(gradient, share, out=self._views[place])
+    def fill(self) -> None:
+        """Take in the gradients, and note which are there."""
+        gradients = [p.grad for p in self.parameters]
+        self.present = [g is not None for g in gradients]
+        parts = [
+            torch.zeros_like(p).view(-1) if g is None else g.reshape(-1)
+            for p, g in zip(self.parameters, gradients, strict=True)
+        ]
+        # in one go: a call for each of many small gradients takes longer than its copy
+        torch.cat([*parts, self._flag()], out=self.flat)
 
-    def seal(self) -> None:
-        """Note which gradients are there: to be called once all are in."""
-        self.flat[self.numbers :] = torch.tensor(self.present, dtype=self.flat.dtype)
+    def _flag(self) -> Tensor:
+        key = tuple(self.present)
+        if key not in self._flags:
+            self._flags[key] = torch.tensor(key, dtype=self.flat.dtype, device=self.flat.device)
+        return self._flags[key]
 
     def absent(self) -> list[slice]:
         """Where in `flat` there is no gradient on this rank."""
@@ -75,7 +80,8 @@ class Buckets:
         Called with a bucket once all its gradients are in it, bucket by bucket in the same order on all ranks.
         Returns what `poll` takes.
     poll : callable
-        Called with what is under way, each time a gradient is done: messages make no way by themselves.
+        Called with what is under way, if anything is, each time a gradient is done: messages make no way by
+        themselves.
     """
 
     def __init__(
@@ -96,32 +102,34 @@ class Buckets:
             members[-1].append(index)
             length += self._parameters[index].numel()
         self._buckets = [Bucket([self._parameters[i] for i in each]) for each in members]
-        self._places = {i: (k, place) for k, each in enumerate(members) for place, i in enumerate(each)}
-        self._share, self._active, self._sent = 1.0, False, 0
-        self._missing: list[int] = []
-        self._left: set[int] = set()
+        self._missing, self._active, self._sent = [0] * len(members), False, 0
         self._under_way: list[Any] = []
+        places = [(self._parameters[i], k) for k, each in enumerate(members) for i in each]
         self._hooks = [
-            p.register_post_accumulate_grad_hook(lambda _, i=i: self._filled(i))  # type: ignore[no-untyped-call]
-            for i, p in enumerate(self._parameters)
+            p.register_post_accumulate_grad_hook(lambda _, k=k: self._filled(k))  # type: ignore[no-untyped-call]
+            for p, k in places
         ]
 
     def backward(self, loss: Tensor, share: float) -> list[Any]:
-        """Run backward and send every bucket; return what is still under way, in the order of the buckets.
+        """Run backward from a share of the loss and send every bucket.
 
         Gradients that are there already, of other terms of the loss, are part of it.
+
+        Returns
+        -------
+        list
+            What is still under way, in the order of the buckets.
         """
-        self._share, self._active, self._sent = share, True, 0
+        self._active, self._sent = True, 0
         self._missing = [len(bucket.parameters) for bucket in self._buckets]
         self._under_way = []
-        self._left = set(range(len(self._parameters)))
         try:
-            torch.autograd.backward(loss, inputs=self._parameters)
+            torch.autograd.backward(loss, torch.full_like(loss, share), inputs=self._parameters)
         finally:
             self._active = False
         # the loss does not depend on these here, but it may elsewhere
-        for i in list(self._left):
-            self._fill(i)
+        self._missing = [0] * len(self._buckets)
+        self._send_filled()
         return self._under_way
 
     def take(self) -> None:
@@ -129,18 +137,19 @@ class Buckets:
         for bucket in self._buckets:
             bucket.take()
 
-    def _filled(self, index: int) -> None:
-        if self._active:
-            self._fill(index)
+    def _filled(self, k: int) -> None:
+        if not self._active:
+            return
+        self._missing[k] -= 1
+        if not self._missing[k]:
+            self._send_filled()
+        if self._under_way:
             self._poll(self._under_way)
 
-    def _fill(self, index: int) -> None:
-        k, place = self._places[index]
-        self._buckets[k].put(place, self._share)
-        self._left.discard(index)
-        self._missing[k] -= 1
+    def _send_filled(self) -> None:
         # never out of turn: messages must begin in the same order everywhere
-        while self._sent < len(self._buckets) and self._missing[self._sent] == 0:
-            self._buckets[self._sent].seal()
-            self._under_way.append(self._send(self._buckets[self._sent]))
+        while self._sent < len(self._buckets) and not self._missing[self._sent]:
+            bucket = self._buckets[self._sent]
+            bucket.fill()
+            self._under_way.append(self._send(bucket))
             self._sent += 1
