@@ -85,6 +85,11 @@ class Graph:
         """Any shape -> one dimension."""
         return self.reshape(x, -1)
 
+    def at(self, x: str, index: str) -> str:
+        """``x[index]`` of two vectors."""
+        # ONNX Runtime gathers single numbers a dozen times as fast by GatherElements as by Gather
+        return self.op("GatherElements", x, index, axis=0)
+
     def sum(self, x: str, axis: int, keep: bool = True) -> str:
         """Sum along one axis."""
         return self.op("ReduceSum", x, self.const([axis], np.int64), keepdims=int(keep))

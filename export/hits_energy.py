@@ -41,8 +41,8 @@ def share_energies(
     first, *others = weights_of(model.share)
     known = g.op("Gather", _static_inputs(g, model, blobs, hits, cond), order, axis=0)
     floor, threshold = _per_hit(g, model, hits, order)
-    left = g.op("Sub", g.op("Gather", hits.count, hits.group), hits.rank)
-    left = g.column(g.cast(g.op("Gather", left, order), FLOAT))
+    left = g.op("Sub", g.at(hits.count, hits.group), hits.rank)
+    left = g.column(g.cast(g.at(left, order), FLOAT))
     # the log of the mean energy that remains enters as ln(x) / 2 - 1/2: the scale is put into the weights
     weight = first[0].copy()
     weight[_REST] *= 0.5
@@ -52,11 +52,11 @@ def share_energies(
     two = g.cast(g.op("Equal", left, g.const(2.0)), FLOAT)
     known = g.op("Concat", known, half_log(g, left, 1.0), two, axis=1)
     known = g.gemm(known, np.delete(weight, (_REST, _PREVIOUS), 0), bias)
-    columns = [g.column(g.op("Gather", t, order)) for t in numbers]
+    columns = [g.column(g.at(t, order)) for t in numbers]
     table = _scalars(g, floor, columns, left)
     held = g.reshape(g.cast(hits.count, FLOAT), -1, model.geometry.layers)
     held = g.flat(g.op("Mul", held, g.const(model.floor_L.numpy())))
-    free = g.op("Gather", g.op("Relu", g.op("Sub", energy_G, held)), _groups_by_count(g, hits))
+    free = g.at(g.op("Relu", g.op("Sub", energy_G, held)), _groups_by_count(g, hits))
     free = g.column(free)
     previous, empty = g.op("Mul", free, g.const(0.0)), g.slice(free, 0, 0, 0)
 
@@ -70,9 +70,9 @@ def share_energies(
 
 def _per_hit(g: Graph, model: HitModel, hits: Placed, order: str) -> tuple[str, str]:
     """Energy that each hit gets before the rest is shared, and the least that it ends with, [H, 1]."""
-    layer = g.op("Gather", layers_of_hits(g, hits, model.geometry.layers), order)
+    layer = g.at(layers_of_hits(g, hits, model.geometry.layers), order)
     threshold = model.threshold_L.numpy()
-    pair = [g.column(g.op("Gather", g.const(x), layer)) for x in (model.floor_L.numpy(), LEAST * threshold)]
+    pair = [g.column(g.at(g.const(x), layer)) for x in (model.floor_L.numpy(), LEAST * threshold)]
     return pair[0], pair[1]
 
 
@@ -100,7 +100,7 @@ def _by_rank(g: Graph, hits: Placed) -> tuple[str, str, str]:
     ones = g.full(g.size(hits.rank), 1)
     size = g.op("ScatterElements", g.full(passes, 0), hits.rank, ones, axis=0, reduction="add")
     start = g.op("CumSum", size, g.const(0, np.int64), exclusive=1)
-    place = g.op("Add", g.op("Gather", start, hits.rank), g.op("Gather", position, hits.group))
+    place = g.op("Add", g.at(start, hits.rank), g.at(position, hits.group))
     index = g.arange(g.size(place))
     return g.op("ScatterElements", index, place, index, axis=0), start, size
 

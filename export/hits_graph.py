@@ -58,7 +58,7 @@ def build(layers: LayerModel, hits: HitModel, capacity: Capacity, hit_capacity: 
     count = g.cast(g.flat(count_NL), INT64)
     placed = place_hits(g, geometry, blobs, count, rows, cond, noise)
     lines = lines_for_hits(g, placed, count, hit_rows, cond["row"], noise["hit_uniform"])
-    numbers = [g.op("Gather", g.flat(noise[f"hit_{kind}"]), lines) for kind in ("uniform", "logistic")]
+    numbers = [g.at(g.flat(noise[f"hit_{kind}"]), lines) for kind in ("uniform", "logistic")]
     served, order = share_energies(g, hits, blobs, placed, cond, g.flat(energy_NL), numbers)
     served = g.flat(served)
     deposit = g.op("ScatterElements", served, order, served, axis=0)
@@ -135,7 +135,7 @@ def _profile(
     weight = g.op("Softmax", g.op("Add", parts[0], g.const(model.weight_bias.detach().numpy())), axis=1)
     width = g.op("Add", g.op("Mul", parts[1], g.const(0.5)), g.const(model.width_bias.detach().numpy()))
     inverse = g.op("Exp", g.op("Neg", g.clip(width, -3.5, 2.2)))
-    ux, uy = (g.column(g.op("Gather", cond[f"along_{axis}"], cond["row"])) for axis in "xy")
+    ux, uy = (g.column(g.at(cond[f"along_{axis}"], cond["row"])) for axis in "xy")
     shift_x = g.op("Sub", g.op("Mul", parts[2], ux), g.op("Mul", parts[3], uy))
     shift_y = g.op("Add", g.op("Mul", parts[2], uy), g.op("Mul", parts[3], ux))
     centre_x = g.op("Add", g.column(cond["offset_x"]), shift_x)
@@ -183,4 +183,4 @@ def _of_layers(g: Graph, columns: tuple[str, str, str, str], first: int, layers:
     layer = g.op("Sub", layer, g.const(first, np.int64))
     behind = g.op("GreaterOrEqual", layer, g.const(0, np.int64))
     chosen = g.flat(g.op("NonZero", g.op("And", behind, g.op("Less", layer, g.const(layers, np.int64)))))
-    return [g.op("Gather", values, chosen) for values in (row, column, layer, deposit)]
+    return [g.at(values, chosen) for values in (row, column, layer, deposit)]
