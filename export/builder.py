@@ -81,6 +81,10 @@ class Graph:
         """[n] -> [n, 1]."""
         return self.op("Unsqueeze", x, self.const([1], np.int64))
 
+    def row(self, x: str) -> str:
+        """[n] -> [1, n]."""
+        return self.op("Unsqueeze", x, self.const([0], np.int64))
+
     def flat(self, x: str) -> str:
         """Any shape -> one dimension."""
         return self.reshape(x, -1)

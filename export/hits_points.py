@@ -54,14 +54,15 @@ class Placed:
 class _Points:
     """Names of vectors over the points.
 
-    ``first``: int64 [G], place of each layer's first point; ``line``: int32 [P], row of the noise, where it is known.
+    ``first``: int64 [G], place of each layer's first point; ``pair``: int32 [P], place of the first of its two numbers in
+    each tensor of noise, where that is known.
     """
 
     group: str
     first: str
     x: str
     y: str
-    line: str = ""
+    pair: str = ""
 
 
 def place_hits(
@@ -147,9 +148,10 @@ def _points(
     shift = g.op("Mul", cond["row"], g.op("Shape", noise["point_uniform"], start=1, end=2))
     shift = g.cast(g.op("Sub", g.op("Add", shift, first_row), first), INT32)
     line = g.op("Add", g.arange(total, np.int32), g.at(shift, group))
-    which = g.at(g.flat(g.slice(noise["point_uniform"], 2, 0, 1)), line)
-    across = g.op("Gather", g.reshape(noise["point_logistic"], -1, 2), line, axis=0)
-    quantiles = [g.flat(t) for t in g.ops("Split", 2, across, axis=1, num_outputs=2)]
+    pair = g.op("Mul", line, g.const(2, np.int32))
+    which = g.at(g.flat(noise["point_uniform"]), pair)
+    logistic = g.flat(noise["point_logistic"])
+    quantiles = [g.at(logistic, place) for place in (pair, g.op("Add", pair, g.const(1, np.int32)))]
     upper = g.op("CumSum", blobs.weight_GK, g.const(1, np.int64))
     blob = g.op("Mul", group, g.const(BLOBS, np.int32))
     for edge in g.ops("Split", BLOBS, upper, axis=1, num_outputs=BLOBS)[:-1]:
@@ -161,7 +163,7 @@ def _points(
         away = g.op("Div", quantile, inverse)
         place = g.op("Add", g.at(g.flat(centre), blob), away)
         xy.append(g.op("Floor", g.op("Add", place, g.const(0.5))))
-    return _Points(group, first, xy[0], xy[1], line)
+    return _Points(group, first, xy[0], xy[1], pair)
 
 
 def _with_successors(
@@ -174,12 +176,12 @@ def _with_successors(
     uniform: str,
 ) -> _Points:
     """The points that are kept, each followed by the one that it brings about or by one outside the window."""
-    group, x, y, line = (g.at(t, keep) for t in (p.group, p.x, p.y, p.line))
+    group, x, y, pair = (g.at(t, keep) for t in (p.group, p.x, p.y, p.pair))
     dx = g.op("Sub", x, g.at(cond["offset_x"], group))
     dy = g.op("Sub", y, g.at(cond["offset_y"], group))
     square = g.op("Add", g.op("Mul", dx, dx), g.op("Mul", dy, dy))
     rate = g.op("Mul", g.at(kappa_G, group), g.op("Div", square, g.op("Add", square, g.const(1.0))))
-    number = g.at(g.flat(g.slice(uniform, 2, 1, 2)), line)
+    number = g.at(g.flat(uniform), g.op("Add", pair, g.const(1, np.int32)))
     nowhere = g.const(float(geometry.window))
     next_x = next_y = nowhere
     end = g.op("Mul", rate, g.const(0.0))
