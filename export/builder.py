@@ -39,6 +39,11 @@ class Graph:
         self.inputs.append(helper.make_tensor_value_info(name, kind, shape))
         return name
 
+    def option(self, name: str) -> str:
+        """Declare an input that is true unless it is given, bool []."""
+        self.initializers[("option", name)] = numpy_helper.from_array(np.array(True), name)
+        return self.input(name, BOOL, [])
+
     def output(self, value: str, name: str, kind: int, shape: Sequence[int | str] | None) -> None:
         """Declare `value` as the output `name`."""
         self.nodes.append(helper.make_node("Identity", [value], [name]))

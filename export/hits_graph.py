@@ -13,6 +13,7 @@ import onnx
 from torch import nn
 
 from fastcalo._version import __version__
+from fastcalo.model import WINDOWS
 from fastcalo.training.hits.conditions import Geometry
 from fastcalo.training.hits.layers import MEV_TENTH, LayerModel
 from fastcalo.training.hits.model import BLOBS, CODES, LARGEST_NEIGHBOUR_RATE, LATENT, HitModel
@@ -163,7 +164,7 @@ def _mlp(g: Graph, net: nn.Sequential, x: str) -> str:
 
 def _outputs(g: Graph, geometry: Geometry, hits: Placed, deposit: str, batch: str) -> None:
     """Dense windows of each section, and the same hits as lists."""
-    window, half = geometry.window, g.const(float(geometry.half))
+    window, half, wanted = geometry.window, g.const(float(geometry.half)), g.option(WINDOWS)
     xy = [g.cast(g.op("Add", place, half), INT64) for place in (hits.x, hits.y)]
     columns = (hits.row, *xy, layers_of_hits(g, hits, geometry.layers), deposit)
     for (section, layers), first in zip(geometry.sections, geometry.first_layers, strict=True):
@@ -173,11 +174,23 @@ def _outputs(g: Graph, geometry: Geometry, hits: Placed, deposit: str, batch: st
         cell = g.op("Add", g.op("Mul", x, g.const(window, np.int64)), y)
         cell = g.op("Add", g.op("Mul", cell, g.const(layers, np.int64)), layer)
         shape = g.op("Concat", batch, g.const([window, window, layers], np.int64), axis=0)
-        place = g.op("Concat", *(g.column(i) for i in (row, x, y, layer)), axis=1)
-        dense = g.op("ScatterND", g.full(shape, 0.0, np.float32), place, deposit)
-        g.output(dense, section, FLOAT, ["N", window, window, layers])
+        g.output(_window(g, wanted, shape, (row, x, y, layer), deposit), section, FLOAT, ["N", window, window, layers])
         for name, value, kind in (("shower", row, INT64), ("cell", cell, INT64), ("deposit", deposit, FLOAT)):
             g.output(value, f"{section}_{name}", kind, [f"H_{section}"])
+
+
+def _window(g: Graph, wanted: str, shape: str, place: tuple[str, ...], deposit: str) -> str:
+    """Deposits in the window, or an empty tensor where the window is not wanted: filling it takes a tenth of all."""
+    size: list[int | str] = ["N_", "x_", "y_", "z_"]
+
+    def fill(b: Graph) -> None:
+        index = b.op("Concat", *(b.column(i) for i in place), axis=1)
+        b.output(b.op("ScatterND", b.full(shape, 0.0, np.float32), index, deposit), b.new_name("window"), FLOAT, size)
+
+    def leave(b: Graph) -> None:
+        b.output(b.full(b.const([0] * 4, np.int64), 0.0, np.float32), b.new_name("window"), FLOAT, size)
+
+    return g.op("If", wanted, then_branch=g.body("fill", fill), else_branch=g.body("leave", leave))
 
 
 def _of_layers(g: Graph, columns: tuple[str, ...], first: int, layers: int) -> list[str]:

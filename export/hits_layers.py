@@ -51,7 +51,8 @@ class _First:
         known, offsets, layer, root, log_e, summary = np.split(weight, ends)
         past = np.stack([root / 3, log_e / 4], 1)
         summary, more = _of_summary(model, summary)
-        return cls(known, offsets, layer, past, summary, np.concatenate([count[0][1], energy[0][1]]) + more)
+        bias = np.concatenate([count[0][1], energy[0][1]]) + more
+        return cls(known, offsets, layer, past.astype(np.float32), summary, bias.astype(np.float32))
 
 
 def _of_summary(model: LayerModel, weight: FloatArray) -> tuple[FloatArray, FloatArray]:

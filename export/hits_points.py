@@ -54,8 +54,8 @@ class Placed:
 class _Points:
     """Names of vectors over the points.
 
-    ``first``: int64 [G], place of each layer's first point; ``pair``: int32 [P], place of the first of its two numbers in
-    each tensor of noise, where that is known.
+    ``first``: int64 [G], place of each layer's first point; ``pair``: int32 [P], where the first of its two numbers
+    stands in each tensor of noise, if that is known.
     """
 
     group: str
