@@ -167,7 +167,7 @@ def _rows_of(g: Graph, table: str, width: int, index_H: str) -> str:
     """``table[index].T`` of a table of `width` columns, [width, H]."""
     place = g.op("Mul", g.row(index_H), g.const(width, np.int64))
     place = g.op("Add", place, g.const(np.arange(width)[:, None], np.int64))
-    return g.op("Reshape", g.at(g.flat(table), g.flat(place)), g.op("Shape", place))
+    return g.reshape(g.at(g.flat(table), g.flat(place)), width, -1)
 
 
 def _log_rate(g: Graph, blobs: Blobs, hits: Placed) -> str:

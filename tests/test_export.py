@@ -242,6 +242,7 @@ def test_the_builders_pieces_calculate_what_they_say():
         yield g.reshape("x", -1, 2), FLOAT, 2
         yield g.flat("x"), FLOAT, 1
         yield g.column(g.flat("x")), FLOAT, 2
+        yield g.row(g.flat("x")), FLOAT, 2
         yield g.sum("x", 1), FLOAT, 2
         yield g.sum("x", 1, keep=False), FLOAT, 1
         yield g.size("x"), INT64, 1
@@ -256,9 +257,9 @@ def test_the_builders_pieces_calculate_what_they_say():
         yield g.at(g.flat("x"), g.const([7, 0, 7], np.int64)), FLOAT, 1
 
     wanted = [
-        x[:, 1:3], x[1:], x.reshape(-1, 2), x.ravel(), x.reshape(-1, 1), x.sum(1, keepdims=True), x.sum(1), [5],
-        np.arange(5), np.full(5, 2.5), np.maximum(x, -0.5), np.minimum(x, 0.5), x / (1 + np.exp(-x)), x @ w + bias,
-        x @ w, np.trunc(x), x.ravel()[[7, 0, 7]],
+        x[:, 1:3], x[1:], x.reshape(-1, 2), x.ravel(), x.reshape(-1, 1), x.reshape(1, -1), x.sum(1, keepdims=True),
+        x.sum(1), [5], np.arange(5), np.full(5, 2.5), np.maximum(x, -0.5), np.minimum(x, 0.5), x / (1 + np.exp(-x)),
+        x @ w + bias, x @ w, np.trunc(x), x.ravel()[[7, 0, 7]],
     ]  # fmt: skip
     got = run_graph(build, x=x)
     assert len(got) == len(wanted)
