@@ -39,6 +39,11 @@ class Graph:
         self.inputs.append(helper.make_tensor_value_info(name, kind, shape))
         return name
 
+    def option(self, name: str) -> str:
+        """Declare an input that is true unless it is given, bool []."""
+        self.initializers[("option", name)] = numpy_helper.from_array(np.array(True), name)
+        return self.input(name, BOOL, [])
+
     def output(self, value: str, name: str, kind: int, shape: Sequence[int | str] | None) -> None:
         """Declare `value` as the output `name`."""
         self.nodes.append(helper.make_node("Identity", [value], [name]))
@@ -81,9 +86,18 @@ class Graph:
         """[n] -> [n, 1]."""
         return self.op("Unsqueeze", x, self.const([1], np.int64))
 
+    def row(self, x: str) -> str:
+        """[n] -> [1, n]."""
+        return self.op("Unsqueeze", x, self.const([0], np.int64))
+
     def flat(self, x: str) -> str:
         """Any shape -> one dimension."""
         return self.reshape(x, -1)
+
+    def at(self, x: str, index: str) -> str:
+        """``x[index]`` of two vectors."""
+        # ONNX Runtime gathers single numbers a dozen times as fast by GatherElements as by Gather
+        return self.op("GatherElements", x, index, axis=0)
 
     def sum(self, x: str, axis: int, keep: bool = True) -> str:
         """Sum along one axis."""

@@ -13,14 +13,15 @@ import onnx
 from torch import nn
 
 from fastcalo._version import __version__
+from fastcalo.model import WINDOWS
 from fastcalo.training.hits.conditions import Geometry
 from fastcalo.training.hits.layers import MEV_TENTH, LayerModel
 from fastcalo.training.hits.model import BLOBS, CODES, LARGEST_NEIGHBOUR_RATE, LATENT, HitModel
 
 from .builder import FLOAT, INT64, Graph
-from .hits_energy import share_energies
+from .hits_energy import by_rank, reordered, share_energies
 from .hits_layers import draw_layers, weights_of
-from .hits_points import Blobs, Placed, layers_of_hits, lines_for_hits, place_hits
+from .hits_points import Blobs, Placed, layers_of_hits, lines_for_hits, neighbour_counts, place_hits
 
 Capacity: TypeAlias = tuple[float, float, float]
 
@@ -57,11 +58,14 @@ def build(layers: LayerModel, hits: HitModel, capacity: Capacity, hit_capacity: 
     hit_rows = _rows(g, energy, hit_capacity, noise["hit_uniform"])
     count = g.cast(g.flat(count_NL), INT64)
     placed = place_hits(g, geometry, blobs, count, rows, cond, noise)
-    lines = lines_for_hits(g, placed, count, hit_rows, cond["row"], noise["hit_uniform"])
-    numbers = [g.op("Gather", g.flat(noise[f"hit_{kind}"]), lines) for kind in ("uniform", "logistic")]
-    served, order = share_energies(g, hits, blobs, placed, cond, g.flat(energy_NL), numbers)
-    served = g.flat(served)
-    deposit = g.op("ScatterElements", served, order, served, axis=0)
+    ranks = by_rank(g, placed)
+    beside = neighbour_counts(g, geometry, placed, (cond["offset_x"], cond["offset_y"]))
+    beside = [g.at(n, ranks.order) for n in beside]
+    served = reordered(g, placed, ranks.order)
+    lines = lines_for_hits(g, served, count, hit_rows, cond["row"], noise["hit_uniform"])
+    numbers = [g.at(g.flat(noise[f"hit_{kind}"]), lines) for kind in ("uniform", "logistic")]
+    deposit = share_energies(g, hits, blobs, served, beside, ranks, cond, g.flat(energy_NL), numbers)
+    deposit = g.at(deposit, ranks.place)
     _outputs(g, geometry, placed, deposit, g.size(energy))
     return g.model("_".join(["fastcalo", *(name for name, _ in geometry.sections)]), __version__)
 
@@ -135,7 +139,7 @@ def _profile(
     weight = g.op("Softmax", g.op("Add", parts[0], g.const(model.weight_bias.detach().numpy())), axis=1)
     width = g.op("Add", g.op("Mul", parts[1], g.const(0.5)), g.const(model.width_bias.detach().numpy()))
     inverse = g.op("Exp", g.op("Neg", g.clip(width, -3.5, 2.2)))
-    ux, uy = (g.column(g.op("Gather", cond[f"along_{axis}"], cond["row"])) for axis in "xy")
+    ux, uy = (g.column(g.at(cond[f"along_{axis}"], cond["row"])) for axis in "xy")
     shift_x = g.op("Sub", g.op("Mul", parts[2], ux), g.op("Mul", parts[3], uy))
     shift_y = g.op("Add", g.op("Mul", parts[2], uy), g.op("Mul", parts[3], ux))
     centre_x = g.op("Add", g.column(cond["offset_x"]), shift_x)
@@ -160,27 +164,39 @@ def _mlp(g: Graph, net: nn.Sequential, x: str) -> str:
 
 def _outputs(g: Graph, geometry: Geometry, hits: Placed, deposit: str, batch: str) -> None:
     """Dense windows of each section, and the same hits as lists."""
-    window, half = geometry.window, float(geometry.half * (geometry.window + 1))
-    column = g.op("Add", g.op("Mul", hits.x, g.const(float(window))), g.op("Add", hits.y, g.const(half)))
-    columns = (hits.row, g.cast(column, INT64), layers_of_hits(g, hits, geometry.layers), deposit)
+    window, half, wanted = geometry.window, g.const(float(geometry.half)), g.option(WINDOWS)
+    xy = [g.cast(g.op("Add", place, half), INT64) for place in (hits.x, hits.y)]
+    columns = (hits.row, *xy, layers_of_hits(g, hits, geometry.layers), deposit)
     for (section, layers), first in zip(geometry.sections, geometry.first_layers, strict=True):
-        row, column, layer, deposit = columns
+        row, x, y, layer, deposit = columns
         if len(geometry.sections) > 1:
-            row, column, layer, deposit = _of_layers(g, columns, first, layers)
-        cell = g.op("Add", g.op("Mul", column, g.const(layers, np.int64)), layer)
-        cells = window * window * layers
-        place = g.op("Add", g.op("Mul", row, g.const(cells, np.int64)), cell)
-        dense = g.full(g.op("Mul", batch, g.const([cells], np.int64)), 0.0, np.float32)
-        dense = g.op("ScatterElements", dense, place, deposit, axis=0)
-        g.output(g.reshape(dense, -1, window, window, layers), section, FLOAT, ["N", window, window, layers])
+            row, x, y, layer, deposit = _of_layers(g, columns, first, layers)
+        cell = g.op("Add", g.op("Mul", x, g.const(window, np.int64)), y)
+        cell = g.op("Add", g.op("Mul", cell, g.const(layers, np.int64)), layer)
+        shape = g.op("Concat", batch, g.const([window, window, layers], np.int64), axis=0)
+        g.output(_window(g, wanted, shape, (row, x, y, layer), deposit), section, FLOAT, ["N", window, window, layers])
         for name, value, kind in (("shower", row, INT64), ("cell", cell, INT64), ("deposit", deposit, FLOAT)):
             g.output(value, f"{section}_{name}", kind, [f"H_{section}"])
 
 
-def _of_layers(g: Graph, columns: tuple[str, str, str, str], first: int, layers: int) -> list[str]:
-    """Row, column, layer and deposit of the hits in some layers, which are counted from the first of these."""
-    row, column, layer, deposit = columns
+def _window(g: Graph, wanted: str, shape: str, place: tuple[str, ...], deposit: str) -> str:
+    """Deposits in the window, or an empty tensor where the window is not wanted: filling it takes a tenth of all."""
+    size: list[int | str] = ["N_", "x_", "y_", "z_"]
+
+    def fill(b: Graph) -> None:
+        index = b.op("Concat", *(b.column(i) for i in place), axis=1)
+        b.output(b.op("ScatterND", b.full(shape, 0.0, np.float32), index, deposit), b.new_name("window"), FLOAT, size)
+
+    def leave(b: Graph) -> None:
+        b.output(b.full(b.const([0] * 4, np.int64), 0.0, np.float32), b.new_name("window"), FLOAT, size)
+
+    return g.op("If", wanted, then_branch=g.body("fill", fill), else_branch=g.body("leave", leave))
+
+
+def _of_layers(g: Graph, columns: tuple[str, ...], first: int, layers: int) -> list[str]:
+    """Row, x, y, layer and deposit of the hits in some layers, which are counted from the first of these."""
+    *where, layer, deposit = columns
     layer = g.op("Sub", layer, g.const(first, np.int64))
     behind = g.op("GreaterOrEqual", layer, g.const(0, np.int64))
     chosen = g.flat(g.op("NonZero", g.op("And", behind, g.op("Less", layer, g.const(layers, np.int64)))))
-    return [g.op("Gather", values, chosen) for values in (row, column, layer, deposit)]
+    return [g.at(values, chosen) for values in (*where, layer, deposit)]

@@ -54,14 +54,15 @@ class Placed:
 class _Points:
     """Names of vectors over the points.
 
-    ``first``: int64 [G], place of each layer's first point; ``line``: int32 [P], row of the noise, where it is known.
+    ``first``: int64 [G], place of each layer's first point; ``pair``: int32 [P], where the first of its two numbers
+    stands in each tensor of noise, if that is known.
     """
 
     group: str
     first: str
     x: str
     y: str
-    line: str = ""
+    pair: str = ""
 
 
 def place_hits(
@@ -101,11 +102,11 @@ def _rows(g: Graph, count_G: str, capacity_N: str, row_G: str) -> tuple[str, str
     two, zero, one = (g.const(v, np.int64) for v in (2, 0, 1))
     number = g.op("Div", g.op("Mul", count_G, g.const(sampler.POINTS_PER_TWO_HITS, np.int64)), two)
     number = g.op("Add", number, g.const(sampler.POINTS_PER_LAYER, np.int64))
-    capacity = g.op("Gather", capacity_N, row_G)
+    capacity = g.at(capacity_N, row_G)
     number = g.op("Where", g.op("Greater", count_G, zero), g.op("Min", number, capacity), zero)
     before = g.op("CumSum", number, zero, exclusive=1)
-    shower = g.op("Gather", before, _first_groups(g, count_G, capacity_N))
-    first = g.op("Sub", before, g.op("Gather", shower, row_G))
+    shower = g.at(before, _first_groups(g, count_G, capacity_N))
+    first = g.op("Sub", before, g.at(shower, row_G))
     room = g.op("Sub", capacity, number)
     moved = g.op("Mod", first, g.op("Add", room, one))
     return g.op("Where", g.op("Greater", first, room), moved, first), number
@@ -117,10 +118,10 @@ def lines_for_hits(g: Graph, hits: Placed, count_G: str, capacity_N: str, row_G:
     Layers follow each other; a shower that needs more rows than its capacity, int64 [N], begins again.
     """
     before = g.op("CumSum", count_G, g.const(0, np.int64), exclusive=1)
-    shower = g.op("Gather", before, _first_groups(g, count_G, capacity_N))
-    before = g.op("Sub", before, g.op("Gather", shower, row_G))
-    slot = g.op("Add", g.op("Gather", before, hits.group), hits.rank)
-    slot = g.op("Mod", slot, g.op("Gather", capacity_N, hits.row))
+    shower = g.at(before, _first_groups(g, count_G, capacity_N))
+    before = g.op("Sub", before, g.at(shower, row_G))
+    slot = g.op("Add", g.at(before, hits.group), hits.rank)
+    slot = g.op("Mod", slot, g.at(capacity_N, hits.row))
     return g.op("Add", g.op("Mul", hits.row, g.op("Shape", noise, start=1, end=2)), slot)
 
 
@@ -146,22 +147,23 @@ def _points(
     group = _owners(g, end, total)
     shift = g.op("Mul", cond["row"], g.op("Shape", noise["point_uniform"], start=1, end=2))
     shift = g.cast(g.op("Sub", g.op("Add", shift, first_row), first), INT32)
-    line = g.op("Add", g.arange(total, np.int32), g.op("Gather", shift, group))
-    which = g.op("Gather", g.flat(g.slice(noise["point_uniform"], 2, 0, 1)), line)
-    across = g.op("Gather", g.reshape(noise["point_logistic"], -1, 2), line, axis=0)
-    quantiles = [g.flat(t) for t in g.ops("Split", 2, across, axis=1, num_outputs=2)]
+    line = g.op("Add", g.arange(total, np.int32), g.at(shift, group))
+    pair = g.op("Mul", line, g.const(2, np.int32))
+    which = g.at(g.flat(noise["point_uniform"]), pair)
+    logistic = g.flat(noise["point_logistic"])
+    quantiles = [g.at(logistic, place) for place in (pair, g.op("Add", pair, g.const(1, np.int32)))]
     upper = g.op("CumSum", blobs.weight_GK, g.const(1, np.int64))
     blob = g.op("Mul", group, g.const(BLOBS, np.int32))
     for edge in g.ops("Split", BLOBS, upper, axis=1, num_outputs=BLOBS)[:-1]:
-        passed = g.op("Greater", which, g.op("Gather", g.flat(edge), group))
+        passed = g.op("Greater", which, g.at(g.flat(edge), group))
         blob = g.op("Add", blob, g.cast(passed, INT32))
-    inverse = g.op("Gather", g.flat(blobs.inverse_GK), blob)
+    inverse = g.at(g.flat(blobs.inverse_GK), blob)
     xy = []
     for centre, quantile in zip((blobs.centre_x_GK, blobs.centre_y_GK), quantiles, strict=True):
         away = g.op("Div", quantile, inverse)
-        place = g.op("Add", g.op("Gather", g.flat(centre), blob), away)
+        place = g.op("Add", g.at(g.flat(centre), blob), away)
         xy.append(g.op("Floor", g.op("Add", place, g.const(0.5))))
-    return _Points(group, first, xy[0], xy[1], line)
+    return _Points(group, first, xy[0], xy[1], pair)
 
 
 def _with_successors(
@@ -174,12 +176,12 @@ def _with_successors(
     uniform: str,
 ) -> _Points:
     """The points that are kept, each followed by the one that it brings about or by one outside the window."""
-    group, x, y, line = (g.op("Gather", t, keep) for t in (p.group, p.x, p.y, p.line))
-    dx = g.op("Sub", x, g.op("Gather", cond["offset_x"], group))
-    dy = g.op("Sub", y, g.op("Gather", cond["offset_y"], group))
+    group, x, y, pair = (g.at(t, keep) for t in (p.group, p.x, p.y, p.pair))
+    dx = g.op("Sub", x, g.at(cond["offset_x"], group))
+    dy = g.op("Sub", y, g.at(cond["offset_y"], group))
     square = g.op("Add", g.op("Mul", dx, dx), g.op("Mul", dy, dy))
-    rate = g.op("Mul", g.op("Gather", kappa_G, group), g.op("Div", square, g.op("Add", square, g.const(1.0))))
-    number = g.op("Gather", g.flat(g.slice(uniform, 2, 1, 2)), line)
+    rate = g.op("Mul", g.at(kappa_G, group), g.op("Div", square, g.op("Add", square, g.const(1.0))))
+    number = g.at(g.flat(uniform), g.op("Add", pair, g.const(1, np.int32)))
     nowhere = g.const(float(geometry.window))
     next_x = next_y = nowhere
     end = g.op("Mul", rate, g.const(0.0))
@@ -218,9 +220,9 @@ def neighbour_counts(g: Graph, geometry: Geometry, hits: Placed, offset: tuple[s
     hit = g.op("ScatterElements", hit, cell, g.full(g.size(cell), 1, np.uint8), axis=0)
     sums: list[list[str]] = [[], []]
     for place, axis, stride in ((hits.x, offset[0], width), (hits.y, offset[1], 1)):
-        d = g.op("Sub", place, g.op("Gather", axis, hits.group))
+        d = g.op("Sub", place, g.at(axis, hits.group))
         for sign in (1, -1):
-            beside = g.op("Gather", hit, g.op("Add", cell, g.const(sign * stride, np.int32)))
+            beside = g.at(hit, g.op("Add", cell, g.const(sign * stride, np.int32)))
             beside = g.op("Equal", beside, g.const(1, np.uint8))
             out = g.op("Greater", g.op("Mul", d, g.const(float(sign))), g.const(-0.5))
             for side, of in ((sums[0], g.op("Not", out)), (sums[1], out)):
@@ -247,32 +249,32 @@ def _first_distinct(g: Graph, geometry: Geometry, p: _Points, count_G: str) -> s
     index = g.arange(g.size(p.x), np.int32)
     seen = g.full(g.op("Add", cells, g.const([1], np.int64)), np.iinfo(np.int32).max, np.int32)
     seen = g.op("ScatterElements", seen, cell, index, axis=0, reduction="min")
-    new = g.op("And", g.op("Equal", g.op("Gather", seen, cell), index), inside)
+    new = g.op("And", g.op("Equal", g.at(seen, cell), index), inside)
     before = g.op("CumSum", g.cast(new, INT32), g.const(0, np.int64), exclusive=1)
     padded = g.op("Concat", before, g.const([0], np.int32), axis=0)
-    limit = g.op("Add", g.op("Gather", padded, p.first), g.cast(count_G, INT32))
-    keep = g.op("And", new, g.op("Less", before, g.op("Gather", limit, p.group)))
+    limit = g.op("Add", g.at(padded, p.first), g.cast(count_G, INT32))
+    keep = g.op("And", new, g.op("Less", before, g.at(limit, p.group)))
     return g.flat(g.op("NonZero", keep))
 
 
 def _order(g: Graph, cond: dict[str, str], p: _Points, keep: str, count_G: str) -> Placed:
     """Hits by layer, and within a layer by distance in steps that all engines share."""
     zero = g.const(0, np.int64)
-    group, x, y = (g.op("Gather", t, keep) for t in (p.group, p.x, p.y))
+    group, x, y = (g.at(t, keep) for t in (p.group, p.x, p.y))
     group = g.cast(group, INT64)
-    dx = g.op("Sub", x, g.op("Gather", cond["offset_x"], group))
-    dy = g.op("Sub", y, g.op("Gather", cond["offset_y"], group))
+    dx = g.op("Sub", x, g.at(cond["offset_x"], group))
+    dy = g.op("Sub", y, g.at(cond["offset_y"], group))
     distance = g.op("Add", g.op("Mul", dx, dx), g.op("Mul", dy, dy))
     distance = g.cast(g.op("Mul", distance, g.const(sampler.STEPS_PER_CELL2)), INT64)
     key = g.op("Add", g.op("Mul", group, g.const(sampler.KEY_STRIDE, np.int64)), distance)
     order = g.ops("TopK", 2, key, g.size(key), axis=0, largest=0, sorted=1)[1]
-    group, x, y, dx, dy = (g.op("Gather", t, order) for t in (group, x, y, dx, dy))
-    row = g.op("Gather", cond["row"], group)
-    ux, uy = (g.op("Gather", cond[f"along_{axis}"], row) for axis in "xy")
+    group, x, y, dx, dy = (g.at(t, order) for t in (group, x, y, dx, dy))
+    row = g.at(cond["row"], group)
+    ux, uy = (g.at(cond[f"along_{axis}"], row) for axis in "xy")
     a = g.op("Add", g.op("Mul", dx, ux), g.op("Mul", dy, uy))
     b = g.op("Sub", g.op("Mul", dy, ux), g.op("Mul", dx, uy))
     ones = g.full(g.size(group), 1)
     count = g.op("ScatterElements", g.full(g.size(count_G), 0), group, ones, axis=0, reduction="add")
     before = g.op("CumSum", count, zero, exclusive=1)
-    rank = g.op("Sub", g.arange(g.size(group)), g.op("Gather", before, group))
+    rank = g.op("Sub", g.arange(g.size(group)), g.at(before, group))
     return Placed(group, row, rank, x, y, a, b, count)

@@ -25,6 +25,8 @@ DEFAULT_MODELS = ("em", "hadron")
 BATCH = 256
 """Showers per call of ONNX Runtime: bounds memory and suffices to share a call's fixed cost."""
 _KINEMATICS = ("kinetic_energy", "direction", "entry", "species")
+WINDOWS = "windows"
+"""Optional input, bool: whether a graph that gives lists of hits fills its dense windows as well."""
 _TENSOR_STRIDE = 1 << 24
 """Blocks of random numbers set aside for each noise tensor of a shower."""
 _FILLED_TOGETHER = 8
@@ -126,6 +128,10 @@ class ShowerModel:
     def _session(self) -> Any:
         return open_session(self.path, self.threads)
 
+    @cached_property
+    def _has_option(self) -> bool:
+        return WINDOWS in {i.name for i in self._session.get_overridable_initializers()}
+
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k != "_session"}
 
@@ -204,6 +210,8 @@ class ShowerModel:
     def _run(self, feed: dict[str, NDArray[Any]]) -> Iterator[tuple[str, SparseShowers]]:
         sections = self.contract.sections
         tails = ("_shower", "_cell", "_deposit") if self.contract.sparse else ("",)
+        if self.contract.sparse and self._has_option:
+            feed = {**feed, WINDOWS: np.array(False)}
         begin = time.perf_counter()
         out = self._session.run([s + t for s in sections for t in tails], feed, self._run_options)
         self.network_seconds += time.perf_counter() - begin

@@ -22,7 +22,7 @@ from fastcalo.export.builder import FLOAT, INT64, IR_VERSION, OPSET, Graph
 from fastcalo.export.exporter import export_run
 from fastcalo.export.hits import HitTwin, fit_capacity
 from fastcalo.export.parity import check_parity, domain
-from fastcalo.model import draw_noise
+from fastcalo.model import WINDOWS, draw_noise
 from fastcalo.noise import streams
 from fastcalo.session import open_session
 from fastcalo.training.loop import load_run
@@ -72,6 +72,7 @@ def operators(graph):
 def test_the_number_of_showers_is_free_in_all_inputs_and_outputs(path):
     graph = onnx.load(path).graph
     shapes = {v.name: [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in graph.input}
+    assert shapes.pop(WINDOWS) == []
     assert {s[0] for s in shapes.values()} == {"N"}
     assert shapes["direction"] == ["N", 3]
     outputs = {v.name: [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in graph.output}
@@ -91,6 +92,10 @@ def test_any_number_of_showers_can_be_drawn(path, n):
     assert_array_equal(dense.reshape(n, 25**3)[shower, cell], deposit)
     assert np.count_nonzero(dense) == len(deposit)
     assert (deposit > model.contract.thresholds["ECAL"]).all()
+    feed[WINDOWS] = np.array(False)
+    dense, alike = open_session(path, 1).run(["ECAL", "ECAL_deposit"], feed)
+    assert not dense.size
+    assert_array_equal(alike, deposit)
 
 
 def test_the_contract_is_that_of_the_run(exported, tiny_run):
@@ -237,6 +242,7 @@ def test_the_builders_pieces_calculate_what_they_say():
         yield g.reshape("x", -1, 2), FLOAT, 2
         yield g.flat("x"), FLOAT, 1
         yield g.column(g.flat("x")), FLOAT, 2
+        yield g.row(g.flat("x")), FLOAT, 2
         yield g.sum("x", 1), FLOAT, 2
         yield g.sum("x", 1, keep=False), FLOAT, 1
         yield g.size("x"), INT64, 1
@@ -248,11 +254,12 @@ def test_the_builders_pieces_calculate_what_they_say():
         yield g.gemm("x", w, bias), FLOAT, 2
         yield g.gemm("x", w), FLOAT, 2
         yield g.cast("x", INT64), INT64, 2
+        yield g.at(g.flat("x"), g.const([7, 0, 7], np.int64)), FLOAT, 1
 
     wanted = [
-        x[:, 1:3], x[1:], x.reshape(-1, 2), x.ravel(), x.reshape(-1, 1), x.sum(1, keepdims=True), x.sum(1), [5],
-        np.arange(5), np.full(5, 2.5), np.maximum(x, -0.5), np.minimum(x, 0.5), x / (1 + np.exp(-x)), x @ w + bias,
-        x @ w, np.trunc(x),
+        x[:, 1:3], x[1:], x.reshape(-1, 2), x.ravel(), x.reshape(-1, 1), x.reshape(1, -1), x.sum(1, keepdims=True),
+        x.sum(1), [5], np.arange(5), np.full(5, 2.5), np.maximum(x, -0.5), np.minimum(x, 0.5), x / (1 + np.exp(-x)),
+        x @ w + bias, x @ w, np.trunc(x), x.ravel()[[7, 0, 7]],
     ]  # fmt: skip
     got = run_graph(build, x=x)
     assert len(got) == len(wanted)
