@@ -74,6 +74,7 @@ class HitTwin:
         parts = torch.split(dense, [layers for _, layers in g.sections], 3)
         return {name: np.asarray(part.numpy()) for (name, _), part in zip(g.sections, parts, strict=True)}
 
+    @torch.no_grad()
     def _measure_capacities(self, contract: Contract) -> tuple[Capacity, Capacity]:
         """Rows of noise that the points and the hits of nearly all showers need, by energy."""
         model = self.model
@@ -82,9 +83,11 @@ class HitTwin:
         entry = (torch.rand(self.measured_showers, 2) - 0.5) * model.geometry.cell[0]
         c = conditions(model.geometry, energy, direction, entry, pdg)
         noise = draw_noise(torch.zeros(len(c), model.geometry.layers))
-        _, count = model.layers.sample(c, noise.layer_uniform, noise.layer_logistic, noise.layer_normal)
+        layer_energy, count = model.layers.sample(c, noise.layer_uniform, noise.layer_logistic, noise.layer_normal)
+        profile = model.hits.prior_profile(c, layer_energy, count, noise.latent_normal)
         points, hits = (
-            fit_capacity(energy.double().numpy(), rows.sum(1).double().numpy()) for rows in (points_of(count), count)
+            fit_capacity(energy.double().numpy(), rows.sum(1).double().numpy())
+            for rows in (points_of(count, profile.log_rate_BL), count)
         )
         return points, hits
 

@@ -97,15 +97,26 @@ def place_hits(
     return _order(g, cond, points, keep, count_G)
 
 
-def _rows(g: Graph, count_G: str, capacity_N: str, row_G: str) -> tuple[str, str]:
+def _number(g: Graph, count_G: str, log_rate_G: str) -> str:
+    """`sampler.points_of`, int64 [G]."""
+    zero = g.const(0, np.int64)
+    least, each = (g.const(v, np.int64) for v in sampler.MOST_POINTS)
+    most = g.op("Add", least, g.op("Mul", each, count_G))
+    most = g.op("Where", g.op("Greater", count_G, zero), most, zero)
+    constant, linear, square = (g.const(v) for v in sampler.POINTS_BY_RATE)
+    root = g.op("Exp", g.op("Div", log_rate_G, g.const(2.0)))
+    number = g.op("Add", constant, g.op("Mul", g.op("Add", linear, g.op("Mul", square, root)), root))
+    hits = g.op("Mul", g.cast(count_G, FLOAT), g.const(sampler.POINTS_BY_COUNT))
+    return g.op("Min", most, g.cast(g.op("Add", number, hits), INT64))
+
+
+def _rows(g: Graph, number_G: str, capacity_N: str, row_G: str) -> tuple[str, str]:
     """`sampler.rows_of` over layers of showers: first row and number of rows, int64 [G]."""
-    two, zero, one = (g.const(v, np.int64) for v in (2, 0, 1))
-    number = g.op("Div", g.op("Mul", count_G, g.const(sampler.POINTS_PER_TWO_HITS, np.int64)), two)
-    number = g.op("Add", number, g.const(sampler.POINTS_PER_LAYER, np.int64))
+    zero, one = (g.const(v, np.int64) for v in (0, 1))
     capacity = g.at(capacity_N, row_G)
-    number = g.op("Where", g.op("Greater", count_G, zero), g.op("Min", number, capacity), zero)
+    number = g.op("Min", number_G, capacity)
     before = g.op("CumSum", number, zero, exclusive=1)
-    shower = g.at(before, _first_groups(g, count_G, capacity_N))
+    shower = g.at(before, _first_groups(g, number_G, capacity_N))
     first = g.op("Sub", before, g.at(shower, row_G))
     room = g.op("Sub", capacity, number)
     moved = g.op("Mod", first, g.op("Add", room, one))
@@ -140,7 +151,8 @@ def _points(
     g: Graph, blobs: Blobs, count_G: str, capacity_N: str, cond: dict[str, str], noise: dict[str, str]
 ) -> _Points:
     zero = g.const(0, np.int64)
-    first_row, number = _rows(g, count_G, capacity_N, cond["row"])
+    number = _number(g, count_G, blobs.log_rate_G)
+    first_row, number = _rows(g, number, capacity_N, cond["row"])
     end = g.op("CumSum", number, zero)
     first = g.op("Sub", end, number)
     total = g.sum(number, 0)

@@ -20,7 +20,15 @@ from fastcalo.training.hits.critic import Critic, features, n_features
 from fastcalo.training.hits.gan import geometry_of, latent_weight
 from fastcalo.training.hits.layers import LayerModel
 from fastcalo.training.hits.model import HitModel, hit_terms, negative_elbo, sticks
-from fastcalo.training.hits.sampler import DrawnHits, draw_noise, points_of, rows_of, sample_hits, with_gradient
+from fastcalo.training.hits.sampler import (
+    DrawnHits,
+    draw_noise,
+    most_points,
+    points_of,
+    rows_of,
+    sample_hits,
+    with_gradient,
+)
 from fastcalo.training.nets import group_sum, linear_layers
 from fastcalo.training.physics import compare
 
@@ -261,13 +269,13 @@ def test_hits_of_a_shower_do_not_depend_on_its_company():
 
 @given(counts, st.integers(1, 4000))
 def test_rows_of_noise_lie_within_their_capacity(count, capacity):
-    count = torch.tensor([count], dtype=torch.float32)
-    first, number = rows_of(count, torch.tensor([capacity]))
+    wanted = most_points(torch.tensor([count], dtype=torch.float32))
+    first, number = rows_of(wanted, torch.tensor([capacity]))
     assert (first >= 0).all()
     assert (first + number <= capacity).all()
-    if points_of(count).sum() <= capacity:
+    if wanted.sum() <= capacity:
         # there is room for all: no row is used twice
-        assert torch.equal(number, points_of(count.long()))
+        assert torch.equal(number, wanted)
         assert torch.equal(first, number.cumsum(1) - number)
 
 
@@ -486,3 +494,19 @@ def test_physics_numbers_tell_what_is_wrong(batch):
     few = replace(batch, kinetic_energy=torch.full_like(batch.kinetic_energy, 0.5))
     assert {name.split("_")[1] for name in compare(few, energy, batch.layer_count)} == {"0.1-1GeV"}
     assert np.isfinite(list(numbers.values())).all()
+
+
+@pytest.mark.parametrize(("hits", "width"), [(2, 0.5), (8, 0.5), (8, 1.5), (30, 1.5), (30, 4.0), (90, 4.0)])
+def test_points_are_enough_for_the_hits_of_nearly_all_layers(hits, width):
+    # a layer of one blob, and the rate at which points fall in that many distinct cells on average
+    edges = torch.arange(-12.5, 13) / width
+    p = torch.outer(*2 * [torch.sigmoid(edges).diff()]).flatten()
+    rates = torch.exp(torch.linspace(-1, 12, 2000))
+    cells = (1 - torch.exp(-rates[:, None] * p)).sum(1)
+    rate = rates[torch.searchsorted(cells, float(hits))]
+    number = int(points_of(torch.tensor(float(hits)), rate.log()))
+    torch.manual_seed(hits)
+    outside = (1 - p.sum()).clamp_min(0)[None]
+    drawn = torch.multinomial(torch.cat([p, outside]), 2000 * number, replacement=True).view(2000, number)
+    hit = torch.zeros(2000, len(p) + 1).scatter_(1, drawn, 1.0)[:, :-1]
+    assert (hit.sum(1) < hits).float().mean() < 0.01

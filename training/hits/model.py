@@ -129,6 +129,12 @@ class HitModel(nn.Module):
         mean, log_sd = self.encoder(torch.cat([x, moments], 1)).chunk(2, 1)
         return mean, (log_sd - 2).clamp(-5.0, 2.0)
 
+    def prior_profile(self, c: Conditions, energy_BL: Tensor, count_BL: Tensor, normal_BZ: Tensor) -> Profile:
+        """Blobs of all layers, with the latent vector that standard normal numbers give."""
+        x = self.inputs(c, energy_BL, count_BL)
+        mean, log_sd = self.prior_moments(x)
+        return self.profile_of(c, x, count_BL, mean + log_sd.exp() * normal_BZ)
+
     def profile_of(self, c: Conditions, x: Tensor, count_BL: Tensor, latent_BZ: Tensor) -> Profile:
         """Blobs of all layers."""
         raw = self.profile(torch.cat([x, latent_BZ], 1)).view(len(c), self.geometry.layers, self.n_outputs)

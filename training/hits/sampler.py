@@ -1,6 +1,6 @@
 """Drawing hits from the noise of the model contract, in torch: the reference that the ONNX graph must match.
 
-Each layer draws a number of points that its hit count fixes (`points_of`). Points outside the
+Each layer draws a number of points that its hit count and its rate fix (`points_of`). Points outside the
 window and repeated cells are passed over. Each of the first `count` distinct cells may bring about a hit in a
 neighbouring one, which then stands behind it; the first `count` distinct cells of all are the hits.
 """
@@ -19,26 +19,39 @@ from .layers import LayerModel
 from .model import LATENT, HitModel, Profile
 from .neighbours import neighbours, successors
 
-POINTS_PER_TWO_HITS = 7
-POINTS_PER_LAYER = 16
+MOST_POINTS = (16, 7)
+"""Points of a layer at most: a constant, and what its number of hits is multiplied with."""
+POINTS_BY_RATE = (4.0, 3.0, 1.2)
+"""Points of a layer: a constant, and what the root of its rate and the rate itself are multiplied with."""
+POINTS_BY_COUNT = 0.2
 STEPS_PER_CELL2 = 4096.0
 """Hits are ordered by squared distance in steps of 1 / this, so that all engines order alike."""
 KEY_STRIDE = 2**32
 
 
-def points_of(count: Tensor) -> Tensor:
-    """Points drawn for a layer of `count` hits: enough, 99 times in 100, for as many distinct cells."""
-    number = torch.div(POINTS_PER_TWO_HITS * count, 2, rounding_mode="floor") + POINTS_PER_LAYER
-    return torch.where(count > 0, number, torch.zeros_like(count))
+def most_points(count: Tensor) -> Tensor:
+    """Points that a layer of `count` hits draws at most, int64."""
+    number = MOST_POINTS[0] + MOST_POINTS[1] * count.long()
+    return torch.where(count > 0, number, torch.zeros_like(number))
 
 
-def rows_of(count_BL: Tensor, capacity_B: Tensor) -> tuple[Tensor, Tensor]:
+def points_of(count: Tensor, log_rate: Tensor) -> Tensor:
+    """Points drawn for a layer: enough, more than 95 times in 100, for `count` distinct cells, int64.
+
+    In a layer of the log rate r, exp(r) points fall in about `count` distinct cells.
+    """
+    root = torch.exp(log_rate / 2)
+    number = POINTS_BY_RATE[0] + (POINTS_BY_RATE[1] + POINTS_BY_RATE[2] * root) * root + POINTS_BY_COUNT * count
+    return torch.minimum(most_points(count), number.long())
+
+
+def rows_of(number_BL: Tensor, capacity_B: Tensor) -> tuple[Tensor, Tensor]:
     """First row of the points' noise and number of rows that each layer uses, int64 [B, L].
 
     A layer that would run past its shower's capacity is moved back to where it fits; its points then share
     their noise with another layer's.
     """
-    number = torch.minimum(points_of(count_BL.long()), capacity_B[:, None])
+    number = torch.minimum(number_BL, capacity_B[:, None])
     first = torch.cumsum(number, 1) - number
     room = capacity_B[:, None] - number
     return torch.where(first > room, first % (room + 1), first), number
@@ -91,7 +104,8 @@ def draw_noise(count_BL: Tensor, draws: Draws | None = None) -> Noise:
         Random numbers of the showers; fresh ones unless given.
     """
     (batch, layers), device = count_BL.shape, count_BL.device
-    points = max(1, int(points_of(count_BL).sum(1).max()))
+    # layers that need the most and such that need far less come together
+    points = max(1, int(most_points(count_BL).sum(1).max()) * 2 // 3)
     hits = max(1, int(count_BL.sum(1).max()))
     d = draws or Draws.fresh(batch, device)
     return Noise(
@@ -149,9 +163,7 @@ def sample_showers(layers: LayerModel, hits: HitModel, c: Conditions, noise: Noi
 @torch.no_grad()
 def sample_hits(model: HitModel, c: Conditions, energy_BL: Tensor, count_BL: Tensor, noise: Noise) -> DrawnHits:
     """Hits of showers whose layer energies and counts are known."""
-    x = model.inputs(c, energy_BL, count_BL)
-    mean, log_sd = model.prior_moments(x)
-    profile = model.profile_of(c, x, count_BL, mean + log_sd.exp() * noise.latent_normal)
+    profile = model.prior_profile(c, energy_BL, count_BL, noise.latent_normal)
     hits = _place(profile, model.geometry, c, count_BL, noise)
     return _share(model, c, profile, hits, energy_BL, count_BL)
 
@@ -195,7 +207,8 @@ def _place(profile: Profile, geometry: Geometry, c: Conditions, count_BL: Tensor
 def _points(profile: Profile, count_BL: Tensor, noise: Noise) -> tuple[Tensor, Tensor, Tensor]:
     """Points of all layers: layer of a shower [P], cell [P, 2], and the number for its successor [P]."""
     (batch, layers), device = count_BL.shape, count_BL.device
-    first, number = (t.reshape(-1) for t in rows_of(count_BL, noise.capacity))
+    rows = rows_of(points_of(count_BL, profile.log_rate_BL), noise.capacity)
+    first, number = (t.reshape(-1) for t in rows)
     group = torch.repeat_interleave(torch.arange(batch * layers, device=device), number)
     slot = torch.arange(len(group), device=device) + (first - torch.cumsum(number, 0) + number)[group]
     row, layer = group // layers, group % layers
@@ -269,9 +282,7 @@ def with_gradient(
     layers, batch = model.geometry.layers, len(c)
     row, layer = hits.row, hits.layer
     group = row * layers + layer
-    x = model.inputs(c, energy_BL, count_BL)
-    mean, log_sd = model.prior_moments(x)
-    profile = model.profile_of(c, x, count_BL, mean + log_sd.exp() * latent_normal)
+    profile = model.prior_profile(c, energy_BL, count_BL, latent_normal)
     log_p = profile.log_probability(row, layer, hits.x, hits.y)
     near = neighbours(model.geometry, c, row, layer, hits.x, hits.y)
     rate = torch.exp(log_p + profile.log_rate_BL[row, layer].detach()) + profile.kappa_BL[row, layer] * near.pull_H
