@@ -156,8 +156,10 @@ def test_a_pool_has_workers():
         Geant4Pool(DETECTOR, 0)
 
 
-def test_a_death_is_told_with_all_it_takes_to_repeat_it():
+def test_a_death_is_told_with_all_it_takes_to_repeat_it(monkeypatch):
     skip_without_geant4()
+    # would hide that the last words are still in a buffer
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     shots = make_shots(3, species=(2212,))
     # would take minutes
     shots.kinetic_energy[2] = 1000.0

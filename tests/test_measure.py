@@ -74,7 +74,9 @@ def test_who_waits_in_vain_says_for_what(tmp_path):
 try:
     if not world.rank: wait_for(MPI.COMM_SELF.Irecv(np.zeros(1), 0), 0.1, "a letter")
 except TrainingError as error:
-    print(error)
+    print(error, flush=True)
+    # or the launcher may end before it has read that
+    time.sleep(1)
 world.Barrier()
 if not world.rank: world.Abort(0)
 """

@@ -179,7 +179,8 @@ class _Process:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "fastcalo.fullsim.worker", str(theirs.fileno())],
+                # -u: what Geant4 prints goes by way of Python, and must be in the log when it dies
+                [sys.executable, "-u", "-m", "fastcalo.fullsim.worker", str(theirs.fileno())],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
