@@ -135,15 +135,15 @@ def test_any_number_of_ranks_follows_the_same_losses(alone, ranks):
 @pytest.mark.slow
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_the_dense_architecture_follows_the_same_losses(data, tmp_path, ranks):
-    # later on, rounding takes a cell over the threshold now and then
-    steps = 8
+    # two steps of the generator; later on, rounding takes a cell over the threshold now and then
+    steps = 5
     config = write_config(tmp_path / "run.toml", data, "adversarial", arch="3dgan", steps=steps)
     assert train(0, config, tmp_path / "one").returncode == 0
     done = train(ranks, config, tmp_path / "several")
     assert done.returncode == 0, done.stderr
     one, several = (losses(tmp_path / name, steps)["adversarial"] for name in ("one", "several"))
     numbers = {k: v for k, v in one.items() if isinstance(v, float) and k not in TIMINGS}
-    assert {k: several[k] for k in numbers} == pytest.approx(numbers, rel=1e-4)
+    assert {k: several[k] for k in numbers} == pytest.approx(numbers, rel=1e-5)
 
 
 @pytest.mark.parametrize("number", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGUSR1])
