@@ -93,8 +93,10 @@ class _Maker(threading.Thread, Generic[T]):
 def _end_all() -> None:
     # a thread stopped by the interpreter's end keeps its locks, which hangs whoever needs them next (HDF5), or takes
     # the program down where it lets go of a tensor
-    while _Maker.known:
-        for maker in list(_Maker.known):
+    while makers := list(_Maker.known):
+        # all of them first: one may be the source of another, which would wait for it for ever
+        for maker in makers:
             maker.end()
+        for maker in makers:
             maker.join()
-            _Maker.known.discard(maker)
+        _Maker.known.difference_update(makers)

@@ -80,8 +80,7 @@ class Buckets:
         Called with a bucket once all its gradients are in it, bucket by bucket in the same order on all ranks.
         Returns what `poll` takes.
     poll : callable
-        Called with what is under way, if anything is, each time a gradient is done: messages make no way by
-        themselves.
+        Called with what is under way, each time a gradient is done: messages make no way by themselves.
     """
 
     def __init__(
@@ -143,8 +142,7 @@ class Buckets:
         self._missing[k] -= 1
         if not self._missing[k]:
             self._send_filled()
-        if self._under_way:
-            self._poll(self._under_way)
+        self._poll(self._under_way)
 
     def _send_filled(self) -> None:
         # never out of turn: messages must begin in the same order everywhere
