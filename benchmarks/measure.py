@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -41,6 +42,16 @@ def hardware(packages: Iterable[str]) -> dict[str, str]:
         "python": platform.python_version(),
         **{name: version(name) for name in packages},
     }
+
+
+def publish(base: Path, title: str, machine: dict[str, Any], table: list[str], results: Any) -> None:
+    """Print a title, the hardware and a table, and write them to `base`.md, and the numbers to `base`.json."""
+    lines = [f"# {title}", "", *(f"- {name}: {value}" for name, value in machine.items()), "", *table]
+    print("\n".join(lines))
+    base.parent.mkdir(parents=True, exist_ok=True)
+    base.with_suffix(".md").write_text("\n".join(lines) + "\n")
+    base.with_suffix(".json").write_text(json.dumps({"machine": machine, "results": results}, indent=2) + "\n")
+    print(f"\nwritten to {base}.md and .json")
 
 
 def kinematics(n: int, cell_mm: float, seed: int = 1) -> dict[str, NDArray[np.float64] | NDArray[np.int64]]:

@@ -253,16 +253,14 @@ def main() -> None:
             print(f"{stage} ...", flush=True)
             values = measure_stage(stage, options.repeats, Path(scratch), cores[0], options.showers)
             results[stage] = {name: summary(each) for name, each in values.items()}
-    lines = [f"# Training on two ranks, {date.today()}", ""]
-    lines += [f"- {name}: {value}" for name, value in machine.items()]
-    lines += ["", "Medians and quartiles.", "", *table(results)]
-    print("\n".join(lines))
-
-    options.out.mkdir(parents=True, exist_ok=True)
-    base = options.out / f"parallel-{date.today()}"
-    base.with_suffix(".md").write_text("\n".join(lines) + "\n")
-    base.with_suffix(".json").write_text(json.dumps({"machine": machine, "results": results}, indent=2) + "\n")
-    print(f"\nwritten to {base}.md and .json")
+    title = f"Training on two ranks, {date.today()}"
+    measure.publish(
+        options.out / f"parallel-{date.today()}",
+        title,
+        machine,
+        ["Medians and quartiles.", "", *table(results)],
+        results,
+    )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 import argparse
-import json
 import tempfile
 from datetime import date
 from pathlib import Path
@@ -80,16 +79,8 @@ def main() -> None:
     machine = measure.hardware(PACKAGES)
     with tempfile.TemporaryDirectory() as scratch:
         results = measurements(options.repeats, Path(scratch))
-    lines = [f"# Benchmark of {date.today()}, one core", ""]
-    lines += [f"- {name}: {value}" for name, value in machine.items()]
-    lines += ["", *table(results)]
-    print("\n".join(lines))
-
-    options.out.mkdir(parents=True, exist_ok=True)
-    base = options.out / str(date.today())
-    base.with_suffix(".md").write_text("\n".join(lines) + "\n")
-    base.with_suffix(".json").write_text(json.dumps({"machine": machine, "results": results}, indent=2) + "\n")
-    print(f"\nwritten to {base}.md and .json")
+    title = f"Benchmark of {date.today()}, one core"
+    measure.publish(options.out / str(date.today()), title, machine, table(results), results)
 
 
 if __name__ == "__main__":

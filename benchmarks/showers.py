@@ -19,7 +19,6 @@ if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 import argparse
-import json
 import time
 from datetime import date
 from pathlib import Path
@@ -102,16 +101,8 @@ def main() -> None:
         for name in MODELS:
             model = fastcalo.load_model(name, threads=1)
             rows += [measure_decade(model, pool, energy, options.geant4, options.repeats) for energy in DECADES]
-    lines = [f"# Time of a shower, one core, {date.today()}", ""]
-    lines += [f"- {name}: {value}" for name, value in machine.items()]
-    lines += ["", *table(rows)]
-    print("\n".join(lines))
-
-    options.out.mkdir(parents=True, exist_ok=True)
-    base = options.out / f"showers-{date.today()}"
-    base.with_suffix(".md").write_text("\n".join(lines) + "\n")
-    base.with_suffix(".json").write_text(json.dumps({"machine": machine, "results": rows}, indent=2) + "\n")
-    print(f"\nwritten to {base}.md and .json")
+    title = f"Time of a shower, one core, {date.today()}"
+    measure.publish(options.out / f"showers-{date.today()}", title, machine, table(rows), rows)
 
 
 if __name__ == "__main__":
