@@ -143,6 +143,48 @@ def test_a_rank_that_hangs_is_named(data, tmp_path, ranks, options, rank):
     assert "--resume" in errors
 
 
+# ranks that go on after a training has failed
+
+CALLED_AWAY = """
+import sys, torch
+from pathlib import Path
+from mpi4py import MPI
+from fastcalo.training.parallel.asynchronous import Masters
+from fastcalo.training.parallel.messages import Pull, Push
+
+class Away(Exception):
+    pass
+
+def away():
+    raise Away
+
+world, numbers = MPI.COMM_WORLD, 100_000
+exchange = Masters(world, Path(sys.argv[1]))
+if world.rank:
+    exchange.heartbeat.listen = away
+    try:
+        exchange.push(Push(0, 1, 0, (), {}, torch.zeros(1, numbers)))
+    except Away:
+        pass
+    others = [torch.zeros(numbers) for _ in range(20)]
+    world.send(None, 0)
+    world.recv(source=0)
+    print("overwritten:", sum(int(other.count_nonzero()) for other in others))
+else:
+    exchange.expect([0])
+    exchange.receive(1, numbers)
+    world.recv(source=1)
+    exchange.reply(0, Pull(0, 1, 0, torch.ones(numbers)), [0])
+    world.send(None, 1)
+"""
+
+
+def test_an_answer_that_comes_too_late_overwrites_nothing(tmp_path):
+    done = script(2, CALLED_AWAY, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("MPICH")[0].strip() == "overwritten: 0"
+
+
 # bad input
 
 

@@ -21,7 +21,7 @@ from .buckets import Bucket, Buckets
 from .compression import Compressor
 from .heartbeat import Heartbeat
 from .transports import open_wire
-from .wire import Pending, Wire
+from .wire import Pending, Wire, leave
 
 _SPIN_S = 0.02
 
@@ -165,12 +165,16 @@ class AllReduce:
 
     def _wait(self, messages: list[Pending], what: str) -> None:
         start = time.perf_counter()
-        while not self._poll(messages):
-            waited = time.perf_counter() - start
-            if waited > self._patience:
-                raise TrainingError(
-                    f"no answer for {waited:.0f} s while waiting for {what}; {self._heartbeat.late(self.size)}. "
-                    "The last checkpoint is kept: go on with --resume"
-                )
-            self._pause(waited)
+        try:
+            while not self._poll(messages):
+                waited = time.perf_counter() - start
+                if waited > self._patience:
+                    raise TrainingError(
+                        f"no answer for {waited:.0f} s while waiting for {what}; {self._heartbeat.late(self.size)}. "
+                        "The last checkpoint is kept: go on with --resume"
+                    )
+                self._pause(waited)
+        except BaseException:
+            leave(messages)
+            raise
         self.waited += time.perf_counter() - start

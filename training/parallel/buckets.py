@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .wire import leave
+
 
 class Bucket:
     """Room for the gradients of some parameters.
@@ -124,6 +126,9 @@ class Buckets:
         self._under_way = []
         try:
             torch.autograd.backward(loss, torch.full_like(loss, share), inputs=self._parameters)
+        except BaseException:
+            leave(self._under_way)
+            raise
         finally:
             self._active = False
         # the loss does not depend on these here, but it may elsewhere

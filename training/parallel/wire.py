@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -13,6 +13,17 @@ class Pending(Protocol):
 
     def Test(self) -> bool:
         """Make way, and tell whether it is there."""
+
+
+_LEFT: list[Pending] = []
+
+
+def leave(messages: Iterable[Pending]) -> None:
+    """Wait for messages no more, but keep them and their memory as long as this process lives.
+
+    MPI may yet write what another rank has sent; where Python had freed that memory, into something else.
+    """
+    _LEFT.extend(messages)
 
 
 class Wire(Protocol):
