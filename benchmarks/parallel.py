@@ -49,6 +49,7 @@ STAGES = {"layers": ("em", 48), "hits": ("em", 40), "adversarial": ("em", 24), "
 TARGETS = {
     "weak scaling, two ranks": "at least 0.95",
     "two processes that send nothing": "",
+    "two processes that wait for each other": "",
     "weak scaling, relative to these": "",
     "times as fast as DistributedDataParallel": "at least 1",
     "cost of mpiexec -n 1 [%]": "at most 2",
@@ -89,10 +90,11 @@ JOBS = (
     Job("mpiexec -n 1", 1),
     Job("ddp", 2, options=("--ddp",)),
     Job("fp16", 2, parallel='compression = "fp16"'),
+    Job("in step", 2, options=("--in-step",)),
     Job("beside 0"),
     Job("beside 1", core=1),
 )
-TURNS = (("alone",), ("ours",), ("mpiexec -n 1",), ("ddp",), ("fp16",), ("beside 0", "beside 1"))
+TURNS = (("alone",), ("ours",), ("mpiexec -n 1",), ("ddp",), ("fp16",), ("in step",), ("beside 0", "beside 1"))
 
 
 def write_config(path: Path, base: Path, stage: str, job: Job, seed: int, showers: int | None) -> None:
@@ -202,7 +204,8 @@ def ratios(turns: dict[str, tuple[float, float, float]]) -> dict[str, float]:
     return {
         "weak scaling, two ranks": alone / ours,
         "two processes that send nothing": alone / beside,
-        "weak scaling, relative to these": beside / ours,
+        "two processes that wait for each other": alone / times["in step"],
+        "weak scaling, relative to these": times["in step"] / ours,
         "times as fast as DistributedDataParallel": times["ddp"] / ours,
         "cost of mpiexec -n 1 [%]": 100 * (times["mpiexec -n 1"] / alone - 1),
         "communication not hidden [%]": 100 * turns["ours"][2],

@@ -138,6 +138,20 @@ class Distributed(AllReduce):
         return number
 
 
+class InStep(AllReduce):
+    """Gradients of each rank's own, after which it waits for the others: what training in step costs by itself."""
+
+    def backward(self, loss: Tensor, parameters: Sequence[nn.Parameter], share: float, *, last: bool = True) -> None:
+        """Gradients of this rank."""
+        torch.autograd.backward(loss, torch.full_like(loss, share), inputs=list(parameters))
+        if last:
+            self._wait([self._world.Ibarrier()], "the other ranks")
+
+    def highest(self, number: float) -> float:
+        """Without a message."""
+        return number
+
+
 def main() -> None:
     """Train until told to stop."""
     parser = argparse.ArgumentParser()
@@ -147,7 +161,8 @@ def main() -> None:
     parser.add_argument("--key", required=True)
     parser.add_argument("--name", required=True)
     parser.add_argument("--core", type=int, default=-1, help="the first rank's; others take those after it")
-    parser.add_argument("--ddp", action="store_true")
+    parser.add_argument("--ddp", action="store_true", help="by torch's DistributedDataParallel")
+    parser.add_argument("--in-step", action="store_true", help="send no gradients, but wait for the others")
     options = parser.parse_args()
 
     logging.disable()
@@ -159,7 +174,10 @@ def main() -> None:
     exchange: Exchange = SingleProcess()
     if world is not None:
         run, p = options.run, config.parallel
-        exchange = Distributed(world, run, config.arch == "3dgan") if options.ddp else open_exchange(p, world, run)
+        if options.ddp:
+            exchange = Distributed(world, run, config.arch == "3dgan")
+        else:
+            exchange = InStep(world, run) if options.in_step else open_exchange(p, world, run)
     with Client(("127.0.0.1", options.port), authkey=options.key.encode()) as conductor:
         conductor.send((options.name, rank))
         train(config, options.run, where=str(options.config), exchange=exchange, trace=Conducted(conductor))

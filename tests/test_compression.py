@@ -63,7 +63,8 @@ def filled(bucket: Bucket, gradients: list[torch.Tensor | None]) -> torch.Tensor
     """Put gradients into a bucket; returns their sum, 0 where there are none."""
     for place, gradient in enumerate(gradients):
         bucket.parameters[place].grad = gradient
-    bucket.fill()
+    bucket.open()
+    bucket.close()
     return bucket.flat[: bucket.numbers].double()
 
 
@@ -210,7 +211,8 @@ for wire in (MpiWire(world, True), TorchWire(world, cpu, "gloo", 60)):
             for bucket in buckets:
                 for k, p in enumerate(bucket.parameters):
                     p.grad = torch.randn_like(p) * 10.0 ** (k - 3)
-                bucket.fill()
+                bucket.open()
+                bucket.close()
                 under_way.append(compressor.sum(bucket) if compressor else wire.sum(bucket.flat))
             while not all([message.Test() for message in under_way]):
                 time.sleep(0.0001)

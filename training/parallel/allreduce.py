@@ -155,7 +155,8 @@ class AllReduce:
 
     def _poll(self, under_way: list[Pending]) -> bool:
         # every one of them, though one be late: the others may have a next step to take
-        return sum(not message.Test() for message in under_way) == 0
+        under_way[:] = [message for message in under_way if not message.Test()]
+        return not under_way
 
     def _pause(self, waited: float) -> None:
         # at first none, for most messages are quick

@@ -41,16 +41,19 @@ class Bucket:
         self.present = [False] * len(sizes)
         self._flags: dict[tuple[bool, ...], Tensor] = {}
 
-    def fill(self) -> None:
-        """Take in the gradients, and note which are there."""
-        gradients = [p.grad for p in self.parameters]
-        self.present = [g is not None for g in gradients]
-        parts = [
-            torch.zeros_like(p).view(-1) if g is None else g.reshape(-1)
-            for p, g in zip(self.parameters, gradients, strict=True)
-        ]
-        # in one go: a call for each of many small gradients takes longer than its copy
-        torch.cat([*parts, self._flag()], out=self.flat)
+    def open(self) -> None:
+        """Let backward add gradients up in the buffer. Those that are there already are taken in."""
+        self.present = [p.grad is not None for p in self.parameters]
+        for p, view in zip(self.parameters, self._views, strict=True):
+            if p.grad is None:
+                view.zero_()
+            else:
+                view.copy_(p.grad)
+            p.grad = view
+
+    def close(self) -> None:
+        """Note which gradients are there; none comes after this."""
+        self.flat[self.numbers :] = self._flag()
 
     def _flag(self) -> Tensor:
         key = tuple(self.present)
@@ -63,10 +66,10 @@ class Bucket:
         return [s for s, here in zip(self._slices, self.present, strict=True) if not here]
 
     def take(self) -> None:
-        """Make the buffer the parameters' gradients; one that has a gradient on no rank has none."""
-        counts = self.flat[self.numbers :].tolist()
-        for p, view, count in zip(self.parameters, self._views, counts, strict=True):
-            p.grad = view if count > 0 else None
+        """Leave the parameters the sums as their gradients; one that has a gradient on no rank has none."""
+        for p, count in zip(self.parameters, self.flat[self.numbers :].tolist(), strict=True):
+            if not count > 0:
+                p.grad = None
 
 
 class Buckets:
@@ -105,10 +108,12 @@ class Buckets:
         self._buckets = [Bucket([self._parameters[i] for i in each]) for each in members]
         self._missing, self._active, self._sent = [0] * len(members), False, 0
         self._under_way: list[Any] = []
-        places = [(self._parameters[i], k) for k, each in enumerate(members) for i in each]
+        places = [(self._parameters[i], k, place) for k, each in enumerate(members) for place, i in enumerate(each)]
         self._hooks = [
-            p.register_post_accumulate_grad_hook(lambda _, k=k: self._filled(k))  # type: ignore[no-untyped-call]
-            for p, k in places
+            p.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
+                lambda _, k=k, place=place: self._filled(k, place)
+            )
+            for p, k, place in places
         ]
 
     def backward(self, loss: Tensor, share: float) -> list[Any]:
@@ -124,6 +129,8 @@ class Buckets:
         self._active, self._sent = True, 0
         self._missing = [len(bucket.parameters) for bucket in self._buckets]
         self._under_way = []
+        for bucket in self._buckets:
+            bucket.open()
         try:
             torch.autograd.backward(loss, torch.full_like(loss, share), inputs=self._parameters)
         except BaseException:
@@ -141,9 +148,10 @@ class Buckets:
         for bucket in self._buckets:
             bucket.take()
 
-    def _filled(self, k: int) -> None:
+    def _filled(self, k: int, place: int) -> None:
         if not self._active:
             return
+        self._buckets[k].present[place] = True
         self._missing[k] -= 1
         if not self._missing[k]:
             self._send_filled()
@@ -153,6 +161,6 @@ class Buckets:
         # never out of turn: messages must begin in the same order everywhere
         while self._sent < len(self._buckets) and not self._missing[self._sent]:
             bucket = self._buckets[self._sent]
-            bucket.fill()
+            bucket.close()
             self._under_way.append(self._send(bucket))
             self._sent += 1
