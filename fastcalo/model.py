@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .contract import METADATA_KEY, NoiseSpec, read_contract
 from .errors import ContractError, InputError, ModelNotFoundError
-from .noise import Streams, logistic, normal, streams, uniform
+from .noise import Streams, logistic, normal, streams, table_of, uniform
 from .session import open_session
 
 DEFAULT_MODELS = ("em", "hadron")
@@ -29,8 +29,10 @@ WINDOWS = "windows"
 """Optional input, bool: whether a graph that gives lists of hits fills its dense windows as well."""
 _TENSOR_STRIDE = 1 << 24
 """Blocks of random numbers set aside for each noise tensor of a shower."""
-_FILLED_TOGETHER = 8
-"""Showers, neighbours in energy, whose noise is drawn to the length that the longest of them needs."""
+_HALVES = 8
+"""Numbers of 16 bits that a block of random numbers holds."""
+_BLOCK = np.dtype((np.void, 4 * _HALVES))
+"""As many float32."""
 _CONVERT = {"uniform": uniform, "normal": normal, "logistic": logistic}
 _SLACK = 1e-6
 """Ranges are widened by this, relatively, against rounding."""
@@ -352,22 +354,23 @@ def draw_noise(
 
 
 def _drawn(spec: NoiseSpec, random: Streams, kinetic_energy: NDArray[np.float32], first: int) -> NDArray[np.float32]:
-    n, convert = len(random), _CONVERT[spec.distribution]
+    n, tail = len(random), tuple(int(s) for s in spec.shape if s != "P")
+    width = math.prod(tail)
     if spec.capacity is None:
-        size = math.prod(int(s) for s in spec.shape)
-        values = convert(random.words(first, size))[:, :size]
-        return np.ascontiguousarray(values).reshape(n, *spec.shape)
+        return np.ascontiguousarray(_CONVERT[spec.distribution](random.words(first, width))[:, :width]).reshape(
+            n, *tail
+        )
     a, b, c = spec.capacity
     # one row more than the formula: the graph evaluates it in single precision
     rows = np.floor(a + b * kinetic_energy.astype(np.float64) ** c).astype(np.int64) + 1
-    tail = tuple(int(s) for s in spec.shape[1:])
-    width = math.prod(tail)
-    tensor = np.zeros((n, int(rows.max(initial=1)) * width), np.float32)
-    for start in range(0, n, _FILLED_TOGETHER):
-        part = np.arange(start, min(start + _FILLED_TOGETHER, n))
-        size = int(rows[part].max()) * width
-        tensor[part[0] : part[-1] + 1, :size] = convert(random.take(part).words(first, size))[:, :size]
-    return tensor.reshape(n, int(rows.max(initial=1)), *tail)
+    count = -(-rows * width // _HALVES)
+    # whole rows and whole blocks
+    most = -(-int(count.max(initial=1)) // width) * width
+    tensor = np.zeros((n, most, _HALVES), np.float32)
+    drawn = table_of(spec.distribution).take(random.halves(first, count))
+    # a block at a time, not a number
+    tensor.view(_BLOCK)[..., 0][np.arange(most) < count[:, None]] = drawn.view(_BLOCK)[:, 0]
+    return tensor.reshape(n, most * _HALVES // width, *tail)
 
 
 def _joined(parts: list[SparseShowers]) -> SparseShowers:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +23,8 @@ _W0, _W1 = 0x9E3779B9, 0xBB67AE85
 _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
 _ROUNDS = 10
-_CHUNK = 4096
-"""Blocks worked on at a time: the arrays of this many uint64 stay in a core's cache."""
+_CHUNK = 16_384
+"""Blocks worked on at a time: arrays of this many uint64 stay in a core's cache, and are long for NumPy."""
 
 
 def philox(counter: Sequence[NDArray[np.uint64]], key: tuple[int, int]) -> NDArray[np.uint32]:
@@ -93,6 +95,24 @@ class Streams:
         counter = (block.astype(np.uint64), self.particle[row], self.low[row], self.high[row])
         return philox(counter, (self.seed & 0xFFFFFFFF, self.seed >> 32))
 
+    def halves(self, first: int, count: NDArray[np.int64]) -> NDArray[np.uint16]:
+        """Halves of the words of each stream from block `first` on, low one first, eight a block.
+
+        Parameters
+        ----------
+        first : int
+        count : int64 [n]
+            Blocks of each stream.
+
+        Returns
+        -------
+        uint16 [sum of count, 8]
+            Stream by stream.
+        """
+        row = np.repeat(np.arange(len(self)), count)
+        block = first + np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
+        return self.blocks(row, block).astype("<u4", copy=False).view("<u2")
+
     def words(self, first: int, count: int) -> NDArray[np.uint32]:
         """The first `count` words of every stream from block `first` on, uint32 [n, 4 ceil(count / 4)]."""
         block = np.arange(first, first + -(-count // 4))
@@ -131,6 +151,27 @@ def logistic(words: NDArray[np.uint32]) -> NDArray[np.float32]:
     """Standard logistic float32: ln(u / (1 - u)) of uniform u."""
     u = uniform(words)
     return np.log(u / (np.float32(1) - u))
+
+
+@cache
+def table_of(distribution: str) -> NDArray[np.float32]:
+    """The numbers of a distribution that halves of words stand for, float32 [2**16].
+
+    Its quantiles at the middles of 2**16 equal bins between 0 and 1.
+
+    Parameters
+    ----------
+    distribution : str
+        ``"uniform"``, ``"logistic"`` or ``"normal"``.
+    """
+    u = (np.arange(2**16) + 0.5) * 2**-16
+    if distribution == "logistic":
+        u = np.log(u / (1 - u))
+    elif distribution == "normal":
+        u = np.array([NormalDist().inv_cdf(x) for x in u.tolist()])
+    table = u.astype(np.float32)
+    table.flags.writeable = False
+    return table
 
 
 def normal(words: NDArray[np.uint32]) -> NDArray[np.float32]:

@@ -1,5 +1,7 @@
 """Counter-based random numbers: the published generator, and streams that depend on nothing but the particle."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastcalo.errors import FastCaloError
-from fastcalo.noise import Streams, logistic, normal, philox, streams, uniform
+from fastcalo.noise import Streams, logistic, normal, philox, streams, table_of, uniform
 
 # Philox4x32-10 from the known-answer tests of Random123, the authors' own implementation
 ONES = 0xFFFFFFFF
@@ -41,10 +43,10 @@ def test_the_published_numbers_come_out(counter, key, answer):
 
 
 def test_known_answers_do_not_depend_on_their_place_in_a_long_array():
-    n = 10_000  # longer than what is worked on at a time
+    n = 40_000  # longer than what is worked on at a time
     rng = np.random.default_rng(0)
     counters = rng.integers(0, 2**32, (n, 4))
-    places = [0, 4095, 4096, n - 1]
+    places = [0, 16_383, 16_384, n - 1]
     counters[places] = KNOWN[2][0]
     got = philox(columns(counters.tolist()), KNOWN[2][1])
     assert_array_equal(got[places], [KNOWN[2][2]] * len(places))
@@ -111,6 +113,29 @@ def test_logistic_numbers_are_quantiles_of_uniform_ones():
     assert abs(q.mean()) < 4 * np.sqrt(np.pi**2 / 3 / q.size)
     assert abs((q**2).mean() - np.pi**2 / 3) < 4 * np.sqrt((7 / 15 - 1 / 9) * np.pi**4 / q.size)
     assert_allclose(1 / (1 + np.exp(-q)), uniform(blocks), rtol=1e-5)
+
+
+def test_halves_are_those_of_the_words_stream_by_stream():
+    s, count = some_streams(5), np.array([3, 0, 1, 4, 2])
+    got = s.halves(7, count)
+    assert got.dtype == np.uint16
+    words = np.concatenate([s.take(np.array([i])).words(7, 4 * n).ravel() for i, n in enumerate(count)])
+    assert_array_equal(got.ravel(), np.stack([words & 0xFFFF, words >> 16], 1).ravel())
+
+
+@pytest.mark.parametrize(
+    ("distribution", "cumulative"),
+    [
+        ("uniform", lambda x: x),
+        ("logistic", lambda x: 1 / (1 + np.exp(-x))),
+        ("normal", lambda x: np.array([math.erfc(-v / math.sqrt(2)) / 2 for v in x])),
+    ],
+)
+def test_halves_stand_for_quantiles(distribution, cumulative):
+    table = table_of(distribution)
+    assert table.dtype == np.float32
+    assert_allclose(cumulative(table.astype(np.float64)), (np.arange(2**16) + 0.5) / 2**16, atol=1e-7)
+    assert (np.diff(table) > 0).all()
 
 
 def test_uniform_numbers_fill_all_bins_alike():
