@@ -13,7 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 OPSET = 18
 IR_VERSION = 8
 
-FLOAT, INT32, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT64, TensorProto.BOOL
+FLOAT, BOOL = TensorProto.FLOAT, TensorProto.BOOL
+INT16, INT32, INT64 = TensorProto.INT16, TensorProto.INT32, TensorProto.INT64
 
 
 class Graph:

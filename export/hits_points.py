@@ -16,7 +16,7 @@ from fastcalo.training.hits.conditions import Geometry
 from fastcalo.training.hits.model import BLOBS
 from fastcalo.training.hits.neighbours import DIRECTIONS
 
-from .builder import FLOAT, INT32, INT64, Graph
+from .builder import FLOAT, INT16, INT32, INT64, Graph
 
 
 @dataclass(frozen=True)
@@ -258,10 +258,11 @@ def _first_distinct(g: Graph, geometry: Geometry, p: _Points, count_G: str) -> s
     cell = g.cast(g.op("Where", inside, cell, g.const(0.0)), INT32)
     cell = g.op("Add", cell, g.op("Mul", p.group, g.const(window**2, np.int32)))
     cell = g.op("Where", inside, cell, g.cast(cells, INT32))
-    index = g.arange(g.size(p.x), np.int32)
-    seen = g.full(g.op("Add", cells, g.const([1], np.int64)), np.iinfo(np.int32).max, np.int32)
-    seen = g.op("ScatterElements", seen, cell, index, axis=0, reduction="min")
-    new = g.op("And", g.op("Equal", g.at(seen, cell), index), inside)
+    index = g.op("Sub", g.arange(g.size(p.x), np.int32), g.at(g.cast(p.first, INT32), p.group))
+    # there are hundreds of cells to a hit: what is noted of each must be small
+    seen = g.full(g.op("Add", cells, g.const([1], np.int64)), np.iinfo(np.int16).max, np.int16)
+    seen = g.op("ScatterElements", seen, cell, g.cast(index, INT16), axis=0, reduction="min")
+    new = g.op("And", g.op("Equal", g.cast(g.at(seen, cell), INT32), index), inside)
     before = g.op("CumSum", g.cast(new, INT32), g.const(0, np.int64), exclusive=1)
     padded = g.op("Concat", before, g.const([0], np.int32), axis=0)
     limit = g.op("Add", g.at(padded, p.first), g.cast(count_G, INT32))
