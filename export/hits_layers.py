@@ -81,8 +81,8 @@ def _n_recent(model: LayerModel) -> int:
 def draw_layers(g: Graph, model: LayerModel, cond: dict[str, str], noise: dict[str, str]) -> tuple[str, str]:
     """Energies and counts of all layers, names of float32 [N, L].
 
-    The first linear layers of both networks are cut: what is known beforehand is multiplied once for all layers, and
-    what a layer adds for all behind it is added up as it is drawn.
+    The first linear layers of both networks are cut: what is the same in all layers is multiplied once, and what a
+    layer adds for all behind it is added up as it is drawn.
     """
     layers = model.geometry.layers
     count, energy = weights_of(model.count), weights_of(model.energy)
@@ -90,8 +90,11 @@ def draw_layers(g: Graph, model: LayerModel, cond: dict[str, str], noise: dict[s
     uniform = g.ops("Split", 2, noise["layer_uniform"], axis=2, num_outputs=2)
     per_layer = [g.op("Unsqueeze", noise[f"layer_{kind}"], g.const([2], np.int64)) for kind in ("logistic", "normal")]
     sections = model.section_LS.numpy() if model.n_history else np.zeros((layers, 0), np.float32)
+    fold = cond["folded"]  # [L, N, 2]
     scanned = [
-        _known(g, first, cond, layers),
+        fold,
+        g.op("Concat", g.slice(fold, 0, 1, layers), g.slice(fold, 0, layers - 1, layers), axis=0),
+        g.const(first.layer[:, None]),
         *(g.op("Transpose", t, perm=[1, 0, 2]) for t in (*uniform, *per_layer)),
         g.const(np.eye(layers)[:, None]),
         g.const(first.past),
@@ -101,9 +104,9 @@ def draw_layers(g: Graph, model: LayerModel, cond: dict[str, str], noise: dict[s
     widths = [first.past.shape[2], 2 * _n_recent(model), layers, 1 + sections.shape[1], 1, 1]
     widths += [_COUNTERS] if model.n_history else []
     showers = g.size(cond["log_energy"])
-    state = [
+    state = [g.gemm(cond["globals"], first.globals, first.bias)] + [
         g.op("Expand", g.const([[0.0]]), g.op("Concat", showers, g.const([width], np.int64), axis=0))
-        for width in widths
+        for width in widths[1:]
     ]
     outer = _Outer.of(g, cond["log_energy"])
 
@@ -130,26 +133,19 @@ class _Outer:
         return cls(energy, inverse, *(g.op("Mul", inverse, g.const(x)) for x in (1e-4, 1e-7)))
 
 
-def _known(g: Graph, first: _First, cond: dict[str, str], layers: int) -> str:
-    """What both networks' first layers make of the conditions, [L, N, W]."""
-    of_shower = g.op("Unsqueeze", g.gemm(cond["globals"], first.globals, first.bias), g.const([0], np.int64))
-    fold = cond["folded"]  # [L, N, 2]
-    following = g.op("Concat", g.slice(fold, 0, 1, layers), g.slice(fold, 0, layers - 1, layers), axis=0)
-    of_offsets = g.op("MatMul", g.op("Concat", fold, following, axis=2), g.const(first.offsets))
-    return g.op("Add", g.op("Add", of_shower, g.const(first.layer[:, None])), of_offsets)
-
-
 def _one_layer(b: Graph, model: LayerModel, first: _First, nets: tuple[Weights, Weights], outer: _Outer,
                widths: list[int]) -> None:  # fmt: skip
     names = ("past", "recent", "part", "sums", "largest", "number", "since")[: len(widths)]
     shapes: list[list[int | str]] = [["N", width] for width in widths]
     state = {name: b.input(name, FLOAT, shape) for name, shape in zip(names, shapes, strict=True)}
-    known = b.input("known", FLOAT, ["N", widths[0]])
+    offsets = [b.input(name, FLOAT, ["N", 2]) for name in ("fold", "following")]
+    layer = b.input("layer", FLOAT, [1, widths[0]])
     draws = [b.input(name, FLOAT, ["N", 1]) for name in ("u_count", "u_energy", "quantile", "z")]
     here, weight = b.input("here", FLOAT, [1, widths[2]]), b.input("weight", FLOAT, [2, widths[0]])
     threshold, section = b.input("threshold", FLOAT, [1]), b.input("section", FLOAT, [widths[3]])
-    x = b.op("MatMul", _summary(b, model, state, outer), b.const(first.summary))
-    hidden = b.op("Add", b.op("Add", x, state["past"]), known)
+    x = b.op("Concat", *_summary(b, model, state, outer), *offsets, axis=1)
+    weights = b.const(np.concatenate([first.summary, first.offsets]))
+    hidden = b.op("Add", b.op("Gemm", x, weights, layer), state["past"])
     number, root, deposit = _draw(b, model, nets, hidden, draws, threshold)
     deposit = b.op("Min", deposit, outer.energy)
     part = b.op("Mul", deposit, outer.inverse)
@@ -204,7 +200,7 @@ def _scaled(
     return last[0] * factors, last[1] * factors + terms
 
 
-def _summary(b: Graph, model: LayerModel, state: dict[str, str], outer: _Outer) -> str:
+def _summary(b: Graph, model: LayerModel, state: dict[str, str], outer: _Outer) -> list[str]:
     """What `LayerModel.inputs` has behind the layers drawn before, less its constant factors and terms."""
     depth_row = b.const(model.depth_L.numpy()[None])
     part, sums = state["part"], state["sums"]
@@ -224,7 +220,7 @@ def _summary(b: Graph, model: LayerModel, state: dict[str, str], outer: _Outer) 
     ]
     if model.n_history:
         columns.append(b.op("Log", b.op("Add", state["since"], b.const(1.0))))
-    return b.op("Concat", *columns, axis=1)
+    return columns
 
 
 def _counted(b: Graph, since: str, number: str) -> str:

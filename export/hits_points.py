@@ -170,12 +170,21 @@ def _points(
         passed = g.op("Greater", which, g.at(g.flat(edge), group))
         blob = g.op("Add", blob, g.cast(passed, INT32))
     inverse = g.at(g.flat(blobs.inverse_GK), blob)
+    late = g.op("GreaterOrEqual", g.arange(total, np.int32), g.at(_first_late(g, first, number), group))
+    inverse = g.op("Where", late, g.clip(inverse, None, 1 / sampler.LATE_WIDTH), inverse)
     xy = []
     for centre, quantile in zip((blobs.centre_x_GK, blobs.centre_y_GK), quantiles, strict=True):
         away = g.op("Div", quantile, inverse)
         place = g.op("Add", g.at(g.flat(centre), blob), away)
         xy.append(g.op("Floor", g.op("Add", place, g.const(0.5))))
     return _Points(group, first, xy[0], xy[1], pair)
+
+
+def _first_late(g: Graph, first_G: str, number_G: str) -> str:
+    """`sampler.first_late`, counted over the points of all layers, int32 [G]."""
+    part, whole = sampler.LATE
+    number = g.op("Add", g.op("Mul", number_G, g.const(part, np.int64)), g.const(whole - 1, np.int64))
+    return g.cast(g.op("Add", first_G, g.op("Div", number, g.const(whole, np.int64))), INT32)
 
 
 def _with_successors(

@@ -242,6 +242,17 @@ def test_nearly_all_hits_that_are_asked_for_are_drawn():
     assert len(hits.row) > 0.999 * count.sum()
 
 
+@pytest.mark.parametrize("log_width", [-4.0, -3.0])
+def test_a_narrow_blob_gives_as_many_hits_as_are_asked_for(log_width):
+    # a track: all points fall into one or two cells, but the layer has some hits more
+    count = torch.randint(0, 5, (60, LAYERS)).float()
+    c, _, hits = draw(wide_hits(log_width), count)
+    assert len(hits.row) > 0.99 * count.sum()
+    # as they are not far from it, either
+    d = torch.stack([hits.x, hits.y], 1) - c.offset_BL2[hits.row, hits.layer]
+    assert d.square().sum(1).sqrt().quantile(0.9) < 5
+
+
 def test_showers_without_hits_are_no_error():
     count = torch.zeros(3, LAYERS)
     _, _, hits = draw(make_hits(), count)

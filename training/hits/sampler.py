@@ -24,6 +24,10 @@ MOST_POINTS = (16, 7)
 POINTS_BY_RATE = (4.0, 3.0, 1.2)
 """Points of a layer: a constant, and what the root of its rate and the rate itself are multiplied with."""
 POINTS_BY_COUNT = 0.2
+LATE = (3, 4)
+"""Points of a layer behind this part of them are late: they matter only where those before fell in too few cells."""
+LATE_WIDTH = 1.0
+"""Width of the blobs of late points at least, in cells: a narrow one would hit the same cell again."""
 STEPS_PER_CELL2 = 4096.0
 """Hits are ordered by squared distance in steps of 1 / this, so that all engines order alike."""
 KEY_STRIDE = 2**32
@@ -43,6 +47,12 @@ def points_of(count: Tensor, log_rate: Tensor) -> Tensor:
     root = torch.exp(log_rate / 2)
     number = POINTS_BY_RATE[0] + (POINTS_BY_RATE[1] + POINTS_BY_RATE[2] * root) * root + POINTS_BY_COUNT * count
     return torch.minimum(most_points(count), number.long())
+
+
+def first_late(number: Tensor) -> Tensor:
+    """Which of a layer's points is the first late one, int64."""
+    part, whole = LATE
+    return (part * number + whole - 1) // whole
 
 
 def rows_of(number_BL: Tensor, capacity_B: Tensor) -> tuple[Tensor, Tensor]:
@@ -210,11 +220,14 @@ def _points(profile: Profile, count_BL: Tensor, noise: Noise) -> tuple[Tensor, T
     rows = rows_of(points_of(count_BL, profile.log_rate_BL), noise.capacity)
     first, number = (t.reshape(-1) for t in rows)
     group = torch.repeat_interleave(torch.arange(batch * layers, device=device), number)
-    slot = torch.arange(len(group), device=device) + (first - torch.cumsum(number, 0) + number)[group]
+    place = torch.arange(len(group), device=device) - (torch.cumsum(number, 0) - number)[group]
+    slot = place + first[group]
     row, layer = group // layers, group % layers
     uniform = noise.point_uniform[row, slot]
     blob = (uniform[:, :1] > torch.cumsum(profile.weight_BLK[row, layer], 1)[:, :-1]).sum(1)
-    centre, width = profile.centre_BLK2[row, layer, blob], 1 / profile.inverse_BLK[row, layer, blob]
+    centre, inverse = profile.centre_BLK2[row, layer, blob], profile.inverse_BLK[row, layer, blob]
+    late = place >= first_late(number)[group]
+    width = 1 / torch.where(late, inverse.clamp_max(1 / LATE_WIDTH), inverse)
     return group, torch.floor(centre + width[:, None] * noise.point_logistic[row, slot] + 0.5), uniform[:, 1]
 
 
