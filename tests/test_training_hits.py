@@ -187,12 +187,12 @@ def test_probabilities_of_hit_counts_sum_to_one():
 counts = st.lists(st.integers(0, 60), min_size=LAYERS, max_size=LAYERS)
 
 
-def draw(model, count, mean=8e-4, seed=0):
+def draw(model, count, mean=8e-4, seed=0, **options):
     """Hits of showers with given counts [B, L] and energies well above threshold."""
     c = make_conditions(len(count), seed)
     torch.manual_seed(seed)
     energy = count * (1.1 * THRESHOLD + mean * torch.rand_like(count))
-    return c, energy, sample_hits(model, c, energy, count, draw_noise(count))
+    return c, energy, sample_hits(model, c, energy, count, draw_noise(count), **options)
 
 
 def assert_sound(hits: DrawnHits, c: Conditions, energy: Tensor, count: Tensor) -> None:
@@ -248,7 +248,10 @@ def test_a_narrow_blob_gives_as_many_hits_as_are_asked_for(log_width):
     count = torch.randint(0, 5, (60, LAYERS)).float()
     c, _, hits = draw(wide_hits(log_width), count)
     assert len(hits.row) > 0.99 * count.sum()
-    # as they are not far from it, either
+    # whoever asks for their chances gets those of the blob only
+    _, _, early = draw(wide_hits(log_width), count, late=False)
+    assert len(early.row) < 0.8 * count.sum()
+    # and those that are late are not far away
     d = torch.stack([hits.x, hits.y], 1) - c.offset_BL2[hits.row, hits.layer]
     assert d.square().sum(1).sqrt().quantile(0.9) < 5
 

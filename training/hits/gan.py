@@ -117,7 +117,7 @@ class HitGan:
         energy, count = batch.layer_energy, batch.layer_count
         context = self.critic.context(c, energy, count)
         noise = draw_noise(count, draws)
-        drawn = sample_hits(self.hits, c, energy, count, noise)
+        drawn = sample_hits(self.hits, c, energy, count, noise, late=False)
         true = features(self.geometry, c, batch, torch.ones_like(batch.deposit))
         fake = features(self.geometry, c, drawn, drawn.weight)
         penalise = step % stage.penalty_every == 0

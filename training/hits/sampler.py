@@ -171,10 +171,16 @@ def sample_showers(layers: LayerModel, hits: HitModel, c: Conditions, noise: Noi
 
 
 @torch.no_grad()
-def sample_hits(model: HitModel, c: Conditions, energy_BL: Tensor, count_BL: Tensor, noise: Noise) -> DrawnHits:
-    """Hits of showers whose layer energies and counts are known."""
+def sample_hits(
+    model: HitModel, c: Conditions, energy_BL: Tensor, count_BL: Tensor, noise: Noise, *, late: bool = True
+) -> DrawnHits:
+    """Hits of showers whose layer energies and counts are known.
+
+    With `late`, late points come from blobs of `LATE_WIDTH` at least. Without, layers of narrow blobs lack hits, but
+    all hits have the chances that `with_gradient` takes them to have.
+    """
     profile = model.prior_profile(c, energy_BL, count_BL, noise.latent_normal)
-    hits = _place(profile, model.geometry, c, count_BL, noise)
+    hits = _place(profile, model.geometry, c, count_BL, noise, late)
     return _share(model, c, profile, hits, energy_BL, count_BL)
 
 
@@ -189,10 +195,10 @@ class _Placed:
     rank: Tensor
 
 
-def _place(profile: Profile, geometry: Geometry, c: Conditions, count_BL: Tensor, noise: Noise) -> _Placed:
+def _place(profile: Profile, geometry: Geometry, c: Conditions, count_BL: Tensor, noise: Noise, late: bool) -> _Placed:
     """Distinct cells, ordered by layer and by distance from the line of flight."""
     (batch, layers), count = count_BL.shape, count_BL.reshape(-1).long()
-    group, xy, uniform = _points(profile, count_BL, noise)
+    group, xy, uniform = _points(profile, count_BL, noise, late)
     kept = _first_distinct(geometry, group, xy, count)
     group, xy, uniform = group[kept], xy[kept], uniform[kept]
     beyond = float(geometry.window)
@@ -214,7 +220,7 @@ def _place(profile: Profile, geometry: Geometry, c: Conditions, count_BL: Tensor
     )
 
 
-def _points(profile: Profile, count_BL: Tensor, noise: Noise) -> tuple[Tensor, Tensor, Tensor]:
+def _points(profile: Profile, count_BL: Tensor, noise: Noise, late: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Points of all layers: layer of a shower [P], cell [P, 2], and the number for its successor [P]."""
     (batch, layers), device = count_BL.shape, count_BL.device
     rows = rows_of(points_of(count_BL, profile.log_rate_BL), noise.capacity)
@@ -226,8 +232,9 @@ def _points(profile: Profile, count_BL: Tensor, noise: Noise) -> tuple[Tensor, T
     uniform = noise.point_uniform[row, slot]
     blob = (uniform[:, :1] > torch.cumsum(profile.weight_BLK[row, layer], 1)[:, :-1]).sum(1)
     centre, inverse = profile.centre_BLK2[row, layer, blob], profile.inverse_BLK[row, layer, blob]
-    late = place >= first_late(number)[group]
-    width = 1 / torch.where(late, inverse.clamp_max(1 / LATE_WIDTH), inverse)
+    if late:
+        inverse = torch.where(place >= first_late(number)[group], inverse.clamp_max(1 / LATE_WIDTH), inverse)
+    width = 1 / inverse
     return group, torch.floor(centre + width[:, None] * noise.point_logistic[row, slot] + 0.5), uniform[:, 1]
 
 
