@@ -181,7 +181,8 @@ def _log_rate(g: Graph, blobs: Blobs, hits: Placed) -> str:
         middle = g.op("Mul", g.op("Mul", g.op("Sub", g.row(place), centre), inverse), g.const(0.5))
         upper, lower = g.op("Tanh", g.op("Add", middle, half)), g.op("Tanh", g.op("Sub", middle, half))
         p = g.op("Mul", p, g.op("Mul", g.op("Sub", upper, lower), g.const(0.5)))
-    p = g.sum(p, 0, keep=False)
+    # far from all blobs two equal numbers may differ by their last bit
+    p = g.op("Relu", g.sum(p, 0, keep=False))
     return g.op("Add", g.op("Log", g.op("Add", p, g.const(RATE_FLOOR))), g.at(blobs.log_rate_G, hits.group))
 
 

@@ -21,10 +21,13 @@ from fastcalo.errors import ExportError, OutputError, TrainingError
 from fastcalo.export.builder import FLOAT, INT64, IR_VERSION, OPSET, Graph
 from fastcalo.export.exporter import export_run
 from fastcalo.export.hits import HitTwin, fit_capacity
+from fastcalo.export.hits_energy import _log_rate
+from fastcalo.export.hits_points import Blobs, Placed
 from fastcalo.export.parity import check_parity, domain
 from fastcalo.model import WINDOWS, draw_noise
 from fastcalo.noise import streams
 from fastcalo.session import open_session
+from fastcalo.training.hits.model import BLOBS
 from fastcalo.training.loop import load_run
 
 ROOT = Path(__file__).parents[1]
@@ -266,6 +269,27 @@ def test_the_builders_pieces_calculate_what_they_say():
     for a, b in zip(got, wanted, strict=True):
         assert a.shape == np.shape(b)
         assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_the_rate_of_hits_far_from_all_blobs_is_a_number():
+    rng, hits, zero = np.random.default_rng(1), 200_000, np.zeros(1, np.float32)
+    blobs = Blobs(
+        weight_GK=np.full((1, BLOBS), 1 / BLOBS, np.float32),
+        inverse_GK=rng.uniform(1, 20, (1, BLOBS)).astype(np.float32),
+        centre_x_GK=rng.uniform(-1, 1, (1, BLOBS)).astype(np.float32),
+        centre_y_GK=rng.uniform(-1, 1, (1, BLOBS)).astype(np.float32),
+        log_rate_G=zero, kappa_G=zero, codes_GC=zero,
+    )  # fmt: skip
+
+    def build(g):
+        names = {name: g.const(value) for name, value in vars(blobs).items()}
+        placed = Placed("group", "", "", "x", "y", "", "", "")
+        return [(_log_rate(g, Blobs(**names), placed), FLOAT, 1)]
+
+    x, y = rng.uniform(-12, 12, (2, hits)).astype(np.float32)
+    (found,) = run_graph(build, group=np.zeros(hits, np.int64), x=x, y=y)
+    assert np.isfinite(found).all()
+    assert found.min() == pytest.approx(np.log(1e-9), abs=0.01)
 
 
 def test_constants_are_kept_once_and_names_are_never_used_twice():

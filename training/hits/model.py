@@ -70,7 +70,8 @@ class Profile:
         centre = self.centre_BLK2[row_H, layer_H]
         px = _bin_mass(x_H[:, None] - centre[..., 0], inverse)
         py = _bin_mass(y_H[:, None] - centre[..., 1], inverse)
-        return torch.log((weight * px * py).sum(1) + RATE_FLOOR)
+        # far from all blobs two equal numbers may differ by their last bit
+        return torch.log((weight * px * py).sum(1).clamp_min(0) + RATE_FLOOR)
 
     def mass_in_window(self, half: int) -> Tensor:
         """Part of the draws that fall inside the window, [B, L]."""
