@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 CONE_DEGREES = 56.0
 ENERGIES = (0.1, 100.0)  # GeV
+DECADES = ((0.1, 1.0), (1.0, 10.0), (10.0, 100.0))  # GeV
 SPECIES = (11, -11, 22)
 
 

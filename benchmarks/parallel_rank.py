@@ -94,7 +94,19 @@ class _Identity(nn.Module):
         return loss
 
 
-class Distributed(AllReduce):
+class _Unagreed(AllReduce):
+    """Ranks that ask each other nothing beside the gradients, as trainings with DistributedDataParallel do."""
+
+    def any(self, here: bool) -> bool:
+        """Without a message."""
+        return here
+
+    def highest(self, number: float) -> float:
+        """Without a message."""
+        return number
+
+
+class Distributed(_Unagreed):
     """Gradients averaged by torch's DistributedDataParallel with gloo, in the same loop.
 
     Parameters
@@ -129,16 +141,8 @@ class Distributed(AllReduce):
         # it divides by the number of ranks
         torch.autograd.backward(self._models[key](loss * (share * self.size)), inputs=list(parameters))
 
-    def any(self, here: bool) -> bool:
-        """Without a message, as trainings with DistributedDataParallel do."""
-        return here
 
-    def highest(self, number: float) -> float:
-        """Without a message."""
-        return number
-
-
-class InStep(AllReduce):
+class InStep(_Unagreed):
     """Gradients of each rank's own, after which it waits for the others: what training in step costs by itself."""
 
     def backward(self, loss: Tensor, parameters: Sequence[nn.Parameter], share: float, *, last: bool = True) -> None:
@@ -146,10 +150,6 @@ class InStep(AllReduce):
         torch.autograd.backward(loss, torch.full_like(loss, share), inputs=list(parameters))
         if last:
             self._wait([self._world.Ibarrier()], "the other ranks")
-
-    def highest(self, number: float) -> float:
-        """Without a message."""
-        return number
 
 
 def main() -> None:

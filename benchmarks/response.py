@@ -26,7 +26,6 @@ from fastcalo.model import ShowerModel
 from fastcalo.noise import streams
 
 HERE = Path(__file__).parent
-DECADES = ((0.1, 1.0), (1.0, 10.0), (10.0, 100.0))
 PACKAGES = ("fastcalo", "numpy", "onnxruntime")
 BOOTSTRAPS = 200
 
@@ -50,8 +49,10 @@ def measure_file(model: ShowerModel, path: Path, draws: int) -> Iterator[dict[st
             row = np.repeat(np.arange(len(f)), np.diff(offsets))
             true = sums(row[above], deposit[above], len(f))[:, kept, None]
             ours = sums(showers.shower, showers.deposit, len(who)).reshape(2, len(kept), draws)
-            for low, high in DECADES:
+            for low, high in measure.DECADES:
                 here = (energy[kept] >= low) & (energy[kept] < high)
+                if not here.any():
+                    continue
                 of = energy[kept][here][:, None]
                 values = compare(true[:, here], ours[:, here], of)
                 start = {"file": path.name, "section": section, "energy_gev": (low, high), "showers": int(here.sum())}
@@ -68,8 +69,10 @@ def compare(true: FloatArray, ours: FloatArray, energy: FloatArray) -> dict[str,
 
     Parameters
     ----------
-    true, ours : float64 [2, n, draws]
+    true : float64 [2, n, 1]
         Deposit, and hits.
+    ours : float64 [2, n, draws]
+        The same.
     energy : float64 [n, 1]
     """
     rng, n = np.random.default_rng(1), len(energy)

@@ -36,7 +36,6 @@ from fastcalo.noise import streams
 
 HERE = Path(__file__).parent
 MODELS = ("em", "hadron")
-DECADES = ((0.1, 1.0), (1.0, 10.0), (10.0, 100.0))
 BATCH = 256
 PACKAGES = ("fastcalo", "numpy", "onnxruntime", "geant4-pybind")
 
@@ -100,7 +99,7 @@ def main() -> None:
     with Geant4Pool(fastcalo.load_detector()) as pool:
         for name in MODELS:
             model = fastcalo.load_model(name, threads=1)
-            rows += [measure_decade(model, pool, energy, options.geant4, options.repeats) for energy in DECADES]
+            rows += [measure_decade(model, pool, energy, options.geant4, options.repeats) for energy in measure.DECADES]
     title = f"Time of a shower, one core, {date.today()}"
     measure.publish(options.out / f"showers-{date.today()}", title, machine, table(rows), rows)
 

@@ -159,7 +159,8 @@ def _points(
     group = _owners(g, end, total)
     shift = g.op("Mul", cond["row"], g.op("Shape", noise["point_uniform"], start=1, end=2))
     shift = g.cast(g.op("Sub", g.op("Add", shift, first_row), first), INT32)
-    line = g.op("Add", g.arange(total, np.int32), g.at(shift, group))
+    index = g.arange(total, np.int32)
+    line = g.op("Add", index, g.at(shift, group))
     pair = g.op("Mul", line, g.const(2, np.int32))
     which = g.at(g.flat(noise["point_uniform"]), pair)
     logistic = g.flat(noise["point_logistic"])
@@ -170,7 +171,7 @@ def _points(
         passed = g.op("Greater", which, g.at(g.flat(edge), group))
         blob = g.op("Add", blob, g.cast(passed, INT32))
     inverse = g.at(g.flat(blobs.inverse_GK), blob)
-    late = g.op("GreaterOrEqual", g.arange(total, np.int32), g.at(_first_late(g, first, number), group))
+    late = g.op("GreaterOrEqual", index, g.at(_first_late(g, first, number), group))
     inverse = g.op("Where", late, g.clip(inverse, None, 1 / sampler.LATE_WIDTH), inverse)
     xy = []
     for centre, quantile in zip((blobs.centre_x_GK, blobs.centre_y_GK), quantiles, strict=True):

@@ -357,20 +357,19 @@ def _drawn(spec: NoiseSpec, random: Streams, kinetic_energy: NDArray[np.float32]
     n, tail = len(random), tuple(int(s) for s in spec.shape if s != "P")
     width = math.prod(tail)
     if spec.capacity is None:
-        return np.ascontiguousarray(_CONVERT[spec.distribution](random.words(first, width))[:, :width]).reshape(
-            n, *tail
-        )
+        values = _CONVERT[spec.distribution](random.words(first, width))[:, :width]
+        return np.ascontiguousarray(values).reshape(n, *tail)
     a, b, c = spec.capacity
     # one row more than the formula: the graph evaluates it in single precision
     rows = np.floor(a + b * kinetic_energy.astype(np.float64) ** c).astype(np.int64) + 1
     count = -(-rows * width // _HALVES)
-    # whole rows and whole blocks
-    most = -(-int(count.max(initial=1)) // width) * width
-    tensor = np.zeros((n, most, _HALVES), np.float32)
+    # as many rows as a block has numbers fill whole blocks
+    most = -(-int(rows.max(initial=1)) // _HALVES)
+    tensor = np.zeros((n, most * width, _HALVES), np.float32)
     drawn = table_of(spec.distribution).take(random.halves(first, count))
     # a block at a time, not a number
-    tensor.view(_BLOCK)[..., 0][np.arange(most) < count[:, None]] = drawn.view(_BLOCK)[:, 0]
-    return tensor.reshape(n, most * _HALVES // width, *tail)
+    tensor.view(_BLOCK)[..., 0][np.arange(most * width) < count[:, None]] = drawn.view(_BLOCK)[:, 0]
+    return tensor.reshape(n, most * _HALVES, *tail)
 
 
 def _joined(parts: list[SparseShowers]) -> SparseShowers:

@@ -238,9 +238,7 @@ def test_noise_of_a_shower_does_not_depend_on_its_company(energies, seed, shuffl
         rows = int(3 + 2 * float(energy[i]) ** 0.5) + 1
         for name in ("a", "b", "d"):
             assert_array_equal(noise[name][i], alone[name][0])
-        assert alone["c"].shape[0] == 1
-        assert alone["c"].shape[1] >= rows
-        assert alone["c"].shape[2] == 3
+        assert alone["c"].shape == (1, -(-rows // 8) * 8, 3)
         assert_array_equal(noise["c"][i, :rows], alone["c"][0, :rows])
     assert ((noise["a"] > 0) & (noise["a"] < 1)).all()
     assert noise["b"].shape == (n, 7)
