@@ -260,6 +260,38 @@ def test_a_signal_leaves_nothing(tmp_path, tiny_model, number, code, workers):
     assert list(tmp_path.iterdir()) == []
 
 
+SIGNAL_IN_A_DESTRUCTOR = """
+import os, sys, time
+from fastcalo.cli.interruption import end_by_exceptions
+
+class Held:
+    def __del__(self):
+        os.kill(os.getpid(), int(sys.argv[1]))
+        time.sleep(60)
+
+end_by_exceptions()
+try:
+    Held()
+    time.sleep(60)
+finally:
+    print("files are removed")
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, -signal.SIGINT)])
+def test_a_signal_in_a_destructor_is_not_lost(number, code):
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNAL_IN_A_DESTRUCTOR, str(int(number))],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert done.stdout == "files are removed\n"
+    assert "Exception ignored" not in done.stderr
+    assert done.returncode == code
+
+
 def test_a_full_disk_is_told(tmp_path, tiny_model):
     arguments = shlex.join(command("convert", DEMO, "-o", tmp_path / "hits.root", "--model", tiny_model))
     done = subprocess.run(["bash", "-c", f"ulimit -f 100; {arguments}"], check=False, capture_output=True, text=True)

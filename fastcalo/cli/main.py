@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -19,6 +17,7 @@ from typer.main import get_command
 
 from .._version import __version__
 from ..errors import FastCaloError, MissingDependencyError
+from .interruption import end_by_exceptions
 from .output import LOG_FORMAT
 
 
@@ -97,7 +96,7 @@ def _needing(subcommand: Subcommand) -> Iterator[None]:
 
 def run(arguments: Sequence[str] | None) -> NoReturn:
     """Run the command line and exit: with 0 if all is well, 2 if it was called wrongly, 1 for any other error."""
-    signal.signal(signal.SIGTERM, _stop)
+    end_by_exceptions()
     debug = os.environ.get("FASTCALO_DEBUG") == "1"
     try:
         _group().main(args=None if arguments is None else list(arguments), prog_name="fastcalo")
@@ -138,11 +137,6 @@ def _options(
 ) -> None:
     del version
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format=LOG_FORMAT)
-
-
-def _stop(number: int, _: FrameType | None) -> None:
-    # an exception, unlike the signal's own effect, lets every file under way be removed
-    sys.exit(128 + number)
 
 
 def _fail(message: str) -> NoReturn:
