@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from hitmodels import GEOMETRY, HALF, LAYERS, draw, make_conditions, make_hits, true_conditions, wide_hits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from showers import SAMPLE
-from test_training_hits import GEOMETRY, HALF, LAYERS, draw, make_conditions, make_hits, true_conditions, wide_hits
 
 from fastcalo.detector import load_detector
 from fastcalo.training.data import ShowerData
