@@ -229,9 +229,24 @@ def test_variables_and_homes_are_filled_in(tmp_path, monkeypatch):
         assert data_paths((text,), "run.toml") == wanted
 
 
+def test_patterns_stand_for_files_in_order_of_their_names(tmp_path, monkeypatch):
+    for name in ("b.h5", "a.h5", "a_1.h5", "a[1].h5", "c.root"):
+        (tmp_path / name).touch()
+    (tmp_path / "a_2.h5").mkdir()
+    monkeypatch.setenv("SHOWERS", str(tmp_path))
+
+    def found(*texts):
+        return [path.name for path in data_paths(texts, "run.toml")]
+
+    assert found("$SHOWERS/*.h5") == ["a.h5", "a[1].h5", "a_1.h5", "b.h5"]
+    assert found("$SHOWERS/a_?.h5", "$SHOWERS/c.root") == ["a_1.h5", "c.root"]
+    assert found("$SHOWERS/a[1].h5") == ["a[1].h5"]
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
+        ("none*.h5", r"there is no file none\*\.h5"),
         ("$NO_SUCH_VARIABLE/a.h5", "environment variable that is not set"),
         ("none.h5", "there is no file none.h5"),
         ("~nobody-of-this-name/a.h5", "there is no file"),

@@ -8,6 +8,7 @@ import tempfile
 import tomllib
 from collections.abc import Iterable
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from glob import glob
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -16,8 +17,9 @@ from fastcalo.errors import ConfigError
 
 @dataclass(frozen=True)
 class DataConfig:
-    """``[data]``: where showers come from; ``$NAME`` in a path stands for the environment variable.
+    """``[data]``: where showers come from.
 
+    In a path, ``$NAME`` stands for the environment variable, and ``*`` for anything in the name of a file.
     `cache` is a folder for prepared showers, best on a disk of each machine; none where it is empty.
     """
 
@@ -280,17 +282,24 @@ def cache_folder(text: str, where: str) -> Path | None:
 
 
 def data_paths(paths: tuple[str, ...], where: str) -> list[Path]:
-    """Paths with environment variables and ~ filled in.
+    """Files that paths stand for: environment variables and ~ are filled in, patterns as of the shell are matched.
+
+    Those of a pattern come in the order of their names.
 
     Raises
     ------
     ConfigError
         A variable that is not set, or a file that is not there.
     """
-    out = [Path(_filled_in(text, where)) for text in paths]
-    for path in out:
-        if not path.is_file():
-            raise ConfigError(f"{where}: there is no file {path}")
+    out: list[Path] = []
+    for text in paths:
+        full = _filled_in(text, where)
+        # brackets may be part of a name
+        names = [full] if Path(full).is_file() else sorted(glob(full))  # noqa: PTH207
+        found = [path for path in map(Path, names) if path.is_file()]
+        if not found:
+            raise ConfigError(f"{where}: there is no file {full}")
+        out += found
     return out
 
 
