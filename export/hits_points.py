@@ -99,15 +99,15 @@ def place_hits(
 
 def _number(g: Graph, count_G: str, log_rate_G: str) -> str:
     """`sampler.points_of`, int64 [G]."""
-    zero = g.const(0, np.int64)
-    least, each = (g.const(v, np.int64) for v in sampler.MOST_POINTS)
-    most = g.op("Add", least, g.op("Mul", each, count_G))
-    most = g.op("Where", g.op("Greater", count_G, zero), most, zero)
+    zero, count = g.const(0.0), g.cast(count_G, FLOAT)
+    least, each = (g.const(float(v)) for v in sampler.MOST_POINTS)
+    most = g.op("Add", least, g.op("Mul", each, count))
+    most = g.op("Where", g.op("Greater", count, zero), most, zero)
     constant, linear, square = (g.const(v) for v in sampler.POINTS_BY_RATE)
     root = g.op("Exp", g.op("Div", log_rate_G, g.const(2.0)))
     number = g.op("Add", constant, g.op("Mul", g.op("Add", linear, g.op("Mul", square, root)), root))
-    hits = g.op("Mul", g.cast(count_G, FLOAT), g.const(sampler.POINTS_BY_COUNT))
-    return g.op("Min", most, g.cast(g.op("Add", number, hits), INT64))
+    hits = g.op("Mul", count, g.const(sampler.POINTS_BY_COUNT))
+    return g.cast(g.op("Min", most, g.op("Add", number, hits)), INT64)
 
 
 def _rows(g: Graph, number_G: str, capacity_N: str, row_G: str) -> tuple[str, str]:

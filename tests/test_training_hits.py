@@ -160,6 +160,12 @@ def test_energy_is_shared_as_the_likelihood_says():
     assert (pulls["other"] ** 2).mean() > 10
 
 
+def test_no_rate_asks_for_more_points_than_a_layer_may_draw():
+    count = torch.tensor([0.0, 1.0, 30.0])
+    for log_rate in (30.0, 200.0, math.inf):
+        assert torch.equal(points_of(count, torch.full((3,), log_rate)), most_points(count))
+
+
 @pytest.mark.parametrize(("hits", "width"), [(2, 0.5), (8, 0.5), (8, 1.5), (30, 1.5), (30, 4.0), (90, 4.0)])
 def test_points_are_enough_for_the_hits_of_nearly_all_layers(hits, width):
     # a layer of one blob, and the rate at which points fall in that many distinct cells on average

@@ -46,7 +46,8 @@ def points_of(count: Tensor, log_rate: Tensor) -> Tensor:
     """
     root = torch.exp(log_rate / 2)
     number = POINTS_BY_RATE[0] + (POINTS_BY_RATE[1] + POINTS_BY_RATE[2] * root) * root + POINTS_BY_COUNT * count
-    return torch.minimum(most_points(count), number.long())
+    # a rate without bounds has no whole number of its own
+    return torch.minimum(most_points(count).to(number), number).long()
 
 
 def first_late(number: Tensor) -> Tensor:
