@@ -26,17 +26,18 @@ from fastcalo.training.config import StageConfig
 from fastcalo.training.data import Batch
 from fastcalo.training.hits.conditions import Conditions
 from fastcalo.training.hits.gan import latent_weight
-from fastcalo.training.hits.model import hit_terms, negative_elbo, sticks
+from fastcalo.training.hits.model import BLOBS, hit_terms, negative_elbo, sticks
 from fastcalo.training.hits.sampler import (
     DrawnHits,
     draw_noise,
     most_points,
     points_of,
+    rate_loss,
     rows_of,
     sample_hits,
     with_gradient,
 )
-from fastcalo.training.nets import group_sum
+from fastcalo.training.nets import group_sum, linear_layers
 
 
 @pytest.fixture(scope="module")
@@ -293,3 +294,34 @@ def test_the_score_function_gives_the_gradient_of_an_expectation():
     # weights are renormalised by the layer's own mean, which takes one of n degrees of freedom
     assert gradient * hits_each / (hits_each - 1) == pytest.approx(difference, rel=0.1)
     assert difference > 10
+
+
+@pytest.mark.parametrize(("excess", "sign"), [(2.0, 1), (-1.0, -1)])
+def test_rates_are_drawn_to_what_the_drawn_hits_need(excess, sign):
+    model, count = wide_hits(math.log(1.5)), torch.full((20, LAYERS), 8.0)
+    last = linear_layers(model.profile)[-1].bias
+    with torch.no_grad():
+        last.view(LAYERS, -1)[:, 4 * BLOBS] = excess / 0.3
+    c, energy = make_conditions(20), count * 1e-3
+    noise = draw_noise(count)
+    drawn = sample_hits(model, c, energy, count, noise)
+    loss = rate_loss(model, c, energy, count, noise.latent_normal, drawn)
+    gradient = torch.autograd.grad(loss, [last, model.weight_bias, model.width_bias], allow_unused=True)
+    of_rates = gradient[0].view(LAYERS, -1)[:, 4 * BLOBS]
+    assert (sign * of_rates > 0).all()
+    # blobs and neighbours do not feel it
+    assert gradient[0].abs().sum() == pytest.approx(of_rates.abs().sum().item())
+    assert all(g is None or not g.any() for g in gradient[1:])
+
+
+def test_layers_that_lack_hits_do_not_lower_their_rates():
+    model, count = make_hits(), torch.full((5, LAYERS), 6.0)
+    c, energy = make_conditions(5), count * 1e-3
+    noise = draw_noise(count)
+    drawn = sample_hits(model, c, energy, count, noise)
+
+    def loss(asked):
+        return rate_loss(model, c, energy, asked, noise.latent_normal, drawn).item()
+
+    assert loss(count) != 0
+    assert loss(count + 1) == 0

@@ -21,7 +21,7 @@ from .conditions import Conditions, Geometry, conditions
 from .critic import Critic, features
 from .layers import LayerModel
 from .model import LATENT, HitModel, negative_elbo
-from .sampler import NOISE_STREAMS, draw_noise, sample_hits, with_gradient
+from .sampler import NOISE_STREAMS, draw_noise, rate_loss, sample_hits, with_gradient
 
 LIKELIHOOD_SCALE = 250.0
 """About the number of hits in a shower: brings the likelihood per shower to order one."""
@@ -139,7 +139,8 @@ class HitGan:
             score_true = self.critic(context, true)
         fooled = F.softplus(score_true - score_fake).mean()
         metrics["generator"] = fooled.item()
-        yield "generator", stage.adversarial_weight * fooled + self._likelihood(c, batch, 1.0, metrics, draws)
+        rates = rate_loss(self.hits, c, energy, count, noise.latent_normal, drawn) / LIKELIHOOD_SCALE
+        yield "generator", stage.adversarial_weight * fooled + self._likelihood(c, batch, 1.0, metrics, draws) + rates
 
     @torch.no_grad()
     def evaluate(self, stage: StageConfig, batch: Batch) -> Metrics:

@@ -301,18 +301,31 @@ def negative_elbo(model: HitModel, batch: Batch, c: Conditions, normal_BZ: Tenso
     return {**hit_terms(model, batch, c, profile), "latent": divergence.sum() / len(batch)}
 
 
-def hit_terms(model: HitModel, batch: Batch, c: Conditions, profile: Profile) -> dict[str, Tensor]:
-    """Negative log-likelihood per shower of the cells hit and of the energies, given the profile.
+def cell_term(
+    geometry: Geometry,
+    profile: Profile,
+    seen_BL: Tensor,
+    row_H: Tensor,
+    layer_H: Tensor,
+    log_p_H: Tensor,
+    near: Neighbours,
+) -> Tensor:
+    """Negative log-likelihood of the hits in those layers that are seen, all hits of which are given.
 
     Seen from the line of flight outwards, the rate of a cell is that of the blobs and that of its nearer neighbours.
     """
+    kappa = profile.kappa_BL[row_H, layer_H]
+    rate = torch.exp(log_p_H + profile.log_rate_BL[row_H, layer_H]) + kappa * near.pull_H
+    expected = profile.log_rate_BL.exp() * profile.mass_in_window(geometry.half)
+    cells = (expected * seen_BL).sum() + (kappa * near.spread_H).sum()
+    return cells - torch.log(torch.expm1(rate.clamp(1e-9, 60.0))).sum()
+
+
+def hit_terms(model: HitModel, batch: Batch, c: Conditions, profile: Profile) -> dict[str, Tensor]:
+    """Negative log-likelihood per shower of the cells hit and of the energies, given the profile."""
     log_p = profile.log_probability(batch.row, batch.layer, batch.x, batch.y)
     near = neighbours(model.geometry, c, batch.row, batch.layer, batch.x, batch.y)
-    kappa = profile.kappa_BL[batch.row, batch.layer]
-    rate = torch.exp(log_p + profile.log_rate_BL[batch.row, batch.layer]) + kappa * near.pull_H
-    expected = profile.log_rate_BL.exp() * profile.mass_in_window(model.geometry.half)
-    cells = (expected * (batch.layer_count > 0)).sum() + (kappa * near.spread_H).sum()
-    cells = cells - torch.log(torch.expm1(rate.clamp(1e-9, 60.0))).sum()
+    cells = cell_term(model.geometry, profile, batch.layer_count > 0, batch.row, batch.layer, log_p, near)
     s = sticks(batch, model.geometry)
     static = model.share_static(
         c, profile, log_p.detach(), batch.row, batch.layer, batch.x, batch.y, near, batch.layer_energy,

@@ -16,8 +16,8 @@ from ..draws import Draws
 from ..nets import group_sum
 from .conditions import Conditions, Geometry
 from .layers import LayerModel
-from .model import LATENT, HitModel, Profile
-from .neighbours import neighbours, successors
+from .model import LATENT, HitModel, Profile, cell_term
+from .neighbours import Neighbours, neighbours, successors
 
 MOST_POINTS = (16, 7)
 """Points of a layer at most: a constant, and what its number of hits is multiplied with."""
@@ -322,3 +322,30 @@ def with_gradient(
         deposit=deposit * (energy_BL.reshape(-1) / (total + 1e-9))[group],
         weight=ratio * (counted / (number + 1e-9))[group],
     )
+
+
+def rate_loss(
+    model: HitModel, c: Conditions, energy_BL: Tensor, count_BL: Tensor, latent_normal: Tensor, hits: DrawnHits
+) -> Tensor:
+    """Negative log-likelihood of drawn hits per shower, as a function of the layers' rates alone.
+
+    A rate says how many points give a layer its hits, and nothing else of what is drawn depends on it. True hits tell
+    it for their own latent vectors only: for others it would drift as the rest of the network moves. Layers that lack
+    hits are left out, for their points were too few.
+    """
+    profile = model.prior_profile(c, energy_BL, count_BL, latent_normal)
+    with torch.no_grad():
+        log_p = profile.log_probability(hits.row, hits.layer, hits.x, hits.y)
+        near = neighbours(model.geometry, c, hits.row, hits.layer, hits.x, hits.y)
+        drawn = torch.bincount(hits.row * count_BL.shape[1] + hits.layer, minlength=count_BL.numel())
+        whole_BL = (drawn.view_as(count_BL) == count_BL) & (count_BL > 0)
+        kept = whole_BL[hits.row, hits.layer]
+        near = Neighbours(*(values[kept] for values in (near.nearer_H, near.farther_H, near.pull_H, near.spread_H)))
+    fixed = replace(
+        profile,
+        weight_BLK=profile.weight_BLK.detach(),
+        inverse_BLK=profile.inverse_BLK.detach(),
+        centre_BLK2=profile.centre_BLK2.detach(),
+        kappa_BL=profile.kappa_BL.detach(),
+    )
+    return cell_term(model.geometry, fixed, whole_BL, hits.row[kept], hits.layer[kept], log_p[kept], near) / len(c)
