@@ -292,6 +292,41 @@ def test_a_signal_in_a_destructor_is_not_lost(number, code):
     assert done.returncode == code
 
 
+SIGNAL_AT_THE_END = """
+import os, sys
+from fastcalo.cli.interruption import end_by_exceptions
+
+end_by_exceptions()
+os.set_blocking(1, False)
+try:
+    while os.write(1, b"x" * 4096):
+        pass
+except BlockingIOError:
+    os.set_blocking(1, True)
+sys.stdout.write("the last words are waiting for room in the pipe")
+sys.stderr.write("done")
+sys.stderr.flush()
+"""
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_at_the_very_end_do_not_hold_it_up(number, times):
+    arguments, buffered = [sys.executable, "-c", SIGNAL_AT_THE_END], os.environ | {"PYTHONUNBUFFERED": ""}
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=buffered) as process:
+        assert process.stderr.read(4) == b"done"
+        for _ in range(times):
+            time.sleep(0.5)
+            process.send_signal(number)
+        time.sleep(0.5)
+        try:
+            process.communicate(timeout=20)
+        finally:
+            process.kill()
+    # the last words were written, were not, or the handlers were gone already
+    assert process.returncode in (0, 120, -number)
+
+
 def test_a_full_disk_is_told(tmp_path, tiny_model):
     arguments = shlex.join(command("convert", DEMO, "-o", tmp_path / "hits.root", "--model", tiny_model))
     done = subprocess.run(["bash", "-c", f"ulimit -f 100; {arguments}"], check=False, capture_output=True, text=True)

@@ -241,6 +241,14 @@ def test_patterns_stand_for_files_in_order_of_their_names(tmp_path, monkeypatch)
     assert found("$SHOWERS/*.h5") == ["a.h5", "a[1].h5", "a_1.h5", "b.h5"]
     assert found("$SHOWERS/a_?.h5", "$SHOWERS/c.root") == ["a_1.h5", "c.root"]
     assert found("$SHOWERS/a[1].h5") == ["a[1].h5"]
+    assert found("$SHOWERS/a_*.h5", "$SHOWERS/a_1.h5") == ["a_1.h5"]
+
+
+def test_a_folder_is_no_pattern(tmp_path):
+    folder = tmp_path / "run[1]"
+    folder.mkdir()
+    (folder / "a.h5").touch()
+    assert data_paths((f"{folder}/*.h5",), "run.toml") == [folder / "a.h5"]
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 import torch
 from hitmodels import GEOMETRY, LAYERS, as_batch, make_conditions, true_batch, true_conditions
+from trainings import tiny_config
 
+from fastcalo.training.config import DataConfig, StageConfig
 from fastcalo.training.data import Batch
+from fastcalo.training.draws import Draws
 from fastcalo.training.hits.critic import Critic, features, n_features
+from fastcalo.training.hits.gan import LIKELIHOOD_SCALE, HitGan
 from fastcalo.training.hits.sampler import DrawnHits
 from fastcalo.training.physics import compare
 
@@ -85,3 +89,14 @@ def test_physics_numbers_tell_what_is_wrong(batch):
     few = replace(batch, kinetic_energy=torch.full_like(batch.kinetic_energy, 0.5))
     assert {name.split("_")[1] for name in compare(few, energy, batch.layer_count)} == {"0.1-1GeV"}
     assert np.isfinite(list(numbers.values())).all()
+
+
+def test_the_generator_is_held_by_likelihoods_of_true_hits_and_of_the_rates_of_drawn_ones(batch):
+    torch.manual_seed(0)
+    gan, stage = HitGan(tiny_config(DataConfig(()))), StageConfig("adversarial", 10, critic_only=0)
+    gan.begin("adversarial", batch)
+    metrics = {}
+    losses = dict(gan.losses(stage, batch, 1, metrics, Draws(0, batch.slot)))
+    held = sum(metrics[name] for name in ("cells", "energy", "latent", "rates")) / LIKELIHOOD_SCALE
+    assert abs(metrics["rates"]) > 1
+    assert losses["generator"].item() == pytest.approx(stage.adversarial_weight * metrics["generator"] + held, rel=1e-5)

@@ -1,6 +1,7 @@
 """The generator of hits: what is drawn obeys its constraints, and sampler and likelihood speak of one distribution."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -312,6 +313,17 @@ def test_rates_are_drawn_to_what_the_drawn_hits_need(excess, sign):
     # blobs and neighbours do not feel it
     assert gradient[0].abs().sum() == pytest.approx(of_rates.abs().sum().item())
     assert all(g is None or not g.any() for g in gradient[1:])
+
+
+def test_rates_that_are_not_looked_at_have_no_part_whatever_they_are(batch):
+    model, c, count = make_hits(), true_conditions(batch), batch.layer_count
+    profile = model.profile_of(c, model.inputs(c, batch.layer_energy, count), count, torch.zeros(len(batch), 16))
+    empty = count == 0
+    assert empty.any()
+    wild = replace(profile, log_rate_BL=torch.where(empty, 200.0, profile.log_rate_BL).requires_grad_())
+    tame, terms = (hit_terms(model, batch, c, p)["cells"] for p in (profile, wild))
+    assert terms.item() == tame.item()
+    assert torch.isfinite(torch.autograd.grad(terms, wild.log_rate_BL)[0]).all()
 
 
 def test_layers_that_lack_hits_do_not_lower_their_rates():

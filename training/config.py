@@ -282,9 +282,9 @@ def cache_folder(text: str, where: str) -> Path | None:
 
 
 def data_paths(paths: tuple[str, ...], where: str) -> list[Path]:
-    """Files that paths stand for: environment variables and ~ are filled in, patterns as of the shell are matched.
+    """Files that paths stand for: environment variables and ~ are filled in, patterns in a file's name are matched.
 
-    Those of a pattern come in the order of their names.
+    Those of a pattern come in the order of their names. No file comes twice.
 
     Raises
     ------
@@ -293,14 +293,14 @@ def data_paths(paths: tuple[str, ...], where: str) -> list[Path]:
     """
     out: list[Path] = []
     for text in paths:
-        full = _filled_in(text, where)
+        path = Path(_filled_in(text, where))
         # brackets may be part of a name
-        names = [full] if Path(full).is_file() else sorted(glob(full))  # noqa: PTH207
-        found = [path for path in map(Path, names) if path.is_file()]
+        names = [path.name] if path.is_file() else sorted(glob(path.name, root_dir=path.parent))  # noqa: PTH207
+        found = [path.parent / name for name in names if (path.parent / name).is_file()]
         if not found:
-            raise ConfigError(f"{where}: there is no file {full}")
+            raise ConfigError(f"{where}: there is no file {path}")
         out += found
-    return out
+    return list(dict.fromkeys(out))
 
 
 def _filled_in(text: str, where: str) -> str:

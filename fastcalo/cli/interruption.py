@@ -40,6 +40,9 @@ def _send_again(otherwise: Callable[[UnraisableHookArgs], object], dropped: Unra
     else:
         otherwise(dropped)
         return
+    if sys.is_finalizing():
+        # no thread starts any more, and the command is at its end
+        return
     # a moment later, for here, too, an exception is dropped
     timer = threading.Timer(0.01, signal.pthread_kill, (threading.main_thread().ident, number))
     timer.daemon = True

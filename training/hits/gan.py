@@ -112,7 +112,7 @@ class HitGan:
 
         Softplus of the score difference (Jolicoeur-Martineau, arXiv:1807.00734) with zero-centred gradient
         penalties on true and drawn showers (R1 + R2; Huang et al., arXiv:2501.05441), every few steps. The
-        generator stays anchored to its likelihood.
+        generator stays anchored to its likelihood, and its rates to that of the drawn hits.
         """
         energy, count = batch.layer_energy, batch.layer_count
         context = self.critic.context(c, energy, count)
@@ -139,8 +139,10 @@ class HitGan:
             score_true = self.critic(context, true)
         fooled = F.softplus(score_true - score_fake).mean()
         metrics["generator"] = fooled.item()
-        rates = rate_loss(self.hits, c, energy, count, noise.latent_normal, drawn) / LIKELIHOOD_SCALE
-        yield "generator", stage.adversarial_weight * fooled + self._likelihood(c, batch, 1.0, metrics, draws) + rates
+        rates = rate_loss(self.hits, c, energy, count, noise.latent_normal, drawn)
+        metrics["rates"] = rates.item()
+        anchor = self._likelihood(c, batch, 1.0, metrics, draws) + rates / LIKELIHOOD_SCALE
+        yield "generator", stage.adversarial_weight * fooled + anchor
 
     @torch.no_grad()
     def evaluate(self, stage: StageConfig, batch: Batch) -> Metrics:

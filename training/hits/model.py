@@ -316,8 +316,10 @@ def cell_term(
     """
     kappa = profile.kappa_BL[row_H, layer_H]
     rate = torch.exp(log_p_H + profile.log_rate_BL[row_H, layer_H]) + kappa * near.pull_H
-    expected = profile.log_rate_BL.exp() * profile.mass_in_window(geometry.half)
-    cells = (expected * seen_BL).sum() + (kappa * near.spread_H).sum()
+    # a rate that is not looked at may have no bounds
+    log_rate = profile.log_rate_BL.masked_fill(~seen_BL, -torch.inf)
+    expected = log_rate.exp() * profile.mass_in_window(geometry.half)
+    cells = expected.sum() + (kappa * near.spread_H).sum()
     return cells - torch.log(torch.expm1(rate.clamp(1e-9, 60.0))).sum()
 
 

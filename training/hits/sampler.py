@@ -327,7 +327,7 @@ def with_gradient(
 def rate_loss(
     model: HitModel, c: Conditions, energy_BL: Tensor, count_BL: Tensor, latent_normal: Tensor, hits: DrawnHits
 ) -> Tensor:
-    """Negative log-likelihood of drawn hits per shower, as a function of the layers' rates alone.
+    """Negative log-likelihood of drawn hits per shower, whose gradient goes through the layers' rates alone.
 
     A rate says how many points give a layer its hits, and nothing else of what is drawn depends on it. True hits tell
     it for their own latent vectors only: for others it would drift as the rest of the network moves. Layers that lack
