@@ -331,7 +331,8 @@ def rate_loss(
 
     A rate says how many points give a layer its hits, and nothing else of what is drawn depends on it. True hits tell
     it for their own latent vectors only: for others it would drift as the rest of the network moves. Layers that lack
-    hits are left out, for their points were too few.
+    hits are left out, for their points were too few. By the rates, the gradient reaches all that they come from: the
+    profile's network, and the prior of the latent vector.
     """
     profile = model.prior_profile(c, energy_BL, count_BL, latent_normal)
     with torch.no_grad():
