@@ -31,13 +31,13 @@ import measure
 import numpy as np
 
 from fastcalo.training.config import TrainConfig, load_config
-from fastcalo.training.tune.books import Silent
 from fastcalo.training.tune.config import ObjectiveConfig, StoppingConfig, TuneConfig
-from fastcalo.training.tune.coordinator import Clock, Coordinator, Hand, Seat
-from fastcalo.training.tune.post import Post
-from fastcalo.training.tune.space import Space, read_space
-from fastcalo.training.tune.study import Outcome, Study
-from fastcalo.training.tune.trial import outcome_table
+from fastcalo.training.tune.running.coordinator import Clock, Coordinator, Hand, Seat
+from fastcalo.training.tune.running.mpi_messages import Post
+from fastcalo.training.tune.running.trial import outcome_table
+from fastcalo.training.tune.running.trial_queue import Silent
+from fastcalo.training.tune.study.space import Space, read_space
+from fastcalo.training.tune.study.study import Outcome, Study
 
 HERE = Path(__file__).parent
 GROUPS = (2, 8, 32, 128, 512)

@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fastcalo.detector import load_detector
-from fastcalo.io.hdf5 import ShowerFile
-from fastcalo.section import Section
+from fastcalo.detector.description import load_detector
+from fastcalo.detector.section import Section
+from fastcalo.io.showers.native import ShowerFile
 
 GROUPS = 6
 # fewer showers do not tell a spread

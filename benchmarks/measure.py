@@ -21,7 +21,7 @@ import uproot
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from fastcalo.model import ShowerModel
+    from fastcalo.model.shower_model import ShowerModel
 
 CONE_DEGREES = 56.0
 ENERGIES = (0.1, 100.0)  # GeV

@@ -23,11 +23,11 @@ import torch
 from torch import Tensor, nn
 
 from fastcalo.training.config import load_config
+from fastcalo.training.distributed.synchronous.allreduce import AllReduce
+from fastcalo.training.distributed.synchronous.torch_transport import join
+from fastcalo.training.distributed.world import join_world, open_exchange
 from fastcalo.training.exchange import Exchange, SingleProcess
-from fastcalo.training.loop import train
-from fastcalo.training.parallel.allreduce import AllReduce
-from fastcalo.training.parallel.torch_wire import join
-from fastcalo.training.parallel.world import join_world, open_exchange
+from fastcalo.training.trainer import train
 
 if TYPE_CHECKING:
     from torch.nn.parallel import DistributedDataParallel

@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastcalo
-from fastcalo.io.hdf5 import ShowerFile
-from fastcalo.model import ShowerModel
-from fastcalo.noise import streams
+from fastcalo.io.showers.native import ShowerFile
+from fastcalo.model.random_numbers import streams
+from fastcalo.model.shower_model import ShowerModel
 
 HERE = Path(__file__).parent
 PACKAGES = ("fastcalo", "numpy", "onnxruntime")

@@ -31,8 +31,8 @@ import numpy as np
 import fastcalo
 from fastcalo.fullsim.gun import Gun, shots_of
 from fastcalo.fullsim.pool import Geant4Pool
-from fastcalo.model import ShowerModel
-from fastcalo.noise import streams
+from fastcalo.model.random_numbers import streams
+from fastcalo.model.shower_model import ShowerModel
 
 HERE = Path(__file__).parent
 MODELS = ("em", "hadron")

@@ -30,8 +30,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastcalo.training.tune.optimisers import make_optimiser
-from fastcalo.training.tune.space import Point, Real, Space
-from fastcalo.training.tune.surface import Surface
+from fastcalo.training.tune.report.surface import Surface
+from fastcalo.training.tune.study.space import Point, Real, Space
 
 HERE = Path(__file__).parent
 

@@ -11,15 +11,15 @@ from pathlib import Path
 import onnx
 
 from fastcalo._version import __version__
-from fastcalo.contract import METADATA_KEY, Contract
-from fastcalo.detector import load_detector
+from fastcalo.detector.description import load_detector
 from fastcalo.errors import OutputError
-from fastcalo.training.architecture import Architecture
+from fastcalo.model.contract import METADATA_KEY, Contract
+from fastcalo.training.architectures.base import Architecture
 from fastcalo.training.config import TrainConfig
-from fastcalo.training.loop import load_run
+from fastcalo.training.trainer import load_run
 
+from .exportable import Twin, twin_of
 from .parity import check_parity
-from .twin import Twin, twin_of
 
 _QUICK_SHOWERS = 2_000
 """Showers that tell how much noise is needed, where nobody is to keep the model."""

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastcalo.contract import Contract
 from fastcalo.errors import ExportError
-from fastcalo.model import ShowerModel, draw_noise
-from fastcalo.noise import streams
-from fastcalo.session import open_session
+from fastcalo.model.contract import Contract
+from fastcalo.model.onnx_session import open_session
+from fastcalo.model.random_numbers import streams
+from fastcalo.model.shower_model import ShowerModel, draw_noise
 
-from .twin import Twin
+from .exportable import Twin
 
 MIN_IDENTICAL = 0.995
 """Least part of showers that must hit the same cells: a number at an edge may be rounded to either side."""

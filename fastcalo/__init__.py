@@ -11,29 +11,29 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .conversion import convert
-    from .detector import Detector, load_detector
+    from .detector.description import Detector, load_detector
     from .errors import FastCaloError
     from .events import Events, Hits, Reason, SectionHits
     from .fullsim.engine import Geant4Simulation
-    from .io.root import open_events
-    from .model import ShowerModel, load_model
-    from .simulation import FastSimulation
+    from .io.particles.reader import open_events
+    from .model.shower_model import ShowerModel, load_model
+    from .production.convert import convert
+    from .simulation.fast import FastSimulation
 
 _HOME = {
-    "Detector": "detector",
+    "Detector": "detector.description",
     "Events": "events",
     "FastCaloError": "errors",
-    "FastSimulation": "simulation",
+    "FastSimulation": "simulation.fast",
     "Geant4Simulation": "fullsim.engine",
     "Hits": "events",
     "Reason": "events",
     "SectionHits": "events",
-    "ShowerModel": "model",
-    "convert": "conversion",
-    "load_detector": "detector",
-    "load_model": "model",
-    "open_events": "io.root",
+    "ShowerModel": "model.shower_model",
+    "convert": "production.convert",
+    "load_detector": "detector.description",
+    "load_model": "model.shower_model",
+    "open_events": "io.particles.reader",
 }
 
 __all__ = [

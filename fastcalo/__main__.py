@@ -1,6 +1,6 @@
 """``python -m fastcalo``: the command line, where no script is installed."""
 
-from fastcalo.cli import main
+from .cli import main
 
 if __name__ == "__main__":
     main()

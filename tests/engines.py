@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastcalo import particles
-from fastcalo.detector import Detector, load_detector
+from fastcalo.detector.description import Detector, load_detector
 from fastcalo.events import Events, Hits, Reason, SectionHits
-from fastcalo.propagation import propagate
+from fastcalo.simulation.propagation import propagate
 
 FRACTION = 0.03
 """Part of the kinetic energy that a particle leaves in the cells on its way."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastcalo.detector import Detector, load_detector, parse_detector
+from fastcalo.detector.description import Detector, load_detector, parse_detector
 from fastcalo.errors import Geant4DataError, MissingDependencyError
 from fastcalo.fullsim.data import find_data
 from fastcalo.fullsim.shots import Shots

@@ -10,8 +10,8 @@ import awkward as ak
 import numpy as np
 import uproot
 
-from fastcalo.detector import load_detector
-from fastcalo.io.trees import PROVENANCE, Lists, open_tree
+from fastcalo.detector.description import load_detector
+from fastcalo.io.hits.root_tree import PROVENANCE, Lists, open_tree
 
 N = 60
 SECTIONS = {"ECAL": 25, "HCAL": 60}

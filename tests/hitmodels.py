@@ -7,15 +7,15 @@ from showers import SAMPLE
 from torch import Tensor
 from trainings import tiny_config
 
-from fastcalo.detector import load_detector
+from fastcalo.detector.description import load_detector
+from fastcalo.training.architectures.hits.cell_model import HitModel
+from fastcalo.training.architectures.hits.conditions import Conditions, conditions
+from fastcalo.training.architectures.hits.gan import geometry_of
+from fastcalo.training.architectures.hits.layer_model import LayerModel
+from fastcalo.training.architectures.hits.sampler import DrawnHits, draw_noise, sample_hits
+from fastcalo.training.architectures.nets import linear_layers
 from fastcalo.training.config import DataConfig
-from fastcalo.training.data import Batch, ShowerData
-from fastcalo.training.hits.conditions import Conditions, conditions
-from fastcalo.training.hits.gan import geometry_of
-from fastcalo.training.hits.layers import LayerModel
-from fastcalo.training.hits.model import HitModel
-from fastcalo.training.hits.sampler import DrawnHits, draw_noise, sample_hits
-from fastcalo.training.nets import linear_layers
+from fastcalo.training.data.showers import Batch, ShowerData
 
 GEOMETRY = geometry_of(tiny_config(DataConfig(())))
 LAYERS, HALF, THRESHOLD = GEOMETRY.layers, GEOMETRY.half, GEOMETRY.threshold[0]

@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from fastcalo.contract import METADATA_KEY, Contract, NoiseSpec
-from fastcalo.detector import Detector, load_detector
+from fastcalo.detector.description import Detector, load_detector
+from fastcalo.model.contract import METADATA_KEY, Contract, NoiseSpec
 
 FRACTION = 0.025
 """Part of the kinetic energy that is deposited, on average."""

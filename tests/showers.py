@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fastcalo.detector import Detector, load_detector
-from fastcalo.io.hdf5 import ShowerFile
-from fastcalo.io.hdf5_writer import write_showers
+from fastcalo.detector.description import Detector, load_detector
+from fastcalo.io.showers.native import ShowerFile
+from fastcalo.io.showers.native_writer import write_showers
 
 SAMPLE = Path(__file__).parents[1] / "examples" / "data" / "em_geant4.h5"
 HADRONS = Path(__file__).parent / "data" / "hadrons.h5"

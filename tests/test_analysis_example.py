@@ -14,9 +14,9 @@ import pytest
 import uproot
 from rootfiles import write_tree
 
-from fastcalo.conversion import convert
 from fastcalo.events import Reason
-from fastcalo.io.root import open_events
+from fastcalo.io.particles.reader import open_events
+from fastcalo.production.convert import convert
 
 pytestmark = pytest.mark.slow
 

@@ -13,21 +13,21 @@ import torch
 from test_parallel import ENVIRONMENT, MPIEXEC, train, write_config
 from toys import make_centre, make_masters, make_workers, stage
 
-from fastcalo.detector import load_detector
-from fastcalo.training import checkpoint
+from fastcalo.detector.description import load_detector
 from fastcalo.training.config import ParallelConfig, load_config
-from fastcalo.training.curves import read_metrics
-from fastcalo.training.data import ShowerData
-from fastcalo.training.draws import Draws
-from fastcalo.training.loop import build, mix
+from fastcalo.training.data.showers import ShowerData
+from fastcalo.training.distributed.asynchronous.flat_parameters import Flat
+from fastcalo.training.distributed.asynchronous.parameter_server import Centre
+from fastcalo.training.distributed.asynchronous.stage import StageProblem
+from fastcalo.training.distributed.asynchronous.sub_server import Submaster
+from fastcalo.training.distributed.asynchronous.topology import Tree
+from fastcalo.training.distributed.asynchronous.worker import Worker
 from fastcalo.training.optimisers import make_optimiser
-from fastcalo.training.parallel.centre import Centre
-from fastcalo.training.parallel.flat import Flat
-from fastcalo.training.parallel.leg import StageProblem
-from fastcalo.training.parallel.simulator import order_of, simulate
-from fastcalo.training.parallel.submaster import Submaster
-from fastcalo.training.parallel.tree import Tree
-from fastcalo.training.parallel.worker import Worker
+from fastcalo.training.random_numbers import Draws
+from fastcalo.training.run import checkpoint
+from fastcalo.training.run.curves import read_metrics
+from fastcalo.training.trainer import build, mix
+from tests.asynchronous_simulator import order_of, simulate
 
 STRATEGIES = ("downpour", "easgd", "gem")
 STEPS = 60

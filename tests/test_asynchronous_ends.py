@@ -13,17 +13,18 @@ import torch
 from test_asynchronous import TREE, configure, pytestmark, script  # noqa: F401
 from test_parallel import ENVIRONMENT, command, pid, train, until
 
-from fastcalo.detector import load_detector
+from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError, InputError, TrainingError
-from fastcalo.training import checkpoint, loop
+from fastcalo.training import trainer as loop
 from fastcalo.training.config import load_config
-from fastcalo.training.curves import read_metrics
-from fastcalo.training.data import ShowerData
+from fastcalo.training.data.showers import ShowerData
+from fastcalo.training.distributed.asynchronous.stage import StageProblem
+from fastcalo.training.distributed.asynchronous.topology import Tree
+from fastcalo.training.distributed.asynchronous.worker_state import OwnState
 from fastcalo.training.exchange import SingleProcess
-from fastcalo.training.loop import build
-from fastcalo.training.parallel.leg import StageProblem
-from fastcalo.training.parallel.ownstate import OwnState
-from fastcalo.training.parallel.tree import Tree
+from fastcalo.training.run import checkpoint
+from fastcalo.training.run.curves import read_metrics
+from fastcalo.training.trainer import build
 
 
 @pytest.mark.parametrize(

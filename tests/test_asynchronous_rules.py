@@ -15,13 +15,13 @@ from toys import RATE, TRUTH, Line, make_centre, make_masters, make_workers, sta
 
 from fastcalo.errors import ConfigError, InputError, TrainingError
 from fastcalo.training.config import ParallelConfig, check, load_config
+from fastcalo.training.distributed.asynchronous.flat_parameters import Flat
+from fastcalo.training.distributed.asynchronous.messages import Pull, Push
+from fastcalo.training.distributed.asynchronous.topology import Tree
+from fastcalo.training.distributed.asynchronous.update_rules import Downpour, Easgd, Gem
+from fastcalo.training.distributed.asynchronous.worker import Worker
 from fastcalo.training.optimisers import make_optimiser, set_rate
-from fastcalo.training.parallel.flat import Flat
-from fastcalo.training.parallel.messages import Pull, Push
-from fastcalo.training.parallel.rules import Downpour, Easgd, Gem
-from fastcalo.training.parallel.simulator import order_of, simulate
-from fastcalo.training.parallel.tree import Tree
-from fastcalo.training.parallel.worker import Worker
+from tests.asynchronous_simulator import order_of, simulate
 
 STRATEGIES = list(RATE)
 

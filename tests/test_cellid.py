@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from fastcalo.cellid import CellEncoding
+from fastcalo.detector.cell_id import CellEncoding
 from fastcalo.errors import DetectorError, InputError
 
 ENCODING = CellEncoding.parse("system:5,module:5,layer:8,x:32:-16,y:-16")

@@ -20,7 +20,7 @@ from rootfiles import plain, write_tree
 
 from fastcalo.cli.main import SUBCOMMANDS
 from fastcalo.events import Reason
-from fastcalo.io.hdf5 import ShowerFile
+from fastcalo.io.showers.native import ShowerFile
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "examples" / "demo" / "events.root"
@@ -341,7 +341,7 @@ def test_a_full_disk_is_told(tmp_path, tiny_model):
 def test_inspect_tells_of_everything(tmp_path, tiny_model):
     hits = tmp_path / "hits.root"
     assert fastcalo("convert", DEMO, "-o", hits, "--model", tiny_model, "--seed", 42).returncode == 0
-    toml = ROOT / "fastcalo" / "detectors" / "clic-like.toml"
+    toml = ROOT / "fastcalo" / "detector" / "clic-like.toml"
     rntuple = ROOT / "tests" / "data" / "edm4hep_rntuple.root"
     done = fastcalo("inspect", hits, DEMO, rntuple, SHOWERS, toml, "clic-like", tiny_model)
     assert done.returncode == 0, done.stderr

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import fastcalo
-from fastcalo.io.showers import open_showers
-from fastcalo.validation.classifier import auc_of_observables
-from fastcalo.validation.observables import Rulers, conditions, observables
-from fastcalo.validation.sample import generate_sample, read_sample
+from fastcalo.io.showers.reader import open_showers
+from fastcalo.validation.showers.classifier import auc_of_observables
+from fastcalo.validation.showers.observables import Rulers, conditions, observables
+from fastcalo.validation.showers.sample import generate_sample, read_sample
 
 ECAL = fastcalo.load_detector().section("ECAL")
 DATA = os.environ.get("FASTCALO_DATA")

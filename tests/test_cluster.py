@@ -14,7 +14,7 @@ import pytest
 from showers import write_real
 from test_parallel import MPIEXEC, write_config
 
-from fastcalo.training import checkpoint
+from fastcalo.training.run import checkpoint
 
 CLUSTER = Path(__file__).parents[1] / "examples" / "cluster"
 with_mpi = pytest.mark.skipif(not MPIEXEC.exists(), reason="needs MPI in this environment: pip install mpich")

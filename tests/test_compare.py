@@ -18,10 +18,10 @@ import uproot
 from hitfiles import SECTIONS, Content, N
 from numpy.testing import assert_allclose
 
-from fastcalo.comparison import Comparison, compare
-from fastcalo.comparison.figure import draw
-from fastcalo.detector import load_detector
+from fastcalo.detector.description import load_detector
 from fastcalo.errors import InputError
+from fastcalo.validation.hits.compare import Comparison, compare
+from fastcalo.validation.hits.figure import draw
 
 
 @pytest.fixture(scope="module")

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from test_parallel import ENVIRONMENT, MPIEXEC, losses, train, write_config
 from torch import nn
 
-from fastcalo.training.pace import TIMINGS
-from fastcalo.training.parallel.buckets import Bucket
-from fastcalo.training.parallel.compression import Compressor
-from fastcalo.training.parallel.gpu_aware import survives
-from fastcalo.training.parallel.wire import Turns
+from fastcalo.training.distributed.synchronous.buckets import Bucket
+from fastcalo.training.distributed.synchronous.compression import Compressor
+from fastcalo.training.distributed.synchronous.gpu_aware import survives
+from fastcalo.training.distributed.synchronous.mpi_transport import Turns
+from fastcalo.training.run.throughput import TIMINGS
 
 KINDS = ("fp16", "bf16")
 with_mpi = pytest.mark.skipif(not MPIEXEC.exists(), reason="needs MPI in this environment: pip install mpich")

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from models import write_tiny_model
 
 import fastcalo
-from fastcalo.contract import DISTRIBUTIONS, FORMAT, METADATA_KEY, Contract, NoiseSpec, read_contract
-from fastcalo.detector import load_detector, sha256_of
+from fastcalo.detector.description import load_detector, sha256_of
 from fastcalo.errors import ContractError, ModelNotFoundError
-from fastcalo.model import ShowerModel
+from fastcalo.model.contract import DISTRIBUTIONS, FORMAT, METADATA_KEY, Contract, NoiseSpec, read_contract
+from fastcalo.model.shower_model import ShowerModel
 
 DETECTOR = load_detector()
 SHIPPED = fastcalo.load_model("em").path
@@ -255,7 +255,7 @@ def test_another_format_is_refused(tmp_path):
 
 def test_the_layers_of_another_detector_are_refused_by_what_differs(tmp_path):
     thicker = tmp_path / "thicker.toml"
-    text = (Path(fastcalo.__file__).parent / "detectors" / "clic-like.toml").read_text()
+    text = (Path(fastcalo.__file__).parent / "detector" / "clic-like.toml").read_text()
     assert text.count("sensor_mm = 0.5") == 1
     thicker.write_text(text.replace("sensor_mm = 0.5", "sensor_mm = 0.6").replace("front_mm = 140", "front_mm = 145"))
     other = load_detector(thicker)

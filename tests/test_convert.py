@@ -22,16 +22,16 @@ from models import write_tiny_model
 from numpy.testing import assert_allclose, assert_array_equal
 from rootfiles import plain, write_tree
 
-from fastcalo import conversion
-from fastcalo.conversion import Engine, convert
-from fastcalo.detector import load_detector
+from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError, FastCaloError, InputError, OutputError
 from fastcalo.events import Events, Hits, Reason
-from fastcalo.io.root import open_events
-from fastcalo.simulation import FastSimulation
+from fastcalo.io.particles.reader import open_events
+from fastcalo.production import convert as conversion
+from fastcalo.production.convert import Engine, convert
+from fastcalo.simulation.fast import FastSimulation
 
 DEMO = Path(__file__).parents[1] / "examples" / "demo" / "events.root"
-SHIPPED = Path(__file__).parents[1] / "fastcalo" / "models" / "em.onnx"
+SHIPPED = Path(__file__).parents[1] / "fastcalo" / "model" / "em.onnx"
 
 
 @pytest.fixture(scope="session")

@@ -12,20 +12,20 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import fastcalo
-from fastcalo.detector import load_detector
+from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError, ExportError
 from fastcalo.export import parity
-from fastcalo.export.dense import DenseTwin
+from fastcalo.export.dense_gan import DenseTwin
 from fastcalo.export.exporter import export_run
 from fastcalo.export.parity import check_parity
-from fastcalo.session import open_session
-from fastcalo.training import loop
+from fastcalo.model.onnx_session import open_session
+from fastcalo.training import trainer as loop
+from fastcalo.training.architectures.dense_gan.frame import compress, expand, fold, fold_cells, unfold
+from fastcalo.training.architectures.dense_gan.gan import DenseGan
+from fastcalo.training.architectures.dense_gan.networks import Critic, Generator, grids
 from fastcalo.training.config import DataConfig, NetworkConfig, StageConfig, TrainConfig, load_config
-from fastcalo.training.data import Batch, ShowerData
-from fastcalo.training.dense.frame import compress, expand, fold, fold_cells, unfold
-from fastcalo.training.dense.gan import DenseGan
-from fastcalo.training.dense.networks import Critic, Generator, grids
-from fastcalo.training.draws import Draws
+from fastcalo.training.data.showers import Batch, ShowerData
+from fastcalo.training.random_numbers import Draws
 
 SHOWERS = Path(__file__).parents[1] / "examples" / "data" / "em_geant4.h5"
 SPECIES = (11, -11, 22)
@@ -220,7 +220,7 @@ def test_sizes_that_make_no_network_are_refused(network: NetworkConfig) -> None:
 
 
 def test_a_window_that_is_not_square_is_refused(tmp_path: Path) -> None:
-    text = (Path(fastcalo.__file__).parent / "detectors" / "clic-like.toml").read_text()
+    text = (Path(fastcalo.__file__).parent / "detector" / "clic-like.toml").read_text()
     (tmp_path / "oblong.toml").write_text(text.replace("window = [25, 25]", "window = [25, 23]"))
     with pytest.raises(ConfigError, match="25 by 23 cells"):
         DenseGan(make_config(detector=str(tmp_path / "oblong.toml")))

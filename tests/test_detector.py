@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-import fastcalo.detector
-from fastcalo.detector import DEFAULT_DETECTOR, load_detector, parse_detector
+import fastcalo.detector.description
+from fastcalo.detector.description import DEFAULT_DETECTOR, load_detector, parse_detector
 from fastcalo.errors import DetectorError, InputError
 
-SHIPPED = Path(fastcalo.detector.__file__).parent / "detectors" / "clic-like.toml"
+SHIPPED = Path(fastcalo.detector.description.__file__).parent / "clic-like.toml"
 DETECTOR = load_detector()
 
 

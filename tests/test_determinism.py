@@ -8,9 +8,9 @@ from alike import Found, assert_alike
 from numpy.testing import assert_array_equal
 from rootfiles import plain, write_tree
 
-from fastcalo.conversion import convert
-from fastcalo.detector import load_detector
-from fastcalo.simulation import FastSimulation
+from fastcalo.detector.description import load_detector
+from fastcalo.production.convert import convert
+from fastcalo.simulation.fast import FastSimulation
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fastcalo.training.parallel.doctor_gpu import check_gpus
-from fastcalo.training.parallel.findings import RankFacts, check_binding, check_threads, check_versions, spans
+from fastcalo.training.diagnostics.doctor_gpu import check_gpus
+from fastcalo.training.diagnostics.findings import RankFacts, check_binding, check_threads, check_versions, spans
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 DOCTOR = [sys.executable, "-m", "fastcalo", "doctor"]
@@ -168,7 +168,7 @@ def test_a_folder_that_another_rank_does_not_see_is_bad(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import sys\nfrom pathlib import Path\nfrom mpi4py import MPI\n"
-        "from fastcalo.training.parallel import doctor\n"
+        "from fastcalo.training.distributed import doctor\n"
         "if MPI.COMM_WORLD.rank: doctor._seen = lambda file: False\n"
         "found = doctor.examine(MPI.COMM_WORLD, '', Path(sys.argv[1]))\n"
         "print(*(f.verdict + ' ' + f.text for f in found if f.subject == 'folder'), end='')\n"

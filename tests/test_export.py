@@ -16,19 +16,19 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 import fastcalo
-from fastcalo.contract import METADATA_KEY
 from fastcalo.errors import ExportError, OutputError, TrainingError
-from fastcalo.export.builder import FLOAT, INT64, IR_VERSION, OPSET, Graph
 from fastcalo.export.exporter import export_run
-from fastcalo.export.hits import HitTwin, fit_capacity
-from fastcalo.export.hits_energy import _log_rate
-from fastcalo.export.hits_points import Blobs, Placed
+from fastcalo.export.hits.energies import _log_rate
+from fastcalo.export.hits.exportable import HitTwin, fit_capacity
+from fastcalo.export.hits.points import Blobs, Placed
+from fastcalo.export.onnx_graph import FLOAT, INT64, IR_VERSION, OPSET, Graph
 from fastcalo.export.parity import check_parity, domain
-from fastcalo.model import WINDOWS, draw_noise
-from fastcalo.noise import streams
-from fastcalo.session import open_session
-from fastcalo.training.hits.model import BLOBS
-from fastcalo.training.loop import load_run
+from fastcalo.model.contract import METADATA_KEY
+from fastcalo.model.onnx_session import open_session
+from fastcalo.model.random_numbers import streams
+from fastcalo.model.shower_model import WINDOWS, draw_noise
+from fastcalo.training.architectures.hits.cell_model import BLOBS
+from fastcalo.training.trainer import load_run
 
 ROOT = Path(__file__).parents[1]
 

@@ -12,13 +12,13 @@ from showers import HADRONS
 import fastcalo
 from fastcalo.errors import ExportError
 from fastcalo.export.exporter import export_run
-from fastcalo.export.hits import HitTwin
+from fastcalo.export.hits.exportable import HitTwin
 from fastcalo.export.parity import check_parity, domain
-from fastcalo.io.hdf5 import ShowerFile
-from fastcalo.model import draw_noise
-from fastcalo.noise import streams
-from fastcalo.session import open_session
-from fastcalo.training.loop import load_run
+from fastcalo.io.showers.native import ShowerFile
+from fastcalo.model.onnx_session import open_session
+from fastcalo.model.random_numbers import streams
+from fastcalo.model.shower_model import draw_noise
+from fastcalo.training.trainer import load_run
 
 SHAPES = {"ECAL": (25, 25, 25), "HCAL": (25, 25, 60)}
 EVENTS = Path(__file__).parents[1] / "examples" / "demo" / "events.root"

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from showers import write_real, write_sparse
 from trainings import change_stage, tiny_config
 
-from fastcalo.detector import load_detector
+from fastcalo.detector.description import load_detector
 from fastcalo.errors import InputError, TrainingError
 from fastcalo.training.config import DataConfig
-from fastcalo.training.data import ShowerData
-from fastcalo.training.folds import Fold, assign
-from fastcalo.training.loop import train
+from fastcalo.training.data.folds import Fold, assign
+from fastcalo.training.data.showers import ShowerData
+from fastcalo.training.trainer import train
 
 
 @given(st.integers(1, 200), st.integers(2, 7), st.integers(0, 5))

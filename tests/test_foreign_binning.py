@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastcalo.errors import InputError
-from fastcalo.io.foreign.binning import read_binnings
-from fastcalo.io.showers import open_showers
+from fastcalo.io.showers.binning import read_binnings
+from fastcalo.io.showers.reader import open_showers
 
 OTHER = '<Bins><Bin name="pion" pid="211"><Layer id="0" r_edges="0,1" n_bin_alpha="3"/></Bin></Bins>'
 

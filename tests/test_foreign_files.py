@@ -17,10 +17,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from showers import SAMPLE
 
 from fastcalo.errors import InputError
-from fastcalo.inspection import inspect
-from fastcalo.io.foreign import dense
-from fastcalo.io.hdf5 import ShowerFile
-from fastcalo.io.showers import open_showers
+from fastcalo.io.showers import dense_arrays as dense
+from fastcalo.io.showers.native import ShowerFile
+from fastcalo.io.showers.reader import open_showers
+from fastcalo.production.inspect import inspect
 
 
 def densely(showers, section, start=0, stop=None):

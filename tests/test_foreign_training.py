@@ -7,9 +7,9 @@ import pytest
 from foreignfiles import BINNING, calochallenge, calogan, lcd_angle, lcd_fixed, write_h5
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastcalo.detector import load_detector
+from fastcalo.detector.description import load_detector
 from fastcalo.errors import InputError
-from fastcalo.training.data import ShowerData
+from fastcalo.training.data.showers import ShowerData
 
 DETECTOR = load_detector()
 ECAL = DETECTOR.section("ECAL")

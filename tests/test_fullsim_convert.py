@@ -15,11 +15,11 @@ import uproot
 from numpy.testing import assert_array_equal
 from rootfiles import write_tree
 
-from fastcalo.conversion import convert
 from fastcalo.events import Reason
 from fastcalo.fullsim.engine import Geant4Simulation
-from fastcalo.io.root import open_events
-from fastcalo.simulation import FastSimulation
+from fastcalo.io.particles.reader import open_events
+from fastcalo.production.convert import convert
+from fastcalo.simulation.fast import FastSimulation
 
 DEMO = Path(__file__).parents[1] / "examples" / "demo" / "events.root"
 

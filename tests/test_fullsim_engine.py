@@ -13,10 +13,10 @@ from numpy.testing import assert_array_equal
 
 import fastcalo
 from fastcalo import particles
-from fastcalo.conversion import TracedEngine
-from fastcalo.detector import load_detector
+from fastcalo.detector.description import load_detector
 from fastcalo.events import Events, Hits, Reason
 from fastcalo.fullsim.engine import Geant4Simulation
+from fastcalo.production.convert import TracedEngine
 
 DETECTOR = load_detector()
 COLUMNS = ("offsets", "cell_id", "energy", "position", "layer")
@@ -210,7 +210,7 @@ def test_a_straight_track_crosses_the_cells_that_geometry_says(geant4):
     hits = geant4.run(events)
     arrived = hits.reason == Reason.SIMULATED
     assert arrived.sum() > 25
-    arrival = fastcalo.propagation.propagate(DETECTOR, events.pdg, events.momentum, events.vertex)
+    arrival = fastcalo.simulation.propagation.propagate(DETECTOR, events.pdg, events.momentum, events.vertex)
     assert len(np.unique(arrival.module[arrived])) > 6
     for section in DETECTOR.sections:
         s = hits.sections[section.name]

@@ -20,15 +20,15 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from showers import write_sparse
 
-from fastcalo.deposits import crossed_cells
-from fastcalo.detector import load_detector
+from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError, InputError, OutputError
 from fastcalo.fullsim.campaign import shoot, shoot_again
 from fastcalo.fullsim.gun import Gun, Spectrum, cut_to_windows, rounded
 from fastcalo.fullsim.shots import CellColumns, Shots, Showers
-from fastcalo.io.hdf5 import ShowerFile
-from fastcalo.io.hdf5_writer import join_showers, write_showers
+from fastcalo.io.showers.native import ShowerFile
+from fastcalo.io.showers.native_writer import join_showers, write_showers
 from fastcalo.particles import code_of
+from fastcalo.simulation.placing import crossed_cells
 
 DETECTOR = load_detector()
 QUICK = ("--energy", "0.1", "1", "--part", "4", "--seed", "3")

@@ -18,7 +18,7 @@ from fullsims import VARIABLES, detector_with, make_shots, run_without_data, ski
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastcalo.detector import load_detector
+from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError, DetectorError, Geant4Error
 from fastcalo.fullsim.data import find_data
 from fastcalo.fullsim.pool import Geant4Pool

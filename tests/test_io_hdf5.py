@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastcalo.detector import load_detector
+from fastcalo.detector.description import load_detector
 from fastcalo.errors import InputError, OutputError
-from fastcalo.io.hdf5 import ShowerFile
-from fastcalo.io.hdf5_writer import write_showers
+from fastcalo.io.showers.native import ShowerFile
+from fastcalo.io.showers.native_writer import write_showers
 
 SAMPLE = Path(__file__).parents[1] / "examples" / "data" / "em_geant4.h5"
 DETECTOR = load_detector()

@@ -18,10 +18,10 @@ from rootfiles import plain, write_rntuple, write_tree
 from fastcalo import particles
 from fastcalo.errors import ConfigError, InputError
 from fastcalo.events import Events
-from fastcalo.io import root as root_module
-from fastcalo.io.batches import FileEvents, limit_particles
-from fastcalo.io.root import EventReader, open_events
-from fastcalo.io.schemas import SchemaOverrides
+from fastcalo.io.particles import reader as root_module
+from fastcalo.io.particles.batches import FileEvents, limit_particles
+from fastcalo.io.particles.reader import EventReader, open_events
+from fastcalo.io.particles.schemas import SchemaOverrides
 
 DATA = Path(__file__).parent / "data"
 DEMO = Path(__file__).parents[1] / "examples" / "demo" / "events.root"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastcalo.errors import ConfigError, InputError
-from fastcalo.io.schemas import ROLES, Schema, SchemaOverrides, find_schema, load_overrides
+from fastcalo.io.particles.schemas import ROLES, Schema, SchemaOverrides, find_schema, load_overrides
 
 EDM4HEP_TAILS = (
     "PDG",

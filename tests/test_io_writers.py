@@ -20,11 +20,11 @@ from numpy.testing import assert_array_equal
 
 from fastcalo.errors import InputError, OutputError
 from fastcalo.events import Hits, Reason, SectionHits
-from fastcalo.io import trees
-from fastcalo.io.batches import FileEvents
-from fastcalo.io.files import whole_file
-from fastcalo.io.root import open_events
-from fastcalo.io.writers import HitsWriter, RejectedWriter
+from fastcalo.io.atomic import whole_file
+from fastcalo.io.hits import root_tree as trees
+from fastcalo.io.hits.writer import HitsWriter, RejectedWriter
+from fastcalo.io.particles.batches import FileEvents
+from fastcalo.io.particles.reader import open_events
 
 SECTIONS = ("ECAL", "HCAL")
 TYPES = {"cell_id": "uint64", "energy": "float32", "x": "float32", "y": "float32", "z": "float32", "layer": "int16"}

@@ -16,8 +16,8 @@ from rootfiles import plain, write_tree
 from fastcalo import FastSimulation, convert, load_detector
 from fastcalo.errors import InputError, OutputError
 from fastcalo.events import Reason
-from fastcalo.io.trees import PROVENANCE
-from fastcalo.merging import merge
+from fastcalo.io.hits.root_tree import PROVENANCE
+from fastcalo.production.merge import merge
 
 DETECTOR = load_detector()
 
@@ -83,7 +83,7 @@ def test_accounts_close(files):
 
 
 def test_the_file_says_what_it_was_made_of_and_can_stand_for_any_other(files):
-    from fastcalo.comparison import compare
+    from fastcalo.validation.hits.compare import compare
 
     told = provenance(files["all"])
     assert [part["engine"] for part in told["merged"]] == ["FastSimulation", "StraightEngine"]

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 import fastcalo
-from fastcalo.contract import NoiseSpec
 from fastcalo.errors import InputError
-from fastcalo.model import draw_noise
-from fastcalo.noise import streams
+from fastcalo.model.contract import NoiseSpec
+from fastcalo.model.random_numbers import streams
+from fastcalo.model.shower_model import draw_noise
 
 ROOT = Path(__file__).parents[1]
 EM = fastcalo.load_model("em", threads=1)

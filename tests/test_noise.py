@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastcalo.errors import FastCaloError
-from fastcalo.noise import Streams, logistic, normal, philox, streams, table_of, uniform
+from fastcalo.model.random_numbers import Streams, logistic, normal, philox, streams, table_of, uniform
 
 # Philox4x32-10 from the known-answer tests of Random123, the authors' own implementation
 ONES = 0xFFFFFFFF

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from fastcalo.comparison.paired import Pair, PairedSpectrum, hotelling_probability
+from fastcalo.validation.hits.paired import Pair, PairedSpectrum, hotelling_probability
 
 
 def test_the_probability_of_chi2_from_few_events():

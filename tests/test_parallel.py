@@ -15,12 +15,12 @@ import pytest
 import torch
 from showers import write_sparse
 
-from fastcalo.detector import load_detector
+from fastcalo.detector.description import load_detector
 from fastcalo.errors import InputError
-from fastcalo.training import checkpoint
 from fastcalo.training.config import load_config
-from fastcalo.training.data import ShowerData
-from fastcalo.training.pace import TIMINGS
+from fastcalo.training.data.showers import ShowerData
+from fastcalo.training.run import checkpoint
+from fastcalo.training.run.throughput import TIMINGS
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 STEPS = 50

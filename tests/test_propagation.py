@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastcalo.detector import load_detector
+from fastcalo.detector.description import load_detector
 from fastcalo.errors import InputError
 from fastcalo.events import Reason
-from fastcalo.propagation import propagate
+from fastcalo.simulation.propagation import propagate
 
 DETECTOR = load_detector()
 BARREL, ENDCAP = DETECTOR.barrel, DETECTOR.endcap

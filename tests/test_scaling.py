@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from showers import write_real
 from test_parallel import ENVIRONMENT, MPIEXEC, write_config
 
-from fastcalo.cli.scaling import _reached
 from fastcalo.errors import ConfigError
+from fastcalo.training.cli.scaling import _reached
 from fastcalo.training.config import load_config
 from fastcalo.training.exchange import SingleProcess
-from fastcalo.training.parallel.projection import Line, fit, fit_computing, fit_network, halving, project, ring
-from fastcalo.training.parallel.samples import SIZES, Target
-from fastcalo.training.parallel.scaling import make_plans, time_to
-from fastcalo.training.parallel.stopwatch import Stopwatch
+from fastcalo.training.scaling.measure import make_plans, time_to
+from fastcalo.training.scaling.projection import Line, fit, fit_computing, fit_network, halving, project, ring
+from fastcalo.training.scaling.runs import SIZES, Target
+from fastcalo.training.scaling.step_times import Stopwatch
 
 with_mpi = pytest.mark.skipif(not MPIEXEC.exists(), reason="needs MPI in this environment: pip install mpich")
 

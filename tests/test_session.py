@@ -9,7 +9,7 @@ import pytest
 from models import write_tiny_model
 
 from fastcalo.errors import ConfigError
-from fastcalo.session import available_cores, open_session
+from fastcalo.model.onnx_session import available_cores, open_session
 
 ROOT = Path(__file__).parents[1]
 SAYS = """
@@ -72,7 +72,7 @@ def test_a_distribution_whose_files_are_gone_is_refused(tmp_path):
 
 # --- how many threads
 
-CORES = "from fastcalo.session import available_cores; print(available_cores())"
+CORES = "from fastcalo.model.onnx_session import available_cores; print(available_cores())"
 affinity = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity of processes")
 
 

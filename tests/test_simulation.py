@@ -18,12 +18,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import fastcalo
 from fastcalo import particles
-from fastcalo.detector import load_detector, parse_detector
+from fastcalo.detector.description import load_detector, parse_detector
 from fastcalo.errors import ConfigError, InputError
 from fastcalo.events import Events, Reason
-from fastcalo.model import ShowerModel
-from fastcalo.propagation import propagate
-from fastcalo.simulation import FastSimulation
+from fastcalo.model.shower_model import ShowerModel
+from fastcalo.simulation.fast import FastSimulation
+from fastcalo.simulation.propagation import propagate
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "examples" / "demo" / "events.root"

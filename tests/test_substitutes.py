@@ -14,11 +14,11 @@ from test_simulation import make_events
 
 import fastcalo
 from fastcalo import particles
-from fastcalo.detector import load_detector, parse_detector
+from fastcalo.detector.description import load_detector, parse_detector
 from fastcalo.errors import DetectorError
 from fastcalo.events import Reason
-from fastcalo.model import ShowerModel
-from fastcalo.simulation import FastSimulation
+from fastcalo.model.shower_model import ShowerModel
+from fastcalo.simulation.fast import FastSimulation
 
 DETECTOR = load_detector()
 HADRONS = (211, -211, 130, 2112, 2212)
@@ -122,7 +122,7 @@ def test_accounts_name_the_species(tmp_path):
     ],
 )
 def test_a_table_that_cannot_be_is_refused(table, message):
-    shipped = Path(fastcalo.detector.__file__).parent / "detectors" / "clic-like.toml"
+    shipped = Path(fastcalo.detector.description.__file__).parent / "clic-like.toml"
     description = tomllib.loads(shipped.read_text())
     with pytest.raises(DetectorError, match=message):
         parse_detector({**description, "substitutes": table}, "mine.toml")

@@ -16,8 +16,8 @@ from test_parallel import ENVIRONMENT, MPIEXEC, command, pid, train, until, writ
 
 from fastcalo.errors import OutputError
 from fastcalo.training.exchange import SingleProcess
-from fastcalo.training.pace import TIMINGS, Pace
-from fastcalo.training.trace import NoTrace, Trace, write_trace
+from fastcalo.training.run.throughput import TIMINGS, Pace
+from fastcalo.training.run.timeline import NoTrace, Trace, write_trace
 
 RANKS = [0, pytest.param(2, marks=pytest.mark.skipif(not MPIEXEC.exists(), reason="needs MPI: pip install mpich"))]
 KINDS = {"preparation", "log", "data", "compute", "backward", "waiting", "optimiser", "evaluation", "checkpoint"}

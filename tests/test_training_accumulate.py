@@ -13,14 +13,14 @@ from test_parallel import MPIEXEC, write_config
 from test_parallel import train as train_ranks
 from trainings import tiny_config, write_data
 
-from fastcalo.detector import load_detector
+from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError
-from fastcalo.training import loop
-from fastcalo.training.accumulate import terms
+from fastcalo.training import trainer as loop
 from fastcalo.training.config import NetworkConfig, ParallelConfig, StageConfig, check
-from fastcalo.training.data import ShowerData
-from fastcalo.training.loop import build
-from fastcalo.training.pace import TIMINGS
+from fastcalo.training.data.showers import ShowerData
+from fastcalo.training.gradient_accumulation import terms
+from fastcalo.training.run.throughput import TIMINGS
+from fastcalo.training.trainer import build
 
 SPECIES = (11, -11, 22)
 STEPS = 24

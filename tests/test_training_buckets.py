@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from fastcalo.training.nets import mlp
-from fastcalo.training.parallel.buckets import Bucket, Buckets
+from fastcalo.training.architectures.nets import mlp
+from fastcalo.training.distributed.synchronous.buckets import Bucket, Buckets
 
 
 class Wire:

@@ -9,9 +9,10 @@ import pytest
 from numpy.testing import assert_array_equal
 from trainings import tiny_config, write_data
 
-from fastcalo.training import checkpoint, data
-from fastcalo.training.cache import cached
-from fastcalo.training.loop import train
+from fastcalo.training.data import showers as data
+from fastcalo.training.data.cache import cached
+from fastcalo.training.run import checkpoint
+from fastcalo.training.trainer import train
 
 ARRAYS = {"a": np.arange(12, dtype=np.float32).reshape(3, 4), "b": np.arange(5), "none": np.zeros((0, 3), np.int32)}
 

@@ -8,13 +8,13 @@ import torch
 from hitmodels import GEOMETRY, LAYERS, as_batch, make_conditions, true_batch, true_conditions
 from trainings import tiny_config
 
+from fastcalo.training.architectures.hits.critic import Critic, features, n_features
+from fastcalo.training.architectures.hits.gan import LIKELIHOOD_SCALE, HitGan
+from fastcalo.training.architectures.hits.sampler import DrawnHits
+from fastcalo.training.architectures.response import compare
 from fastcalo.training.config import DataConfig, StageConfig
-from fastcalo.training.data import Batch
-from fastcalo.training.draws import Draws
-from fastcalo.training.hits.critic import Critic, features, n_features
-from fastcalo.training.hits.gan import LIKELIHOOD_SCALE, HitGan
-from fastcalo.training.hits.sampler import DrawnHits
-from fastcalo.training.physics import compare
+from fastcalo.training.data.showers import Batch
+from fastcalo.training.random_numbers import Draws
 
 
 @pytest.fixture(scope="module")

@@ -13,15 +13,15 @@ from numpy.testing import assert_allclose, assert_array_equal
 from showers import SAMPLE, write_sparse
 from trainings import tiny_config
 
-from fastcalo.detector import load_detector, parse_detector
+from fastcalo.detector.description import load_detector, parse_detector
 from fastcalo.errors import InputError
-from fastcalo.io.hdf5 import ShowerFile
+from fastcalo.io.showers.native import ShowerFile
+from fastcalo.training.architectures.hits.conditions import conditions
+from fastcalo.training.architectures.hits.gan import geometry_of
 from fastcalo.training.config import DataConfig
-from fastcalo.training.data import ShowerData, ranges
-from fastcalo.training.hits.conditions import conditions
-from fastcalo.training.hits.gan import geometry_of
-from fastcalo.training.order import Order
-from fastcalo.training.stack import Stack
+from fastcalo.training.data.batch_order import Order
+from fastcalo.training.data.layer_stack import Stack
+from fastcalo.training.data.showers import ShowerData, ranges
 
 DETECTOR = load_detector()
 ECAL = DETECTOR.section("ECAL")

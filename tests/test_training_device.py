@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from trainings import STAGES, STEPS, tiny_config, write_data
 
 from fastcalo.errors import ConfigError
-from fastcalo.training import checkpoint, device
+from fastcalo.training import device
 from fastcalo.training.config import NetworkConfig, ParallelConfig, StageConfig
 from fastcalo.training.device import choose_device, local_rank, place
 from fastcalo.training.exchange import SingleProcess
-from fastcalo.training.loop import build, load_run, train
-from fastcalo.training.pace import TIMINGS
+from fastcalo.training.run import checkpoint
+from fastcalo.training.run.throughput import TIMINGS
+from fastcalo.training.trainer import build, load_run, train
 
 
 @pytest.fixture(scope="module")

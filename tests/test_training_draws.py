@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastcalo.training.draws import Draws, _mix
+from fastcalo.training.random_numbers import Draws, _mix
 
 slots = st.lists(st.integers(0, 2**40), min_size=1, max_size=8, unique=True)
 

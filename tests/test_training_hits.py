@@ -23,12 +23,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fastcalo.training.config import StageConfig
-from fastcalo.training.data import Batch
-from fastcalo.training.hits.conditions import Conditions
-from fastcalo.training.hits.gan import latent_weight
-from fastcalo.training.hits.model import BLOBS, hit_terms, negative_elbo, sticks
-from fastcalo.training.hits.sampler import (
+from fastcalo.training.architectures.hits.cell_model import BLOBS, hit_terms, negative_elbo, sticks
+from fastcalo.training.architectures.hits.conditions import Conditions
+from fastcalo.training.architectures.hits.gan import latent_weight
+from fastcalo.training.architectures.hits.sampler import (
     DrawnHits,
     draw_noise,
     most_points,
@@ -38,7 +36,9 @@ from fastcalo.training.hits.sampler import (
     sample_hits,
     with_gradient,
 )
-from fastcalo.training.nets import group_sum, linear_layers
+from fastcalo.training.architectures.nets import group_sum, linear_layers
+from fastcalo.training.config import StageConfig
+from fastcalo.training.data.showers import Batch
 
 
 @pytest.fixture(scope="module")

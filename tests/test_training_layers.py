@@ -6,8 +6,8 @@ import pytest
 import torch
 from hitmodels import GEOMETRY, LAYERS, THRESHOLD, make_conditions, make_layers, mean_over_error
 
-from fastcalo.training.hits.conditions import along_across, conditions, folded_offsets
-from fastcalo.training.hits.sampler import draw_noise
+from fastcalo.training.architectures.hits.conditions import along_across, conditions, folded_offsets
+from fastcalo.training.architectures.hits.sampler import draw_noise
 
 # --- conditions
 

@@ -18,17 +18,17 @@ from hypothesis import strategies as st
 from showers import SAMPLE, write_real
 from trainings import STAGES, STEPS, change_stage, tiny_config
 
-from fastcalo.detector import load_detector
+from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError, InputError, TrainingError
-from fastcalo.training import checkpoint
 from fastcalo.training.config import DataConfig, NetworkConfig, StageConfig
-from fastcalo.training.curves import read_metrics
-from fastcalo.training.data import ShowerData
-from fastcalo.training.draws import Draws
+from fastcalo.training.data.showers import ShowerData
 from fastcalo.training.exchange import SingleProcess
-from fastcalo.training.loop import build, load_run, train
 from fastcalo.training.optimisers import learning_rate
-from fastcalo.training.pace import TIMINGS
+from fastcalo.training.random_numbers import Draws
+from fastcalo.training.run import checkpoint
+from fastcalo.training.run.curves import read_metrics
+from fastcalo.training.run.throughput import TIMINGS
+from fastcalo.training.trainer import build, load_run, train
 
 ROOT = Path(__file__).parents[1]
 
@@ -183,7 +183,7 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(begun, finished, c
     code = (
         "import os, pathlib, sys\n"
         "from fastcalo.training.config import load_config\n"
-        "from fastcalo.training.loop import train\n"
+        "from fastcalo.training.trainer import train\n"
         "def report(stage, step, steps, metrics):\n"
         "    if (stage, step) == ('hits', 4):\n"
         "        os.kill(os.getpid(), 9)\n"

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from showers import SAMPLE
 
-from fastcalo.detector import load_detector
-from fastcalo.training.data import ShowerData
-from fastcalo.training.hits.model import BLOBS, LARGEST_NEIGHBOUR_RATE, hit_terms
-from fastcalo.training.hits.neighbours import DIRECTIONS, neighbours, strength, successors
-from fastcalo.training.nets import linear_layers
+from fastcalo.detector.description import load_detector
+from fastcalo.training.architectures.hits.cell_model import BLOBS, LARGEST_NEIGHBOUR_RATE, hit_terms
+from fastcalo.training.architectures.hits.neighbours import DIRECTIONS, neighbours, strength, successors
+from fastcalo.training.architectures.nets import linear_layers
+from fastcalo.training.data.showers import ShowerData
 
 cells = st.sets(st.tuples(st.integers(0, LAYERS - 1), *[st.integers(-HALF, HALF)] * 2), min_size=1, max_size=60)
 

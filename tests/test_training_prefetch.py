@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastcalo.training.prefetch import prefetch
+from fastcalo.training.data.prefetch import prefetch
 
 
 def threads():

@@ -8,8 +8,8 @@ import pytest
 from trainings import STEPS, tiny_config, write_data
 
 from fastcalo.errors import MissingDependencyError
-from fastcalo.training.loop import train
-from fastcalo.training.pace import TIMINGS
+from fastcalo.training.run.throughput import TIMINGS
+from fastcalo.training.trainer import train
 
 accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 

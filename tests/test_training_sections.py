@@ -9,20 +9,20 @@ from numpy.testing import assert_allclose, assert_array_equal
 from showers import HADRONS
 from trainings import hadron_config, tiny_config
 
-from fastcalo.detector import load_detector, parse_detector
+from fastcalo.detector.description import load_detector, parse_detector
 from fastcalo.errors import ConfigError, InputError
-from fastcalo.io.hdf5 import ShowerFile
+from fastcalo.io.showers.native import ShowerFile
+from fastcalo.training.architectures.hits.cell_model import HitModel, hit_terms, negative_elbo
+from fastcalo.training.architectures.hits.conditions import conditions
+from fastcalo.training.architectures.hits.critic import features, n_features
+from fastcalo.training.architectures.hits.gan import geometry_of
+from fastcalo.training.architectures.hits.layer_model import RECENT, SHOWERING, LayerModel, log_energy_scale
+from fastcalo.training.architectures.hits.sampler import draw_noise, sample_hits
+from fastcalo.training.architectures.nets import group_sum
 from fastcalo.training.config import DataConfig
-from fastcalo.training.data import ShowerData
-from fastcalo.training.hits.conditions import conditions
-from fastcalo.training.hits.critic import features, n_features
-from fastcalo.training.hits.gan import geometry_of
-from fastcalo.training.hits.layers import RECENT, SHOWERING, LayerModel, log_energy_scale
-from fastcalo.training.hits.model import HitModel, hit_terms, negative_elbo
-from fastcalo.training.hits.sampler import draw_noise, sample_hits
-from fastcalo.training.loop import build
-from fastcalo.training.nets import group_sum
-from fastcalo.training.stack import Stack
+from fastcalo.training.data.layer_stack import Stack
+from fastcalo.training.data.showers import ShowerData
+from fastcalo.training.trainer import build
 
 DETECTOR = load_detector()
 BOTH = ("ECAL", "HCAL")

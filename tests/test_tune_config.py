@@ -8,9 +8,9 @@ from searches import BASE, TUNE, write_search
 
 from fastcalo.errors import ConfigError
 from fastcalo.training.config import load_config
-from fastcalo.training.tune.changes import changed, value_at
 from fastcalo.training.tune.config import load_tune, tune_config
-from fastcalo.training.tune.space import Choice, Integer, Real
+from fastcalo.training.tune.config_paths import changed, value_at
+from fastcalo.training.tune.study.space import Choice, Integer, Real
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ import pytest
 from test_parallel import ENVIRONMENT, MPIEXEC, until
 from trials import write_search, write_showers_for_search
 
-from fastcalo.training import checkpoint
-from fastcalo.training.curves import read_metrics
-from fastcalo.training.tune.study import read_record
-from fastcalo.training.tune.trial import steps_saved, trial_folder
+from fastcalo.training.run import checkpoint
+from fastcalo.training.run.curves import read_metrics
+from fastcalo.training.tune.running.trial import steps_saved, trial_folder
+from fastcalo.training.tune.study.study import read_record
 
 pytestmark = [
     pytest.mark.skipif(not MPIEXEC.exists(), reason="needs MPI in this environment: pip install mpich"),

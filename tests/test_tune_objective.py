@@ -15,12 +15,12 @@ from trials import write_search, write_showers_for_search
 
 from fastcalo.errors import ConfigError, InputError, TrainingError
 from fastcalo.training.config import DataConfig, load_config
-from fastcalo.training.folds import Fold, chosen_of
-from fastcalo.training.loop import build, load_run, train
+from fastcalo.training.data.folds import Fold, chosen_of
+from fastcalo.training.trainer import build, load_run, train
 from fastcalo.training.tune.config import ObjectiveConfig
 from fastcalo.training.tune.objective import Judge, judged_rows, read_halves
-from fastcalo.training.tune.study import Outcome
-from fastcalo.training.tune.trial import Task, TrialWatch, Verdict, judged_stages, outcome_from, outcome_table
+from fastcalo.training.tune.running.trial import Task, TrialWatch, Verdict, judged_stages, outcome_from, outcome_table
+from fastcalo.training.tune.study.study import Outcome
 
 FEW = ObjectiveConfig("separation", showers=100)
 

@@ -18,14 +18,14 @@ from pages import Page, check_in_browser
 import fastcalo
 from fastcalo.errors import InputError
 from fastcalo.training.config import TrainConfig, load_config
-from fastcalo.training.tune.analysis import RandomOrder, pareto
-from fastcalo.training.tune.changes import changed
 from fastcalo.training.tune.config import tune_config
-from fastcalo.training.tune.record import Trial, read_record
-from fastcalo.training.tune.report import report_study
-from fastcalo.training.tune.space import Choice, Integer, Real, Space
-from fastcalo.training.tune.study import Outcome, Study
-from fastcalo.training.tune.surface import Surface
+from fastcalo.training.tune.config_paths import changed
+from fastcalo.training.tune.report.analysis import RandomOrder, pareto
+from fastcalo.training.tune.report.report import report_study
+from fastcalo.training.tune.report.surface import Surface
+from fastcalo.training.tune.study.record import Trial, read_record
+from fastcalo.training.tune.study.space import Choice, Integer, Real, Space
+from fastcalo.training.tune.study.study import Outcome, Study
 
 ROOT = Path(__file__).parents[1]
 SPACE = {

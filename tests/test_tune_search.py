@@ -12,17 +12,17 @@ from showers import write_real
 from trials import SPACE, write_search, write_showers_for_search
 
 from fastcalo.errors import ConfigError, InputError, OutputError
-from fastcalo.training import checkpoint
 from fastcalo.training.config import load_config
-from fastcalo.training.signals import Stopped
-from fastcalo.training.tune import books
-from fastcalo.training.tune.books import Silent
-from fastcalo.training.tune.changes import changed, value_at
+from fastcalo.training.run import checkpoint
+from fastcalo.training.run.signals import Stopped
 from fastcalo.training.tune.config import load_tune
-from fastcalo.training.tune.coordinator import Seat, patience, shares
-from fastcalo.training.tune.search import color_of, search
-from fastcalo.training.tune.study import Study, read_record
-from fastcalo.training.tune.trial import steps_saved, trial_folder
+from fastcalo.training.tune.config_paths import changed, value_at
+from fastcalo.training.tune.running import trial_queue as books
+from fastcalo.training.tune.running.coordinator import Seat, patience, shares
+from fastcalo.training.tune.running.search import color_of, search
+from fastcalo.training.tune.running.trial import steps_saved, trial_folder
+from fastcalo.training.tune.running.trial_queue import Silent
+from fastcalo.training.tune.study.study import Study, read_record
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 

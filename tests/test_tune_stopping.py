@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastcalo.training.tune.config import StoppingConfig
-from fastcalo.training.tune.stopping import extrapolated, halving_rule, hopeless, median_rule
+from fastcalo.training.tune.study.stopping import extrapolated, halving_rule, hopeless, median_rule
 
 
 def curve(*values, every=10):

@@ -16,8 +16,8 @@ from searches import write_search
 
 from fastcalo.errors import ConfigError, InputError, OutputError
 from fastcalo.training.tune.config import StoppingConfig, load_tune
-from fastcalo.training.tune.journal import Journal, read_journal
-from fastcalo.training.tune.study import Outcome, Study, read_record
+from fastcalo.training.tune.study.journal import Journal, read_journal
+from fastcalo.training.tune.study.study import Outcome, Study, read_record
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_a_folder_holds_one_search(setup, tmp_path):
 
 def test_one_process_at_a_time(setup):
     with Study.create(setup.folder, setup.config, setup.base):
-        code = f"from fastcalo.training.tune.study import Study; Study.resume({str(setup.folder)!r})"
+        code = f"from fastcalo.training.tune.study.study import Study; Study.resume({str(setup.folder)!r})"
         other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert other.returncode == 1
         assert "another process works on this search" in other.stderr

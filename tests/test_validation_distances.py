@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fastcalo.validation import distances
-from fastcalo.validation.numbers import Number, bootstrap
+from fastcalo.validation.showers import distances
+from fastcalo.validation.showers.estimates import Number, bootstrap
 
 
 def published(seed: int = 2024) -> tuple[np.ndarray, np.ndarray]:

@@ -3,8 +3,8 @@
 import pytest
 
 from fastcalo.errors import ConfigError
-from fastcalo.validation.limits import judge, load_limits
-from fastcalo.validation.numbers import Number
+from fastcalo.validation.showers.estimates import Number
+from fastcalo.validation.showers.limits import judge, load_limits
 
 NUMBERS = {
     "fpd": Number(0.30, 0.02, 0.20, 0.01),

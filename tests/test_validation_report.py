@@ -15,12 +15,12 @@ from pages import Page, check_in_browser
 
 import fastcalo
 from fastcalo.errors import ConfigError, InputError
-from fastcalo.io.hdf5 import ShowerFile
-from fastcalo.io.hdf5_writer import write_showers
-from fastcalo.io.showers import open_showers
-from fastcalo.validation.response import QUANTITIES
-from fastcalo.validation.run import validate
-from fastcalo.validation.selection import DataOptions, choose_samples, common_sections
+from fastcalo.io.showers.native import ShowerFile
+from fastcalo.io.showers.native_writer import write_showers
+from fastcalo.io.showers.reader import open_showers
+from fastcalo.validation.showers.response import QUANTITIES
+from fastcalo.validation.showers.selection import DataOptions, choose_samples, common_sections
+from fastcalo.validation.showers.validate import validate
 
 ROOT = Path(__file__).parents[1]
 SHOWERS = ROOT / "examples" / "data" / "em_geant4.h5"

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastcalo
-from fastcalo.io.showers import open_showers
-from fastcalo.validation.classifier import auc_of_cells, auc_of_observables
-from fastcalo.validation.comparison import Samples, compare
-from fastcalo.validation.figures import draw_figures
-from fastcalo.validation.observables import (
+from fastcalo.detector.voxels import Voxels
+from fastcalo.io.showers.reader import open_showers
+from fastcalo.validation.showers.classifier import auc_of_cells, auc_of_observables
+from fastcalo.validation.showers.compare import Samples, compare
+from fastcalo.validation.showers.figures import draw_figures
+from fastcalo.validation.showers.observables import (
     Rulers,
     all_species,
     conditions,
@@ -21,9 +22,8 @@ from fastcalo.validation.observables import (
     layer_groups,
     observables,
 )
-from fastcalo.validation.response import Cell, decades, response_table
-from fastcalo.validation.sample import Sample, SectionHits, generate_sample, read_sample
-from fastcalo.voxels import Voxels
+from fastcalo.validation.showers.response import Cell, decades, response_table
+from fastcalo.validation.showers.sample import Sample, SectionHits, generate_sample, read_sample
 
 SHOWERS = Path(__file__).parents[1] / "examples" / "data" / "em_geant4.h5"
 ECAL = fastcalo.load_detector().section("ECAL")

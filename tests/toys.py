@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from fastcalo.training.config import ParallelConfig, StageConfig
+from fastcalo.training.distributed.asynchronous.flat_parameters import Flat
+from fastcalo.training.distributed.asynchronous.messages import Pull, Push
+from fastcalo.training.distributed.asynchronous.parameter_server import Centre
+from fastcalo.training.distributed.asynchronous.sub_server import Submaster
+from fastcalo.training.distributed.asynchronous.worker import Worker
 from fastcalo.training.optimisers import make_optimiser
-from fastcalo.training.parallel.centre import Centre
-from fastcalo.training.parallel.flat import Flat
-from fastcalo.training.parallel.messages import Pull, Push
-from fastcalo.training.parallel.submaster import Submaster
-from fastcalo.training.parallel.worker import Worker
 
 TRUTH = torch.tensor([1.0, -2.0, 0.5])
 RATE = {"downpour": 0.05, "easgd": 0.1, "gem": 0.05}

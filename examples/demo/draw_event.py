@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from fastcalo.detector import Detector
+    from fastcalo.detector.description import Detector
 
 FloatArray = NDArray[np.float64]
 

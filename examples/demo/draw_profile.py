@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from fastcalo.detector import Detector
-    from fastcalo.model import ShowerModel
+    from fastcalo.detector.description import Detector
+    from fastcalo.model.shower_model import ShowerModel
 
 FloatArray = NDArray[np.float64]
 

@@ -13,9 +13,9 @@ from typer import Argument, Option
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..comparison import Comparison
-    from ..comparison.paired import Pair
-    from ..comparison.physics import SectionSums
+    from ..validation.hits.compare import Comparison
+    from ..validation.hits.paired import Pair
+    from ..validation.hits.physics import SectionSums
 
 
 def command(
@@ -41,8 +41,8 @@ def command(
       fastcalo compare full.root fast.root
       fastcalo compare full.root fast.root -o comparison
     """  # noqa: D301
-    from ..comparison import compare
-    from ..detector import load_detector
+    from ..detector.description import load_detector
+    from ..validation.hits.compare import compare
 
     if output is not None:
         _make_folder(output)
@@ -59,7 +59,7 @@ def command(
 
 def _make_folder(folder: Path) -> None:
     from ..errors import OutputError
-    from ..io.files import output_errors
+    from ..io.atomic import output_errors
 
     if folder.is_file():
         raise OutputError(f"{folder}: is a file; give the name of a folder")
@@ -68,8 +68,8 @@ def _make_folder(folder: Path) -> None:
 
 
 def _write(result: Comparison, folder: Path) -> None:
-    from ..comparison.figure import draw
-    from ..io.files import output_errors, whole_file
+    from ..io.atomic import output_errors, whole_file
+    from ..validation.hits.figure import draw
 
     path = folder / "comparison.json"
     with whole_file(path, overwrite=True) as temporary, output_errors(path):
@@ -117,7 +117,7 @@ def _accounts(result: Comparison) -> Table:
 
 
 def _numbers(title: str, sums: SectionSums) -> Table:
-    from ..comparison.physics import SCALARS, SPECTRA
+    from ..validation.hits.physics import SCALARS, SPECTRA
 
     columns = ("mean FULL", "rms", "mean FAST", "rms", "FAST / FULL", "correlation", "p")
     table = _table(title, "per event", *columns)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, BadParameter, Option
 
-from ..detector import DEFAULT_DETECTOR
+from ..detector.description import DEFAULT_DETECTOR
 
 if TYPE_CHECKING:
-    from ..conversion import Engine
     from ..fullsim.engine import Geant4Simulation
-    from ..io.schemas import SchemaOverrides
-    from ..simulation import FastSimulation
+    from ..io.particles.schemas import SchemaOverrides
+    from ..production.convert import Engine
+    from ..simulation.fast import FastSimulation
 
 
 class EngineName(StrEnum):
@@ -75,9 +75,9 @@ def command(
       fastcalo convert ntuple.root -o hits.root --tree gen --branch pdg=mc_id
       fastcalo convert rejected.root -o more.root --engine geant4 --workers 8
     """  # noqa: D301
-    from ..conversion import convert
-    from ..io.root import open_events
-    from ..model import DEFAULT_MODELS
+    from ..io.particles.reader import open_events
+    from ..model.shower_model import DEFAULT_MODELS
+    from ..production.convert import convert
     from .output import progress_bar, show_rows, show_summary
 
     reader = open_events(inputs, _overrides(schema, tree, branch or []))
@@ -109,7 +109,7 @@ def command(
 
 def _overrides(schema: Path | None, tree: str | None, branches: list[str]) -> SchemaOverrides:
     from ..errors import ConfigError
-    from ..io.schemas import SchemaOverrides, load_overrides
+    from ..io.particles.schemas import SchemaOverrides, load_overrides
 
     pairs = [text.partition("=") for text in branches]
     if wrong := [role for role, sign, name in pairs if not (role and sign and name)]:
@@ -122,15 +122,15 @@ def _overrides(schema: Path | None, tree: str | None, branches: list[str]) -> Sc
 
 
 def _fast(detector: str, models: list[str], threads: int | None) -> FastSimulation:
-    from ..detector import load_detector
-    from ..model import load_model
-    from ..simulation import FastSimulation
+    from ..detector.description import load_detector
+    from ..model.shower_model import load_model
+    from ..simulation.fast import FastSimulation
 
     return FastSimulation(load_detector(detector), [load_model(model) for model in models], threads=threads)
 
 
 def _geant4(detector: str, workers: int) -> Geant4Simulation:
-    from ..detector import load_detector
+    from ..detector.description import load_detector
     from ..fullsim.engine import Geant4Simulation
 
     return Geant4Simulation(load_detector(detector), workers)
@@ -138,13 +138,13 @@ def _geant4(detector: str, workers: int) -> Geant4Simulation:
 
 def _threads(workers: int) -> int | None:
     """Threads of each worker: what a model takes by itself, unless the workers have less than two cores each."""
-    from ..session import available_cores
+    from ..model.onnx_session import available_cores
 
     return None if available_cores() >= 2 * workers else 1
 
 
 def _write_summary(path: Path, text: str) -> None:
-    from ..io.files import output_errors, whole_file
+    from ..io.atomic import output_errors, whole_file
 
     with whole_file(path, overwrite=True) as temporary, output_errors(path):
         temporary.write_text(text + "\n", encoding="utf-8")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, BadParameter, Option
 
-from ..detector import DEFAULT_DETECTOR
+from ..detector.description import DEFAULT_DETECTOR
 from ..fullsim.gun import Spectrum
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def gun(
       fastcalo fullsim gun -o hadrons.h5 --species pi+ --species pi- --species 130 --energy 1 50 --cone 30
       fastcalo fullsim gun -o muons.h5 --species 13,-13 --spectrum flat --seed 2
     """  # noqa: D301
-    from ..detector import load_detector
+    from ..detector.description import load_detector
     from ..fullsim.campaign import shoot
     from ..fullsim.gun import Gun
 
@@ -101,7 +101,7 @@ def again(
     Example:
       fastcalo fullsim again em.h5 --shower 17 --shower 4711 -o again.h5
     """  # noqa: D301
-    from ..detector import load_detector
+    from ..detector.description import load_detector
     from ..fullsim.campaign import shoot_again
 
     chosen = None if detector is None else load_detector(detector)

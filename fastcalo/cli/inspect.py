@@ -26,7 +26,7 @@ def command(
       fastcalo inspect hits.root
       fastcalo inspect clic-like em
     """  # noqa: D301
-    from ..inspection import inspect
+    from ..production.inspect import inspect
     from .output import console, show_rows
 
     for thing in things:

@@ -17,8 +17,8 @@ from typer.main import get_command
 
 from .._version import __version__
 from ..errors import FastCaloError, MissingDependencyError
-from .interruption import end_by_exceptions
 from .output import LOG_FORMAT
+from .signals import end_by_exceptions
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Subcommand:
     name : str
     summary : str
     module : str
-        Below ``fastcalo.cli``.
+        Its full dotted name; it is imported when the command is called.
     extra : str
         The extra of the distribution that brings what it needs.
     """
@@ -45,17 +45,25 @@ class Subcommand:
 
 
 SUBCOMMANDS = (
-    Subcommand("convert", "Turn files of particles into a file of calorimeter hits.", "convert", "cpu"),
-    Subcommand("inspect", "Tell what a file, a detector or a model is.", "inspect", "cpu"),
-    Subcommand("merge", "Add hits of refused particles to a file of hits.", "merge", "cpu"),
-    Subcommand("compare", "Tell whether two files of hits can stand for each other.", "compare", "validate"),
-    Subcommand("fullsim", "Simulate showers with Geant4, for training and tests.", "fullsim", "geant4"),
-    Subcommand("validate", "Compare a model with full simulation, number by number.", "validate", "validate"),
-    Subcommand("train", "Train a shower model on full simulation.", "train", "train"),
-    Subcommand("doctor", "Tell whether this machine is fit to train, and what to mend.", "doctor", "mpi"),
-    Subcommand("scaling", "Measure how fast a training is on several numbers of ranks.", "scaling", "mpi"),
-    Subcommand("tune", "Search for the best hyper-parameters of a training.", "tune", "tune"),
-    Subcommand("export", "Turn a trained model into one self-describing ONNX file.", "export", "export"),
+    Subcommand("convert", "Turn files of particles into a file of calorimeter hits.", "fastcalo.cli.convert", "cpu"),
+    Subcommand("inspect", "Tell what a file, a detector or a model is.", "fastcalo.cli.inspect", "cpu"),
+    Subcommand("merge", "Add hits of refused particles to a file of hits.", "fastcalo.cli.merge", "cpu"),
+    Subcommand(
+        "compare", "Tell whether two files of hits can stand for each other.", "fastcalo.cli.compare", "validate"
+    ),
+    Subcommand("fullsim", "Simulate showers with Geant4, for training and tests.", "fastcalo.cli.fullsim", "geant4"),
+    Subcommand(
+        "validate", "Compare a model with full simulation, number by number.", "fastcalo.cli.validate", "validate"
+    ),
+    Subcommand("train", "Train a shower model on full simulation.", "fastcalo.training.cli.train", "train"),
+    Subcommand(
+        "doctor", "Tell whether this machine is fit to train, and what to mend.", "fastcalo.training.cli.doctor", "mpi"
+    ),
+    Subcommand(
+        "scaling", "Measure how fast a training is on several numbers of ranks.", "fastcalo.training.cli.scaling", "mpi"
+    ),
+    Subcommand("tune", "Search for the best hyper-parameters of a training.", "fastcalo.training.cli.tune", "tune"),
+    Subcommand("export", "Turn a trained model into one self-describing ONNX file.", "fastcalo.export.cli", "export"),
 )
 
 # bare texts: square brackets in help and errors are those of TOML and of extras, not mark-up
@@ -71,7 +79,7 @@ class _Lazy(TyperCommand):
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         with _needing(self._subcommand):
-            module = import_module(f"fastcalo.cli.{self._subcommand.module}")
+            module = import_module(self._subcommand.module)
         app = typer.Typer(**_STYLE, no_args_is_help=hasattr(module, "commands"), help=module.__doc__)
         commands = getattr(module, "commands", {})
         if args and args[0] in commands:

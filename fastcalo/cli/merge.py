@@ -29,8 +29,8 @@ def command(
       fastcalo convert events.root -o fast.root --rejected rejected.root
       fastcalo convert rejected.root -o rest.root --engine geant4
     """  # noqa: D301
-    from ..detector import load_detector
-    from ..merging import merge
+    from ..detector.description import load_detector
+    from ..production.merge import merge
     from .output import progress_bar, show_summary
 
     chosen = None if detector is None else load_detector(detector)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ..summary import Summary
+    from ..production.summary import Summary
 
 LOG_FORMAT = "%(levelname)s %(name)s: %(message)s"
 """Lines of the log, on standard error."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 if TYPE_CHECKING:
-    from ..validation.report import ValidationReport
+    from ..validation.showers.report import ValidationReport
 
 
 def command(
@@ -53,9 +53,9 @@ def command(
       fastcalo validate my.onnx test.h5 -o report --reference train.h5 --limits limits.toml
       fastcalo validate generated.hdf5 dataset_2_2.hdf5 -o report --binning binning_dataset_2.xml
     """  # noqa: D301
-    from ..page import NUMBERS, PAGE, check_folder
-    from ..validation.run import validate
-    from ..validation.selection import DataOptions
+    from ..validation.html_report import NUMBERS, PAGE, check_folder
+    from ..validation.showers.selection import DataOptions
+    from ..validation.showers.validate import validate
     from .output import console
 
     check_folder(output, (PAGE, NUMBERS), overwrite=overwrite)

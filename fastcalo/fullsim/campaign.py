@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from .._version import __version__
-from ..detector import Detector, parse_detector
+from ..detector.description import Detector, parse_detector
 from ..errors import ConfigError, InputError, OutputError
-from ..io.files import check_output, output_errors, whole_file
-from ..io.hdf5 import ShowerFile
-from ..io.hdf5_writer import join_showers, write_showers
+from ..io.atomic import check_output, output_errors, whole_file
+from ..io.showers.native import ShowerFile
+from ..io.showers.native_writer import join_showers, write_showers
 from .engine import geant4_facts
 from .gun import Gun, cut_to_windows, shots_of
 from .pool import Geant4Pool

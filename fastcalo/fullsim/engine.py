@@ -10,12 +10,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..deposits import Deposits, sum_deposits
-from ..detector import Detector
+from ..detector.description import Detector
 from ..events import Events, Hits, Reason
-from ..noise import streams
-from ..propagation import Arrival, propagate
-from ..verdict import first_verdict, outside_range
+from ..model.random_numbers import streams
+from ..simulation.acceptance import first_verdict, outside_range
+from ..simulation.placing import Deposits, sum_deposits
+from ..simulation.propagation import Arrival, propagate
 from .data import find_data
 from .pool import Geant4Pool
 from .shots import Shots, seeds_from

@@ -7,9 +7,9 @@ from typing import Any
 
 import geant4_pybind as g4
 
-from ..detector import Detector
+from ..detector.description import Detector
+from ..detector.section import Section
 from ..errors import DetectorError
-from ..section import Section
 
 WORLD_MATERIAL = "G4_AIR"
 SCORER = "deposit"

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..deposits import crossed_cells
-from ..detector import Detector
+from ..detector.description import Detector
 from ..errors import ConfigError
-from ..noise import streams, uniform
+from ..model.random_numbers import streams, uniform
+from ..simulation.placing import crossed_cells
 from .shots import Shots, Showers, seeds_from
 
 _DROPPED_BITS = 23 - 13

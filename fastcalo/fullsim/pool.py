@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ..detector import Detector
+from ..detector.description import Detector
 from ..errors import ConfigError, FastCaloError, Geant4Error
 from .data import find_data
 from .shots import Shots, Showers

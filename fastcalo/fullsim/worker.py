@@ -37,7 +37,7 @@ class Simulator:
     def __init__(self, description: dict[str, Any]) -> None:
         import geant4_pybind as g4
 
-        from ..detector import parse_detector
+        from ..detector.description import parse_detector
         from .geometry import Stack
 
         self.detector = parse_detector(description, "detector")

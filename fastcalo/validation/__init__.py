@@ -1,1 +1,1 @@
-"""Showers against full simulation: observables, distances beside their floor, figures, a report."""
+"""Validation against full simulation: of showers, and of files of hits."""

@@ -9,8 +9,8 @@ from typing import Any
 from fastcalo.errors import ConfigError
 
 from ..config import TrainConfig, from_dict, load_config, read_toml
-from .changes import check_space, full_point
-from .space import Point, Space, read_space
+from .config_paths import check_space, full_point
+from .study.space import Point, Space, read_space
 
 OPTIMISERS = ("gp", "optuna", "random")
 DESIGNS = ("sobol", "lhs", "random")

@@ -12,18 +12,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fastcalo.detector import load_detector
+from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError, InputError, TrainingError
-from fastcalo.io.showers import open_showers
-from fastcalo.model import ShowerModel
-from fastcalo.validation.distances import fpd, frechet, histogram_edges, separation
-from fastcalo.validation.observables import Observables, Rulers, observables
-from fastcalo.validation.sample import Sample, SectionHits, generate_sample, read_sample
-from fastcalo.validation.selection import FEWEST, halves
+from fastcalo.io.showers.reader import open_showers
+from fastcalo.model.shower_model import ShowerModel
+from fastcalo.validation.showers.distances import fpd, frechet, histogram_edges, separation
+from fastcalo.validation.showers.observables import Observables, Rulers, observables
+from fastcalo.validation.showers.sample import Sample, SectionHits, generate_sample, read_sample
+from fastcalo.validation.showers.selection import FEWEST, halves
 
-from ..architecture import Architecture
+from ..architectures.base import Architecture
 from ..config import TrainConfig, data_paths
-from ..folds import Fold, chosen_of
+from ..data.folds import Fold, chosen_of
 from .config import ObjectiveConfig
 
 FloatArray = NDArray[np.float64]
@@ -58,7 +58,7 @@ class Judge:
     """Judges models of one search by the same showers.
 
     Half of the showers of full simulation are the reference. Models are asked for the particles of the other half,
-    whose true showers give the floor, as in `fastcalo.validation.run.validate`.
+    whose true showers give the floor, as in `fastcalo.validation.showers.validate.validate`.
 
     The logarithm of the distance over its floor is taken since distances of good and bad models lie decades apart, and
     since their errors are about in proportion to them: a model of the objective has to do with one scale and one noise.

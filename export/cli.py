@@ -1,0 +1,31 @@
+"""``fastcalo export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+
+def command(
+    run: Annotated[Path, Argument(metavar="RUN", help="Folder of a finished training.")],
+    output: Annotated[Path, Option("--output", "-o", metavar="MODEL.onnx", help="File to write.")],
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace the file if it exists.")] = False,
+) -> None:
+    """Turn a trained model into one self-describing ONNX file.
+
+    The file holds the whole sampler and its contract. It is written only if it draws the same showers as the trained
+    model does from the same noise, over all of the validity domain.
+
+    \b
+    Example:
+      fastcalo export runs/em -o em.onnx
+    """  # noqa: D301
+    from fastcalo.cli.output import console, show_rows
+    from fastcalo.model.shower_model import ShowerModel
+
+    from .exporter import export_run
+
+    export_run(run, output, overwrite=overwrite, progress=lambda text: console().print(f"{text} ..."))
+    show_rows(f"Model {output}", ShowerModel(output).describe())

@@ -1,0 +1,70 @@
+"""What the export asks of a trained model: the small interface behind which architectures differ."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from fastcalo.errors import ExportError
+from fastcalo.model.contract import Contract, NoiseSpec
+from fastcalo.training.architectures.base import Architecture
+from fastcalo.training.architectures.dense_gan.gan import DenseGan
+from fastcalo.training.architectures.hits.gan import HitGan
+
+Feed = dict[str, NDArray[Any]]
+"""The graph's inputs of some showers, by name."""
+
+
+class Twin(Protocol):
+    """A trained torch model, as the export sees it.
+
+    Attributes
+    ----------
+    sparse : bool
+        Whether the graph gives lists of hits besides the windows.
+    parity_showers : int
+        How many showers are compared.
+    tolerance : float
+        Largest relative difference of cell energies between graph and torch model.
+    allowed_beyond : float
+        Part of the cells that may differ by more: what rounding at an edge does to them has no bound.
+    measured_showers : int
+        How many showers tell how much noise is needed.
+    """
+
+    sparse: bool
+    parity_showers: int
+    tolerance: float
+    allowed_beyond: float
+    measured_showers: int
+
+    def noise(self, contract: Contract) -> tuple[NoiseSpec, ...]:
+        """Noise tensors that showers within a contract's validity need."""
+
+    def graph(self, contract: Contract) -> onnx.ModelProto:
+        """The whole sampler."""
+
+    def showers(self, contract: Contract, feed: Feed) -> dict[str, NDArray[np.float32]]:
+        """Windows of each section that the torch model draws, float32 [n, nx, ny, layers], GeV."""
+
+
+def twin_of(architecture: Architecture) -> Twin:
+    """The twin of trained networks.
+
+    Raises
+    ------
+    ExportError
+        There is no export of this architecture.
+    """
+    if isinstance(architecture, HitGan):
+        from .hits.exportable import HitTwin
+
+        return HitTwin(architecture)
+    if isinstance(architecture, DenseGan):
+        from .dense_gan import DenseTwin
+
+        return DenseTwin(architecture)
+    raise ExportError(f"{type(architecture).__name__} can be trained, but not exported")

@@ -1,0 +1,1 @@
+"""Export of ``arch = "hits"`` to one ONNX graph."""

@@ -1,0 +1,1 @@
+"""Validation of TOML configuration and of the model contract."""

@@ -1,0 +1,1 @@
+"""Calorimeter description: sections, modules, cell IDs."""

@@ -1,0 +1,78 @@
+"""How Geant4 is to simulate a detector: the table ``[geant4]`` of its description."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from ..config.validation import Table
+
+_STEEPEST = 89.0
+
+
+@dataclass(frozen=True)
+class Geant4Settings:
+    """What full simulation is told beside the geometry.
+
+    Attributes
+    ----------
+    physics_list : str
+        Name of one of Geant4's reference physics lists.
+    production_cut_mm : float
+        Range below which no secondary particle is made.
+    kinetic_energy : (float, float)
+        Smallest and largest kinetic energy that is accepted, GeV.
+    max_angle_degrees : float
+        Largest angle to the layers' normal that is accepted.
+    """
+
+    physics_list: str = "FTFP_BERT"
+    production_cut_mm: float = 0.1
+    kinetic_energy: tuple[float, float] = (0.001, 1000.0)
+    max_angle_degrees: float = 80.0
+
+    @property
+    def max_angle(self) -> float:
+        """Largest angle to the layers' normal that is accepted, rad."""
+        return math.radians(self.max_angle_degrees)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """The settings with the keys of the TOML file."""
+        return {
+            "physics_list": self.physics_list,
+            "production_cut_mm": self.production_cut_mm,
+            "kinetic_energy_gev": list(self.kinetic_energy),
+            "max_angle_degrees": self.max_angle_degrees,
+        }
+
+    @property
+    def text(self) -> str:
+        """The settings in words, on one line."""
+        low, high = self.kinetic_energy
+        return (
+            f"{self.physics_list}, production cut {self.production_cut_mm:g} mm; {low:g} to {high:g} GeV, "
+            f"up to {self.max_angle_degrees:g} degrees"
+        )
+
+    @classmethod
+    def parse(cls, table: Table) -> Geant4Settings:
+        """Read the table; a key that is missing keeps its default.
+
+        Raises
+        ------
+        DetectorError
+            A key is unknown or has a value that cannot be.
+        """
+        usual = cls().description
+        table = table.require(optional=tuple(usual)).filled(usual)
+        settings = cls(
+            physics_list=table.text("physics_list"),
+            production_cut_mm=table.number("production_cut_mm", above=0),
+            kinetic_energy=table.interval("kinetic_energy_gev", above=0),
+            max_angle_degrees=table.number("max_angle_degrees", at_least=0),
+        )
+        if settings.max_angle_degrees > _STEEPEST:
+            table.fail("max_angle_degrees", f"must be at most {_STEEPEST:g}, but is {settings.max_angle_degrees:g}")
+        return settings

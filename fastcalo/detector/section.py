@@ -1,0 +1,202 @@
+"""One section of a calorimeter: layers of one make, cut into square cells."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..config.validation import Table
+from ..errors import DetectorError, InputError
+from .cell_id import CellEncoding
+
+_CELL_FIELDS = ("system", "module", "layer", "x", "y")
+
+_MATERIALS = ("absorber", "sensor", "gap")
+_SIZES = ("sensor_mm", "gap_mm", "cell_mm", "front_mm")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the calorimeter with layers of one make: absorber, sensor and gap, in this order from the face.
+
+    Attributes
+    ----------
+    name : str
+    absorber, sensor, gap : str
+        Names of Geant4's NIST materials.
+    absorber_mm : tuple of float
+        Thickness of the absorber, layer by layer.
+    sensor_mm, gap_mm : float
+        Thickness of sensor and gap, the same in every layer.
+    cell_mm : float
+        Side of the square cells.
+    window : (int, int)
+        Cells along x and y that a shower is given in every layer; both odd, so that one is in the middle.
+    front_mm : float
+        Depth behind the calorimeter's face at which the section begins.
+    threshold : float
+        Deposit above which a cell is a hit, GeV.
+    system : int
+        The number that stands for the section in its cell IDs.
+    encoding : CellEncoding
+        Layout of its cell IDs.
+    """
+
+    name: str
+    absorber: str
+    sensor: str
+    gap: str
+    absorber_mm: tuple[float, ...]
+    sensor_mm: float
+    gap_mm: float
+    cell_mm: float
+    window: tuple[int, int]
+    front_mm: float
+    threshold: float
+    system: int
+    encoding: CellEncoding
+
+    @property
+    def layers(self) -> int:
+        """Number of layers."""
+        return len(self.absorber_mm)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of a shower's window: cells along x, cells along y, layers."""
+        return (*self.window, self.layers)
+
+    @property
+    def back_mm(self) -> float:
+        """Depth behind the calorimeter's face at which the section ends."""
+        return self.front_mm + math.fsum(self.absorber_mm) + self.layers * (self.sensor_mm + self.gap_mm)
+
+    @cached_property
+    def sensor_z(self) -> NDArray[np.float64]:
+        """Depth of the middle of every sensor behind the calorimeter's face, float64 [layers], mm."""
+        absorbers = np.cumsum(self.absorber_mm)
+        return self.front_mm + absorbers + np.arange(self.layers) * (self.sensor_mm + self.gap_mm) + self.sensor_mm / 2
+
+    @property
+    def stack(self) -> dict[str, Any]:
+        """What a shower depends on, as a dictionary that JSON can hold."""
+        return {
+            "name": self.name,
+            **{key: getattr(self, key) for key in _MATERIALS + _SIZES},
+            "absorber_mm": list(self.absorber_mm),
+            "window": list(self.window),
+            "threshold_gev": self.threshold,
+        }
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """The section with the keys of the TOML file."""
+        runs = [(mm, len(list(run))) for mm, run in groupby(self.absorber_mm)]
+        return {
+            **{key: getattr(self, key) for key in _MATERIALS + _SIZES},
+            "layers": [{"count": count, "absorber_mm": mm} for mm, count in runs],
+            "window": list(self.window),
+            "threshold_gev": self.threshold,
+            "system": self.system,
+            "encoding": self.encoding.text,
+        }
+
+    @property
+    def text(self) -> str:
+        """The section in words, on one line."""
+        runs = " + ".join(f"{run['count']} x {run['absorber_mm']:g} mm" for run in self.description["layers"])
+        return (
+            f"{self.layers} layers of {self.absorber} ({runs}), {self.sensor} {self.sensor_mm:g} mm, "
+            f"{self.gap} {self.gap_mm:g} mm; cells of {self.cell_mm:g} mm, window {self.window[0]} x {self.window[1]}; "
+            f"depth {self.front_mm:g} to {self.back_mm:g} mm; hits above {self.threshold * 1e3:g} MeV"
+        )
+
+    def checked_layer(self, layer: ArrayLike) -> NDArray[np.int64]:
+        """Return layer numbers as an array, refusing those that do not exist.
+
+        Raises
+        ------
+        InputError
+            A number is outside 0 to the number of layers less one.
+        """
+        index = np.asarray(layer, dtype=np.int64)
+        if index.size and (index.min() < 0 or index.max() >= self.layers):
+            raise InputError(
+                f"layers of {self.name} are numbered 0 to {self.layers - 1}, but got {index.min()} to {index.max()}"
+            )
+        return index
+
+    @classmethod
+    def parse(cls, table: Table, name: str) -> Section:
+        """Make a section of its table in a description.
+
+        Raises
+        ------
+        DetectorError
+            A key is missing, unknown or has a value that cannot be.
+        """
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+            table.fail("", "a section's name becomes a branch's: begin with a letter, then letters, digits and _")
+        table.require(*_MATERIALS, *_SIZES, "layers", "window", "threshold_gev", "system", "encoding")
+        section = cls(
+            name=name,
+            **{key: _material(table, key) for key in _MATERIALS},
+            absorber_mm=tuple(mm for run in table.tables("layers") for mm in _run_of_layers(run)),
+            sensor_mm=table.number("sensor_mm", above=0),
+            gap_mm=table.number("gap_mm", at_least=0),
+            cell_mm=table.number("cell_mm", above=0),
+            front_mm=table.number("front_mm", at_least=0),
+            window=table.pair("window", at_least=1),
+            threshold=table.number("threshold_gev", at_least=0),
+            system=table.integer("system", at_least=0),
+            encoding=_encoding(table),
+        )
+        if not all(cells % 2 for cells in section.window):
+            table.fail("window", f"must be odd, so that a cell is in the middle, but is {list(section.window)}")
+        check_room(table, section.encoding, "system", section.system)
+        check_room(table, section.encoding, "layer", section.layers - 1)
+        return section
+
+
+def _material(table: Table, key: str) -> str:
+    name = table.text(key)
+    if not re.fullmatch(r"G4_\w+", name):
+        table.fail(key, f"must be one of Geant4's NIST materials, such as 'G4_W', but is {name!r}")
+    return name
+
+
+def _run_of_layers(run: Table) -> tuple[float, ...]:
+    run.require("count", "absorber_mm")
+    return run.integer("count", at_least=1) * (run.number("absorber_mm", above=0),)
+
+
+def _encoding(table: Table) -> CellEncoding:
+    text = table.text("encoding")
+    try:
+        encoding = CellEncoding.parse(text)
+    except DetectorError as error:
+        table.fail("encoding", str(error))
+    if sorted(encoding.names) != sorted(_CELL_FIELDS):
+        table.fail("encoding", f"must have the fields {list(_CELL_FIELDS)}, but has {list(encoding.names)}")
+    for name in ("x", "y"):
+        if not encoding[name].signed:
+            table.fail("encoding", f"{name!r} counts from the middle of a module: write its width with a minus sign")
+    return encoding
+
+
+def check_room(table: Table, encoding: CellEncoding, name: str, value: int) -> None:
+    """Refuse an encoding whose field cannot hold `value`.
+
+    Raises
+    ------
+    DetectorError
+    """
+    if value > encoding[name].highest:
+        table.fail("encoding", f"{name!r} holds {encoding[name].highest} at most, but {value} is needed")

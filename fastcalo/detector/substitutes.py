@@ -1,0 +1,81 @@
+"""Species that stand for others: what is simulated in place of a particle that no model knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config.validation import Table
+
+
+@dataclass(frozen=True)
+class Substitute:
+    """What a species is simulated as.
+
+    Attributes
+    ----------
+    species : int
+        PDG code of the particle.
+    pdg : int
+        That of its substitute.
+    add : float
+        Energy that is added to the kinetic one, GeV: what the particle's mass sets free beyond that of its substitute.
+    """
+
+    species: int
+    pdg: int
+    add: float
+
+
+@dataclass(frozen=True)
+class Substitutes:
+    """Species, and those that stand for them."""
+
+    rows: tuple[Substitute, ...] = ()
+
+    @property
+    def description(self) -> dict[str, dict[str, float]]:
+        """The table with the keys of the TOML file."""
+        return {str(row.species): {"pdg": row.pdg, "add_gev": row.add} for row in self.rows}
+
+    @classmethod
+    def parse(cls, table: Table) -> Substitutes:
+        """Read the table.
+
+        Raises
+        ------
+        DetectorError
+            A key is no PDG code, a value cannot be, or a substitute has one itself.
+        """
+        rows = []
+        for key, entry in table.named_tables().items():
+            try:
+                species = int(key)
+            except ValueError:
+                table.fail(key, "must be a PDG code, such as 321")
+            full = entry.require("pdg", optional=("add_gev",)).filled({"add_gev": 0.0})
+            pdg = full.integer("pdg", at_least=-(2**31))
+            rows.append(Substitute(species, pdg, full.number("add_gev", at_least=0)))
+        known = {row.species for row in rows}
+        for row in rows:
+            if row.pdg in known:
+                table.fail(str(row.species), f"{row.pdg} has a substitute itself: name that one")
+        return cls(tuple(rows))
+
+    def in_force(self, species: Sequence[int]) -> Substitutes:
+        """Those that are needed, and can be met, where models know these species."""
+        return Substitutes(tuple(row for row in self.rows if row.species not in species and row.pdg in species))
+
+    def apply(
+        self, pdg: NDArray[np.integer], kinetic_energy: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """PDG codes [n] and kinetic energies [n], GeV, with substitutes in place of the species that have one."""
+        codes, energy = pdg.astype(np.int64), kinetic_energy.copy()
+        for row in self.rows:
+            mine = pdg == row.species
+            codes[mine] = row.pdg
+            energy[mine] += row.add
+        return codes, energy

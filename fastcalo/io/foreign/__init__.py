@@ -1,1 +1,0 @@
-"""Showers in the formats of other projects, read in place."""

@@ -1,0 +1,1 @@
+"""Files of calorimeter hits: reading and writing."""

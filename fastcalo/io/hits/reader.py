@@ -1,0 +1,252 @@
+"""A file of hits as a comparison sees it: what it says of itself, and its hits chunk by chunk."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...detector.description import Detector, load_detector
+from ...errors import DetectorError, InputError
+from ..particles.columns import Column, to_column
+from ..particles.reader import branch_names, open_root, reading_errors, tree_names
+from .root_tree import PROVENANCE, TREE
+
+PARTICLES = "particles_"
+IDENTIFIERS = ("run", "luminosityBlock", "event")
+_HIT = ("cell_id", "energy", "x", "y", "z", "layer")
+# what is read of a file's provenance: types by key, any key where there is an asterisk
+_TOLD: dict[str, Any] = {
+    "units": {"*": str},
+    "inputs": [{"path": str}],
+    "detector": {
+        "name": str,
+        "hash": str,
+        "sections": {"*": {"encoding": str, "system": int, "threshold_gev": int | float}},
+    },
+    "accounts": {"reasons": {"*": {"count": int | float, "energy": int | float}}},
+}
+
+
+@dataclass(frozen=True)
+class HitFile:
+    """An open file of hits.
+
+    Attributes
+    ----------
+    path : str
+    root : uproot.ReadOnlyDirectory
+    provenance : mapping
+        What the file says of itself (`fastcalo_provenance`); empty for a file of other origin.
+    trees : mapping of str to str
+        Classes of the trees by their names.
+    detector : Detector or None
+        Where the file says in which it was made, or the user does, and it is at hand.
+    """
+
+    path: str
+    root: Any
+    provenance: Mapping[str, Any]
+    trees: Mapping[str, str]
+    detector: Detector | None
+
+    def branches(self, tree: str) -> dict[str, str]:
+        """Types of a tree's branches by their names; a list per event ends with ``[]``, or is a C++ vector."""
+        with reading_errors(f"{self.path}: tree {tree!r}"):
+            types = self.root[tree].typenames()
+            return {name: str(types[name]) for name in branch_names(self.root[tree]) if name in types}
+
+    def sections(self, tree: str) -> list[str]:
+        """Names S of which the tree has the lists ``S_cell_id`` or ``S_energy``."""
+        lists = [name for name, kind in self.branches(tree).items() if is_list(kind)]
+        found = (re.fullmatch(r"(.+)_(?:cell_id|energy)", name) for name in lists)
+        return list(dict.fromkeys(match[1] for match in found if match))
+
+    def entries(self, tree: str) -> int:
+        """Return the number of events."""
+        with reading_errors(f"{self.path}: tree {tree!r}"):
+            return int(self.root[tree].num_entries)
+
+    def step(self, tree: str, memory: str) -> int:
+        """Entries that take about so much memory, all branches together."""
+        with reading_errors(f"{self.path}: tree {tree!r}"):
+            return max(1, int(self.root[tree].num_entries_for(memory)))
+
+    def read(self, tree: str, names: Sequence[str], entries: range) -> dict[str, Column]:
+        """Read branches of a range of entries.
+
+        Raises
+        ------
+        InputError
+            They are damaged, or hold something else than numbers or lists of numbers.
+        """
+        return {name: self._read(tree, name, entries) for name in names}
+
+    def _read(self, tree: str, name: str, entries: range) -> Column:
+        where = f"{self.path}: tree {tree!r}, entries {entries.start} to {entries.stop}, branch {name!r}"
+        with reading_errors(where):
+            array = self.root[tree][name].array(entry_start=entries.start, entry_stop=entries.stop, library="ak")
+            return to_column(array, where)
+
+    @cached_property
+    def units(self) -> dict[str, str]:
+        """Units by the name of a quantity (``energy``, ``x``, …); empty where the file doesn't say."""
+        return {str(name): str(unit) for name, unit in dict(self.provenance.get("units") or {}).items()}
+
+    @cached_property
+    def told_sections(self) -> dict[str, dict[str, Any]]:
+        """What the file says of each section: ``encoding``, ``system`` and ``threshold_gev``."""
+        said = dict((self.provenance.get("detector") or {}).get("sections") or {})
+        if said or self.detector is None:
+            return said
+        return {
+            s.name: {"encoding": s.encoding.text, "system": s.system, "threshold_gev": s.threshold}
+            for s in self.detector.sections
+        }
+
+
+def is_list(kind: str) -> bool:
+    """Whether a type of a branch stands for a list per event."""
+    return kind.endswith("[]") or kind.startswith(("std::vector", "vector", "ROOT::VecOps"))
+
+
+@dataclass(frozen=True)
+class SectionChunk:
+    """Hits of one section in a range of entries.
+
+    Attributes
+    ----------
+    counts : int64 [n_events]
+        Hits of each event.
+    columns : mapping of str to array [h]
+        By the branch's name without the section's: ``cell_id``, ``energy``, ``x``, …
+    """
+
+    counts: NDArray[np.int64]
+    columns: Mapping[str, NDArray[Any]]
+
+    @cached_property
+    def event(self) -> NDArray[np.int64]:
+        """Place of each hit's event in the chunk, int64 [h]."""
+        return np.repeat(np.arange(len(self.counts)), self.counts)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A range of entries.
+
+    Attributes
+    ----------
+    entries : range
+    events : mapping of str to array [n_events]
+        What has one value per event: identifiers, numbers of hits, and particles by what became of them.
+    sections : mapping of str to SectionChunk
+    """
+
+    entries: range
+    events: Mapping[str, NDArray[Any]]
+    sections: Mapping[str, SectionChunk]
+
+
+def read_chunk(file: HitFile, tree: str, entries: range) -> Chunk:
+    """Read everything that a comparison looks at.
+
+    Raises
+    ------
+    InputError
+        A branch is damaged, or the lists of one section differ in length.
+    """
+    branches, names = file.branches(tree), file.sections(tree)
+    counters = {f"n{section}" for section in names}
+    singles = [name for name in branches if name in IDENTIFIERS or name in counters or name.startswith(PARTICLES)]
+    events = {
+        name: column.values for name, column in file.read(tree, singles, entries).items() if column.counts is None
+    }
+    sections = {}
+    for section in names:
+        lists = [f"{section}_{name}" for name in _HIT if f"{section}_{name}" in branches]
+        sections[section] = _section(file, tree, section, lists, entries)
+    return Chunk(entries, events, {name: chunk for name, chunk in sections.items() if chunk is not None})
+
+
+def _section(file: HitFile, tree: str, section: str, names: Sequence[str], entries: range) -> SectionChunk | None:
+    columns = {name: column for name, column in file.read(tree, names, entries).items() if column.counts is not None}
+    counts: NDArray[np.int64] | None = None
+    for name, column in columns.items():
+        counts = column.counts if counts is None else counts
+        if column.counts is not None and (differ := column.counts != counts).any():
+            entry = entries[int(np.argmax(differ))]
+            raise InputError(
+                f"{file.path}: tree {tree!r}, entry {entry}: {name!r} is not as long as {next(iter(columns))!r}"
+            )
+    if counts is None:
+        return None
+    return SectionChunk(counts, {name.removeprefix(f"{section}_"): column.values for name, column in columns.items()})
+
+
+@contextmanager
+def open_hits(path: str, detector: Detector | None = None) -> Iterator[HitFile]:
+    """Open a file of hits, having made sure that it is whole.
+
+    Parameters
+    ----------
+    path : str
+        Local path or URL.
+    detector : Detector, optional
+        In which it was made. Found by what the file says unless given.
+
+    Yields
+    ------
+    HitFile
+
+    Raises
+    ------
+    InputError
+        It is missing, empty, no ROOT file or cut short, holds no tree, or its provenance is not as we write it.
+    """
+    with open_root(path) as root:
+        names = tree_names(root, path)
+        with reading_errors(path):
+            classes = root.classnames(recursive=True, cycle=False)
+            provenance = json.loads(str(root[PROVENANCE])) if PROVENANCE in root else {}
+        if misfit := next(_misfits(provenance, _TOLD, PROVENANCE), ""):
+            raise InputError(f"{path}: {misfit}")
+        trees = {name: str(classes[name]).split("::")[-1] for name in names}
+        yield HitFile(path, root, provenance, trees, detector or _detector_of(provenance))
+
+
+def _misfits(value: Any, kind: Any, where: str) -> Iterator[str]:
+    """Tell what in a provenance is not of the type that it should be; what is missing is unknown, not wrong."""
+    wanted: Any = type(kind) if isinstance(kind, dict | list) else kind
+    if value is None and isinstance(kind, dict | list):
+        return
+    if not isinstance(value, wanted):
+        yield f"{where} should be of type {getattr(wanted, '__name__', wanted)}, but is {value!r:.60}"
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            yield from _misfits(item, kind[0], f"{where}[{i}]")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key in kind or "*" in kind:
+                yield from _misfits(item, kind.get(key, kind.get("*")), f"{where}.{key}")
+
+
+def _detector_of(provenance: Mapping[str, Any]) -> Detector | None:
+    said = dict(provenance.get("detector") or {})
+    try:
+        detector = load_detector(str(said.get("name", "")))
+    except DetectorError:
+        return None
+    return detector if detector.hash == said.get("hash") else None
+
+
+def hits_tree(names: Sequence[str]) -> str | None:
+    """Return the name of the tree with the events: ``Events``, or the only one."""
+    return TREE if TREE in names else names[0] if len(names) == 1 else None

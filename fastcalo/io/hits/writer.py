@@ -1,0 +1,258 @@
+"""ROOT files of hits, and of the particles that were not simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from ...errors import InputError
+from ...events import Events, Hits, Reason, SectionHits
+from ..particles.batches import FileEvents
+from .root_tree import Lists, open_tree
+
+_HIT: dict[str, DTypeLike] = {
+    "cell_id": np.uint64,
+    "energy": np.float32,
+    "x": np.float32,
+    "y": np.float32,
+    "z": np.float32,
+    "layer": np.int16,
+}
+_PARTICLE: dict[str, DTypeLike] = {
+    "pdg": np.int32,
+    "px": np.float64,
+    "py": np.float64,
+    "pz": np.float64,
+    "mass": np.float64,
+    "vx": np.float64,
+    "vy": np.float64,
+    "vz": np.float64,
+    "reason": np.int16,
+    "index": np.int32,
+}
+_NOT_REJECTED = (Reason.SIMULATED, Reason.NOT_FINAL_STATE)
+
+
+class _EventWriter:
+    """A file of one tree with the identifiers of events; what else stands in it, its children say."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        events: Mapping[str, DTypeLike],
+        lists: Mapping[str, Mapping[str, DTypeLike]],
+        *,
+        bare: str | None = None,
+        luminosity_block: bool,
+        overwrite: bool,
+    ) -> None:
+        self._luminosity_block = luminosity_block
+        names = ("run", "luminosityBlock", "event") if luminosity_block else ("run", "event")
+        branches = dict.fromkeys(names, np.int64) | dict(events)
+        self._opening = open_tree(path, branches, lists, bare=bare, overwrite=overwrite)
+
+    def __enter__(self) -> Self:
+        self._tree = self._opening.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._opening.__exit__(kind, error, trace)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What JSON can hold, to be filled by the user; stored in the file at the end as ``fastcalo_provenance``."""
+        return self._tree.provenance
+
+    def _append(
+        self,
+        run: NDArray[np.int64],
+        event: NDArray[np.int64],
+        luminosity_block: NDArray[np.int64] | None,
+        columns: Mapping[str, NDArray[Any]],
+        lists: Mapping[str, Lists],
+    ) -> None:
+        identifiers = {"run": run, "event": event}
+        if self._luminosity_block:
+            if luminosity_block is None:
+                raise InputError("the file is to hold luminosity blocks, but the events have none")
+            identifiers["luminosityBlock"] = luminosity_block
+        self._tree.append(identifiers | dict(columns), lists)
+
+
+class HitsWriter(_EventWriter):
+    """Hits of events, as a TTree ``Events`` in the manner of NanoAOD.
+
+    Per event ``run``, ``event`` (and ``luminosityBlock``), and ``particles_simulated``, ``particles_not_final_state``,
+    … : how many of its particles were simulated, or were not for that reason. Per section S ``nS`` and the lists
+    ``S_cell_id`` (uint64), ``S_energy`` (float32, GeV), ``S_x``, ``S_y``, ``S_z`` (float32, centre of the cell, mm) and
+    ``S_layer`` (int16).
+
+    Use it as a context manager. The file appears under its name when the block ends well; otherwise nothing does.
+
+    Parameters
+    ----------
+    path : str or Path
+    sections : sequence of str
+        The sections to write; one that an engine gives no hits for has empty lists.
+    luminosity_block : bool
+        Whether the events have one (`FileEvents.luminosity_block`).
+    overwrite : bool
+        Whether a file of that name may be replaced.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+
+    def __init__(
+        self, path: str | Path, sections: Sequence[str], *, luminosity_block: bool = False, overwrite: bool = False
+    ) -> None:
+        self._sections = tuple(sections)
+        super().__init__(
+            path,
+            {f"particles_{reason.name.lower()}": np.int32 for reason in Reason},
+            dict.fromkeys(self._sections, _HIT),
+            luminosity_block=luminosity_block,
+            overwrite=overwrite,
+        )
+
+    def write(self, events: Events, hits: Hits) -> None:
+        """Add what an engine made of events.
+
+        Raises
+        ------
+        InputError
+            The hits are not those of the events.
+        OutputError
+            The data cannot be written.
+        """
+        if hits.n_events != events.n_events or len(hits.reason) != events.n_particles:
+            raise InputError(
+                f"hits of {hits.n_events} events and {len(hits.reason)} particles don't belong to "
+                f"{events.n_events} events with {events.n_particles} particles"
+            )
+        counts = count_reasons(events, hits.reason)
+        self.write_counted(events.run, events.event, _luminosity_block(events), counts, hits.sections)
+
+    def write_counted(
+        self,
+        run: NDArray[np.int64],
+        event: NDArray[np.int64],
+        luminosity_block: NDArray[np.int64] | None,
+        counts: NDArray[np.int64],
+        sections: Mapping[str, SectionHits],
+    ) -> None:
+        """Add hits of events whose particles are counted already.
+
+        Parameters
+        ----------
+        run, event, luminosity_block : int64 [n_events]
+        counts : int64 [n_events, number of reasons]
+        sections : mapping of str to SectionHits
+
+        Raises
+        ------
+        InputError
+            A luminosity block is missing.
+        OutputError
+            The data cannot be written.
+        """
+        columns = {f"particles_{reason.name.lower()}": counts[:, reason].astype(np.int32) for reason in Reason}
+        lists = {name: _hit_lists(sections.get(name), len(event)) for name in self._sections}
+        self._append(run, event, luminosity_block, columns, lists)
+
+
+class RejectedWriter(_EventWriter):
+    """Final-state particles that were not simulated, for full simulation to take over.
+
+    A TTree ``Events`` that `open_events` reads back, with an entry for every event of the input, also for those without
+    such a particle. Per event ``run``, ``event`` (and ``luminosityBlock``); per particle ``pdg``, ``px``, ``py``,
+    ``pz``, ``mass`` (GeV), ``vx``, ``vy``, ``vz`` (mm), ``reason`` (the number of a `Reason`) and ``index`` (its place
+    in the input's event).
+
+    Use it as a context manager. The file appears under its name when the block ends well; otherwise nothing does.
+
+    Parameters
+    ----------
+    path : str or Path
+    luminosity_block : bool
+        Whether the events have one (`FileEvents.luminosity_block`).
+    overwrite : bool
+        Whether a file of that name may be replaced.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+
+    def __init__(self, path: str | Path, *, luminosity_block: bool = False, overwrite: bool = False) -> None:
+        super().__init__(
+            path,
+            {},
+            {"particle": _PARTICLE},
+            bare="particle",
+            luminosity_block=luminosity_block,
+            overwrite=overwrite,
+        )
+
+    def write(self, events: Events, reason: NDArray[np.int8]) -> None:
+        """Add those of the events' particles that were rejected.
+
+        Parameters
+        ----------
+        events : Events
+        reason : int8 [n_particles]
+            `Reason` of every particle.
+
+        Raises
+        ------
+        OutputError
+            The data cannot be written.
+        """
+        rejected = ~np.isin(reason, _NOT_REJECTED)
+        counts = np.bincount(events.event_of_particle[rejected], minlength=events.n_events)
+        columns = {
+            "pdg": events.pdg,
+            **dict(zip(("px", "py", "pz"), events.momentum.T, strict=True)),
+            "mass": events.mass,
+            **dict(zip(("vx", "vy", "vz"), events.vertex.T, strict=True)),
+            "reason": reason,
+            "index": events.index_in_event,
+        }
+        chosen = {name: column[rejected].astype(_PARTICLE[name], copy=False) for name, column in columns.items()}
+        rows = Lists(np.concatenate([[0], np.cumsum(counts)]), chosen)
+        self._append(events.run, events.event, _luminosity_block(events), {}, {"particle": rows})
+
+
+def count_reasons(events: Events, reason: NDArray[np.int8]) -> NDArray[np.int64]:
+    """Count the particles of each event by reason.
+
+    Returns
+    -------
+    int64 [n_events, number of reasons]
+    """
+    cell = events.event_of_particle * len(Reason) + reason
+    return np.bincount(cell, minlength=events.n_events * len(Reason)).reshape(events.n_events, len(Reason))
+
+
+def _luminosity_block(events: Events) -> NDArray[np.int64] | None:
+    return events.luminosity_block if isinstance(events, FileEvents) else None
+
+
+def _hit_lists(hits: SectionHits | None, n_events: int) -> Lists:
+    if hits is None:
+        return Lists(np.zeros(n_events + 1, np.int64), {name: np.empty(0, kind) for name, kind in _HIT.items()})
+    x, y, z = hits.position.T
+    return Lists(
+        hits.offsets,
+        {"cell_id": hits.cell_id, "energy": hits.energy, "x": x, "y": y, "z": z, "layer": hits.layer},
+    )

@@ -1,0 +1,1 @@
+"""Files of particles: reading ROOT files of many layouts."""

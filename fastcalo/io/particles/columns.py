@@ -1,0 +1,181 @@
+"""From the branches of a tree to `Events`: units, coordinates, masses, final state, identifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ... import particles
+from ...errors import InputError
+from .batches import FileEvents
+from .schemas import CARTESIAN, LENGTH_UNITS, MOMENTUM_UNITS, POLAR, VERTEX, Schema
+
+FloatArray = NDArray[np.float64]
+
+_INT32 = np.iinfo(np.int32)
+
+
+@dataclass(frozen=True)
+class Column:
+    """Values of one branch.
+
+    Attributes
+    ----------
+    values : number [n]
+    counts : int64 [n_entries] or None
+        How many of them each entry has; None where each has one.
+    """
+
+    values: NDArray[Any]
+    counts: NDArray[np.int64] | None = None
+
+
+def to_column(array: Any, where: str) -> Column:
+    """Take an awkward array of numbers, one or a list of them per entry, apart.
+
+    Parameters
+    ----------
+    array : awkward.Array
+    where : str
+        Where it is from, for messages.
+
+    Raises
+    ------
+    InputError
+        It holds something else.
+    """
+    import awkward as ak
+
+    problem = f"{where} holds {array.type.content}, but a number or a list of numbers per entry is needed"
+    if array.fields or array.ndim > 2:
+        raise InputError(problem)
+    counts = None if array.ndim == 1 else ak.to_numpy(ak.num(array)).astype(np.int64)
+    values = ak.to_numpy(array if counts is None else ak.flatten(array))
+    if values.dtype.kind not in "iufb":
+        raise InputError(problem)
+    return Column(values, counts)
+
+
+def assemble(columns: Mapping[str, Column], schema: Schema, entries: range, before: int, where: str) -> FileEvents:
+    """Make events of the columns of a schema, one event of each entry.
+
+    Parameters
+    ----------
+    columns : mapping of str to Column
+        By role.
+    schema : Schema
+    entries : range
+        Numbers of the entries in their file.
+    before : int
+        How many entries the files before it have.
+    where : str
+        File and tree, for messages.
+
+    Returns
+    -------
+    FileEvents
+        The mass is the file's; the PDG's where the file has none or zero. Without either it follows from the energy,
+        and else is zero.
+
+    Raises
+    ------
+    InputError
+        Lists of one entry differ in length, or an identifier is missing.
+    """
+    counts = columns["pdg"].counts
+    if counts is None:
+        counts = np.ones(len(entries), np.int64)
+    taker = _Taker(columns, schema.branches, counts, entries, where)
+    entry = before + np.arange(entries.start, entries.stop, dtype=np.int64)
+    # wild numbers are kept: the engine counts them
+    with np.errstate(all="ignore"):
+        pdg = _codes(taker.particle("pdg"))
+        momentum = _momentum(taker, schema) * MOMENTUM_UNITS[schema.momentum_unit]
+        mass = _mass(taker, schema, pdg, momentum)
+        vertex = [taker.particle(role) if role in columns else np.zeros(len(pdg)) for role in VERTEX]
+    if "status" in columns:
+        final = np.isin(taker.particle("status"), schema.final_status)
+    else:
+        final = np.ones(len(pdg), np.bool_)
+    return FileEvents(
+        offsets=np.concatenate([[0], np.cumsum(counts)]),
+        pdg=pdg,
+        momentum=momentum,
+        mass=mass,
+        vertex=np.stack(vertex, axis=1).astype(np.float64) * LENGTH_UNITS[schema.length_unit],
+        final=final,
+        run=taker.event("run") if "run" in columns else np.zeros(len(entries), np.int64),
+        event=taker.event("event") if "event" in columns else entry,
+        entry=entry,
+        luminosity_block=taker.event("luminosity_block") if "luminosity_block" in columns else None,
+    )
+
+
+@dataclass(frozen=True)
+class _Taker:
+    """Columns by role, brought to one value per particle or per event."""
+
+    columns: Mapping[str, Column]
+    branches: Mapping[str, str]
+    counts: NDArray[np.int64]
+    entries: range
+    where: str
+
+    def particle(self, role: str) -> NDArray[Any]:
+        column = self.columns[role]
+        if column.counts is None:
+            return np.repeat(column.values, self.counts)
+        if (differ := column.counts != self.counts).any():
+            i = int(np.argmax(differ))
+            raise InputError(
+                f"{self.where}, entry {self.entries[i]}: {self.branches[role]!r} has {column.counts[i]} values, but "
+                f"{self.branches['pdg']!r} has {self.counts[i]}"
+            )
+        return column.values
+
+    def event(self, role: str) -> NDArray[np.int64]:
+        values, counts = self.columns[role].values, self.columns[role].counts
+        if counts is not None:
+            if (none := counts == 0).any():
+                entry = self.entries[int(np.argmax(none))]
+                raise InputError(f"{self.where}, entry {entry}: {self.branches[role]!r} has no value")
+            values = values[np.cumsum(counts) - counts]
+        return values.astype(np.int64)
+
+
+def _codes(values: NDArray[Any]) -> NDArray[np.int32]:
+    # some files hold codes as floating-point numbers; code 0 stands for no particle
+    good = np.isfinite(values) & (values >= _INT32.min) & (values <= _INT32.max)
+    return np.where(good, values, 0).astype(np.int32)
+
+
+def _momentum(taker: _Taker, schema: Schema) -> FloatArray:
+    if schema.momentum == CARTESIAN:
+        return np.stack([taker.particle(role).astype(np.float64) for role in CARTESIAN], axis=1)
+    pt, eta, phi = (taker.particle(role).astype(np.float64) for role in POLAR)
+    return np.stack([pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)], axis=1)
+
+
+# m^2 = E^2 - p^2 in single precision leaves light particles with a mass, of either sign, of this much of their momentum
+_ROUNDED_MASS = 1e-3
+
+
+def _mass(taker: _Taker, schema: Schema, pdg: NDArray[np.int32], momentum: FloatArray) -> FloatArray:
+    unit = MOMENTUM_UNITS[schema.momentum_unit]
+    listed = particles.mass(pdg)
+    if "mass" in schema.branches:
+        mass = taker.particle("mass").astype(np.float64) * unit
+        with np.errstate(over="ignore", invalid="ignore"):
+            p = np.sqrt(np.einsum("ij,ij->i", momentum, momentum))
+            none = (mass <= 0) & (mass >= -_ROUNDED_MASS * p)
+        return np.where(none & np.isfinite(listed), listed, mass)
+    if "energy" not in schema.branches:
+        return np.nan_to_num(listed, nan=0.0)
+    energy = taker.particle("energy").astype(np.float64) * unit
+    squared = energy**2 - np.einsum("ij,ij->i", momentum, momentum)
+    # np.maximum keeps NaN; in single precision the difference says nothing of an electron's mass
+    return np.where(np.isfinite(listed) & np.isfinite(energy), listed, np.sqrt(np.maximum(squared, 0)))

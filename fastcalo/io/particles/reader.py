@@ -1,0 +1,293 @@
+"""Reading particles from ROOT files, TTree or RNTuple, in bounded memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from ...errors import ConfigError, FastCaloError, InputError
+from .batches import FileEvents, group_rows, rechunk
+from .columns import Column, assemble, to_column
+from .schemas import Schema, SchemaOverrides, find_schema, load_overrides, nearest
+
+PathLike = str | os.PathLike[str]
+
+_TREES = ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple")
+# names that collision events go by, in EDM4hep and NanoAOD
+_EVENT_TREES = ("events", "Events")
+# columns that are read at a time, in memory
+_BLOCK = "4 MB"
+
+
+@dataclass(frozen=True)
+class EventFile:
+    """One file of the input.
+
+    Attributes
+    ----------
+    path : str
+        Local path or URL.
+    tree : str
+    n_entries : int
+    flat : bool
+        Whether an entry holds one particle, instead of a list of them.
+    """
+
+    path: str
+    tree: str
+    n_entries: int
+    flat: bool
+
+
+@dataclass(frozen=True)
+class EventReader:
+    """Particles of one or more ROOT files, to be read chunk by chunk as often as one likes.
+
+    Attributes
+    ----------
+    files : tuple of EventFile
+    schema : Schema
+        The branches that are read.
+    """
+
+    files: tuple[EventFile, ...]
+    schema: Schema
+
+    @property
+    def n_entries(self) -> int:
+        """Entries of all files. An entry is an event, unless the files are flat and name the event of each particle."""
+        return sum(file.n_entries for file in self.files)
+
+    def chunks(self, step: int = 500) -> Iterator[FileEvents]:
+        """Read everything, file by file, in order.
+
+        Parameters
+        ----------
+        step : int
+            Events per chunk; the last may hold fewer. What is in the events does not depend on it.
+
+        Yields
+        ------
+        FileEvents
+
+        Raises
+        ------
+        InputError
+            A file cannot be read on, or its branches don't fit each other; the message names file, tree and entries.
+        """
+        if step < 1:
+            raise ConfigError(f"a chunk must hold at least one event, but {step} are asked for")
+        firsts = [sum(file.n_entries for file in self.files[:i]) for i in range(len(self.files))]
+        parts = chain.from_iterable(map(self._events, self.files, firsts))
+        return rechunk(parts, step)
+
+    def describe(self) -> list[tuple[str, str]]:
+        """What is read, as pairs of a label and a text."""
+        files = [file.path for file in self.files]
+        shape = "one particle per entry" if self.files[0].flat else "one event per entry"
+        listed = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
+        return [("input", listed), ("entries", f"{self.n_entries} ({shape})"), *self.schema.describe()]
+
+    def _events(self, file: EventFile, before: int) -> Iterator[FileEvents]:
+        blocks = self._blocks(file, before)
+        return group_rows(blocks) if file.flat and "event" in self.schema.branches else blocks
+
+    def _blocks(self, file: EventFile, before: int) -> Iterator[FileEvents]:
+        where, branches = f"{file.path}: tree {file.tree!r}", self.schema.branches
+        with open_root(file.path) as root:
+            with reading_errors(where):
+                tree = root[file.tree]
+                step = max(1, tree.num_entries_for(_BLOCK, filter_name=list(branches.values())))
+            for start in range(0, file.n_entries, step):
+                entries = range(start, min(start + step, file.n_entries))
+                columns = {role: _read(tree, branch, entries, where) for role, branch in branches.items()}
+                yield assemble(columns, self.schema, entries, before, where)
+
+
+def open_events(
+    paths: PathLike | Sequence[PathLike],
+    schema: SchemaOverrides | PathLike | None = None,
+    tree: str | None = None,
+) -> EventReader:
+    """Find the particles in ROOT files.
+
+    Parameters
+    ----------
+    paths : path or sequence of paths
+        Files of one layout, local or by URL (``root://``, ``https://``). They are read in this order.
+    schema : SchemaOverrides or path, optional
+        What is known of the branches, or a TOML file that says it. What is left open is found by looking.
+    tree : str, optional
+        Name of the TTree or RNTuple. Found by looking unless given.
+
+    Returns
+    -------
+    EventReader
+        Its `describe` tells what was found.
+
+    Raises
+    ------
+    InputError
+        A file is missing, empty, no ROOT file or cut short, or has no such tree or branches.
+    ConfigError
+        The TOML file is wrong.
+
+    Examples
+    --------
+    >>> reader = open_events("examples/demo/events.root")
+    >>> reader.schema.name
+    'EDM4hep'
+    >>> next(reader.chunks(100)).n_events
+    100
+    """
+    listed = [os.fspath(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
+    if not listed:
+        raise InputError("no input file is given")
+    if schema is None:
+        overrides = SchemaOverrides()
+    else:
+        overrides = schema if isinstance(schema, SchemaOverrides) else load_overrides(schema)
+    if tree is not None:
+        overrides = overrides.updated(SchemaOverrides(tree=tree))
+    with open_root(listed[0]) as root:
+        found = _find_particles(root, listed[0], overrides)
+    return EventReader(tuple(_look_into(path, found) for path in listed), found)
+
+
+@contextmanager
+def open_root(path: str) -> Iterator[Any]:
+    """Open a ROOT file, having made sure that it is whole.
+
+    Parameters
+    ----------
+    path : str
+        Local path or URL.
+
+    Yields
+    ------
+    uproot.ReadOnlyDirectory
+
+    Raises
+    ------
+    InputError
+        It is missing, empty, no ROOT file or cut short.
+    """
+    import uproot
+
+    if "://" not in path:
+        _check_local(Path(path))
+    with reading_errors(path):
+        # what uproot would keep in its caches is read once only
+        root = uproot.open({path: None}, array_cache=None, object_cache=None)
+    with root:
+        _check_length(root, path)
+        yield root
+
+
+def tree_names(root: Any, path: str) -> list[str]:
+    """Names of the TTrees and RNTuples of an open file, those in its folders too.
+
+    Raises
+    ------
+    InputError
+        There are none.
+    """
+    with reading_errors(path):
+        classes: dict[str, str] = root.classnames(recursive=True, cycle=False)
+    names = [name for name, kind in classes.items() if kind in _TREES]
+    if not names:
+        raise InputError(f"{path}: holds neither a TTree nor an RNTuple; it holds {classes or 'nothing'}")
+    return names
+
+
+def branch_names(tree: Any) -> list[str]:
+    """Names of the branches of a TTree, or of the fields of an RNTuple, without those of what they belong to."""
+    return list(tree.keys(full_paths=False) if hasattr(tree, "branches") else tree.keys())
+
+
+def _find_particles(root: Any, path: str, overrides: SchemaOverrides) -> Schema:
+    names = tree_names(root, path)
+    if overrides.tree is not None:
+        names = [_there(overrides.tree, names, f"{path}: has no tree")]
+    usable: dict[str, Schema] = {}
+    problems = []
+    for name in names:
+        with reading_errors(f"{path}: tree {name!r}"):
+            branches = branch_names(root[name])
+        try:
+            usable[name] = find_schema(branches, overrides.updated(SchemaOverrides(tree=name)))
+        except InputError as error:
+            problems.append(f"{path}: tree {name!r}: {error}")
+    if not usable:
+        raise InputError("; ".join(problems))
+    usual = [name for name in usable if name.split("/")[-1] in _EVENT_TREES]
+    candidates = usual or list(usable)
+    if len(candidates) > 1:
+        raise InputError(f"{path}: has particles in the trees {candidates}; choose one (--tree)")
+    return usable[candidates[0]]
+
+
+def _look_into(path: str, schema: Schema) -> EventFile:
+    with open_root(path) as root:
+        name = _there(schema.tree, tree_names(root, path), f"{path}: has no tree")
+        where = f"{path}: tree {name!r}"
+        with reading_errors(where):
+            tree = root[name]
+            n_entries, branches = int(tree.num_entries), branch_names(tree)
+        for branch in schema.branches.values():
+            _there(branch, branches, f"{where}: has no branch")
+        sample = _read(tree, schema.branches["pdg"], range(min(n_entries, 1)), where)
+    return EventFile(path, name, n_entries, flat=sample.counts is None)
+
+
+def _there(name: str, names: Sequence[str], problem: str) -> str:
+    if name not in names:
+        raise InputError(f"{problem} {name!r}; {nearest(name, names)}")
+    return name
+
+
+def _read(tree: Any, branch: str, entries: range, where: str) -> Column:
+    there = f"{where}, entries {entries.start} to {entries.stop}, branch {branch!r}"
+    with reading_errors(there):
+        array = tree[branch].array(entry_start=entries.start, entry_stop=entries.stop, library="ak")
+        return to_column(array, there)
+
+
+def _check_local(path: Path) -> None:
+    if not path.is_file():
+        raise InputError(f"{path}: {'is a folder, not a file' if path.is_dir() else 'no such file'}")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: is empty (0 bytes)")
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    if magic != b"root":
+        raise InputError(f"{path}: is not a ROOT file")
+
+
+def _check_length(root: Any, path: str) -> None:
+    if "://" in path:
+        return
+    promised, there = int(root.file.fEND), Path(path).stat().st_size
+    if there < promised:
+        raise InputError(f"{path}: is cut short: it has {there} bytes, but should have {promised}")
+
+
+@contextmanager
+def reading_errors(where: str) -> Iterator[None]:
+    """Turn whatever reading `where` ends in into an `InputError`."""
+    try:
+        yield
+    except FastCaloError:
+        raise
+    # uproot and the codecs below it raise whatever they trip over
+    except Exception as error:
+        first = str(error).strip().split("\n", 1)[0]
+        raise InputError(f"{where} cannot be read; it may be cut short or damaged: {first}") from error

@@ -1,0 +1,1 @@
+"""Trained shower models: the ONNX file, its contract, its session and its random numbers."""

@@ -1,0 +1,378 @@
+"""A trained shower model: one ONNX file, its contract, its session."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import ContractError, InputError, ModelNotFoundError
+from .contract import METADATA_KEY, NoiseSpec, read_contract
+from .onnx_session import open_session
+from .random_numbers import Streams, logistic, normal, streams, table_of, uniform
+
+DEFAULT_MODELS = ("em", "hadron")
+"""Shipped models that together know electrons, photons and hadrons."""
+BATCH = 256
+"""Showers per call of ONNX Runtime: bounds memory and suffices to share a call's fixed cost."""
+_KINEMATICS = ("kinetic_energy", "direction", "entry", "species")
+WINDOWS = "windows"
+"""Optional input, bool: whether a graph that gives lists of hits fills its dense windows as well."""
+_TENSOR_STRIDE = 1 << 24
+"""Blocks of random numbers set aside for each noise tensor of a shower."""
+_HALVES = 8
+"""Numbers of 16 bits that a block of random numbers holds."""
+_BLOCK = np.dtype((np.void, 4 * _HALVES))
+"""As many float32."""
+_CONVERT = {"uniform": uniform, "normal": normal, "logistic": logistic}
+_SLACK = 1e-6
+"""Ranges are widened by this, relatively, against rounding."""
+
+
+@dataclass(frozen=True)
+class SparseShowers:
+    """Deposits of many showers in one section.
+
+    Attributes
+    ----------
+    shower : int64 [h]
+        Index of the shower.
+    cell : int64 [h]
+        Index into the window, C order of (x, y, layer).
+    deposit : float32 [h]
+        GeV.
+    """
+
+    shower: NDArray[np.int64]
+    cell: NDArray[np.int64]
+    deposit: NDArray[np.float32]
+
+
+def load_model(name_or_path: str | Path, threads: int | None = None) -> ShowerModel:
+    """Load a shipped model by its name, or any model by its path.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        ``"em"``, or the path of an ``.onnx`` file.
+    threads : int, optional
+        Threads of ONNX Runtime; by default what the process may use, two at most.
+
+    Raises
+    ------
+    ModelNotFoundError
+        No such name and no such file.
+    ContractError
+        The file is no model, or its contract is missing or cannot be met.
+
+    Examples
+    --------
+    >>> import fastcalo
+    >>> em = fastcalo.load_model("em")
+    >>> showers = em.generate(pdg=22, kinetic_energy=[1.0, 10.0], direction=[0, 0, 1], entry=[0, 0], seed=1)
+    >>> showers["ECAL"].shape
+    (2, 25, 25, 25)
+    """
+    folder = files("fastcalo") / "model"
+    shipped = sorted(f.name.removesuffix(".onnx") for f in folder.iterdir() if f.name.endswith(".onnx"))
+    path = Path(str(folder / f"{name_or_path}.onnx")) if str(name_or_path) in shipped else Path(name_or_path)
+    if not path.is_file():
+        raise ModelNotFoundError(f"there is no model {str(name_or_path)!r}: neither a file nor one of {shipped}")
+    return ShowerModel(path, threads)
+
+
+class ShowerModel:
+    """A model that turns particles at the calorimeter's face into deposits.
+
+    It may be pickled and sent to other processes, where its session is opened again when first needed.
+
+    Parameters
+    ----------
+    path : Path
+    threads : int, optional
+
+    Attributes
+    ----------
+    path : Path
+    threads : int or None
+    contract : Contract
+    network_seconds : float
+        Time spent in ONNX Runtime so far.
+    """
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        self.path, self.threads = path, threads
+        self.network_seconds = 0.0
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        self.contract = read_contract(metadata.get(METADATA_KEY), str(path))
+        self._check_graph()
+
+    @property
+    def name(self) -> str:
+        """Name of the model, from its contract."""
+        return self.contract.name
+
+    @cached_property
+    def file_hash(self) -> str:
+        """SHA-256 of the file, hexadecimal."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+    @cached_property
+    def _session(self) -> Any:
+        return open_session(self.path, self.threads)
+
+    @cached_property
+    def _has_option(self) -> bool:
+        return WINDOWS in {i.name for i in self._session.get_overridable_initializers()}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "_session"}
+
+    def __repr__(self) -> str:
+        return f"ShowerModel({self.contract.name!r}, species={list(self.contract.species)}, path={str(self.path)!r})"
+
+    def generate(
+        self,
+        *,
+        pdg: ArrayLike,
+        kinetic_energy: ArrayLike,
+        direction: ArrayLike,
+        entry: ArrayLike,
+        seed: int = 0,
+    ) -> dict[str, NDArray[np.float32]]:
+        """Showers of given particles.
+
+        Scalars, or one vector for all, are repeated as needed.
+
+        Parameters
+        ----------
+        pdg : int [N]
+            PDG numbers.
+        kinetic_energy : float [N]
+            GeV.
+        direction : float [N, 3]
+            Unit vectors in the shower frame: z along the layers' normal, inwards.
+        entry : float [N, 2]
+            Point on the front face, from the centre of the cell that is hit, mm.
+        seed : int
+            The same seed gives the same showers; shower i draws the i-th stream of random numbers.
+
+        Returns
+        -------
+        dict of str to float32 [N, nx, ny, layers]
+            Deposits per section, GeV. In each layer the window is centred on the cell which the straight line of
+            flight crosses.
+
+        Raises
+        ------
+        InputError
+            Shapes that don't match, or a particle outside the model's validity.
+        """
+        particles = self._particles(pdg, kinetic_energy, direction, entry)
+        n = len(particles[0])
+        zero = np.zeros(n, np.int64)
+        sparse = self.sample(*particles, streams(seed, zero, zero, np.arange(n)))
+        return {section: self._dense(section, showers, n) for section, showers in sparse.items()}
+
+    def sample(
+        self,
+        pdg: NDArray[np.int64],
+        kinetic_energy: NDArray[np.float32],
+        direction: NDArray[np.float32],
+        entry: NDArray[np.float32],
+        random: Streams,
+    ) -> dict[str, SparseShowers]:
+        """Deposits of particles that are known to be valid, as lists.
+
+        Parameters are those of `generate`, all of them arrays; `random` holds a stream per particle. Deposits are
+        grouped by shower, but showers come in any order.
+        """
+        # showers of like energy are drawn together: their number of hits, which decides the work, is alike
+        order = np.argsort(kinetic_energy, kind="stable")
+        parts: dict[str, list[SparseShowers]] = {s: [] for s in self.contract.sections}
+        for start in range(0, len(order), BATCH):
+            i = order[start : start + BATCH]
+            feed: dict[str, NDArray[Any]] = dict(
+                zip(_KINEMATICS, (kinetic_energy[i], direction[i], entry[i], pdg[i]), strict=True)
+            )
+            feed.update(draw_noise(self.contract.noise, random.take(i), kinetic_energy[i]))
+            for section, showers in self._run(feed):
+                parts[section].append(SparseShowers(i[showers.shower], showers.cell, showers.deposit))
+        return {section: _joined(found) for section, found in parts.items()}
+
+    def _run(self, feed: dict[str, NDArray[Any]]) -> Iterator[tuple[str, SparseShowers]]:
+        sections = self.contract.sections
+        tails = ("_shower", "_cell", "_deposit") if self.contract.sparse else ("",)
+        if self.contract.sparse and self._has_option:
+            feed = {**feed, WINDOWS: np.array(False)}
+        begin = time.perf_counter()
+        out = self._session.run([s + t for s in sections for t in tails], feed, self._run_options)
+        self.network_seconds += time.perf_counter() - begin
+        for k, section in enumerate(sections):
+            if self.contract.sparse:
+                yield section, SparseShowers(*out[3 * k : 3 * k + 3])
+            else:
+                flat = out[k].reshape(len(out[k]), -1)
+                row, cell = np.nonzero(flat)
+                yield section, SparseShowers(row, cell, flat[row, cell])
+
+    @property
+    def _run_options(self) -> Any:
+        from onnxruntime import RunOptions
+
+        options = RunOptions()
+        # the dense windows need not be filled when the lists are asked for
+        options.only_execute_path_to_fetches = True
+        return options
+
+    def _dense(self, section: str, showers: SparseShowers, n: int) -> NDArray[np.float32]:
+        shape = self._shape(section)
+        out = np.zeros((n, math.prod(shape)), np.float32)
+        out[showers.shower, showers.cell] = showers.deposit
+        return out.reshape(n, *shape)
+
+    def _shape(self, section: str) -> tuple[int, int, int]:
+        described = next(s for s in self.contract.stack["sections"] if s["name"] == section)
+        nx, ny = described["window"]
+        return int(nx), int(ny), len(described["absorber_mm"])
+
+    def _particles(
+        self, pdg: ArrayLike, kinetic_energy: ArrayLike, direction: ArrayLike, entry: ArrayLike
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        try:
+            given = [np.asarray(a) for a in (pdg, kinetic_energy, direction, entry)]
+            tails = ((), (), (3,), (2,))
+            if any(a.shape[a.ndim - len(t) :] != t for a, t in zip(given, tails, strict=True)):
+                raise ValueError("a vector is too short or too long")
+            n = np.broadcast_shapes((1,), *(a.shape[: a.ndim - len(t)] for a, t in zip(given, tails, strict=True)))
+            full = [np.broadcast_to(a, (*n, *t)) for a, t in zip(given, tails, strict=True)]
+            if len(n) != 1:
+                raise ValueError(f"{len(n)} axes of showers")
+            p, e, d, x = full[0].astype(np.int64), *(a.astype(np.float32) for a in full[1:])
+        except (ValueError, TypeError) as error:
+            raise InputError(
+                f"pdg [N], kinetic_energy [N], direction [N, 3] and entry [N, 2] do not fit together: {error}"
+            ) from error
+        c = self.contract
+        length = np.sqrt((d.astype(np.float64) ** 2).sum(1))
+        tests = {
+            f"pdg must be one of {list(c.species)}": np.isin(p, c.species),
+            f"kinetic_energy must be within {list(c.kinetic_energy)} GeV": self.energy_ok(e),
+            "direction must be a unit vector": np.abs(length - 1) < 1e-3,
+            f"direction must be within {math.degrees(c.max_angle):.4g} degrees of z": self.angle_ok(d[:, 2]),
+            "entry must be finite": np.isfinite(x).all(1),
+        }
+        for what, ok in tests.items():
+            if not ok.all():
+                k = int(np.argmin(ok))
+                raise InputError(
+                    f"model {self.name!r}: {what}, but {np.sum(~ok)} of {len(ok)} particles are not, "
+                    f"the first at index {k} (pdg {p[k]}, {e[k]:g} GeV, direction {d[k].tolist()}, "
+                    f"entry {x[k].tolist()})"
+                )
+        return p, e, (d / length[:, None]).astype(np.float32), x
+
+    def energy_ok(self, kinetic_energy: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Which kinetic energies [N], GeV, are within the model's range."""
+        low, high = self.contract.kinetic_energy
+        return np.asarray((kinetic_energy >= low * (1 - _SLACK)) & (kinetic_energy <= high * (1 + _SLACK)))
+
+    def angle_ok(self, cosine: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Which cosines [N] of the angle to the layers' normal are within the model's range."""
+        return np.asarray(cosine >= math.cos(self.contract.max_angle) - _SLACK)
+
+    def describe(self) -> list[tuple[str, str]]:
+        """The contract in words, as rows of a table."""
+        c = self.contract
+        low, high = c.kinetic_energy
+        noise = ", ".join(f"{n.name} {['N', *n.shape]} {n.distribution}".replace("'", "") for n in c.noise)
+        return [
+            ("name", c.name),
+            ("architecture", c.arch),
+            ("species", ", ".join(map(str, c.species))),
+            ("kinetic energy", f"{low:g} to {high:g} GeV"),
+            ("angle to the normal", f"up to {math.degrees(c.max_angle):.4g} degrees"),
+            (
+                "sections",
+                ", ".join(f"{s} {list(self._shape(s))}, hits above {c.thresholds[s]:g} GeV" for s in c.sections),
+            ),
+            ("layers", f"SHA-256 {c.stack_hash}"),
+            ("noise", noise),
+            ("training data", f"SHA-256 {c.data_hash}"),
+            ("made by", f"fastcalo {c.code_version}"),
+            *((f"score: {name}", f"{value:.6g}") for name, value in c.scores.items()),
+            ("file", f"{self.path.stat().st_size / 1e6:.2f} MB, SHA-256 {self.file_hash}"),
+        ]
+
+    def _check_graph(self) -> None:
+        """Refuse a graph that does not take and give what the contract says."""
+        c = self.contract
+        have = {i.name: i.shape for i in self._session.get_inputs()}
+        want = {*_KINEMATICS, *(n.name for n in c.noise)}
+        if set(have) != want:
+            raise ContractError(
+                f"{self.path}: clause 'noise': the graph takes {sorted(have)}, the contract says {sorted(want)}"
+            )
+        for n in c.noise:
+            self._check_shape("noise", n.name, have[n.name], n.shape)
+        outputs = {o.name: o.shape for o in self._session.get_outputs()}
+        tails = ("", "_shower", "_cell", "_deposit") if c.sparse else ("",)
+        if lacking := {s + t for s in c.sections for t in tails} - set(outputs):
+            raise ContractError(f"{self.path}: clause 'sections': the graph has no output {sorted(lacking)}")
+        for s in c.sections:
+            self._check_shape("stack", s, outputs[s], self._shape(s))
+
+    def _check_shape(self, clause: str, name: str, have: list[int | str], want: tuple[int | str, ...]) -> None:
+        # only lengths that the graph fixes can contradict
+        if len(have) != len(want) + 1 or any(
+            a != b for a, b in zip(have[1:], want, strict=True) if isinstance(a, int) and isinstance(b, int)
+        ):
+            raise ContractError(
+                f"{self.path}: clause {clause!r}: {name!r} has the shape {have} in the graph, "
+                f"but {['N', *want]} in the contract"
+            )
+
+
+def draw_noise(
+    specs: tuple[NoiseSpec, ...], random: Streams, kinetic_energy: NDArray[np.float32]
+) -> dict[str, NDArray[np.float32]]:
+    """The noise tensors of a contract, each float32 [N, ...], from one stream per shower.
+
+    Tensor k of a shower takes its numbers, in C order, from block k 2**24 of the shower's stream on. Rows beyond a
+    shower's capacity may be left zero: the graph never reads them.
+    """
+    return {spec.name: _drawn(spec, random, kinetic_energy, k * _TENSOR_STRIDE) for k, spec in enumerate(specs)}
+
+
+def _drawn(spec: NoiseSpec, random: Streams, kinetic_energy: NDArray[np.float32], first: int) -> NDArray[np.float32]:
+    n, tail = len(random), tuple(int(s) for s in spec.shape if s != "P")
+    width = math.prod(tail)
+    if spec.capacity is None:
+        values = _CONVERT[spec.distribution](random.words(first, width))[:, :width]
+        return np.ascontiguousarray(values).reshape(n, *tail)
+    a, b, c = spec.capacity
+    # one row more than the formula: the graph evaluates it in single precision
+    rows = np.floor(a + b * kinetic_energy.astype(np.float64) ** c).astype(np.int64) + 1
+    count = -(-rows * width // _HALVES)
+    # as many rows as a block has numbers fill whole blocks
+    most = -(-int(rows.max(initial=1)) // _HALVES)
+    tensor = np.zeros((n, most * width, _HALVES), np.float32)
+    drawn = table_of(spec.distribution).take(random.halves(first, count))
+    # a block at a time, not a number
+    tensor.view(_BLOCK)[..., 0][np.arange(most * width) < count[:, None]] = drawn.view(_BLOCK)[:, 0]
+    return tensor.reshape(n, most * _HALVES, *tail)
+
+
+def _joined(parts: list[SparseShowers]) -> SparseShowers:
+    if not parts:
+        return SparseShowers(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
+    return SparseShowers(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("shower", "cell", "deposit")))

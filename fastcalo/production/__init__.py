@@ -1,0 +1,1 @@
+"""Production of files: convert, merge, inspect."""

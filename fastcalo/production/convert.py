@@ -1,0 +1,301 @@
+"""Files of particles to files of hits, streamed in bounded memory through any executor."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import platform
+import signal
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+
+from .._version import __version__
+from ..detector.description import Detector
+from ..errors import ConfigError, FastCaloError, OutputError
+from ..events import Events, Hits
+from ..io.atomic import check_output
+from ..io.hits.writer import HitsWriter, RejectedWriter
+from ..io.particles.batches import FileEvents, limit_particles
+from ..io.particles.reader import EventReader, PathLike, open_events
+from ..io.particles.schemas import SchemaOverrides
+from .summary import Summary
+
+logger = logging.getLogger(__name__)
+
+# Final-state particles that are simulated at a time. A shower has some hundred hits, so this bounds the memory.
+_MOST_PARTICLES = 10_000
+
+# of the branches of hits, by what their names end in
+_UNITS = {"energy": "GeV", "x": "mm", "y": "mm", "z": "mm"}
+
+Progress = Callable[[int, int], None]
+"""Called with the number of entries done, and of all entries."""
+
+
+class Engine(Protocol):
+    """What turns particles into hits: fast simulation, or full simulation behind the same face.
+
+    To go to worker processes it must be possible to pickle it. It may tell more: see `TimedEngine` and `TracedEngine`.
+    """
+
+    @property
+    def detector(self) -> Detector:
+        """The calorimeter."""
+        ...
+
+    def run(self, events: Events, seed: int = 0) -> Hits:
+        """Simulate all particles of the events. What comes out must depend on the seed and the event only."""
+        ...
+
+
+@runtime_checkable
+class TimedEngine(Engine, Protocol):
+    """An engine that takes the time of its networks."""
+
+    @property
+    def network_seconds(self) -> float:
+        """Time spent in networks since the engine was made."""
+        ...
+
+
+@runtime_checkable
+class TracedEngine(Engine, Protocol):
+    """An engine that tells what it is made of."""
+
+    def provenance(self) -> dict[str, Any]:
+        """Return models, their hashes and the like, as JSON can hold it."""
+        ...
+
+
+def convert(
+    inputs: EventReader | PathLike | Sequence[PathLike],
+    output: PathLike,
+    engine: Engine | None = None,
+    *,
+    chunk: int = 500,
+    workers: int = 1,
+    executor: Executor | None = None,
+    rejected: PathLike | None = None,
+    seed: int = 0,
+    schema: SchemaOverrides | PathLike | None = None,
+    tree: str | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Summary:
+    """Convert files of particles to a file of calorimeter hits.
+
+    Parameters
+    ----------
+    inputs : EventReader, path or sequence of paths
+        ROOT files; see `open_events`.
+    output : path
+        The ROOT file to write; see `HitsWriter`. It appears under its name when it is whole.
+    engine : Engine, optional
+        The shipped models in the default detector unless given.
+    chunk : int
+        Events that are simulated at a time; fewer if they have very many particles. Neither this nor `workers` changes
+        what comes out.
+    workers : int
+        Processes that simulate. With 1 all happens in this one.
+    executor : concurrent.futures.Executor, optional
+        Where to simulate instead, for example ``mpi4py.futures.MPIPoolExecutor()`` or ``client.get_executor()`` of
+        Dask; `workers` then says how many chunks it can work on at a time.
+    rejected : path, optional
+        A ROOT file for the final-state particles that were not simulated; see `RejectedWriter`.
+    seed : int
+    schema, tree : optional
+        Passed on to `open_events`.
+    overwrite : bool
+        Whether files of these names may be replaced.
+    progress : callable, optional
+        Called with the entries done and all entries after every chunk.
+
+    Returns
+    -------
+    Summary
+
+    Raises
+    ------
+    InputError
+        An input file cannot be used.
+    OutputError
+        An output file exists already, is one of the inputs, or cannot be written.
+    FastCaloError
+        A worker died.
+    """
+    start = time.perf_counter()
+    if chunk < 1 or workers < 1:
+        raise ConfigError(f"chunk and workers must be at least 1, but are {chunk} and {workers}")
+    engine = _default_engine() if engine is None else engine
+    reader = inputs if isinstance(inputs, EventReader) else open_events(inputs, schema, tree)
+    outputs = [Path(path) for path in (output, rejected) if path is not None]
+    _check_paths(reader, outputs, overwrite)
+    for label, text in reader.describe():
+        logger.info("%s: %s", label, text)
+
+    sections = [section.name for section in engine.detector.sections]
+    luminosity_block = "luminosity_block" in reader.schema.branches
+    summary = Summary.of(sections, workers)
+    provenance = _provenance(reader, engine, seed)
+    summary.substitutes = {
+        int(species): row["pdg"] for species, row in provenance["simulation"].get("substitutes", {}).items()
+    }
+    with ExitStack() as stack:
+        options = {"luminosity_block": luminosity_block, "overwrite": overwrite}
+        refused = stack.enter_context(RejectedWriter(outputs[1], **options)) if rejected is not None else None
+        writer = stack.enter_context(HitsWriter(outputs[0], sections, **options))
+        pool = executor or (stack.enter_context(_processes(workers)) if workers > 1 else None)
+        chunks = limit_particles(reader.chunks(chunk), _MOST_PARTICLES)
+        for events, hits, seconds in _simulated(chunks, engine, seed, pool, 2 * workers):
+            writer.write(events, hits)
+            if refused is not None:
+                refused.write(events, hits.reason)
+            summary.add(events, hits)
+            if seconds is not None:
+                summary.network_seconds = (summary.network_seconds or 0.0) + seconds
+            if progress is not None:
+                progress(int(events.entry[-1]) + 1, reader.n_entries)
+        for file in (writer, refused):
+            if file is not None:
+                file.provenance.update(provenance, accounts=summary.accounts())
+    summary.wall_seconds = time.perf_counter() - start
+    return summary
+
+
+def _simulated(
+    chunks: Iterator[FileEvents], engine: Engine, seed: int, pool: Executor | None, ahead: int
+) -> Iterator[tuple[FileEvents, Hits, float | None]]:
+    """Yield events, their hits and the network's time, in the order of the input; at most `ahead` chunks under way."""
+    if pool is None:
+        for events in chunks:
+            yield events, *_run(engine, events, seed)
+        return
+    shared = _Shared(engine, uuid.uuid4().hex)
+    waiting: deque[tuple[FileEvents, Future[tuple[Hits, float | None]]]] = deque()
+    try:
+        for events in chunks:
+            waiting.append((events, pool.submit(_run_shared, shared, events, seed)))
+            if len(waiting) == ahead:
+                yield _first(waiting)
+        while waiting:
+            yield _first(waiting)
+    except BrokenExecutor as error:
+        raise FastCaloError(
+            "a worker process died. It may have been out of memory: use fewer workers or smaller chunks. Or the script "
+            f"that calls convert is not guarded by if __name__ == '__main__'. ({error})"
+        ) from error
+    finally:
+        for _, future in waiting:
+            future.cancel()
+
+
+def _first(
+    waiting: deque[tuple[FileEvents, Future[tuple[Hits, float | None]]]],
+) -> tuple[FileEvents, Hits, float | None]:
+    events, future = waiting.popleft()
+    return events, *future.result()
+
+
+def _run(engine: Engine, events: Events, seed: int) -> tuple[Hits, float | None]:
+    # particles with infinite momenta are counted: no need to warn of them, too
+    with np.errstate(over="ignore", invalid="ignore"):
+        if not isinstance(engine, TimedEngine):
+            return engine.run(events, seed=seed), None
+        before = engine.network_seconds
+        hits = engine.run(events, seed=seed)
+        return hits, engine.network_seconds - before
+
+
+def _run_shared(shared: _Shared, events: Events, seed: int) -> tuple[Hits, float | None]:
+    return _run(shared.engine, events, seed)
+
+
+class _Shared:
+    """An engine on its way to workers: each of them keeps the first copy, with the sessions that it has opened."""
+
+    _kept: ClassVar[dict[str, Engine]] = {}
+
+    def __init__(self, engine: Engine, key: str) -> None:
+        self.engine, self.key = engine, key
+
+    def __reduce__(self) -> tuple[Callable[[Engine, str], _Shared], tuple[Engine, str]]:
+        return _Shared._arrive, (self.engine, self.key)
+
+    @classmethod
+    def _arrive(cls, engine: Engine, key: str) -> _Shared:
+        if key not in cls._kept:
+            cls._kept.clear()
+            cls._kept[key] = engine
+        return cls(cls._kept[key], key)
+
+
+@contextmanager
+def _processes(workers: int) -> Iterator[Executor]:
+    # a fork would copy the threads' locks of ONNX Runtime in whatever state they are
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_leave_interrupts_to_parent)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _leave_interrupts_to_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _default_engine() -> Engine:
+    from ..detector.description import load_detector
+    from ..model.shower_model import DEFAULT_MODELS
+    from ..simulation.fast import FastSimulation
+
+    return FastSimulation(load_detector(), DEFAULT_MODELS)
+
+
+def _check_paths(reader: EventReader, outputs: Sequence[Path], overwrite: bool) -> None:
+    taken = {Path(file.path).resolve(): "it is an input" for file in reader.files if "://" not in file.path}
+    for path in outputs:
+        if why := taken.get(path.resolve()):
+            raise OutputError(f"{path}: cannot be written, for {why}; give another name")
+        taken[path.resolve()] = "it is another output"
+        check_output(path, overwrite=overwrite)
+
+
+def _provenance(reader: EventReader, engine: Engine, seed: int) -> dict[str, Any]:
+    return {
+        "fastcalo": __version__,
+        "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "seed": seed,
+        "inputs": [{"path": file.path, "tree": file.tree, "entries": file.n_entries} for file in reader.files],
+        "schema": dict(reader.schema.describe()),
+        "detector": {
+            "name": engine.detector.name,
+            "hash": engine.detector.hash,
+            "stack_hash": engine.detector.stack_hash,
+            "sections": {
+                s.name: {"encoding": s.encoding.text, "system": s.system, "threshold_gev": s.threshold}
+                for s in engine.detector.sections
+            },
+        },
+        "units": _UNITS,
+        "engine": type(engine).__name__,
+        "simulation": engine.provenance() if isinstance(engine, TracedEngine) else {},
+        "versions": {"python": platform.python_version(), **_versions("numpy", "uproot", "awkward", "onnxruntime")},
+    }
+
+
+def _versions(*packages: str) -> dict[str, str]:
+    found = {}
+    for package in packages:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found

@@ -1,0 +1,203 @@
+"""What a file is: ROOT files, showers, detectors and models told in rows of text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..detector.description import load_detector
+from ..errors import InputError
+from ..particles import name_of
+
+Rows = list[tuple[str, str]]
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_FOLDER = Path(__file__).parents[1]
+# a file of thousands of branches is told by the first ones
+_MAX_BRANCHES = 40
+# showers read at a time
+_SLICE = 1000
+
+
+@dataclass(frozen=True)
+class Report:
+    """What there is to tell of one thing.
+
+    Attributes
+    ----------
+    title : str
+        What it is, and its name.
+    parts : tuple of (str, list of (str, str))
+        Headings, and under each pairs of a label and a text.
+    """
+
+    title: str
+    parts: tuple[tuple[str, Rows], ...]
+
+
+def inspect(name_or_path: str | Path, *, binning: str | Path | None = None, pdg: int | None = None) -> Report:
+    """Tell what a file, or a shipped detector or model, is.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        A ROOT file, a file of showers (HDF5), a detector (TOML) or a model (ONNX), known by what is in it; or the name
+        of a shipped detector or model.
+    binning, pdg : optional
+        For showers in others' formats, as `fastcalo.io.showers.reader.open_showers` takes them.
+
+    Raises
+    ------
+    InputError
+        There is no such thing, or none that is known.
+    FastCaloError
+        It is damaged.
+
+    Examples
+    --------
+    >>> inspect("clic-like").title
+    'Detector clic-like'
+    """
+    path = Path(name_or_path)
+    if "://" in str(name_or_path):
+        return _inspect_root(str(name_or_path))
+    if path.is_file():
+        return _inspect_file(path, binning, pdg)
+    name = str(name_or_path)
+    if name in (detectors := _shipped("detector", ".toml")):
+        return _inspect_detector(name)
+    if name in (models := _shipped("model", ".onnx")):
+        return _inspect_model(name)
+    raise InputError(f"{name}: no such file, nor a shipped detector {detectors} or model {models}")
+
+
+def _inspect_file(path: Path, binning: str | Path | None, pdg: int | None) -> Report:
+    try:
+        with path.open("rb") as file:
+            magic = file.read(8)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    if magic.startswith(b"root"):
+        return _inspect_root(str(path))
+    if magic == _HDF5:
+        return _inspect_showers(path, binning, pdg)
+    if path.suffix == ".onnx":
+        return _inspect_model(path)
+    if path.suffix == ".toml":
+        return _inspect_detector(path)
+    raise InputError(f"{path}: is no ROOT, HDF5, ONNX (.onnx) or TOML (.toml) file")
+
+
+def _inspect_detector(name_or_path: str | Path) -> Report:
+    detector = load_detector(name_or_path)
+    return Report(f"Detector {detector.name}", (("", detector.describe()),))
+
+
+def _inspect_model(name_or_path: str | Path) -> Report:
+    from ..model.shower_model import load_model
+
+    model = load_model(name_or_path)
+    return Report(f"Model {name_or_path}", (("", model.describe()),))
+
+
+def _inspect_showers(path: Path, binning: str | Path | None, pdg: int | None) -> Report:
+    from ..io.showers.reader import open_showers
+
+    with open_showers(path, binning=binning, pdg=pdg) as showers:
+        rows = [("showers", str(len(showers)))]
+        # the description of the detector is long, and the sections are told below
+        told = {key: value for key, value in showers.attributes.items() if key not in {"showers", "detector"}}
+        rows += [(key, str(value)) for key, value in told.items()]
+        energy = showers.kinetic_energy()
+        if len(showers):
+            rows.append(("species", ", ".join(map(str, sorted(set(showers.pdg().tolist()))))))
+            rows.append(("kinetic energy", f"{energy.min():g} to {energy.max():g} GeV"))
+        for name in showers.sections:
+            rows.append((name, f"{_voxels(showers, name)}, {_deposits(showers, name, float(energy.sum()))}"))
+    return Report(f"Showers {path}", (("", rows),))
+
+
+def _voxels(showers: Any, section: str) -> str:
+    if hasattr(showers, "shape"):
+        return f"window {' x '.join(map(str, showers.shape(section)))}"
+    voxels = showers.voxels(section)
+    return f"{len(voxels)} voxels in {voxels.layers} layers"
+
+
+def _deposits(showers: Any, section: str, energy: float) -> str:
+    hits, total = 0, 0.0
+    for start in range(0, len(showers), _SLICE):
+        stop = min(start + _SLICE, len(showers))
+        hits += int(showers.hits(section, start, stop)[0][-1])
+        total += float(showers.total(section, start, stop).sum(dtype=float))
+    share = f", {total / energy:.2%} of the kinetic energy" if energy else ""
+    return f"{hits / max(1, len(showers)):.1f} cells with a deposit per shower{share}"
+
+
+def _inspect_root(path: str) -> Report:
+    from ..io.hits.root_tree import PROVENANCE
+    from ..io.particles.reader import open_root, reading_errors, tree_names
+
+    parts: list[tuple[str, Rows]] = []
+    with open_root(path) as root:
+        for name in tree_names(root, path):
+            with reading_errors(f"{path}: tree {name!r}"):
+                parts.append(_inspect_tree(root[name], name))
+        if PROVENANCE in root:
+            with reading_errors(f"{path}: {PROVENANCE}"):
+                provenance = json.loads(str(root[PROVENANCE]))
+                accounts = provenance.pop("accounts", {})
+                parts.append(("Provenance", list(_flattened(provenance))))
+                parts.append(("Accounts", _accounts(accounts)))
+    return Report(f"ROOT file {path}", tuple(parts))
+
+
+def _inspect_tree(tree: Any, name: str) -> tuple[str, Rows]:
+    from ..io.particles.reader import branch_names
+    from ..io.particles.schemas import SchemaOverrides, find_schema
+
+    branches = branch_names(tree)
+    shown = ", ".join(branches[:_MAX_BRANCHES]) + (", …" if len(branches) > _MAX_BRANCHES else "")
+    rows = [("entries", str(tree.num_entries)), ("branches", shown)]
+    try:
+        rows += [row for row in find_schema(branches, SchemaOverrides(tree=name)).describe() if row[0] != "tree"]
+    except InputError:
+        rows.append(("particles", "none known by their names"))
+    return f"{tree.classname.split('::')[-1]} {name}", rows
+
+
+def _accounts(accounts: Mapping[str, Any]) -> Rows:
+    """Rows of `Summary.accounts`, without what did not occur."""
+    tallies = {
+        **accounts.get("reasons", {}),
+        **{f"not known: {name_of(int(code))}": tally for code, tally in accounts.get("unknown", {}).items()},
+        **{
+            f"{name_of(int(code))} as {name_of(tally['as'])}": tally
+            for code, tally in accounts.get("substituted", {}).items()
+        },
+        **accounts.get("sections", {}),
+        "all particles": accounts.get("particles"),
+    }
+    return [
+        (name.replace("_", " "), f"{tally['count']}, {tally['energy']:.6g} GeV")
+        for name, tally in tallies.items()
+        if tally and tally["count"]
+    ]
+
+
+def _flattened(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for name, below in value.items():
+            yield from _flattened(below, f"{key}.{name}" if key else name)
+    elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        for index, item in enumerate(value):
+            yield from _flattened(item, f"{key}[{index}]")
+    else:
+        yield key, str(value)
+
+
+def _shipped(folder: str, suffix: str) -> list[str]:
+    return sorted(path.stem for path in (_FOLDER / folder).glob(f"*{suffix}"))

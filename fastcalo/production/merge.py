@@ -1,0 +1,187 @@
+"""Two files of hits of the same events into one: those of a model, and of full simulation for what it refused."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._version import __version__
+from ..detector.description import Detector
+from ..errors import InputError, OutputError
+from ..events import Reason, SectionHits
+from ..io.atomic import check_output
+from ..io.hits.reader import PARTICLES, Chunk, HitFile, hits_tree, open_hits, read_chunk
+from ..io.hits.writer import HitsWriter
+from ..simulation.placing import Deposits, sum_deposits
+from ..validation.hits.event_order import EventOrder
+from ..validation.hits.schema import schema_differences
+from .convert import Progress
+from .summary import Summary, Tally
+
+_MEMORY, _EVENTS = "16 MB", 2000
+_NEVER_REJECTED = (Reason.SIMULATED, Reason.NOT_FINAL_STATE)
+_KEPT_OF_BOTH = ("units", "detector", "versions")
+
+
+def merge(
+    hits: str | Path,
+    rest: str | Path,
+    output: str | Path,
+    *,
+    detector: Detector | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Summary:
+    """Add to hits those of the particles that were refused when they were made.
+
+    Cells that both have are one hit with the sum of their energies. The counters of particles are as if one engine had
+    seen all of them.
+
+    Parameters
+    ----------
+    hits : str or Path
+        Hits made by `convert`, with the particles that were not simulated written to a file (`rejected`).
+    rest : str or Path
+        Hits made by `convert` of that file.
+    output : str or Path
+        The file of hits to write.
+    detector : Detector, optional
+        In which both were made; needed only where the files don't name a shipped one.
+    overwrite : bool
+        Whether a file of that name may be replaced.
+    progress : callable, optional
+        Called with the events done and all events after every chunk.
+
+    Returns
+    -------
+    Summary
+        Of all particles and hits.
+
+    Raises
+    ------
+    InputError
+        A file is damaged or was not made by fastcalo, they differ in schema, detector or events, or `rest` does not
+        hold the particles that are missing in `hits`.
+    OutputError
+        The output exists already, is one of the inputs, or cannot be written.
+    """
+    begin = time.perf_counter()
+    if Path(output).resolve() in (Path(hits).resolve(), Path(rest).resolve()):
+        raise OutputError(f"{output}: cannot be written, for it is an input; give another name")
+    check_output(output, overwrite=overwrite)
+    with open_hits(str(hits), detector) as one, open_hits(str(rest), detector) as other:
+        detector = _check(one, other)
+        trees = _tree(one), _tree(other)
+        n, n_other = one.entries(trees[0]), other.entries(trees[1])
+        if n != n_other:
+            raise InputError(f"{one.path} has {n} events, but {other.path} has {n_other}: not the same events")
+        sections = [s.name for s in detector.sections]
+        summary = _particles(one, other, sections)
+        order = EventOrder()
+        luminosity = "luminosityBlock" in one.branches(trees[0])
+        step = min(_EVENTS, *(f.step(t, _MEMORY) for f, t in zip((one, other), trees, strict=True)))
+        with HitsWriter(output, sections, luminosity_block=luminosity, overwrite=overwrite) as writer:
+            for start in range(0, n, step):
+                entries = range(start, min(start + step, n))
+                chunks = read_chunk(one, trees[0], entries), read_chunk(other, trees[1], entries)
+                order.add(*chunks)
+                if order.lines:
+                    raise InputError(f"{one.path} (FULL) and {other.path} (FAST) hold other {order.lines[0]}")
+                merged = _sections(detector, chunks)
+                events, counts = chunks[0].events, _counts(chunks, (one.path, other.path))
+                writer.write_counted(events["run"], events["event"], events.get("luminosityBlock"), counts, merged)
+                summary.add_hits(merged)
+                if progress is not None:
+                    progress(entries.stop, n)
+            writer.provenance.update(_provenance(one, other), accounts=summary.accounts())
+    summary.wall_seconds = time.perf_counter() - begin
+    return summary
+
+
+def _check(one: HitFile, other: HitFile) -> Detector:
+    """The detector of both files, whose hits must be of the same kind."""
+    for file in (one, other):
+        if not file.provenance:
+            raise InputError(f"{file.path}: does not say how it was made; only files of 'fastcalo convert' are merged")
+    if differences := schema_differences(one, other):
+        raise InputError(f"{one.path} (FULL) and {other.path} (FAST) cannot be merged: {'; '.join(differences)}")
+    hashes = [dict(file.provenance.get("detector") or {}).get("hash") for file in (one, other)]
+    if hashes[0] != hashes[1]:
+        raise InputError(f"{one.path} and {other.path} were made in different detectors: {hashes[0]} and {hashes[1]}")
+    if one.detector is None:
+        raise InputError(f"{one.path}: the detector it was made in is not at hand; name it (--detector)")
+    return one.detector
+
+
+def _tree(file: HitFile) -> str:
+    name = hits_tree(list(file.trees))
+    if name is None:
+        raise InputError(f"{file.path}: has no tree 'Events'; it has {sorted(file.trees)}")
+    return name
+
+
+def _sections(detector: Detector, chunks: tuple[Chunk, Chunk]) -> dict[str, SectionHits]:
+    return {
+        s.name: sum_deposits(
+            detector, s.name, [_deposits(detector, s.name, chunk) for chunk in chunks], len(chunks[0].entries)
+        )
+        for s in detector.sections
+    }
+
+
+def _deposits(detector: Detector, section: str, chunk: Chunk) -> Deposits:
+    found = chunk.sections[section]
+    at = detector.decode(section, found.columns["cell_id"])
+    return Deposits(found.event, at["module"], at["layer"], at["x"], at["y"], found.columns["energy"])
+
+
+def _counts(chunks: tuple[Chunk, Chunk], paths: tuple[str, str]) -> NDArray[np.int64]:
+    """Particles of each event by reason: of those that the first file refused, what the second says."""
+    first, second = (
+        np.stack([chunk.events[f"{PARTICLES}{r.name.lower()}"] for r in Reason], axis=1).astype(np.int64)
+        for chunk in chunks
+    )
+    refused = first.sum(1) - first[:, _NEVER_REJECTED].sum(1)
+    if (wrong := refused != second.sum(1)).any():
+        k = int(wrong.argmax())
+        raise InputError(
+            f"{paths[1]}: entry {chunks[1].entries[k]} has {second[k].sum()} particles, but {refused[k]} were refused "
+            f"in {paths[0]}: it must be made of the file that was written with --rejected"
+        )
+    merged = second.copy()
+    merged[:, _NEVER_REJECTED] += first[:, _NEVER_REJECTED]
+    return merged
+
+
+def _particles(one: HitFile, other: HitFile, sections: list[str]) -> Summary:
+    """Summary of one simulation of all particles; its hits are yet to be counted."""
+    first, second = (dict(file.provenance.get("accounts") or {}) for file in (one, other))
+    summary = Summary.of(sections)
+    summary.events = first["events"]
+    summary.particles = Tally(**first["particles"])
+    for reason, tally in summary.reasons.items():
+        for accounts in (first, second) if reason in _NEVER_REJECTED else (second,):
+            tally.add(**accounts["reasons"][reason.name.lower()])
+    summary.unknown = {int(code): Tally(**tally) for code, tally in second.get("unknown", {}).items()}
+    for accounts in (first, second):
+        for code, tally in accounts.get("substituted", {}).items():
+            summary.substitutes[int(code)] = tally["as"]
+            summary.substituted.setdefault(int(code), Tally()).add(tally["count"], tally["energy"])
+    return summary
+
+
+def _provenance(one: HitFile, other: HitFile) -> dict[str, Any]:
+    kept = {key: one.provenance[key] for key in _KEPT_OF_BOTH if key in one.provenance}
+    return {
+        "fastcalo": __version__,
+        "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        **kept,
+        "inputs": one.provenance.get("inputs"),
+        "engine": "merged",
+        "merged": [{"path": file.path, **file.provenance} for file in (one, other)],
+    }

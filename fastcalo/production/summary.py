@@ -1,0 +1,133 @@
+"""What a conversion did: how many particles went where, and how much energy with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..events import Events, Hits, Reason, SectionHits
+
+
+@dataclass
+class Tally:
+    """A number of particles, or of hits, and their energy in GeV."""
+
+    count: int = 0
+    energy: float = 0.0
+
+    def add(self, count: int, energy: float) -> None:
+        """Count more."""
+        self.count += count
+        self.energy += energy
+
+
+@dataclass
+class Summary:
+    """What a conversion did. Grows chunk by chunk.
+
+    Attributes
+    ----------
+    sections : dict of str to Tally
+        Hits, and visible energy, by section.
+    events : int
+    particles : Tally
+        All of the input, with their kinetic energy; one that is not a number counts as none.
+    reasons : dict of Reason to Tally
+        The same, by what became of them. The parts add up to the whole.
+    unknown : dict of int to Tally
+        By PDG code: particles of species that the engine does not know.
+    substituted : dict of int to Tally
+        By PDG code: particles that were simulated as another species.
+    substitutes : dict of int to int
+        What they are simulated as.
+    wall_seconds : float
+        From the first look at the input to the finished output.
+    network_seconds : float or None
+        Time that the engine spent in its networks, summed over workers; None where it does not say.
+    workers : int
+    """
+
+    sections: dict[str, Tally]
+    events: int = 0
+    particles: Tally = field(default_factory=Tally)
+    reasons: dict[Reason, Tally] = field(default_factory=lambda: {reason: Tally() for reason in Reason})
+    unknown: dict[int, Tally] = field(default_factory=dict)
+    substituted: dict[int, Tally] = field(default_factory=dict)
+    substitutes: dict[int, int] = field(default_factory=dict)
+    wall_seconds: float = 0.0
+    network_seconds: float | None = None
+    workers: int = 1
+
+    @classmethod
+    def of(cls, sections: Sequence[str], workers: int = 1) -> Summary:
+        """Return one that has counted nothing yet."""
+        return cls({name: Tally() for name in sections}, workers=workers)
+
+    def add(self, events: Events, hits: Hits) -> None:
+        """Count a chunk."""
+        energy = finite_energy(events)
+        counts = np.bincount(hits.reason, minlength=len(Reason))
+        sums = np.bincount(hits.reason, energy, minlength=len(Reason))
+        self.events += events.n_events
+        self.particles.add(events.n_particles, float(energy.sum()))
+        for reason, tally in self.reasons.items():
+            tally.add(int(counts[reason]), float(sums[reason]))
+        _add_by_species(self.unknown, events, energy, hits.reason == Reason.UNKNOWN_SPECIES)
+        stood_for = (hits.reason == Reason.SIMULATED) & np.isin(events.pdg, list(self.substitutes))
+        _add_by_species(self.substituted, events, energy, stood_for)
+        self.add_hits(hits.sections)
+
+    def add_hits(self, sections: Mapping[str, SectionHits]) -> None:
+        """Count hits."""
+        for name, found in sections.items():
+            self.sections.setdefault(name, Tally()).add(len(found.energy), float(found.energy.sum(dtype=np.float64)))
+
+    @property
+    def share_outside_network(self) -> float | None:
+        """Part of the workers' wall time that was not spent in networks; None where the engine does not say."""
+        if self.network_seconds is None or self.wall_seconds == 0:
+            return None
+        return 1 - self.network_seconds / (self.wall_seconds * self.workers)
+
+    def accounts(self) -> dict[str, Any]:
+        """Everything but the times, as JSON can hold it: the same for the same input, whatever the machine."""
+        return {
+            "events": self.events,
+            "particles": asdict(self.particles),
+            "reasons": {reason.name.lower(): asdict(tally) for reason, tally in self.reasons.items()},
+            "unknown": {str(code): asdict(tally) for code, tally in sorted(self.unknown.items())},
+            "substituted": {
+                str(code): {"as": self.substitutes[code], **asdict(tally)}
+                for code, tally in sorted(self.substituted.items())
+            },
+            "sections": {name: asdict(tally) for name, tally in self.sections.items()},
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as JSON can hold it. Energies in GeV, times in seconds."""
+        return self.accounts() | {
+            "wall_seconds": self.wall_seconds,
+            "network_seconds": self.network_seconds,
+            "share_outside_network": self.share_outside_network,
+            "workers": self.workers,
+        }
+
+
+def _add_by_species(
+    tallies: dict[int, Tally], events: Events, energy: NDArray[np.float64], chosen: NDArray[np.bool_]
+) -> None:
+    codes, inverse, counts = np.unique(events.pdg[chosen], return_inverse=True, return_counts=True)
+    sums = np.bincount(inverse, energy[chosen], minlength=len(codes))
+    for code, count, total in zip(codes.tolist(), counts.tolist(), sums.tolist(), strict=True):
+        tallies.setdefault(code, Tally()).add(count, total)
+
+
+def finite_energy(events: Events) -> NDArray[np.float64]:
+    """Kinetic energies [n], GeV; 0 for what is not a number."""
+    with np.errstate(all="ignore"):
+        energy = events.kinetic_energy
+    return np.where(np.isfinite(energy), energy, 0.0)

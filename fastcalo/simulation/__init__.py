@@ -1,0 +1,1 @@
+"""Fast simulation: propagation, acceptance, shower models, placing of hits."""

@@ -1,0 +1,174 @@
+"""The fast engine: particles of events to hits of the detector, through shower models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..detector.description import Detector
+from ..errors import ConfigError
+from ..events import Events, Hits, Reason
+from ..model.random_numbers import streams
+from ..model.shower_model import ShowerModel, SparseShowers, load_model
+from .acceptance import first_verdict, outside_range
+from .placing import Deposits, crossed_cells, sum_deposits
+from .propagation import Arrival, propagate
+
+ModelLike: TypeAlias = ShowerModel | str | Path
+"""A model, the name of a shipped one, or the path of a file."""
+
+
+class FastSimulation:
+    """Simulates every particle for which one of its models is valid, and says of the others why not.
+
+    Parameters
+    ----------
+    detector : Detector
+    models : ShowerModel, name or path, or several of them
+        A particle goes to the first that knows its species; if there is none, the detector's description may name
+        another species that it is simulated as.
+    threads : int, optional
+        Threads of ONNX Runtime, for models given by name or path.
+
+    Raises
+    ------
+    ContractError
+        A model was trained for other layers than the detector's.
+
+    Examples
+    --------
+    >>> from fastcalo import FastSimulation, load_detector, open_events
+    >>> engine = FastSimulation(load_detector(), "em")
+    >>> reader = open_events("examples/demo/events.root")
+    >>> hits = engine.run(next(reader.chunks(10)), seed=1)
+    >>> hits.n_events
+    10
+    """
+
+    def __init__(self, detector: Detector, models: ModelLike | Sequence[ModelLike], threads: int | None = None) -> None:
+        several = [models] if isinstance(models, ShowerModel | str | Path) else list(models)
+        if not several:
+            raise ConfigError("FastSimulation needs at least one model")
+        self.detector = detector
+        self.models = [m if isinstance(m, ShowerModel) else load_model(m, threads) for m in several]
+        for model in self.models:
+            model.contract.check_detector(detector, str(model.path))
+        self.substitutes = detector.substitutes.in_force([s for m in self.models for s in m.contract.species])
+
+    @property
+    def network_seconds(self) -> float:
+        """Time spent in ONNX Runtime so far."""
+        return sum(m.network_seconds for m in self.models)
+
+    def provenance(self) -> dict[str, Any]:
+        """Models and their hashes, and what stands for species that they do not know, as JSON can hold it."""
+        return {
+            "substitutes": self.substitutes.description,
+            "models": [
+                {
+                    "name": m.name,
+                    "file": m.path.name,
+                    "sha256": m.file_hash,
+                    "stack_hash": m.contract.stack_hash,
+                    "data_hash": m.contract.data_hash,
+                    "code_version": m.contract.code_version,
+                }
+                for m in self.models
+            ],
+        }
+
+    def run(self, events: Events, seed: int = 0) -> Hits:
+        """Simulate events.
+
+        Parameters
+        ----------
+        events : Events
+        seed : int
+            What a particle draws depends on the seed, its run and event, and its index in the event, only.
+
+        Returns
+        -------
+        Hits
+            Deposits of all particles of an event, summed per cell; the `Reason` of every particle.
+
+        Raises
+        ------
+        InputError
+            Too many events at a time, or the seed does not fit 64 bits.
+        """
+        pdg, kinetic_energy = self.substitutes.apply(events.pdg, events.kinetic_energy)
+        reason, model_of = self._species(events, pdg)
+        candidates = np.flatnonzero(reason == Reason.SIMULATED)
+        arrival = propagate(
+            self.detector, events.pdg[candidates], events.momentum[candidates], events.vertex[candidates]
+        )
+        energy = kinetic_energy[candidates]
+        reason[candidates] = self._validity(arrival, energy, model_of[candidates])
+        event, index = events.event_of_particle[candidates], events.index_in_event[candidates]
+        random = streams(seed, events.run[event], events.event[event], index)
+        found: dict[str, list[Deposits]] = {s.name: [] for s in self.detector.sections}
+        for k, model in enumerate(self.models):
+            mine = np.flatnonzero((reason[candidates] == Reason.SIMULATED) & (model_of[candidates] == k))
+            direction = arrival.direction[mine].astype(np.float32)
+            entry = arrival.entry[mine].astype(np.float32)
+            showers = model.sample(
+                pdg[candidates][mine],
+                energy[mine].astype(np.float32),
+                direction,
+                entry,
+                random.take(mine),
+            )
+            for section, sparse in showers.items():
+                found[section].append(
+                    self._place(
+                        section, sparse, event[mine], arrival.module[mine], arrival.cell[mine], direction, entry
+                    )
+                )
+        sections = {name: sum_deposits(self.detector, name, parts, events.n_events) for name, parts in found.items()}
+        return Hits(sections, events.run, events.event, reason)
+
+    def _species(self, events: Events, pdg: NDArray[np.int64]) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
+        """First part of the verdict, and the model that knows what each particle is simulated as (-1 for none)."""
+        model_of = np.full(events.n_particles, -1)
+        for k, model in reversed(list(enumerate(self.models))):
+            model_of[np.isin(pdg, model.contract.species)] = k
+        return first_verdict(events, model_of >= 0), model_of
+
+    def _validity(self, arrival: Arrival, energy: NDArray[np.float64], model_of: NDArray[np.int64]) -> NDArray[np.int8]:
+        """Second part of the verdict, for particles of known species."""
+        reason = arrival.reason.copy()
+        for k, model in enumerate(self.models):
+            mine = (model_of == k) & (reason == Reason.SIMULATED)
+            reason[mine] = outside_range(
+                energy[mine],
+                model.contract.kinetic_energy,
+                model.energy_ok(energy[mine]),
+                model.angle_ok(arrival.direction[mine, 2]),
+            )
+        return reason
+
+    def _place(
+        self,
+        name: str,
+        showers: SparseShowers,
+        event: NDArray[np.int64],
+        module: NDArray[np.int16],
+        cell: NDArray[np.int64],
+        direction: NDArray[np.float32],
+        entry: NDArray[np.float32],
+    ) -> Deposits:
+        """Windows to cells of the detector: a shift by whole cells, layer by layer."""
+        section, first = self.detector.section(name), self.detector.sections[0]
+        nx, ny, layers = section.shape
+        shift = crossed_cells(section, entry, direction)
+        shift += np.floor(cell * (first.cell_mm / section.cell_mm) + 0.5).astype(np.int64)[:, None]
+        shift -= np.array([nx // 2, ny // 2])
+        row, xy = showers.shower, showers.cell // layers
+        layer = showers.cell - xy * layers
+        ix = xy // ny
+        moved = shift[row, layer]
+        return Deposits(event[row], module[row], layer, moved[:, 0] + ix, moved[:, 1] + xy - ix * ny, showers.deposit)

@@ -1,0 +1,115 @@
+"""Deposits in cells of a detector: where the cells of a shower are, and the sum over all particles of an event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..detector.description import Detector
+from ..detector.section import Section
+from ..errors import InputError
+from ..events import SectionHits
+
+
+@dataclass(frozen=True, eq=False)
+class Deposits:
+    """Deposits in cells of one section.
+
+    Attributes
+    ----------
+    event, module, layer, ix, iy : int [h]
+    deposit : float [h]
+        GeV.
+    """
+
+    event: NDArray[np.integer]
+    module: NDArray[np.integer]
+    layer: NDArray[np.integer]
+    ix: NDArray[np.integer]
+    iy: NDArray[np.integer]
+    deposit: NDArray[np.floating]
+
+
+def crossed_cells(section: Section, entry: NDArray[np.float32], direction: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Cells that lines of flight cross in every layer, counted from the one that the origin of `entry` is centred in.
+
+    Parameters
+    ----------
+    section : Section
+    entry : float32 [n, 2]
+        mm. In single precision, as the models find these cells.
+    direction : float32 [n, 3]
+
+    Returns
+    -------
+    int64 [n, layers, 2]
+    """
+    slope = (direction[:, :2] / direction[:, 2:])[:, None]
+    z = section.sensor_z.astype(np.float32)[None, :, None]
+    crossing = (entry[:, None] + z * slope) / np.float32(section.cell_mm)
+    cell: NDArray[np.int64] = np.floor(crossing + np.float32(0.5)).astype(np.int64)
+    return cell
+
+
+def sum_deposits(
+    detector: Detector, name: str, parts: Sequence[Deposits], n_events: int, threshold: float | None = None
+) -> SectionHits:
+    """Deposits per event and cell, in the order of module, layer, x and y.
+
+    Parameters
+    ----------
+    detector : Detector
+    name : str
+        The section.
+    parts : sequence of Deposits
+    n_events : int
+    threshold : float, optional
+        Sums that are not greater are left out, GeV.
+
+    Returns
+    -------
+    SectionHits
+
+    Raises
+    ------
+    InputError
+        There are more events and cells than 64 bits can number.
+    """
+    event, module, layer, ix, iy = (_column(parts, c) for c in ("event", "module", "layer", "ix", "iy"))
+    key = _key([event, module, layer, ix, iy])
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    first = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]])[: len(key)])
+    deposit = np.concatenate([np.zeros(0), *(p.deposit for p in parts)])[order]
+    energy = np.add.reduceat(deposit, first) if len(first) else np.zeros(0)
+    at = order[first]
+    if threshold is not None:
+        hit = energy.astype(np.float32) > threshold
+        energy, at = energy[hit], at[hit]
+    event, module, layer, ix, iy = (column[at] for column in (event, module, layer, ix, iy))
+    return SectionHits(
+        offsets=np.searchsorted(event, np.arange(n_events + 1)).astype(np.int64),
+        cell_id=detector.encode(name, module, ix, iy, layer),
+        energy=energy.astype(np.float32),
+        position=detector.cell_centre(name, module, ix, iy, layer).astype(np.float32),
+        layer=layer.astype(np.int16),
+    )
+
+
+def _column(parts: Sequence[Deposits], name: str) -> NDArray[np.int64]:
+    return np.concatenate([np.zeros(0, np.int64), *(getattr(p, name) for p in parts)])
+
+
+def _key(columns: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """One number per row of the columns, in their order."""
+    key, room = np.zeros(len(columns[0]), np.int64), 1
+    for column in columns:
+        low, high = int(column.min(initial=0)), int(column.max(initial=0))
+        room *= high - low + 1
+        key = key * (high - low + 1) + (column - low)
+    if room >= 1 << 63:
+        raise InputError("more events and cells than 64 bits can number: run fewer events at a time")
+    return key

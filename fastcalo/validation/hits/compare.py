@@ -1,0 +1,133 @@
+"""Whether one file of hits can stand for another: by its schema, which must be the same, and by its physics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...detector.description import Detector
+from ...io.hits.reader import Chunk, HitFile, hits_tree, open_hits, read_chunk
+from .contents import Faults, check_hits
+from .event_order import EventOrder
+from .physics import Physics, accounts
+from .schema import doubts, schema_differences, unknowns
+
+# of each file at a time; events without hits are small, but their histograms are not
+_MEMORY, _EVENTS = "16 MB", 2000
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What two files of hits have in common, and what not.
+
+    Attributes
+    ----------
+    full, fast : str
+        Their paths.
+    differences : tuple of str
+        What keeps a reader of one file from reading the other, one line each; none of a drop-in.
+    notes : tuple of str
+        What could not be compared, and why.
+    physics : Physics or None
+        None where they don't hold the same events.
+    accounts : dict
+        Particles by what became of them: see `physics.accounts`.
+    """
+
+    full: str
+    fast: str
+    differences: tuple[str, ...]
+    notes: tuple[str, ...]
+    physics: Physics | None
+    accounts: dict[str, dict[str, dict[str, float]]]
+
+    @property
+    def drop_in(self) -> bool:
+        """Whether what reads one file reads the other."""
+        return not self.differences
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as JSON can hold it."""
+        return {
+            "full": self.full,
+            "fast": self.fast,
+            "drop_in": self.drop_in,
+            "schema_differences": list(self.differences),
+            "notes": list(self.notes),
+            "accounts": self.accounts,
+            "physics": None if self.physics is None else self.physics.to_dict(),
+        }
+
+
+def compare(full: str | Path, fast: str | Path, detector: Detector | None = None) -> Comparison:
+    """Compare two files of hits of the same events, in bounded memory.
+
+    Parameters
+    ----------
+    full, fast : str or Path
+        Local paths or URLs: the reference, and what is to stand for it.
+    detector : Detector, optional
+        In which both were made; needed only where the files don't name a shipped one.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    InputError
+        A file is missing, cut short or damaged, or holds no tree.
+
+    Examples
+    --------
+    >>> compare("full.root", "fast.root").differences  # doctest: +SKIP
+    ()
+    """
+    with open_hits(str(full), detector) as one, open_hits(str(fast), detector) as other:
+        differences = schema_differences(one, other)
+        notes = [*unknowns(one, "FULL"), *unknowns(other, "FAST"), *doubts(one, other)]
+        trees = [hits_tree(list(file.trees)) for file in (one, other)]
+        physics = None
+        if trees[0] is not None and trees[1] is not None:
+            found, physics = _contents(one, other, (trees[0], trees[1]))
+            differences += found
+            if physics is None:
+                notes.append("the events are not the same: the physics is not compared")
+            elif not physics.all:
+                notes.append("no section has hits in both files that are known by their names, such as ECAL_energy")
+        else:
+            notes.append("there is no tree 'Events', nor one tree only: hits are not compared")
+        told = accounts(one.provenance, other.provenance)
+        return Comparison(one.path, other.path, tuple(differences), tuple(notes), physics, told)
+
+
+def _contents(one: HitFile, other: HitFile, trees: tuple[str, str]) -> tuple[list[str], Physics | None]:
+    """Go through the hits of both files: what is wrong with them, and their physics if the events are the same."""
+    physics, order = Physics(), EventOrder()
+    faults = Faults("FULL"), Faults("FAST")
+    entries = one.entries(trees[0]), other.entries(trees[1])
+    lines = [] if entries[0] == entries[1] else [f"events: {entries[0]} in FULL, but {entries[1]} in FAST"]
+    for chunks in _chunks((one, other), trees, entries):
+        for file, chunk, found in zip((one, other), chunks, faults, strict=True):
+            if chunk is not None:
+                check_hits(file, chunk, found)
+        order.add(*chunks)
+        if not lines and not order.lines and chunks[0] is not None and chunks[1] is not None:
+            physics.add(chunks[0], chunks[1])
+    lines += order.lines
+    return [*lines, *faults[0].lines, *faults[1].lines], None if lines else physics
+
+
+def _chunks(
+    files: tuple[HitFile, HitFile], trees: tuple[str, str], entries: Sequence[int]
+) -> Iterator[tuple[Chunk | None, Chunk | None]]:
+    """Read the same ranges of entries of both; None where a file has ended."""
+    step = min(_EVENTS, *(file.step(tree, _MEMORY) for file, tree in zip(files, trees, strict=True)))
+    for start in range(0, max(entries), step):
+        ranges = [range(start, min(start + step, n)) for n in entries]
+        yield (
+            read_chunk(files[0], trees[0], ranges[0]) if ranges[0] else None,
+            read_chunk(files[1], trees[1], ranges[1]) if ranges[1] else None,
+        )

@@ -1,0 +1,1 @@
+"""Comparison of showers with full simulation."""

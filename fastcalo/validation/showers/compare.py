@@ -1,0 +1,180 @@
+"""All numbers of a comparison: a candidate against a reference, beside full simulation against the same reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .classifier import auc_of_cells, auc_of_observables
+from .distances import fpd, kpd, precision_recall, separation, wasserstein
+from .estimates import Number, bootstrap
+from .observables import Observables, Rulers, all_species, conditions, layer_groups, observables
+from .response import QUANTITIES, ResponseRow, response_table
+from .sample import Sample
+
+FloatArray = NDArray[np.float64]
+
+Report = Callable[[str], None]
+"""Called with what is being done."""
+
+_PER_OBSERVABLE: dict[str, Callable[..., tuple[float, float]]] = {"separation": separation, "wasserstein": wasserstein}
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Three samples of the same size.
+
+    Attributes
+    ----------
+    reference : Sample
+        Full simulation.
+    candidate : Sample
+        What is judged, for the particles of `floor` where a model made it.
+    floor : Sample
+        Full simulation that has no shower in common with the reference.
+    """
+
+    reference: Sample
+    candidate: Sample
+    floor: Sample
+
+    def pairs(self) -> tuple[Sample, Sample]:
+        """What is held against the reference: candidate and floor."""
+        return self.candidate, self.floor
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What came of it.
+
+    Attributes
+    ----------
+    numbers : dict of str to Number
+        The summary: what limits may be set on.
+    observables : dict of str to dict of str to Number
+        By observable: ``separation`` and ``wasserstein``.
+    response : list of ResponseRow
+    correlations : dict of str to tuple of float64 [l, l]
+        By section: correlations of the layers' energies in reference and candidate.
+    """
+
+    numbers: dict[str, Number]
+    observables: dict[str, dict[str, Number]]
+    response: list[ResponseRow]
+    correlations: dict[str, tuple[FloatArray, FloatArray]]
+
+
+def compare(samples: Samples, seed: int = 0, report: Report = lambda _: None) -> Comparison:
+    """Compare.
+
+    Parameters
+    ----------
+    samples : Samples
+    seed : int
+        Of bootstraps, batches and classifiers.
+    report : callable, optional
+        Called with each step.
+    """
+    rulers = Rulers.of(samples.reference)
+    reference, candidate, floor = (
+        observables(s, rulers) for s in (samples.reference, samples.candidate, samples.floor)
+    )
+    report(f"distances of {len(reference.names)} observables")
+    each = _each_observable(reference, candidate, floor, seed)
+    report("response by species, energy and angle")
+    table = response_table(samples.reference, samples.candidate, samples.floor, seed)
+    numbers = _of_samples(reference, candidate, floor, seed, report)
+    numbers |= _classifiers(samples, reference, candidate, floor, seed, report)
+    for kind in _PER_OBSERVABLE:
+        numbers |= _summary(kind, [row[kind] for row in each.values()])
+    correlations = {name: _correlations(samples, name, seed) for name in samples.reference.sections}
+    numbers |= {f"correlation.{name}": number for name, (number, _) in correlations.items()}
+    numbers |= {
+        f"{quantity}.{row.section}.{row.cell.decade}": row.numbers[quantity]
+        for row in table
+        for quantity in QUANTITIES
+        if row.cell.species is None and row.cell.angle is None
+    }
+    return Comparison(numbers, each, table, {name: pair for name, (_, pair) in correlations.items()})
+
+
+def _each_observable(
+    reference: Observables, candidate: Observables, floor: Observables, seed: int
+) -> dict[str, dict[str, Number]]:
+    return {
+        name: {
+            kind: Number.of(*(distance(reference.values[:, k], o.values[:, k], seed=seed) for o in (candidate, floor)))
+            for kind, distance in _PER_OBSERVABLE.items()
+        }
+        for k, name in enumerate(reference.names)
+    }
+
+
+def _of_samples(
+    reference: Observables, candidate: Observables, floor: Observables, seed: int, report: Report
+) -> dict[str, Number]:
+    numbers = {}
+    distances: dict[str, Callable[..., tuple[float, float]]] = {"fpd": fpd, "kpd": kpd}
+    for name, distance in distances.items():
+        report(f"{name.upper()}")
+        numbers[name] = Number.of(*(distance(reference.values, o.values, seed=seed) for o in (candidate, floor)))
+    report("precision, recall, density and coverage")
+    mine, best = (precision_recall(reference.values, o.values, seed=seed) for o in (candidate, floor))
+    return numbers | {name: Number.of(mine[name], best[name]) for name in mine}
+
+
+def _classifiers(
+    samples: Samples, reference: Observables, candidate: Observables, floor: Observables, seed: int, report: Report
+) -> dict[str, Number]:
+    report("classifier on observables")
+    species = all_species(samples.reference, *samples.pairs())
+    told, *others = (
+        np.hstack([o.values, conditions(s, species)])
+        for o, s in zip((reference, candidate, floor), (samples.reference, *samples.pairs()), strict=True)
+    )
+    high = [auc_of_observables(told, other, seed) for other in others]
+    report("classifier on cells")
+    low = [auc_of_cells(samples.reference, s, seed) for s in samples.pairs()]
+    return {"auc.observables": Number.of(*high), "auc.cells": Number.of(*low)}
+
+
+def _summary(kind: str, rows: list[Number]) -> dict[str, Number]:
+    """Mean and worst of the observables. Their errors are added as if they were of one observable: an upper bound."""
+    worst = max(rows, key=lambda row: row.value)
+    highest_floor = max(rows, key=lambda row: row.floor)
+    return {
+        f"{kind}.mean": Number(*(float(np.mean([getattr(r, f) for r in rows])) for f in Number.__dataclass_fields__)),
+        f"{kind}.worst": Number(worst.value, worst.error, highest_floor.floor, highest_floor.floor_error),
+    }
+
+
+def _correlations(samples: Samples, section: str, seed: int) -> tuple[Number, tuple[FloatArray, FloatArray]]:
+    """Root mean square of the differences between correlations of layers' energies, and the matrices [l, l]."""
+    reference, candidate, floor = (
+        _replicated_correlation(s, section, seed + k)
+        for k, s in enumerate((samples.reference, samples.candidate, samples.floor))
+    )
+
+    def distance(other: FloatArray) -> tuple[float, float]:
+        pairs = np.triu_indices(reference.shape[1], 1)
+        found = np.sqrt(np.mean((other - reference)[:, *pairs] ** 2, axis=1)) if len(pairs[0]) else np.zeros(1)
+        return float(found[0]), float(found[1:].std()) if len(found) > 1 else 0.0
+
+    return Number.of(distance(candidate), distance(floor)), (reference[0], candidate[0])
+
+
+def _replicated_correlation(sample: Sample, section: str, seed: int) -> FloatArray:
+    """Correlations of the energies of layers (or groups), and those of bootstrap replicas [1 + replicas, l, l]."""
+    first, _ = layer_groups(sample.sections[section].voxels.layers)
+    energy = np.add.reduceat(sample.by_layer(section), first, axis=1) / sample.kinetic_energy[:, None]
+    weights = np.concatenate([np.ones((1, len(sample))), bootstrap(len(sample), seed)]) / len(sample)
+    mean = weights @ energy
+    products = np.stack([(energy * w[:, None]).T @ energy for w in weights])
+    covariance = products - mean[:, :, None] * mean[:, None, :]
+    spread = np.sqrt(np.maximum(np.einsum("bii->bi", covariance), 0))
+    scale = spread[:, :, None] * spread[:, None, :]
+    correlation: FloatArray = np.divide(covariance, scale, out=np.zeros_like(covariance), where=scale > 0)
+    return correlation

@@ -1,0 +1,117 @@
+"""What a validation leaves: one page that needs nothing else, and the same numbers for machines."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..html_report import NUMBERS, PAGE, Figure, numbers_text, render, write_texts
+from .compare import Comparison
+from .estimates import Number
+from .limits import Verdict
+
+FORMAT = 1
+
+_MEANINGS = {
+    "auc.observables": "area under the curve of a classifier on observables",
+    "auc.cells": "area under the curve of a classifier on cells",
+    "separation.mean": "separation power, mean of all observables",
+    "separation.worst": "separation power, worst observable",
+    "wasserstein.mean": "Wasserstein distance / σ, mean of all observables",
+    "wasserstein.worst": "Wasserstein distance / σ, worst observable",
+    "fpd": "Fréchet physics distance",
+    "kpd": "kernel physics distance",
+    "precision": "precision",
+    "recall": "recall",
+    "density": "density",
+    "coverage": "coverage",
+    "nearest": "mean distance to the nearest shower of the reference",
+}
+
+
+@dataclass(frozen=True)
+class ValidationReport:
+    """A comparison with all that belongs to it.
+
+    Attributes
+    ----------
+    title : str
+    showers : int
+        Of the candidate; as many as of the reference and of the floor.
+    sections : tuple of str
+    comparison : Comparison
+    timing : dict
+        ``decades``, a list of ``energy`` and ``seconds_per_shower``, and ``text``; as JSON can hold it.
+    provenance : dict
+        Where it comes from, as JSON can hold it.
+    verdicts : list of Verdict
+    figures : list of Figure
+    """
+
+    title: str
+    showers: int
+    sections: tuple[str, ...]
+    comparison: Comparison
+    timing: dict[str, Any]
+    provenance: dict[str, Any]
+    verdicts: list[Verdict] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        """Whether all limits were kept; so they are if there are none."""
+        return all(verdict.kept for verdict in self.verdicts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All numbers, as JSON can hold them, but for those that are not finite."""
+        return {
+            "format": FORMAT,
+            "title": self.title,
+            "showers": self.showers,
+            "passed": self.passed,
+            "limits": [
+                {**asdict(v.limit), "held_against": v.bound, "value": v.number.value, "kept": v.kept}
+                for v in self.verdicts
+            ],
+            "numbers": _numbers(self.comparison.numbers),
+            "observables": {name: _numbers(row) for name, row in self.comparison.observables.items()},
+            "response": [
+                {
+                    "species": r.cell.species,
+                    "kinetic_energy_gev": [float(f"{x:g}") for x in r.cell.energy],
+                    "angle_degrees": r.cell.angle,
+                    "section": r.section,
+                    "showers": r.showers,
+                    "reference": {"response": r.mean, "width": r.resolution, "hits": r.count},
+                    "excess": _numbers(r.numbers),
+                }
+                for r in self.comparison.response
+            ],
+            "correlations": {
+                name: {"reference": pair[0].tolist(), "candidate": pair[1].tolist()}
+                for name, pair in self.comparison.correlations.items()
+            },
+            "timing": self.timing,
+            "provenance": self.provenance,
+        }
+
+    def write(self, folder: Path, *, overwrite: bool = False) -> None:
+        """Write ``index.html`` and ``report.json`` into a folder.
+
+        Raises
+        ------
+        OutputError
+            A file cannot be written, or is there already.
+        """
+        write_texts(folder, {NUMBERS: numbers_text(self.to_dict()), PAGE: self._page()}, overwrite=overwrite)
+
+    def _page(self) -> str:
+        meanings = _MEANINGS | {
+            f"correlation.{name}": f"correlations of layers in {name}, rms difference" for name in self.sections
+        }
+        return render(Path(__file__).parent / "report.html.j2", report=self, meanings=meanings)
+
+
+def _numbers(numbers: dict[str, Number]) -> dict[str, Any]:
+    return {name: asdict(number) for name, number in numbers.items()}

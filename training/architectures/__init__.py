@@ -1,0 +1,1 @@
+"""Architectures of generator and critic, behind one interface."""

@@ -1,0 +1,1 @@
+"""Showers for training: reading, splitting, ordering, caching."""

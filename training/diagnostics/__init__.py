@@ -1,0 +1,1 @@
+"""Diagnosis of a machine before training: CPUs, MPI, GPUs."""

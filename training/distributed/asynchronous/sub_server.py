@@ -1,0 +1,101 @@
+"""A master below another: to its workers what a master is, to the one above it what a worker is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from ...config import ParallelConfig, StageConfig
+from .flat_parameters import Flat
+from .message_metrics import Tally
+from .messages import Pull, Push
+from .parameter_server import Desk
+from .topology import Tree, share_out
+from .update_rules import make_rule
+
+
+class Submaster(Desk):
+    """Parameters of a block of workers; after every `sync_every` of their messages, those of rank 0 are heard.
+
+    For ``easgd`` this is the tree of Zhang's thesis (arXiv:1605.02216, on EASGD Tree), but that there each end of a
+    branch sends at its own pace, and here one asks and the other answers.
+
+    Parameters
+    ----------
+    number : int
+        From 0.
+    flat : Flat
+    optimisers : mapping of str to optimiser
+        Of these parameters.
+    workers : int
+        All of the training.
+    stage : StageConfig
+    config : ParallelConfig
+    lease : Pull
+        What to do at first.
+    tell : callable
+        Brings a message to rank 0, and returns its answer.
+
+    Attributes
+    ----------
+    checkpoint : int
+        Step of the last checkpoint that rank 0 has told of; 0 for none.
+    signal : int
+        The one that this rank or one of the workers has received; 0 for none.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        flat: Flat,
+        optimisers: Mapping[str, torch.optim.Optimizer],
+        workers: int,
+        stage: StageConfig,
+        config: ParallelConfig,
+        lease: Pull,
+        tell: Callable[[Push], Pull],
+    ) -> None:
+        steps, block = range(lease.step, lease.step + lease.steps), Tree(workers, config.masters).block(number)
+        firsts = share_out(steps, [config.push_every] * len(block))
+        super().__init__(flat, optimisers, stage, config, steps, dict(zip(block, firsts, strict=True)))
+        self.number, self.checkpoint, self.signal = number, 0, 0
+        self._tell, self._fetched, self._tally = tell, lease, Tally()
+        self._moved: set[str] = set()
+        self._up = {name: make_rule(config, config.masters, lambda _: None) for name in flat.parts}
+
+    def serve(self, push: Push) -> Pull:
+        """Make use of a message, pass on what is due, and tell the worker what to do next."""
+        replies = self._use(push)
+        self._tally.add(push, self.staleness)
+        self._moved.update(push.moved)
+        self.signal = self.signal or push.signal
+        if self._tally.messages == self._config.sync_every:
+            self._synchronise()
+        pull = self._answer(push.worker, replies, self._config.push_every)
+        if self._tally.messages and not self.busy:
+            self._synchronise()
+        return pull
+
+    def _synchronise(self) -> None:
+        rows = [self._row(name) for name in self.flat.parts]
+        moved, steps, self._moved = tuple(sorted(self._moved)), self._tally.steps, set()
+        metrics, version = self._tally.take(), self._fetched.version
+        pull = self._tell(Push(self.number, steps, version, moved, metrics, torch.cat(rows, 1), self.signal))
+        self.flat.values_N.copy_(pull.values_N)
+        self._fetched, self.step = pull, pull.step
+        self._left = range(pull.step, pull.step + pull.steps)
+        if pull.checkpoint:
+            self.checkpoint = pull.checkpoint
+            self.note_checkpoint(pull.checkpoint)
+
+    def _row(self, name: str) -> Tensor:
+        rule, part = self._up[name], self.flat.parts[name]
+        if name not in self._moved:
+            return torch.zeros(rule.rows, part.stop - part.start)
+        return rule.message(self.flat.values_N[part], self._fetched.values_N[part])
+
+    def _apply(self, name: str, gradient: Tensor) -> None:
+        self._up[name].accrue(gradient)
+        super()._apply(name, gradient)

@@ -1,0 +1,152 @@
+"""A worker of asynchronous training: steps of its own between two messages."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from fastcalo.errors import TrainingError
+
+from ...architectures.base import Metrics
+from ...config import ParallelConfig, StageConfig
+from ...optimisers import make_optimiser, set_rate
+from .flat_parameters import Flat
+from .messages import Pull, Push
+from .update_rules import make_rule
+
+
+class Problem(Protocol):
+    """What there is to minimise.
+
+    Attributes
+    ----------
+    parameters : mapping of str to sequence of Parameter
+        Of each optimiser.
+    """
+
+    @property
+    def parameters(self) -> Mapping[str, Sequence[nn.Parameter]]:
+        """Of each optimiser."""
+
+    def losses(self, step: int, metrics: Metrics) -> Iterator[tuple[str, Tensor]]:
+        """Losses of one step, each with the name of the optimiser that is stepped before the next is asked for."""
+
+
+class Worker:
+    """Makes the steps that the master asks for, and tells it of them.
+
+    Parameters
+    ----------
+    number : int
+        From 0.
+    workers : int
+    problem : Problem
+        Its parameters become views of one vector.
+    stage : StageConfig
+    config : ParallelConfig
+    alive : callable
+        Called before every step.
+
+    Attributes
+    ----------
+    flat : Flat
+    """
+
+    def __init__(
+        self,
+        number: int,
+        workers: int,
+        problem: Problem,
+        stage: StageConfig,
+        config: ParallelConfig,
+        alive: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.number, self._problem, self._stage, self._alive = number, problem, stage, alive
+        self.flat = Flat(problem.parameters)
+        self._rules = {name: make_rule(config, workers, _only_the_master) for name in problem.parameters}
+        self._optimisers: dict[str, torch.optim.Optimizer] = {}
+        for name, parameters in problem.parameters.items():
+            adamw = make_optimiser(stage, name, list(parameters))
+            plain = torch.optim.SGD(parameters, lr=adamw.param_groups[0]["lr"])
+            self._optimisers[name] = adamw if self._rules[name].adaptive else plain
+
+    def resume(self, optimisers: Mapping[str, torch.optim.Optimizer]) -> None:
+        """Go on with the moments of other optimisers of the same parameters, where this worker's have any."""
+        for name, optimiser in self._optimisers.items():
+            if self._rules[name].adaptive:
+                optimiser.load_state_dict(optimisers[name].state_dict())
+
+    def state(self, pull: Pull) -> dict[str, Any]:
+        """What this worker alone knows, once it has its answer: parameters to go on with, and moments."""
+        return {
+            "values": pull.values_N,
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in self._optimisers.items()},
+        }
+
+    def load_state(self, state: Mapping[str, Any], pull: Pull) -> Pull:
+        """Take up what `state` has told, in place of what an answer tells."""
+        for name, optimiser in self._optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+        return replace(pull, values_N=state["values"])
+
+    def round(self, pull: Pull, signal: Callable[[], int] = lambda: 0) -> Push:
+        """Make the steps of one message.
+
+        Parameters
+        ----------
+        pull : Pull
+        signal : callable
+            Returns the signal received so far.
+
+        Raises
+        ------
+        TrainingError
+            A number is not finite.
+        """
+        self.flat.values_N.copy_(pull.values_N)
+        sums: Metrics = defaultdict(float)
+        counts: dict[str, int] = defaultdict(int)
+        moved: set[str] = set()
+        for step in range(pull.step, pull.step + pull.steps):
+            self._alive()
+            for name, value in self._step(step, moved).items():
+                sums[name] += value
+                counts[name] += 1
+        rows = [self._row(name, pull, name in moved) for name in self.flat.parts]
+        means = {name: value / counts[name] for name, value in sums.items()}
+        return Push(self.number, pull.steps, pull.version, tuple(sorted(moved)), means, torch.cat(rows, 1), signal())
+
+    def _step(self, step: int, moved: set[str]) -> Metrics:
+        metrics: Metrics = {}
+        for name, loss in self._problem.losses(step, metrics):
+            optimiser, parameters = self._optimisers[name], self._problem.parameters[name]
+            optimiser.zero_grad(set_to_none=True)
+            torch.autograd.backward(loss, inputs=list(parameters))
+            set_rate(optimiser, self._stage, name, step)
+            if name == "generator":
+                metrics["gradient"] = nn.utils.clip_grad_norm_(parameters, self._stage.clip).item()
+            self._rules[name].accrue(self.flat.gradient(name))
+            optimiser.step()
+            moved.add(name)
+        if bad := [k for k, v in metrics.items() if not math.isfinite(v)]:
+            raise TrainingError(
+                f"stage {self._stage.name!r}, step {step}, worker {self.number}: {', '.join(bad)} is not finite; the "
+                "last checkpoint is kept: lower learning_rate and go on with --resume"
+            )
+        return metrics
+
+    def _row(self, name: str, pull: Pull, moved: bool) -> Tensor:
+        rule, part = self._rules[name], self.flat.parts[name]
+        if not moved:
+            return torch.zeros(rule.rows, part.stop - part.start)
+        return rule.message(self.flat.values_N[part], pull.values_N[part])
+
+
+def _only_the_master(gradient_N: Tensor) -> None:
+    raise AssertionError(f"a worker has no centre to step down {tuple(gradient_N.shape)}")

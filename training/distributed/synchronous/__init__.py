@@ -1,0 +1,1 @@
+"""Synchronous training: gradients averaged over all ranks in each step."""

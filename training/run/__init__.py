@@ -1,0 +1,1 @@
+"""Folder of a training run: checkpoints, metrics, curves, timeline."""

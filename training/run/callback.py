@@ -1,0 +1,16 @@
+"""Somebody who looks at a training while it goes on."""
+
+from __future__ import annotations
+
+from ..architectures.base import Architecture
+
+
+class Watch:
+    """Lets a training go on, and does not look. Others may know better."""
+
+    def halt(self) -> bool:
+        """Whether to save and stop; asked on every rank after each step, some times over. One rank is enough."""
+        return False
+
+    def evaluated(self, networks: Architecture, stage: str, step: int) -> None:
+        """Called on the first rank after each evaluation but that at the very end."""

@@ -1,0 +1,1 @@
+"""Measurement and projection of how training scales with the number of ranks."""

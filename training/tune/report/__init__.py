@@ -1,0 +1,1 @@
+"""Report of a finished or running search."""

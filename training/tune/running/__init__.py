@@ -1,0 +1,1 @@
+"""Running a search on ranks: the coordinator, its groups and their trials."""

@@ -1,0 +1,318 @@
+"""The first rank of a search: hands out trials, hears what becomes of them, and never keeps a group waiting.
+
+The study's own work (the next point, above all) is done in a thread beside the messages, and ahead of time: there is
+always a trial at hand for the group that ends next. Its point does not know yet what that group's trial came to, which
+is what asynchronous search in batches means anyway.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from fastcalo.errors import TrainingError
+
+from ...run.signals import Signals, Stopped
+from ..study.study import Outcome, Study, Trial
+from .mpi_messages import Post, nap
+from .trial import Task, Verdict, outcome_from, outcome_table
+from .trial_queue import Display, begin, queued_again
+
+_AHEAD = 16
+"""One trial is kept at hand for as many groups."""
+_MORE_S = (5.0, 600.0)
+"""A trial is given up when it has taken twice its limit; at least and at most so many seconds more than that."""
+_HALT_S = 300.0
+
+
+@dataclass
+class Seat:
+    """A group, as the coordinator sees it.
+
+    Attributes
+    ----------
+    number : int
+    ranks : list of int
+        In the world; the first leads.
+    trial : Trial or None
+        What it works on.
+    since : float
+        Since when.
+    busy : float
+        Seconds that it has worked before.
+    free : float or None
+        When it was found that there is no work left for it.
+    """
+
+    number: int
+    ranks: list[int]
+    trial: Trial | None = None
+    since: float = 0.0
+    busy: float = 0.0
+    free: float | None = None
+
+
+class Hand:
+    """Does one thing after the other in a thread; the results are taken up by whoever collects them."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1)
+        self._under_way: deque[tuple[Future[Any], Callable[[Any], None]]] = deque()
+
+    def do(self, what: Callable[[], Any], then: Callable[[Any], None] = lambda _: None) -> None:
+        """Do something after all that was asked for before."""
+        self._under_way.append((self._pool.submit(what), then))
+
+    def collect(self, everything: bool = False) -> None:
+        """Take up what is done, or wait for all of it; raises what was raised there."""
+        while self._under_way and (everything or self._under_way[0][0].done()):
+            future, then = self._under_way.popleft()
+            then(future.result())
+
+    def close(self) -> None:
+        """Let the thread go."""
+        self._pool.shutdown()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is left to do or to take up."""
+        return not self._under_way
+
+
+class Clock:
+    """Time, and how to let some of it pass."""
+
+    def now(self) -> float:
+        """Seconds."""
+        return time.monotonic()
+
+    def nap(self) -> None:
+        """Wait for a moment."""
+        nap()
+
+
+class Coordinator:
+    """Runs a search whose trials are worked on by groups of ranks.
+
+    Parameters
+    ----------
+    study : Study
+    seats : list of Seat
+    post : Post
+        Of the world.
+    display : Display
+    hand : Hand, optional
+    clock : Clock, optional
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        seats: list[Seat],
+        post: Post,
+        display: Display,
+        hand: Hand | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._study, self._seats, self._post, self._display = study, seats, post, display
+        self._hand, self._clock = hand or Hand(), clock or Clock()
+        self._queue: deque[Trial] = deque()
+        self._asking, self._exhausted, self._halted = 0, False, False
+        self._limit = study.config.trial_limit_s
+
+    def run(self) -> None:
+        """Until all trials are told, or a signal comes.
+
+        Raises
+        ------
+        Stopped
+            By a signal, when all groups have saved their trials.
+        TrainingError
+            A group has not answered for too long; its trial was told as failed.
+        """
+        start = self._clock.now()
+        self._queue = queued_again(self._study, self._display)
+        with Signals() as signals:
+            while not self._over():
+                self._hand.collect()
+                while found := self._post.look():
+                    self._heed(*found)
+                self._ask_ahead()
+                self._hand_out()
+                if signals.received and not self._halted:
+                    self._halt()
+                self._give_up()
+                self._display.refresh()
+                self._clock.nap()
+        self._hand.collect(everything=True)
+        self._dismiss()
+        self._hand.close()
+        self._study.end(**shares(self._seats, start, self._clock.now()))
+        if self._halted:
+            self._display.said("stopped; all trials under way are saved: go on with --resume")
+            raise Stopped(128 + signals.received)
+
+    def _over(self) -> bool:
+        working = any(seat.trial for seat in self._seats)
+        left = self._queue or not self._exhausted or not self._hand.idle
+        return not working and (self._halted or not left)
+
+    def _heed(self, rank: int, message: dict[str, Any]) -> None:
+        seat = next(seat for seat in self._seats if seat.ranks[0] == rank)
+        trial = seat.trial
+        if message["do"] == "interrupted":
+            seat.trial = None
+            self._halt()
+        elif trial is None or message["trial"] != trial.number:
+            return
+        elif message["do"] == "rung":
+            step, value = message["step"], message["value"]
+            self._hand.do(lambda: self._study.rung(trial, step, value), lambda why: self._stop(seat, trial, why))
+        else:
+            seat.busy += self._clock.now() - seat.since
+            seat.trial = None
+            self._tell(trial, outcome_from(message["outcome"]))
+
+    def _tell(self, trial: Trial, outcome: Outcome) -> None:
+        self._hand.do(lambda: self._study.tell(trial, outcome), lambda _: self._display.ended(trial, self._study.best))
+
+    def _stop(self, seat: Seat, trial: Trial, reason: str) -> None:
+        if reason and seat.trial is trial:
+            self._post.send(seat.ranks[0], do="stop", trial=trial.number, status="stopped", reason=reason)
+
+    def _ask_ahead(self) -> None:
+        """Have a trial ready for each group that waits, and some more."""
+        waiting = sum(seat.trial is None for seat in self._seats)
+        wanted = waiting + max(1, len(self._seats) // _AHEAD)
+        while not (self._exhausted or self._halted) and len(self._queue) + self._asking < wanted:
+            self._asking += 1
+            self._hand.do(self._study.ask, self._asked)
+
+    def _asked(self, trial: Trial | None) -> None:
+        self._asking -= 1
+        if trial is None:
+            self._exhausted = True
+        else:
+            self._queue.append(trial)
+
+    def _hand_out(self) -> None:
+        now = self._clock.now()
+        for seat in self._seats:
+            if seat.trial is not None or self._halted:
+                continue
+            if self._queue:
+                trial = self._queue.popleft()
+                again = bool(trial.begins)
+                seat.trial, seat.since, seat.free = trial, now, None
+                task = Task(trial.number, trial.point, self._limit)
+                self._post.send(seat.ranks[0], do="trial", **vars(task))
+                self._hand.do(lambda t=trial, s=seat: begin(self._study, t, s.number, s.ranks))  # type: ignore[misc]
+                self._display.began(trial, seat.number, again)
+            elif self._exhausted and seat.free is None:
+                seat.free = now
+
+    def _halt(self) -> None:
+        """Let all groups save and stop."""
+        if self._halted:
+            return
+        self._halted = True
+        now = self._clock.now()
+        for seat in self._seats:
+            seat.free = seat.free or now
+            if seat.trial is not None:
+                seat.busy += now - seat.since
+                seat.since = now
+                self._post.send(seat.ranks[0], do="stop", trial=seat.trial.number, status="", reason="")
+
+    def _give_up(self) -> None:
+        """End the search if a group is stuck: nobody can take its ranks back."""
+        now = self._clock.now()
+        for seat in self._seats:
+            if seat.trial is None:
+                continue
+            if self._halted and now - seat.since > _HALT_S:
+                raise TrainingError(f"trial {seat.trial.number} does not stop; go on with --resume")
+            if not self._halted and now - seat.since > self._limit + patience(self._limit):
+                trial = seat.trial
+                reason = (
+                    f"no end in sight after {now - seat.since:.0f} s, with trial_limit_s = {self._limit:g}: "
+                    f"stuck within a step, on ranks {seat.ranks}"
+                )
+                self._tell(trial, Outcome("failed", reason=reason, seconds=now - seat.since))
+                self._hand.collect(everything=True)
+                raise TrainingError(f"trial {trial.number}: {reason}; it is told as failed: go on with --resume")
+
+    def _dismiss(self) -> None:
+        for rank in range(1, self._post.size):
+            self._post.send(rank, do="end")
+        self._post.flush(10.0)
+
+
+def patience(limit_s: float) -> float:
+    """Seconds beyond its limit in which a trial must have answered."""
+    return max(_MORE_S[0], min(limit_s, _MORE_S[1]))
+
+
+def shares(seats: list[Seat], start: float, end: float) -> dict[str, Any]:
+    """How busy groups were, as long as there was work for them."""
+    there = sum((seat.free or end) - start for seat in seats)
+    return {
+        "busy": sum(seat.busy for seat in seats) / there if there > 0 else 0.0,
+        "wall_s": end - start,
+        "groups": len(seats),
+    }
+
+
+class RemoteLink:
+    """A leader's link to the coordinator.
+
+    Parameters
+    ----------
+    post : Post
+        Of the world.
+    """
+
+    def __init__(self, post: Post) -> None:
+        self._post = post
+        self._verdict: tuple[int, Verdict] | None = None
+
+    def next(self, quit_: Callable[[], bool]) -> Task | None:
+        """Wait for a trial; what comes meanwhile about earlier ones is of no matter."""
+        while not quit_():
+            found = self._post.look()
+            if found is None:
+                nap()
+                continue
+            _, message = found
+            kind = message.pop("do")
+            if kind == "end":
+                return None
+            if kind == "trial":
+                self._verdict = None
+                return Task(**message)
+        return None
+
+    def rung(self, trial: int, step: int, value: float) -> None:
+        """Send a rung; if the trial is hopeless, that comes later."""
+        self._post.send(0, do="rung", trial=trial, step=step, value=value)
+
+    def verdict(self, trial: int) -> Verdict | None:
+        """What the coordinator has said of a trial."""
+        while found := self._post.look():
+            _, m = found
+            if m["do"] == "stop":
+                self._verdict = m["trial"], Verdict(m["status"], m["reason"])
+        return self._verdict[1] if self._verdict and self._verdict[0] == trial else None
+
+    def ended(self, trial: int, outcome: Outcome) -> None:
+        """Send an outcome."""
+        self._post.send(0, do="ended", trial=trial, outcome=outcome_table(outcome))
+
+    def interrupted(self, trial: int | None) -> None:
+        """Send that a signal came."""
+        self._post.send(0, do="interrupted", trial=trial)
+        self._post.flush(10.0)

@@ -1,0 +1,119 @@
+"""The leader of a group: takes trials from the search one after the other, and tells what they came to."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from ...architectures.base import Architecture
+from ...config import TrainConfig
+from ...data.folds import Fold
+from ...run.signals import Signals
+from ...trainer import build, load_run
+from ..config_paths import changed
+from ..objective import Judge, Judgement
+from ..study.study import Outcome
+from .group_training import Crew
+from .trial import Link, Setup, Task, TrialWatch, Verdict, describe, judged_stages
+
+log = logging.getLogger(__name__)
+
+
+class Group:
+    """A crew and its leader.
+
+    Parameters
+    ----------
+    setup : Setup
+    crew : Crew
+    link : Link
+    """
+
+    def __init__(self, setup: Setup, crew: Crew, link: Link) -> None:
+        self._setup, self._crew, self._link = setup, crew, link
+        # full simulation is the same for all trials
+        self._judges: dict[int, Judge] = {}
+
+    def run(self, signals: Signals) -> None:
+        """Work on trials until there are none, or until a signal."""
+        while task := self._link.next(lambda: signals.received != 0):
+            outcome = self._work(task, signals)
+            if outcome is None:
+                self._link.interrupted(task.number)
+                break
+            self._link.ended(task.number, outcome)
+        else:
+            if signals.received:
+                self._link.interrupted(None)
+        self._crew.release()
+
+    def _work(self, task: Task, signals: Signals) -> Outcome | None:
+        """How a trial ended; None if it is to go on another time."""
+        start, found = time.monotonic(), list[Judgement]()
+        try:
+            config = changed(self._setup.base, task.point, f"trial {task.number}")
+            stages = judged_stages(config, build(config))
+        # other points may be possible
+        except Exception as error:  # noqa: BLE001
+            return _failed(describe(error), start)
+        watch = TrialWatch(task, self._link, self._judge_of(config), stages, lambda: signals.received != 0)
+        for fold in range(self._setup.tune.objective.folds):
+            ending = self._crew.train(task.number, task.point, fold, watch)
+            if ending.error:
+                return _failed(ending.error, start)
+            if ending.halted:
+                return _halted(watch.verdict, start)
+            try:
+                networks = load_run(self._setup.run_of(task.number, fold))[1]
+                found.append(self._judge(fold).judge(config, networks))
+            # nor are all models such that they can be judged
+            except Exception as error:
+                log.debug("trial %d", task.number, exc_info=True)
+                return _failed(describe(error), start)
+            # rungs are those of the first fold
+            watch.judge = None
+        return _done(found, time.monotonic() - start)
+
+    def _judge_of(self, config: TrainConfig) -> Callable[[Architecture], float] | None:
+        """How the first fold is judged on its way."""
+        if self._setup.tune.stopping.rule == "none":
+            return None
+        return lambda networks: self._judge(0).judge(config, networks).value
+
+    def _judge(self, fold: int) -> Judge:
+        if fold not in self._judges:
+            setup, folds = self._setup, self._setup.tune.objective.folds
+            part = Fold(fold, folds, setup.tune.seed) if folds > 1 else None
+            self._judges[fold] = Judge(setup.base, setup.tune.objective, setup.tune.seed, setup.where, part)
+        return self._judges[fold]
+
+
+def _failed(reason: str, start: float) -> Outcome:
+    return Outcome("failed", reason=reason, seconds=time.monotonic() - start)
+
+
+def _halted(verdict: Verdict | None, start: float) -> Outcome | None:
+    """By a signal if there is no verdict."""
+    if verdict is None or not verdict.status:
+        return None
+    return Outcome(verdict.status, reason=verdict.reason, seconds=time.monotonic() - start)
+
+
+def _done(found: list[Judgement], seconds: float) -> Outcome:
+    """Mean over the folds; its variance is that between them, or that of the only one."""
+    values = [j.value for j in found]
+    variance = found[0].variance if len(found) == 1 else float(np.var(values, ddof=1)) / len(found)
+    latencies = [j.latency_ms for j in found if j.latency_ms is not None]
+    return Outcome(
+        "done",
+        value=float(np.mean(values)),
+        variance=variance,
+        seconds=seconds,
+        folds=tuple(values),
+        distance=float(np.mean([j.distance for j in found])),
+        floor=float(np.mean([j.floor for j in found])),
+        latency_ms=float(np.mean(latencies)) if latencies else None,
+    )

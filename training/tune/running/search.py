@@ -1,0 +1,217 @@
+"""A search, from its file to its end, on as many ranks as were started."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from fastcalo.errors import ConfigError
+
+from ...config import TrainConfig, check, data_paths, from_dict
+from ...data.folds import Fold
+from ...run.signals import Signals, Stopped
+from ..config import TuneConfig, load_tune, tune_config
+from ..objective import judged_rows
+from ..study.study import Outcome, Study, Trial
+from .coordinator import Coordinator, RemoteLink, Seat, shares
+from .group import Group
+from .group_training import Crew
+from .mpi_messages import Post, nap
+from .trial import Setup, Task, Verdict
+from .trial_queue import Display, Silent, begin, queued_again
+
+
+def search(
+    file: Path,
+    folder: Path,
+    *,
+    resume: bool = False,
+    threads: int = 0,
+    world: Any = None,
+    display: Display | None = None,
+) -> Study | None:
+    """Run a search, or go on with one.
+
+    Parameters
+    ----------
+    file : Path
+        The search's TOML.
+    folder : Path
+        Of the search.
+    resume : bool
+        Whether it goes on; any number of ranks will do.
+    threads : int
+        Threads of torch in each rank; as in the training's configuration if 0.
+    world : mpi4py.MPI.Comm, optional
+        All ranks. The first one coordinates, and the others form groups. One process alone works on one trial after
+        the other.
+    display : Display, optional
+        Shows on the first rank how it goes.
+
+    Returns
+    -------
+    Study or None
+        On the first rank.
+
+    Raises
+    ------
+    ConfigError
+        The search or its training make no sense, or there are too few ranks.
+    InputError, OutputError
+        See `Study`; or showers cannot be read, or are too few.
+    TrainingError
+        A group does not answer any more.
+    Stopped
+        By a signal. All trials under way are saved.
+    """
+    display = display or Silent()
+    if world is None or world.size == 1:
+        with _open(file, folder, resume, 1) as study:
+            _work_alone(study, _setup(study, threads, file), display)
+            return study
+    post = Post(world)
+    if world.rank:
+        _follow(world, post)
+        return None
+    with _open(file, folder, resume, int(world.size)) as study:
+        setup = _setup(study, threads, file)
+        for rank in range(1, world.size):
+            post.send(rank, **_setup_table(setup))
+        size = study.config.group_size
+        world.Split(color_of(0, size, world.size), 0)
+        groups = (world.size - 1) // size
+        if idle := (world.size - 1) % size:
+            display.said(f"{idle} of {world.size} ranks are left over: {groups} groups of {size}, and the first rank")
+        seats = [Seat(g, list(range(1 + g * size, 1 + (g + 1) * size))) for g in range(groups)]
+        Coordinator(study, seats, post, display).run()
+        return study
+
+
+def color_of(rank: int, group_size: int, ranks: int) -> int:
+    """Part of the world that a rank belongs to: 0 is the coordinator, then come groups, and last who is left over."""
+    groups = (ranks - 1) // group_size
+    return 0 if rank == 0 else min((rank - 1) // group_size, groups) + 1
+
+
+def _open(file: Path, folder: Path, resume: bool, ranks: int) -> Study:
+    """The study, after a look at all that could keep its trials from running."""
+    config, base = load_tune(file)
+    where, size, strategy = str(file), config.group_size, base.parallel.strategy
+    if size == 1 and strategy != "allreduce":
+        raise ConfigError(
+            f"{where}: parallel.strategy = {strategy!r} of {config.base} needs a master and a worker: set group_size "
+            "to 2 or more, or the strategy to 'allreduce'"
+        )
+    needed = 1 if ranks == 1 and size == 1 else size + 1
+    if ranks < needed:
+        raise ConfigError(
+            f"{where}: group_size = {size} needs {needed} processes at least, one that coordinates and a group, but "
+            f"there {'is' if ranks == 1 else 'are'} {ranks}: mpiexec -n {needed} fastcalo tune ..., or more"
+        )
+    data_paths(base.data.train, where)
+    folds = config.objective.folds
+    for fold in range(folds):
+        part = Fold(fold, folds, config.seed) if folds > 1 else None
+        judged_rows(base, config.objective, config.seed, where, part)
+    return Study.resume(folder, config) if resume else Study.create(folder, config, base)
+
+
+def _setup(study: Study, threads: int, file: Path) -> Setup:
+    base = replace(study.base, threads=threads) if threads else study.base
+    return Setup(study.folder, study.config, base, str(file))
+
+
+def _setup_table(setup: Setup) -> dict[str, Any]:
+    return {
+        "folder": str(setup.folder),
+        "tune": setup.tune.as_dict(),
+        "base": setup.base.as_dict(),
+        "where": setup.where,
+    }
+
+
+def _setup_from(table: dict[str, Any]) -> Setup:
+    where = table["where"]
+    base: TrainConfig = from_dict(TrainConfig, table["base"], where)
+    check(base, where)
+    tune: TuneConfig = tune_config(table["tune"], base, where)
+    return Setup(Path(table["folder"]), tune, base, where)
+
+
+def _follow(world: Any, post: Post) -> None:
+    """Be any rank but the first."""
+    with Signals() as signals:
+        while not (found := post.look()):
+            nap()
+        setup = _setup_from(found[1])
+        size = setup.tune.group_size
+        color = color_of(world.rank, size, world.size)
+        comm = world.Split(color, world.rank)
+        link = RemoteLink(post)
+        if color > (world.size - 1) // size:
+            # left over
+            while link.next(lambda: signals.received != 0):
+                pass
+            return
+        crew = Crew(setup, comm)
+        if comm.rank:
+            crew.follow(signals)
+        else:
+            Group(setup, crew, link).run(signals)
+
+
+def _work_alone(study: Study, setup: Setup, display: Display) -> None:
+    seat, start = Seat(0, [0]), time.monotonic()
+    with Signals() as signals:
+        link = _LocalLink(study, seat, display)
+        Group(setup, Crew(setup), link).run(signals)
+    study.end(**shares([seat], start, time.monotonic()))
+    if link.stopped:
+        display.said("stopped; the trial under way is saved: go on with --resume")
+        raise Stopped(128 + signals.received)
+
+
+class _LocalLink:
+    """A group's link to a study in the same process."""
+
+    def __init__(self, study: Study, seat: Seat, display: Display) -> None:
+        self._study, self._seat, self._display = study, seat, display
+        self._queue: deque[Trial] = queued_again(study, display)
+        self._verdict: Verdict | None = None
+        self.stopped = False
+
+    def next(self, quit_: Callable[[], bool]) -> Task | None:
+        """A trial that was interrupted, or a new one."""
+        trial = None if quit_() else self._queue.popleft() if self._queue else self._study.ask()
+        if trial is None:
+            return None
+        self._display.began(trial, 0, bool(trial.begins))
+        begin(self._study, trial, 0, self._seat.ranks)
+        self._seat.trial, self._seat.since, self._verdict = trial, time.monotonic(), None
+        return Task(trial.number, trial.point, self._study.config.trial_limit_s)
+
+    def rung(self, trial: int, step: int, value: float) -> None:
+        """Note a rung."""
+        if reason := self._study.rung(self._study.trials[trial], step, value):
+            self._verdict = Verdict("stopped", reason)
+
+    def verdict(self, trial: int) -> Verdict | None:  # noqa: ARG002
+        """Why the trial must be stopped."""
+        self._display.refresh()
+        return self._verdict
+
+    def ended(self, trial: int, outcome: Outcome) -> None:
+        """Tell the study."""
+        self._seat.busy += time.monotonic() - self._seat.since
+        self._study.tell(self._study.trials[trial], outcome)
+        self._display.ended(self._study.trials[trial], self._study.best)
+
+    def interrupted(self, trial: int | None) -> None:
+        """Note that a signal came."""
+        if trial is not None:
+            self._seat.busy += time.monotonic() - self._seat.since
+        self.stopped = True

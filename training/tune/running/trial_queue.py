@@ -1,0 +1,75 @@
+"""What both ways of running a search share: which trials come first, and what becomes of those that never get far."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol
+
+from ..study.study import Outcome, Study, Trial
+from .trial import steps_saved, trial_folder
+
+ATTEMPTS = 3
+"""Starts without a step saved in between after which a trial is given up."""
+
+
+class Display(Protocol):
+    """Shows how a search goes."""
+
+    def began(self, trial: Trial, group: int, again: bool) -> None:
+        """A group works on a trial, or goes on with one."""
+
+    def ended(self, trial: Trial, best: Trial | None) -> None:
+        """A trial was told."""
+
+    def said(self, text: str) -> None:
+        """Anything else worth a line."""
+
+    def refresh(self) -> None:
+        """Time has passed."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def began(self, trial: Trial, group: int, again: bool) -> None:
+        """Nothing."""
+
+    def ended(self, trial: Trial, best: Trial | None) -> None:
+        """Nothing."""
+
+    def said(self, text: str) -> None:
+        """Nothing."""
+
+    def refresh(self) -> None:
+        """Nothing."""
+
+
+def queued_again(study: Study, display: Display) -> deque[Trial]:
+    """Trials that were under way when the search was interrupted.
+
+    One that began `ATTEMPTS` times and never got further than before is told as failed: whatever ends it would end the
+    search each time.
+    """
+    queue: deque[Trial] = deque()
+    for trial in study.pending:
+        saved = steps_saved(trial_folder(study.folder, trial.number))
+        in_vain = 0
+        for line in reversed(trial.begins):
+            if line.get("saved", 0) != saved:
+                break
+            in_vain += 1
+        if in_vain >= ATTEMPTS:
+            reason = f"ended {in_vain} times together with the search, at step {saved}, without another step saved"
+            study.tell(trial, Outcome("failed", reason=reason))
+            display.ended(trial, study.best)
+        else:
+            queue.append(trial)
+    if queue:
+        numbers = ", ".join(str(t.number) for t in queue)
+        display.said(f"trials that were under way go on: {numbers}")
+    return queue
+
+
+def begin(study: Study, trial: Trial, group: int, ranks: list[int]) -> None:
+    """Note that a group works on a trial, and how far it had come."""
+    study.begin(trial, group, ranks, saved=steps_saved(trial_folder(study.folder, trial.number)))
