@@ -11,7 +11,7 @@ settings.load_profile("unhurried")
 @pytest.fixture(scope="session")
 def data(tmp_path_factory) -> Path:
     """Folder with 120 real showers in two files, ``a.h5`` and ``b.h5``; not to be changed."""
-    from showers import write_real
+    from helpers.shower_files import write_real
 
     folder = tmp_path_factory.mktemp("data")
     write_real(folder / "a.h5", 70)
@@ -22,7 +22,7 @@ def data(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory) -> Path:
     """Folder of a finished training of ``arch = "hits"``, of a few steps only; not to be changed."""
-    from trainings import tiny_config, write_data
+    from helpers.tiny_training import tiny_config, write_data
 
     from fastcalo.training.trainer import train
 
@@ -34,7 +34,7 @@ def tiny_run(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def hadron_run(tmp_path_factory) -> Path:
     """As `tiny_run`, of hadrons in both sections."""
-    from trainings import hadron_config
+    from helpers.tiny_training import hadron_config
 
     from fastcalo.training.trainer import train
 
@@ -46,7 +46,7 @@ def hadron_run(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def geant4():
     """Full simulation of the default detector in two processes, shared by all tests, for Geant4 takes time to start."""
-    from fullsims import skip_without_geant4
+    from helpers.full_simulation import skip_without_geant4
 
     from fastcalo import Geant4Simulation, load_detector
 

@@ -1,0 +1,64 @@
+"""Options of ``fastcalo train``: where it trains, what it tells."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+from helpers.mpi import ENVIRONMENT, MPIEXEC, write_config
+from helpers.shower_files import write_real
+
+LINE = re.compile(r"(\[rank (\d)/(\d)\] )?(INFO|WARNING) (fastcalo[\w.]*): (.*)")
+RANKS = [0, pytest.param(2, marks=pytest.mark.skipif(not MPIEXEC.exists(), reason="needs MPI: pip install mpich"))]
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    write_real(folder / "a.h5", 30)
+    write_real(folder / "b.h5", 30, start=500)
+    return write_config(folder / "run.toml", folder, "layers", steps=4)
+
+
+def fastcalo(ranks, *arguments, verbose=()):
+    command = [sys.executable, "-m", "fastcalo", *verbose, "train", *map(str, arguments)]
+    if ranks:
+        command = [str(MPIEXEC), "-n", str(ranks), *command]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=100, env=ENVIRONMENT)
+
+
+@pytest.mark.parametrize("ranks", RANKS)
+def test_lines_of_the_log_say_which_rank_they_are_from(config, tmp_path, ranks):
+    done = fastcalo(ranks, config, "-o", tmp_path / "run", verbose=["-v"])
+    assert done.returncode == 0, done.stderr
+    lines = [found for text in done.stderr.splitlines() if (found := LINE.fullmatch(text))]
+    told = [(found[2], found[3]) for found in lines if found[6] == "stage layers: 60 showers, from step 0 to 4"]
+    assert sorted(told) == ([(str(rank), str(ranks)) for rank in range(ranks)] if ranks else [(None, None)])
+    # no line without one where there are several
+    assert all(bool(found[1]) == bool(ranks) for found in lines)
+
+
+@pytest.mark.parametrize("ranks", RANKS)
+def test_the_device_may_be_told_on_the_command_line(config, tmp_path, ranks):
+    run = tmp_path / "run"
+    if not torch.cuda.is_available():
+        done = fastcalo(ranks, config, "-o", run, "--device", "cuda")
+        assert done.returncode != 0
+        assert "device = 'cuda', but torch" in done.stderr
+        assert "choose 'auto' or 'cpu'" in done.stderr
+        assert not (run / "config.json").exists()
+    done = fastcalo(ranks, config, "-o", run, "--device", "cpu", "--tensorboard")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((run / "config.json").read_text())["device"] == "cpu"
+    # one file, of the first rank
+    assert len(list((run / "tensorboard" / "layers").iterdir())) == 1
+
+
+def test_a_device_that_does_not_exist_is_told(config, tmp_path):
+    done = fastcalo(0, config, "-o", tmp_path / "run", "--device", "tpu")
+    assert done.returncode == 1
+    assert "--device: device = 'tpu' is unknown; choose auto, cpu, cuda" in done.stderr

@@ -1,0 +1,1 @@
+"""Real small parts that tests are made of: models, files, trainings, searches."""

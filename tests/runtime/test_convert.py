@@ -1,0 +1,405 @@
+"""Files of particles to files of hits: the same whatever the chunk, the workers and the order; whole, or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import threading
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+import pytest
+import uproot
+from helpers.hits_equal import Found, assert_alike
+from helpers.root_files import plain, write_tree
+from helpers.small_engine import FRACTION, StraightEngine, make_engine
+from helpers.tiny_model import FRACTION as MODEL_FRACTION
+from helpers.tiny_model import write_tiny_model
+from numpy.testing import assert_allclose, assert_array_equal
+
+from fastcalo.detector.description import load_detector
+from fastcalo.errors import ConfigError, FastCaloError, InputError, OutputError
+from fastcalo.events import Events, Hits, Reason
+from fastcalo.io.particles.reader import open_events
+from fastcalo.production import convert as conversion
+from fastcalo.production.convert import Engine, convert
+from fastcalo.simulation.fast import FastSimulation
+
+DEMO = Path(__file__).parents[2] / "examples" / "demo" / "events.root"
+SHIPPED = Path(__file__).parents[2] / "fastcalo" / "model" / "em.onnx"
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
+
+
+@pytest.fixture(params=["straight", "tiny", "em"])
+def engine(request, tiny_model) -> Engine:
+    """Each engine there is; what does not depend on the physics must hold for all."""
+    if request.param == "straight":
+        return make_engine()
+    if request.param == "em" and not SHIPPED.is_file():
+        pytest.skip("this checkout has no fastcalo/models/em.onnx")
+    return FastSimulation(load_detector(), "em" if request.param == "em" else tiny_model)
+
+
+def same(one: Path, other: Path) -> None:
+    """Make sure that two files hold the same events, and hits that are alike."""
+    a, b = (uproot.open(path)["Events"].arrays() for path in (one, other))
+    assert a.fields == b.fields
+    for name in a.fields:
+        if a[name].ndim == 1 and not name.startswith("n"):
+            assert_array_equal(a[name], b[name])
+    for section in ("ECAL", "HCAL"):
+        if ak.sum(a[f"n{section}"]) + ak.sum(b[f"n{section}"]):
+            assert_alike(*(hits_of(events, section) for events in (a, b)))
+
+
+def hits_of(events: ak.Array, section: str) -> Found:
+    event = np.repeat(np.arange(len(events)), ak.to_numpy(events[f"n{section}"]))
+    return Found(event, *(ak.to_numpy(ak.flatten(events[f"{section}_{name}"])) for name in ("cell_id", "energy")))
+
+
+def test_chunks_and_workers_and_executors_give_the_same(tmp_path, engine):
+    first = tmp_path / "first.root"
+    summary = convert(DEMO, first, engine, seed=5)
+    with ThreadPoolExecutor(1) as executor:
+        runs = {
+            "small": convert(DEMO, tmp_path / "small.root", engine, seed=5, chunk=10),
+            "large": convert(DEMO, tmp_path / "large.root", engine, seed=5, chunk=10_000),
+            "processes": convert(DEMO, tmp_path / "processes.root", engine, seed=5, chunk=70, workers=2),
+            "executor": convert(DEMO, tmp_path / "executor.root", engine, seed=5, chunk=70, executor=executor),
+        }
+    for name, other in runs.items():
+        same(first, tmp_path / f"{name}.root")
+        assert other.reasons.keys() == summary.reasons.keys()
+        for reason, tally in summary.reasons.items():
+            assert other.reasons[reason].count == tally.count
+            assert other.reasons[reason].energy == pytest.approx(tally.energy, rel=1e-12)
+
+
+def test_crowded_events_are_simulated_few_at_a_time(tmp_path, monkeypatch):
+    convert(DEMO, tmp_path / "one.root", make_engine(), seed=5)
+    monkeypatch.setattr(conversion, "_MOST_PARTICLES", 40)
+    calls = []
+    convert(DEMO, tmp_path / "other.root", make_engine(), seed=5, progress=lambda *args: calls.append(args))
+    assert len(calls) > 50
+    same(tmp_path / "one.root", tmp_path / "other.root")
+
+
+def test_another_seed_gives_other_hits_of_the_same_particles(tmp_path, engine):
+    one, other = (convert(DEMO, tmp_path / f"{seed}.root", engine, seed=seed) for seed in (1, 2))
+    assert one.reasons == other.reasons
+    trees = [uproot.open(tmp_path / f"{seed}.root")["Events"] for seed in (1, 2)]
+    first, second = (ak.to_numpy(ak.sum(tree["ECAL_energy"].array(), axis=1)) for tree in trees)
+    seen = first > 0
+    assert seen.sum() > 150
+    assert (first[seen] != second[seen]).all()
+    assert_allclose(first.mean(), second.mean(), rtol=0.1)
+
+
+def test_the_accounts_close(tmp_path, engine):
+    path = tmp_path / "hits.root"
+    summary = convert(DEMO, path, engine, chunk=64)
+    (events,) = open_events(DEMO).chunks(1000)
+    assert summary.events == 300
+    assert summary.particles.count == events.n_particles == sum(tally.count for tally in summary.reasons.values())
+    assert summary.particles.energy == pytest.approx(events.kinetic_energy.sum(), rel=1e-12)
+    assert sum(tally.energy for tally in summary.reasons.values()) == pytest.approx(summary.particles.energy, rel=1e-12)
+    assert summary.reasons[Reason.NOT_FINAL_STATE].count == (~events.final).sum()
+    tree = uproot.open(path)["Events"].arrays()
+    for reason, tally in summary.reasons.items():
+        assert ak.sum(tree[f"particles_{reason.name.lower()}"]) == tally.count
+    for name, tally in summary.sections.items():
+        assert ak.sum(tree[f"n{name}"]) == tally.count == ak.count(tree[f"{name}_energy"])
+        assert ak.sum(ak.values_astype(tree[f"{name}_energy"], float)) == pytest.approx(tally.energy, rel=1e-9)
+    assert summary.reasons[Reason.SIMULATED].count > 100
+    assert summary.sections["ECAL"].energy > 0
+    assert summary.wall_seconds > 0
+    assert 0 < summary.network_seconds < summary.wall_seconds
+    assert 0 < summary.share_outside_network < 1
+
+
+def test_energy_of_every_event_is_that_of_its_particles(tmp_path):
+    engine = make_engine()
+    convert(DEMO, tmp_path / "hits.root", engine, seed=3, chunk=77)
+    (events,) = open_events(DEMO).chunks(1000)
+    hits = engine.run(events, seed=3)
+    kinetic = np.where(hits.reason == Reason.SIMULATED, events.kinetic_energy, 0)
+    keys = zip(events.run.tolist(), events.event.tolist(), strict=True)
+    factors = [np.random.default_rng([3, run, event]).uniform(0.5, 1.5) for run, event in keys]
+    wanted = FRACTION * np.bincount(events.event_of_particle, kinetic) * factors
+    tree = uproot.open(tmp_path / "hits.root")["Events"].arrays()
+    found = sum(ak.sum(ak.values_astype(tree[f"{name}_energy"], float), axis=1) for name in ("ECAL", "HCAL"))
+    assert_allclose(found, wanted, rtol=1e-5, atol=1e-12)
+
+
+def test_the_tiny_model_deposits_its_part(tmp_path, tiny_model):
+    summary = convert(DEMO, tmp_path / "hits.root", FastSimulation(load_detector(), tiny_model))
+    assert summary.reasons[Reason.ENERGY_TOO_LOW].count > 0
+    expected = MODEL_FRACTION * summary.reasons[Reason.SIMULATED].energy
+    # the factors 0.5 + u scatter by 0.29 about 1
+    assert summary.sections["ECAL"].energy == pytest.approx(expected, rel=0.05)
+    assert summary.sections["HCAL"].count == 0
+
+
+def test_hits_are_in_cells_of_the_detector(tmp_path, engine):
+    convert(DEMO, tmp_path / "hits.root", engine)
+    tree = uproot.open(tmp_path / "hits.root")["Events"].arrays()
+    detector = load_detector()
+    for section in detector.sections:
+        columns = {key: ak.to_numpy(ak.flatten(tree[f"{section.name}_{key}"])) for key in ("cell_id", "layer", *"xyz")}
+        cells = detector.decode(section.name, columns["cell_id"])
+        assert_array_equal(cells["layer"], columns["layer"])
+        centres = detector.cell_centre(section.name, cells["module"], cells["x"], cells["y"], cells["layer"])
+        assert_allclose(np.stack([columns[axis] for axis in "xyz"], axis=1), centres, atol=1e-3)
+        event = np.repeat(np.arange(300), ak.to_numpy(tree[f"n{section.name}"]))
+        assert len(np.unique(np.stack([event, columns["cell_id"].astype(np.int64)]), axis=1).T) == len(event)
+
+
+def test_provenance_tells_how_the_file_was_made(tmp_path, engine):
+    path = tmp_path / "hits.root"
+    summary = convert(DEMO, path, engine, seed=11)
+    told = json.loads(str(uproot.open(path)["fastcalo_provenance"]))
+    assert told["seed"] == 11
+    assert told["inputs"] == [{"path": str(DEMO), "tree": "events", "entries": 300}]
+    assert told["schema"]["schema"] == "EDM4hep"
+    assert told["detector"]["hash"] == engine.detector.hash
+    ecal = {"encoding": "system:5,module:5,layer:8,x:32:-16,y:-16", "system": 20, "threshold_gev": 2e-5}
+    assert told["detector"]["sections"]["ECAL"] == ecal
+    assert list(told["detector"]["sections"]) == ["ECAL", "HCAL"]
+    assert told["units"] == {"energy": "GeV", "x": "mm", "y": "mm", "z": "mm"}
+    assert told["simulation"] == json.loads(json.dumps(engine.provenance()))
+    assert told["accounts"] == summary.accounts()
+    assert {"python", "numpy", "uproot"} <= told["versions"].keys()
+    json.dumps(summary.to_dict())
+
+
+def test_rejected_particles_go_to_a_file_that_can_be_converted(tmp_path, engine):
+    rejected = tmp_path / "rejected.root"
+    summary = convert(DEMO, tmp_path / "hits.root", engine, rejected=rejected, chunk=50)
+    again = convert(rejected, tmp_path / "again.root", engine)
+    assert again.events == summary.events
+    assert again.reasons[Reason.SIMULATED].count == again.reasons[Reason.NOT_FINAL_STATE].count == 0
+    for reason in set(Reason) - {Reason.SIMULATED, Reason.NOT_FINAL_STATE}:
+        assert again.reasons[reason].count == summary.reasons[reason].count
+        assert again.reasons[reason].energy == pytest.approx(summary.reasons[reason].energy, rel=1e-12)
+    assert again.particles.count > 0
+    for name in ("run", "event"):
+        one, other = (uproot.open(path)["Events"][name].array() for path in (tmp_path / "hits.root", rejected))
+        assert_array_equal(one, other)
+
+
+def test_wild_particles_are_counted_under_their_reason(tmp_path, tiny_model):
+    wild = {
+        # pdg, px, py, pz, mass, reason
+        "good": (11, 10.0, 0.0, 0.0, 0.000511, Reason.SIMULATED),
+        "nan": (11, np.nan, 0.0, 1.0, 0.000511, Reason.BAD_NUMBERS),
+        "inf": (22, np.inf, 0.0, 1.0, 0.0, Reason.BAD_NUMBERS),
+        "overflow": (22, 1e200, 1e200, 1.0, 0.0, Reason.BAD_NUMBERS),
+        "mass": (11, 10.0, 0.0, 1.0, np.nan, Reason.BAD_NUMBERS),
+        "negative": (11, 10.0, 0.0, 1.0, -1.0, Reason.BAD_NUMBERS),
+        "at rest": (11, 0.0, 0.0, 0.0, 0.000511, Reason.BAD_NUMBERS),
+        "unknown": (987654321, 10.0, 0.0, 0.0, 0.1, Reason.UNKNOWN_SPECIES),
+        "hadron": (211, 10.0, 0.0, 0.0, 0.13957, Reason.UNKNOWN_SPECIES),
+        "neutrino": (14, 10.0, 0.0, 0.0, 0.0, Reason.INVISIBLE),
+        "soft": (22, 0.01, 0.0, 0.0, 0.0, Reason.ENERGY_TOO_LOW),
+        "hard": (22, 1e4, 0.0, 0.0, 0.0, Reason.ENERGY_TOO_HIGH),
+        "forward": (22, 0.1, 0.0, 90.0, 0.0, Reason.MISSES_CALORIMETER),
+    }
+    pdg, px, py, pz, mass, reasons = (list(column) for column in zip(*wild.values(), strict=True))
+    columns = {"pdg": pdg, "px": px, "py": py, "pz": pz, "mass": mass}
+    # an event with all, one with none, one with the good one
+    branches = {name: ak.Array([values, [], values[:1]]) for name, values in columns.items()}
+    source = write_tree(tmp_path / "wild.root", branches)
+    engine = FastSimulation(load_detector(), tiny_model)
+    rejected = tmp_path / "rejected.root"
+    summary = convert(source, tmp_path / "hits.root", engine, rejected=rejected)
+    wanted = {reason: reasons.count(reason) + (reason == Reason.SIMULATED) for reason in Reason}
+    assert {reason: tally.count for reason, tally in summary.reasons.items()} == wanted
+    assert np.isfinite(summary.particles.energy)
+    assert sum(tally.energy for tally in summary.reasons.values()) == pytest.approx(summary.particles.energy)
+    assert_array_equal(uproot.open(tmp_path / "hits.root")["Events/nECAL"].array() > 0, [True, False, True])
+    kept = uproot.open(rejected)["Events"].arrays()
+    assert_array_equal(kept["index"][0], np.arange(1, len(wild)))
+    assert_array_equal(kept["px"][0], px[1:])
+    assert_array_equal(kept["reason"][0], reasons[1:])
+
+
+def test_a_tree_without_entries_gives_a_file_without_entries(tmp_path, engine):
+    nothing = {name: array[:0] for name, array in plain(3).items()}
+    source = write_tree(tmp_path / "none.root", nothing)
+    for workers in (1, 2):
+        path = tmp_path / f"hits{workers}.root"
+        summary = convert(source, path, engine, workers=workers, rejected=tmp_path / f"rejected{workers}.root")
+        assert summary.events == summary.particles.count == 0
+        tree = uproot.open(path)["Events"]
+        assert tree.num_entries == 0
+        assert "ECAL_cell_id" in tree.keys()  # noqa: SIM118
+
+
+def test_luminosity_blocks_are_carried_over(tmp_path):
+    branches = plain(20, seed=1) | {"run": np.full(20, 3), "event": np.arange(20) + 2**33, "lumi": np.arange(20) // 4}
+    source = write_tree(tmp_path / "in.root", branches)
+    convert(source, tmp_path / "hits.root", make_engine(), rejected=tmp_path / "rejected.root", chunk=7)
+    for name in ("hits.root", "rejected.root"):
+        tree = uproot.open(tmp_path / name)["Events"].arrays(["run", "luminosityBlock", "event"])
+        assert_array_equal(tree["run"], 3)
+        assert_array_equal(tree["luminosityBlock"], np.arange(20) // 4)
+        assert_array_equal(tree["event"], np.arange(20) + 2**33)
+
+
+def test_several_files_are_one_input(tmp_path, engine):
+    convert([DEMO, DEMO], tmp_path / "both.root", engine, chunk=250)
+    convert(DEMO, tmp_path / "one.root", engine)
+    both, one = (uproot.open(tmp_path / f"{name}.root")["Events"].arrays() for name in ("both", "one"))
+    assert len(both) == 2 * len(one)
+    for half in (both[: len(one)], both[len(one) :]):
+        assert_alike(hits_of(one, "ECAL"), hits_of(half, "ECAL"))
+
+
+def test_progress_is_told(tmp_path):
+    calls = []
+    convert(DEMO, tmp_path / "hits.root", make_engine(), chunk=120, progress=lambda *args: calls.append(args))
+    assert calls == [(120, 300), (240, 300), (300, 300)]
+
+
+# streaming
+
+
+class Watched(ThreadPoolExecutor):
+    """An executor that knows how many chunks were submitted, and not yet finished and fetched."""
+
+    def __init__(self, workers: int) -> None:
+        super().__init__(workers)
+        self.lock, self.submitted, self.most = threading.Lock(), 0, 0
+
+    def submit(self, function, /, *args, **kwargs):
+        with self.lock:
+            self.submitted += 1
+        return super().submit(function, *args, **kwargs)
+
+
+def test_no_more_chunks_are_under_way_than_the_workers_need(tmp_path):
+    written = []
+    with Watched(2) as executor:
+
+        def look(done: int, _: int) -> None:
+            written.append(done)
+            executor.most = max(executor.most, executor.submitted - len(written) + 1)
+
+        convert(DEMO, tmp_path / "hits.root", make_engine(), chunk=10, executor=executor, workers=2, progress=look)
+    assert executor.submitted == 30
+    assert 2 <= executor.most <= 4
+    assert written == sorted(written)
+
+
+def test_memory_does_not_grow_with_the_number_of_entries(tmp_path):
+    peaks = {}
+    for times in (3, 12):
+        path = tmp_path / f"{times}.root"
+        with uproot.recreate(path) as file:
+            block = plain(500, per_event=6)
+            file.mktree("events", {name: array.type.content for name, array in block.items()})
+            for _ in range(times):
+                file["events"].extend(block)
+        engine = make_engine()
+        convert(path, tmp_path / "warm.root", engine, overwrite=True)
+        tracemalloc.start()
+        convert(path, tmp_path / "hits.root", engine, chunk=100, overwrite=True)
+        peaks[times] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peaks[12] < 1.3 * peaks[3]
+
+
+# failures
+
+
+@dataclass
+class Breaks(StraightEngine):
+    """An engine that fails at one event: by an error, or with its whole process."""
+
+    at: int = 0
+    kill: bool = False
+
+    def run(self, events: Events, seed: int = 0) -> Hits:
+        if self.at in events.event:
+            if self.kill:
+                os._exit(1)
+            raise InputError(f"event {self.at} is cursed")
+        return super().run(events, seed)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_of_the_engine_leaves_nothing(tmp_path, workers):
+    engine = Breaks(load_detector(), at=222)
+    with pytest.raises(InputError, match="event 222 is cursed"):
+        convert(DEMO, tmp_path / "hits.root", engine, rejected=tmp_path / "no.root", chunk=20, workers=workers)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_death_of_a_worker_is_told_and_leaves_nothing(tmp_path):
+    engine = Breaks(load_detector(), at=222, kill=True)
+    with pytest.raises(FastCaloError, match="a worker process died"):
+        convert(DEMO, tmp_path / "hits.root", engine, chunk=20, workers=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_input_leaves_nothing(tmp_path):
+    whole = bytearray(DEMO.read_bytes())
+    with uproot.open(DEMO) as file:
+        start = file["events"]["MCParticles.mass"].member("fBasketSeek")[0]
+    whole[start + 100 : start + 1500] = bytes(1400)
+    source = tmp_path / "damaged.root"
+    source.write_bytes(whole)
+    with pytest.raises(InputError, match=r"damaged\.root: tree 'events', entries 0 to 300"):
+        convert(source, tmp_path / "hits.root", make_engine(), chunk=20)
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_a_full_disk_leaves_nothing(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(OutputError, match=r"hits\.root: cannot be written: File too large"):
+            convert(DEMO, tmp_path / "hits.root", make_engine(), chunk=20, rejected=tmp_path / "rejected.root")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+
+
+class Never(StraightEngine):
+    """An engine that must not be asked."""
+
+    def run(self, events: Events, seed: int = 0) -> Hits:  # noqa: ARG002
+        raise AssertionError("work began before the outputs were checked")
+
+
+def test_outputs_are_checked_before_the_work(tmp_path):
+    engine = Never(load_detector())
+    copy = tmp_path / "in.root"
+    copy.write_bytes(DEMO.read_bytes())
+    taken = tmp_path / "taken.root"
+    taken.write_text("precious")
+    free = tmp_path / "hits.root"
+    with pytest.raises(OutputError, match="exists already"):
+        convert(copy, taken, engine)
+    with pytest.raises(OutputError, match="exists already"):
+        convert(copy, free, engine, rejected=taken)
+    with pytest.raises(OutputError, match="it is an input"):
+        convert(copy, tmp_path / "." / "in.root", engine, overwrite=True)
+    with pytest.raises(OutputError, match="it is another output"):
+        convert(copy, free, engine, rejected=free)
+    with pytest.raises(OutputError, match="there is no folder"):
+        convert(copy, tmp_path / "none" / "hits.root", engine)
+    with pytest.raises(ConfigError, match="chunk and workers must be at least 1, but are 0 and 1"):
+        convert(copy, free, engine, chunk=0)
+    assert taken.read_text() == "precious"
+    assert copy.read_bytes() == DEMO.read_bytes()
+    assert sorted(tmp_path.iterdir()) == [copy, taken]

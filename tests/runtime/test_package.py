@@ -1,0 +1,96 @@
+"""The package as a user gets it: what it brings along, and what it is made of."""
+
+import ast
+import importlib.util
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FLOORS = ("training", "export", "integration")
+# libraries that only the upper floors may use; a runtime with one of them is no longer a light one
+HEAVY = ("torch", "mpi4py", "onnx", "onnxscript", "skopt")
+# and those that the runtime uses in one place only, when that is called
+PLACES = {"sklearn": "validation"}
+
+
+def runtime_modules() -> list[Path]:
+    # the one command serves every floor: its sub-commands reach up, each when it is called
+    elsewhere = {*FLOORS, "cli"}
+    return [path for path in (ROOT / "fastcalo").rglob("*.py") if not set(path.parts) & elsewhere]
+
+
+def imports_of(path: Path) -> set[str]:
+    """Absolute names of the modules that a file imports anywhere, those inside the package spelt out."""
+    names: set[str] = set()
+    package = ("fastcalo", *path.relative_to(ROOT / "fastcalo").parent.parts)
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) + 1 - node.level]) if node.level else ""
+            module = ".".join(part for part in (base, node.module) if part)
+            names.update(f"{module}.{alias.name}" for alias in node.names)
+    return names
+
+
+def run(code: str) -> str:
+    return subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize("library", ["torch", "mpi4py"])
+def test_importing_fastcalo_brings_in_neither_torch_nor_mpi(library: str) -> None:
+    assert importlib.util.find_spec(library), "its absence would mean nothing where it is not installed"
+    assert run(f"import sys, fastcalo; print({library!r} in sys.modules)").strip() == "False"
+
+
+def test_importing_fastcalo_takes_less_than_a_second() -> None:
+    code = "import time; t = time.perf_counter(); import fastcalo; print(time.perf_counter() - t)"
+    # the best of three: the first may have to read everything from a cold disk
+    assert min(float(run(code)) for _ in range(3)) < 1.0
+
+
+@pytest.mark.parametrize("path", runtime_modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_runtime_uses_no_floor_above_it(path: Path) -> None:
+    elsewhere = [library for library, place in PLACES.items() if place not in path.parts]
+    banned = (*(f"fastcalo.{floor}" for floor in FLOORS), *HEAVY, *elsewhere)
+    assert not [name for name in imports_of(path) if any(f"{name}.".startswith(f"{b}.") for b in banned)]
+
+
+def build(kind: str, source: Path, target: Path) -> Path:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(target)]
+    subprocess.run(command, cwd=source, check=True, capture_output=True)
+    return next(target.glob("fastcalo-*"))
+
+
+def assert_whole(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    python = {str(path.relative_to(ROOT)) for path in (ROOT / "fastcalo").glob("**/*.py")}
+    for floor in FLOORS:
+        python |= {f"fastcalo/{path.relative_to(ROOT)}" for path in (ROOT / floor).glob("**/*.py")}
+    assert python | {f"fastcalo/{name}" for name in ("py.typed", "detectors/clic-like.toml", "models/em.onnx")} <= names
+    assert all(name.startswith(("fastcalo/", "fastcalo-")) for name in names)
+
+
+def test_a_wheel_holds_every_floor_and_what_they_read(tmp_path: Path) -> None:
+    assert_whole(build("wheel", ROOT, tmp_path))
+
+
+def test_a_wheel_made_of_an_sdist_is_whole_too(tmp_path: Path) -> None:
+    with tarfile.open(build("sdist", ROOT, tmp_path / "sdist")) as archive:
+        archive.extractall(tmp_path / "source", filter="data")
+    unpacked = next((tmp_path / "source").iterdir())
+    assert_whole(build("wheel", unpacked, tmp_path / "wheel"))
+
+
+def test_the_version_is_stated_once_and_cited_right() -> None:
+    import fastcalo
+
+    cited = re.search(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    assert cited is not None
+    assert cited.group(1) == fastcalo.__version__

@@ -1,0 +1,481 @@
+"""The training loop: it learns, it can be interrupted anywhere, and it says when it cannot go on."""
+
+import json
+import math
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib.image
+import pytest
+import torch
+from helpers.shower_files import SAMPLE, write_real
+from helpers.tiny_training import STAGES, STEPS, change_stage, tiny_config
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastcalo.detector.description import load_detector
+from fastcalo.errors import ConfigError, InputError, TrainingError
+from fastcalo.training.config import DataConfig, NetworkConfig, StageConfig
+from fastcalo.training.data.showers import ShowerData
+from fastcalo.training.exchange import SingleProcess
+from fastcalo.training.optimisers import learning_rate
+from fastcalo.training.random_numbers import Draws
+from fastcalo.training.run import checkpoint
+from fastcalo.training.run.curves import read_metrics
+from fastcalo.training.run.throughput import TIMINGS
+from fastcalo.training.trainer import build, load_run, train
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_run):
+    """A run of all stages without any interruption."""
+    return tiny_run
+
+
+@pytest.fixture(scope="module")
+def config(finished):
+    return load_run(finished)[0]
+
+
+@pytest.fixture(scope="module")
+def data(config):
+    return config.data
+
+
+class InterruptedHereError(Exception):
+    pass
+
+
+def interrupt(stage, step):
+    """A report that ends the training as a signal would: after the step, before its checkpoint."""
+
+    def report(name, now, *_):
+        if (name, now) == (stage, step):
+            raise InterruptedHereError
+
+    return report
+
+
+def state(run, stage):
+    return checkpoint.load(run / f"{stage}.pt")
+
+
+def assert_same(a, b, where=""):
+    """Compare what checkpoints hold, to the bit."""
+    if isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            assert_same(a[key], b[key], f"{where}/{key}")
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b), where
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_same(x, y, f"{where}/{i}")
+    elif isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), where
+    elif not where.endswith("/seconds"):
+        assert a == b, where
+
+
+# --- what a run leaves
+
+
+def test_a_run_leaves_checkpoints_metrics_and_curves(finished, config):
+    assert {p.name for p in finished.iterdir()} == {
+        "config.json", "metrics.jsonl", "curves.png", *(f"{s}.pt" for s in STAGES),
+    }  # fmt: skip
+    assert json.loads((finished / "config.json").read_text())["name"] == config.name
+    lines = read_metrics(finished)
+    assert {(line["stage"], line["kind"], line["step"]) for line in lines} == {
+        *((s, "train", STEPS) for s in STAGES),
+        *((s, "test", step) for s in STAGES for step in range(1, STEPS + 1)),
+    }
+    values = [v for line in lines for v in line.values() if not isinstance(v, str)]
+    assert len(values) > 100
+    assert all(math.isfinite(v) for v in values)
+    image = matplotlib.image.imread(finished / "curves.png")
+    assert image.shape[1] > 1000
+    assert image.std() > 0.03
+
+
+def test_a_finished_run_is_read_back(finished, config):
+    got, networks, facts = load_run(finished)
+    assert got == config
+    for stage in STAGES[1:]:
+        for name in networks.kept_by(stage):
+            # the stage hits is followed by the adversarial one, which goes on with the same network
+            saved = state(finished, "adversarial" if name == "hits" else stage)["networks"][name]
+            assert_same(dict(networks.networks[name].state_dict()), dict(saved), name)
+    assert facts["data_hash"] == state(finished, "layers")["data_hash"]
+
+
+def test_stages_change_their_own_networks_only(finished):
+    assert set(state(finished, "layers")["networks"]) == {"layers"}
+    assert set(state(finished, "hits")["networks"]) == {"hits"}
+    assert set(state(finished, "adversarial")["networks"]) == {"hits", "critic"}
+    before, after = (state(finished, s)["networks"]["hits"] for s in ("hits", "adversarial"))
+    assert any(not torch.equal(before[k], after[k]) for k in before)
+
+
+def test_averages_are_what_is_kept_where_they_are_asked_for(finished):
+    layers, hits = state(finished, "layers"), state(finished, "hits")
+    assert_same(dict(layers["networks"]), dict(layers["ema"]))
+    assert hits["ema"] == {}
+    adversarial = state(finished, "adversarial")
+    assert set(adversarial["ema"]) == {"hits"}, "the critic is not averaged"
+    assert_same(dict(adversarial["networks"]["hits"]), dict(adversarial["ema"]["hits"]))
+
+
+# --- the same however it is run
+
+
+def test_the_same_configuration_gives_the_same_weights_and_another_seed_others(finished, config, tmp_path):
+    one = replace(config, stage=config.stage[:1])
+    train(one, tmp_path / "again")
+    assert_same(state(tmp_path / "again", "layers"), state(finished, "layers"))
+    train(replace(one, seed=2), tmp_path / "other")
+    ours, theirs = (state(run, "layers")["networks"]["layers"] for run in (finished, tmp_path / "other"))
+    assert any(not torch.equal(ours[k], theirs[k]) for k in ours)
+
+
+@pytest.fixture
+def begun(finished, tmp_path):
+    """A folder of a run in which only the named stages are left to be done."""
+
+    def make(*stages):
+        return Path(
+            shutil.copytree(
+                finished, tmp_path / "run", ignore=shutil.ignore_patterns(*(f"{s}.pt" for s in stages), "m*")
+            )
+        )
+
+    return make
+
+
+@pytest.mark.parametrize(("stage", "step"), [("layers", 2), ("layers", 5), ("hits", 5), ("adversarial", 5)])
+def test_an_interrupted_training_goes_on_as_if_nothing_had_happened(begun, finished, config, stage, step):
+    run = begun(stage)
+    with pytest.raises(InterruptedHereError):
+        train(config, run, resume=True, report=interrupt(stage, step))
+    # before step 3 there is no checkpoint of the stage yet: it begins anew
+    assert (run / f"{stage}.pt").exists() == (step > 3)
+    if step > 3:
+        assert state(run, stage)["step"] == 3
+    train(config, run, resume=True)
+    assert_same(state(run, stage), state(finished, stage))
+    lines = [{k: v for k, v in line.items() if k not in TIMINGS} for line in read_metrics(run)]
+    assert lines == [
+        {k: v for k, v in line.items() if k not in TIMINGS} for line in read_metrics(finished) if line["stage"] == stage
+    ]
+
+
+@pytest.mark.slow
+def test_a_killed_training_goes_on_as_if_nothing_had_happened(begun, finished, config, tmp_path):
+    # checkpoints are renamed into place: whenever the process dies, what lies there is whole
+    run, file = begun("hits"), tmp_path / "tiny.toml"
+    write_toml(config, file)
+    code = (
+        "import os, pathlib, sys\n"
+        "from fastcalo.training.config import load_config\n"
+        "from fastcalo.training.trainer import train\n"
+        "def report(stage, step, steps, metrics):\n"
+        "    if (stage, step) == ('hits', 4):\n"
+        "        os.kill(os.getpid(), 9)\n"
+        "train(load_config(sys.argv[1]), pathlib.Path(sys.argv[2]), resume=True, report=report)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, file, run], cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode == -9, done.stderr
+    train(config, run, resume=True)
+    assert_same(state(run, "hits"), state(finished, "hits"))
+
+
+def test_stages_may_be_run_one_by_one_in_any_order(finished, config, tmp_path):
+    run = tmp_path / "run"
+    for only in ("hits", "layers"):
+        train(config, run, only=[only])
+    assert not (run / "adversarial.pt").exists()
+    for name in ("hits", "layers"):
+        assert_same(state(run, name), state(finished, name), name)
+
+
+def test_a_finished_run_is_left_alone(finished, config, tmp_path):
+    run = Path(shutil.copytree(finished, tmp_path / "run"))
+    before = {p.name: p.read_bytes() for p in run.iterdir()}
+    train(config, run, resume=True)
+    assert {p.name: p.read_bytes() for p in run.iterdir()} == before
+
+
+# --- gradients go through the exchange
+
+
+class Recording(SingleProcess):
+    """Counts what the loop hands over, and changes every gradient as partners would."""
+
+    def __init__(self, factor, rank=0, size=1):
+        self.factor, self.rank, self.size, self.calls = factor, rank, size, 0
+
+    def backward(self, loss, parameters, share, *, last=True):
+        assert share == 1 / self.size
+        super().backward(loss, parameters, share, last=last)
+        self.calls += 1
+        for p in parameters:
+            p.grad.mul_(self.factor)
+
+
+def test_every_gradient_goes_through_the_exchange(begun, finished, config, tmp_path):
+    same, other = Recording(1.0), Recording(-1.0)
+    run = begun("adversarial")
+    train(config, run, resume=True, exchange=same)
+    # the critic's loss in every step, the generator's after the first two
+    assert same.calls == STEPS + STEPS - 2
+    assert_same(state(run, "adversarial"), state(finished, "adversarial"))
+    train(config, tmp_path / "other", exchange=other, only=["layers"])
+    assert other.calls == STEPS
+    a, b = (state(run, "layers")["networks"]["layers"] for run in (finished, tmp_path / "other"))
+    assert any(not torch.equal(a[k], b[k]) for k in a)
+
+
+def test_a_loss_gives_gradients_to_the_parameters_named_and_to_nothing_else():
+    a, b = torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.ones(2))
+    SingleProcess().backward((a * b).sum() * 3, [a], share=1.0)
+    assert a.grad.tolist() == [3, 3]
+    assert b.grad is None
+
+
+def test_ranks_other_than_the_first_write_nothing(config, tmp_path):
+    train(config, tmp_path / "run", exchange=Recording(1.0, rank=1, size=2), only=["layers"])
+    assert not (tmp_path / "run").exists()
+
+
+# --- it learns
+
+
+def learn(stage, steps, run, data, **changes):
+    """A single stage on the shipped sample; its networks before and after."""
+    settings = {"batch": 16, "warmup": 10, "evaluate_every": steps, "learning_rate": 3e-3} | changes
+    config = tiny_config(
+        replace(data, train=(str(SAMPLE),)),
+        stage=(StageConfig(stage, steps, **settings),),
+        network=NetworkConfig(layer_width=32, hit_width=32, share_width=16, critic_width=32),
+    )
+    before = build(config)
+    train(config, run)
+    return before, load_run(run)[1]
+
+
+@pytest.mark.parametrize(("stage", "term", "least"), [("layers", "count", 5.0), ("hits", "energy", 8.0)])
+def test_the_likelihood_of_showers_not_seen_rises(tmp_path, data, stage, term, least):
+    before, after = learn(stage, 40, tmp_path / "run", data)
+    unseen = write_real(tmp_path / "unseen.h5", 100, highest=30.0, start=200)
+    batch = next(ShowerData([unseen], load_detector(), ("ECAL",), (11, -11, 22)).batches(100))
+    losses = []
+    for networks in (before, after):
+        metrics = {}
+        list(networks.losses(StageConfig(stage, 1), batch, 10_000, metrics, Draws(0, batch.slot)))
+        losses.append(metrics)
+    assert losses[1][term] < losses[0][term] - least
+    assert sum(losses[1].values()) < sum(losses[0].values())
+
+
+def test_the_critic_learns_to_tell_an_untrained_generator(tmp_path, data):
+    learn("adversarial", 80, tmp_path / "run", data, critic_only=1_000, critic_rate=2e-3, penalty_every=8)
+    last = [line for line in read_metrics(tmp_path / "run") if line["kind"] == "train"][-1]
+    # the logarithm of two is a guess
+    assert last["critic"] < 0.3
+
+
+# --- the learning rate
+
+
+@given(
+    st.integers(0, 50),
+    st.integers(1, 200),
+    st.floats(1e-5, 1.0),
+    st.floats(0, 1e-5),
+    st.booleans(),
+    st.integers(0, 199),
+)
+def test_the_learning_rate_warms_up_and_falls(warmup, steps, rate, final, anneal, step):
+    stage = StageConfig("layers", steps, warmup=warmup, learning_rate=rate, final_rate=final, anneal=anneal)
+    step = min(step, steps - 1)
+    now, following = learning_rate(stage, step), learning_rate(stage, step + 1)
+    assert 0 < now <= rate * (1 + 1e-9)
+    if step + 1 <= warmup:
+        assert now == pytest.approx(rate * (step + 1) / warmup)
+    elif anneal:
+        assert following <= now * (1 + 1e-9)
+        assert learning_rate(stage, steps) == pytest.approx(final if warmup < steps else rate, abs=1e-12)
+    else:
+        assert now == rate
+
+
+# --- what is refused
+
+
+def test_a_folder_that_holds_a_run_is_not_used_again_by_mistake(finished, config):
+    with pytest.raises(TrainingError, match=r"tiny holds a training already; go on with --resume"):
+        train(config, finished)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"seed": 5}, "seed"),
+        ({"species": (11,)}, "species"),
+        ({"network": NetworkConfig(layer_width=24)}, "network"),
+        ({"name": "other", "seed": 5}, "name, seed"),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "",
+)
+def test_another_configuration_does_not_go_on_with_a_run(finished, config, changes, told):
+    with pytest.raises(TrainingError, match=rf"tiny was trained with another {told}; name another folder"):
+        train(replace(config, **changes), finished, resume=True)
+
+
+def test_other_showers_under_the_same_name_do_not_go_on_with_a_run(config, data, tmp_path):
+    moved = replace(data, train=(str(shutil.copy(data.train[0], tmp_path / "train.h5")),))
+    changed = replace(config, data=moved)
+    with pytest.raises(InterruptedHereError):
+        train(changed, tmp_path / "run", report=interrupt("layers", 5))
+    (tmp_path / "train.h5").unlink()
+    write_real(tmp_path / "train.h5", 48, start=300)
+    with pytest.raises(TrainingError, match=r"layers\.pt was trained on other showers"):
+        train(changed, tmp_path / "run", resume=True)
+
+
+def test_losses_that_are_not_numbers_end_the_training_with_a_way_on(config, tmp_path):
+    run = tmp_path / "run"
+    wild = change_stage(config, "layers", learning_rate=1e30, clip=1e30, warmup=0, checkpoint_every=1)
+    with pytest.raises(TrainingError, match=r"stage 'layers', step \d+: .* not finite.*lower learning_rate.*--resume"):
+        train(wild, run, only=["layers"])
+    # as the message says; here the checkpoint is of the first, wild step, and a new start helps
+    (run / "layers.pt").unlink(missing_ok=True)
+    train(change_stage(config, "layers", learning_rate=1e-3), run, only=["layers"])
+    assert state(run, "layers")["step"] == STEPS
+
+
+def test_a_stage_that_is_not_there_is_named(config, tmp_path):
+    with pytest.raises(TrainingError, match=r"has no stage \['layer'\]; it has \['layers', 'hits', 'adversarial'\]"):
+        train(config, tmp_path / "run", only=["layer"])
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_file_of_showers_that_is_not_there_is_named(config, tmp_path):
+    lost = replace(config, data=DataConfig((str(tmp_path / "lost.h5"),)))
+    with pytest.raises(ConfigError, match=r"my\.toml: there is no file .*lost\.h5"):
+        train(lost, tmp_path / "run", where="my.toml")
+
+
+def test_a_batch_of_more_showers_than_there_are_is_refused(config, tmp_path):
+    with pytest.raises(InputError, match="a batch of 49 showers"):
+        train(change_stage(config, "layers", batch=49), tmp_path / "run")
+
+
+def test_a_run_that_is_not_finished_is_not_read(config, tmp_path):
+    run = tmp_path / "run"
+    with pytest.raises(TrainingError, match="holds no training"):
+        load_run(run)
+    with pytest.raises(InterruptedHereError):
+        train(config, run, report=interrupt("hits", 5))
+    with pytest.raises(TrainingError, match="stage 'hits' stands at step 3 of 6"):
+        load_run(run)
+
+
+def test_a_folder_that_cannot_be_made_is_told(config, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(TrainingError, match=r"cannot write to the run's folder .*file"):
+        train(config, tmp_path / "file" / "run")
+
+
+# --- checkpoints
+
+
+def test_a_damaged_checkpoint_is_told(finished, config, tmp_path):
+    run = Path(shutil.copytree(finished, tmp_path / "run"))
+    whole = (run / "hits.pt").read_bytes()
+    for damaged in (b"", b"not a checkpoint", whole[: len(whole) // 2]):
+        (run / "hits.pt").write_bytes(damaged)
+        with pytest.raises(TrainingError, match=r"hits\.pt is damaged"):
+            train(config, run, resume=True)
+
+
+class Harmful:
+    def __reduce__(self):
+        return os.mkdir, ("harm",)
+
+
+@pytest.mark.parametrize("how", ["torch", "pickle"])
+def test_a_checkpoint_that_would_run_code_is_refused(tmp_path, monkeypatch, how):
+    monkeypatch.chdir(tmp_path)
+    if how == "torch":
+        torch.save({"step": Harmful()}, "bad.pt")
+    else:
+        Path("bad.pt").write_bytes(pickle.dumps({"step": Harmful()}, protocol=2))
+    with pytest.raises(TrainingError, match=r"bad\.pt is damaged"):
+        checkpoint.load(Path("bad.pt"))
+    assert not Path("harm").exists()
+
+
+def test_a_checkpoint_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(TrainingError, match=r"cannot read the checkpoint .*none\.pt"):
+        checkpoint.load(tmp_path / "none.pt")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_leaves_the_last_checkpoint(tmp_path):
+    path = tmp_path / "a.pt"
+    checkpoint.save(path, {"step": 1})
+    # the temporary name leads to a disk that is full
+    (tmp_path / f"a.tmp{os.getpid()}").symlink_to("/dev/full")
+    with pytest.raises(TrainingError, match=r"cannot write the checkpoint .*a\.pt"):
+        checkpoint.save(path, {"step": 2, "weights": torch.zeros(100_000)})
+    assert checkpoint.load(path) == {"step": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["a.pt"]
+
+
+# --- the command
+
+
+def write_toml(config, path):
+    """The configuration as a file; only what these tests change."""
+    lines = [
+        f'name = "{config.name}"', f'arch = "{config.arch}"', f"species = {list(config.species)}",
+        f"seed = {config.seed}", f"threads = {config.threads}", "[data]", f"train = {list(config.data.train)}",
+        f"test = {list(config.data.test)}", "[network]",
+    ]  # fmt: skip
+    lines += [f"{k} = {v}" for k, v in vars(config.network).items()]
+    lines += ["[validity]", f"kinetic_energy = {list(config.validity.kinetic_energy)}"]
+    for stage in config.stage:
+        values = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(stage).items()}
+        lines += ["[[stage]]", *(f"{k} = {json.dumps(v)}" for k, v in values.items())]
+    path.write_text("\n".join(lines))
+
+
+def fastcalo(*arguments, cwd):
+    return subprocess.run(
+        [sys.executable, "-m", "fastcalo", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_the_command_trains_and_goes_on(config, finished, tmp_path):
+    write_toml(config, tmp_path / "tiny.toml")
+    first = fastcalo("train", "tiny.toml", "--stage", "layers", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "fastcalo export runs/tiny" in first.stdout + first.stderr
+    again = fastcalo("train", "tiny.toml", cwd=tmp_path)
+    assert again.returncode == 1
+    assert "go on with --resume" in again.stderr
+    assert "Traceback" not in again.stderr
+    assert_same(state(tmp_path / "runs" / "tiny", "layers"), state(finished, "layers"))
