@@ -32,10 +32,10 @@ import numpy as np
 
 from fastcalo.training.config import TrainConfig, load_config
 from fastcalo.training.tune.config import ObjectiveConfig, StoppingConfig, TuneConfig
-from fastcalo.training.tune.running.coordinator import Clock, Coordinator, Hand, Seat
-from fastcalo.training.tune.running.mpi_messages import Post
+from fastcalo.training.tune.running.coordinator import BackgroundTasks, Clock, Coordinator, GroupState
+from fastcalo.training.tune.running.mpi_messages import MessageChannel
 from fastcalo.training.tune.running.trial import outcome_table
-from fastcalo.training.tune.running.trial_queue import Silent
+from fastcalo.training.tune.running.trial_queue import NoDisplay
 from fastcalo.training.tune.study.space import Space, read_space
 from fastcalo.training.tune.study.study import Outcome, Study
 
@@ -175,9 +175,9 @@ def simulate(groups: int, trials: int, optimiser: str, base: TrainConfig) -> dic
         "simulated", "base.toml", trials=trials, optimiser=optimiser, initial=max(8, groups // 4),
         objective=ObjectiveConfig(), stopping=StoppingConfig(least=20, first=2_000), space=world.space,
     )  # fmt: skip
-    seats = [Seat(k, [1 + k]) for k in range(groups)]
+    seats = [GroupState(k, [1 + k]) for k in range(groups)]
     with tempfile.TemporaryDirectory() as folder, Study.create(Path(folder) / "study", tune, base) as study:
-        Coordinator(study, seats, cast(Post, world), Silent(), cast(Hand, world), world).run()
+        Coordinator(study, seats, cast(MessageChannel, world), NoDisplay(), cast(BackgroundTasks, world), world).run()
         end = study.record.lines[-1]
         stopped = sum(t.status == "stopped" for t in study.trials)
     wall = float(end["wall_s"])

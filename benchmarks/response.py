@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 import fastcalo
 from fastcalo.io.showers.native import ShowerFile
-from fastcalo.model.random_numbers import streams
+from fastcalo.model.random_numbers import random_streams
 from fastcalo.model.shower_model import ShowerModel
 
 HERE = Path(__file__).parent
@@ -42,7 +42,7 @@ def measure_file(model: ShowerModel, path: Path, draws: int) -> Iterator[dict[st
         who = np.repeat(kept, draws)
         zero = np.zeros(len(who), np.int64)
         particles = pdg[who], energy[who].astype(np.float32), f.direction()[who], f.entry()[who]
-        drawn = model.sample(*particles, streams(1, zero, zero, np.arange(len(who))))
+        drawn = model.sample(*particles, random_streams(1, zero, zero, np.arange(len(who))))
         for section, showers in drawn.items():
             offsets, _, deposit = f.hits(section, 0, len(f))
             above = deposit > detector.section(section).threshold

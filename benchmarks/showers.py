@@ -31,7 +31,7 @@ import numpy as np
 import fastcalo
 from fastcalo.fullsim.gun import Gun, shots_of
 from fastcalo.fullsim.pool import Geant4Pool
-from fastcalo.model.random_numbers import streams
+from fastcalo.model.random_numbers import random_streams
 from fastcalo.model.shower_model import ShowerModel
 
 HERE = Path(__file__).parent
@@ -72,7 +72,7 @@ def draw(model: ShowerModel, particles: dict[str, Any]) -> None:
         particles["kinetic_energy"],
         particles["direction"],
         particles["entry"],
-        streams(1, zero, zero, np.arange(BATCH)),
+        random_streams(1, zero, zero, np.arange(BATCH)),
     )
 
 

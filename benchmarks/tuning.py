@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastcalo.training.tune.optimisers import make_optimiser
-from fastcalo.training.tune.report.surface import Surface
+from fastcalo.training.tune.report.surface import ResponseSurface
 from fastcalo.training.tune.study.space import Point, Real, Space
 
 HERE = Path(__file__).parent
@@ -141,7 +141,7 @@ def search(task: Task) -> Found:
         optimiser.tell(point, values[-1], noise**2)
     regret_N, value_N = np.array(trues) - function.least, np.array(values)
     unit_ND = function.space.units(points)
-    mean_N, _ = Surface(function.space, unit_ND, value_N, np.full(len(values), noise**2)).posterior(unit_ND)
+    mean_N, _ = ResponseSurface(function.space, unit_ND, value_N, np.full(len(values), noise**2)).posterior(unit_ND)
     best = [int(value_N[: n + 1].argmin()) for n in range(len(values))]
     return Found(regret_N[best].tolist(), float(regret_N[mean_N.argmin()]), float(regret_N.min()))
 

@@ -15,7 +15,7 @@ from fastcalo._version import __version__
 from fastcalo.model.contract import Contract, NoiseSpec
 from fastcalo.training.architectures.dense_gan.frame import COSINE_CENTRE, UNIT, gap
 from fastcalo.training.architectures.dense_gan.gan import DenseGan
-from fastcalo.training.architectures.dense_gan.networks import SLOPE, Generator, Modulation, Up
+from fastcalo.training.architectures.dense_gan.networks import SLOPE, DenseGenerator, Modulation, Up
 
 from .exportable import Feed
 from .onnx_graph import FLOAT, INT64, Graph
@@ -23,8 +23,8 @@ from .onnx_graph import FLOAT, INT64, Graph
 LATENT = "latent"
 
 
-class DenseTwin:
-    """The convolutional sampler; see `fastcalo.export.exportable.Twin`."""
+class ExportableDenseGan:
+    """The convolutional sampler; see `fastcalo.export.exportable.Exportable`."""
 
     sparse = False
     parity_showers = 500
@@ -110,8 +110,8 @@ def _conditions(g: Graph, model: DenseGan, energy: str, direction: str, entry: s
     return vector, offset
 
 
-def _generate(g: Graph, net: Generator, known: str, offset: str, layers: int) -> str:
-    """`Generator.forward`: compressed deposits, [N, X, Y, L]."""
+def _generate(g: Graph, net: DenseGenerator, known: str, offset: str, layers: int) -> str:
+    """`DenseGenerator.forward`: compressed deposits, [N, X, Y, L]."""
     style = _linear(g, net.style[2], _leaky(g, _linear(g, net.style[0], known)))
     style = _leaky(g, style)
     x = g.reshape(_leaky(g, _linear(g, net.start, style)), 0, *net.coarse)

@@ -18,7 +18,7 @@ Feed = dict[str, NDArray[Any]]
 """The graph's inputs of some showers, by name."""
 
 
-class Twin(Protocol):
+class Exportable(Protocol):
     """A trained torch model, as the export sees it.
 
     Attributes
@@ -51,7 +51,7 @@ class Twin(Protocol):
         """Windows of each section that the torch model draws, float32 [n, nx, ny, layers], GeV."""
 
 
-def twin_of(architecture: Architecture) -> Twin:
+def exportable_of(architecture: Architecture) -> Exportable:
     """The twin of trained networks.
 
     Raises
@@ -60,11 +60,11 @@ def twin_of(architecture: Architecture) -> Twin:
         There is no export of this architecture.
     """
     if isinstance(architecture, HitGan):
-        from .hits.exportable import HitTwin
+        from .hits.exportable import ExportableHitGan
 
-        return HitTwin(architecture)
+        return ExportableHitGan(architecture)
     if isinstance(architecture, DenseGan):
-        from .dense_gan import DenseTwin
+        from .dense_gan import ExportableDenseGan
 
-        return DenseTwin(architecture)
+        return ExportableDenseGan(architecture)
     raise ExportError(f"{type(architecture).__name__} can be trained, but not exported")

@@ -18,7 +18,7 @@ from fastcalo.training.architectures.base import Architecture
 from fastcalo.training.config import TrainConfig
 from fastcalo.training.trainer import load_run
 
-from .exportable import Twin, twin_of
+from .exportable import Exportable, exportable_of
 from .parity import check_parity
 
 _QUICK_SHOWERS = 2_000
@@ -58,7 +58,7 @@ def export_run(
         raise OutputError(f"{output} exists already; give another name, or --overwrite")
     config, networks, state = load_run(run)
     networks.networks.eval()
-    twin = twin_of(networks)
+    twin = exportable_of(networks)
     progress("measuring how much noise showers need")
     contract = _contract(config, twin, str(state["data_hash"]))
     progress("building and checking the graph")
@@ -90,7 +90,7 @@ def export_unchecked(config: TrainConfig, networks: Architecture, output: Path) 
     training = networks.networks.training
     networks.networks.eval()
     try:
-        twin = twin_of(networks)
+        twin = exportable_of(networks)
         twin.measured_showers = min(_QUICK_SHOWERS, twin.measured_showers)
         contract = _contract(config, twin, "")
         _write(twin.graph(contract), contract, output)
@@ -103,7 +103,7 @@ def _write(graph: onnx.ModelProto, contract: Contract, path: Path) -> None:
     path.write_bytes(graph.SerializeToString())
 
 
-def _contract(config: TrainConfig, twin: Twin, data_hash: str) -> Contract:
+def _contract(config: TrainConfig, twin: Exportable, data_hash: str) -> Contract:
     detector = load_detector(config.detector)
     contract = Contract(
         name=config.name,

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from fastcalo.errors import ExportError
 from fastcalo.model.contract import Contract
 from fastcalo.model.onnx_session import open_session
-from fastcalo.model.random_numbers import streams
+from fastcalo.model.random_numbers import random_streams
 from fastcalo.model.shower_model import ShowerModel, draw_noise
 
-from .exportable import Twin
+from .exportable import Exportable
 
 MIN_IDENTICAL = 0.995
 """Least part of showers that must hit the same cells: a number at an edge may be rounded to either side."""
@@ -44,7 +44,7 @@ def domain(contract: Contract, n: int, seed: int = 0) -> tuple[NDArray[Any], ...
     return rng.choice(contract.species, n), energy.astype(np.float32), direction.astype(np.float32)
 
 
-def check_parity(path: Path, twin: Twin) -> dict[str, float]:
+def check_parity(path: Path, twin: Exportable) -> dict[str, float]:
     """Compare the graph in a file with the torch model that it was made from.
 
     Returns
@@ -65,7 +65,7 @@ def check_parity(path: Path, twin: Twin) -> dict[str, float]:
     cell = contract.stack["sections"][0]["cell_mm"]
     entry = np.random.default_rng(1).uniform(-cell / 2, cell / 2, (n, 2)).astype(np.float32)
     zero = np.zeros(n, np.int64)
-    random = streams(0, zero, zero, np.arange(n))
+    random = random_streams(0, zero, zero, np.arange(n))
     same, cells, showers, drawn = [], [], [], 0
     for start in range(0, n, _CHUNK):
         i = np.arange(start, min(start + _CHUNK, n))
@@ -93,7 +93,7 @@ def _flat(windows: list[NDArray[np.float32]]) -> NDArray[np.float32]:
 
 
 def _judged(
-    twin: Twin, same: NDArray[np.bool_], cells: NDArray[np.floating], showers: NDArray[np.floating]
+    twin: Exportable, same: NDArray[np.bool_], cells: NDArray[np.floating], showers: NDArray[np.floating]
 ) -> dict[str, float]:
     """Scores, unless they are bad."""
     beyond = float((cells > twin.tolerance).mean()) if len(cells) else 1.0

@@ -46,14 +46,14 @@ def choose_device(config: TrainConfig, exchange: Exchange, where: str) -> torch.
             f"{where}: device = 'cuda', but torch {torch.__version__} cannot use it: {why}. Install a build for CUDA "
             "(https://pytorch.org), look at what nvidia-smi and CUDA_VISIBLE_DEVICES say, or choose 'auto' or 'cpu'"
         )
-    seen = gpus() if there and in_step and config.device != "cpu" else ()
+    seen = visible_gpus() if there and in_step and config.device != "cpu" else ()
     rank, everyone = exchange.on_node(" ".join(seen))
     if not seen:
         return torch.device("cpu")
     if exchange.size == 1:
         index, sharing = local_rank() % len(seen), 1
     else:
-        index, sharing = place([tuple(text.split()) for text in everyone], rank)
+        index, sharing = assign_gpu([tuple(text.split()) for text in everyone], rank)
     if sharing > 1:
         log.warning("%d ranks of this node share GPU %d: start as many as there are GPUs", sharing, index)
     device = torch.device("cuda", index)
@@ -67,12 +67,12 @@ def local_rank() -> int:
     return int(next(found, 0))
 
 
-def gpus() -> tuple[str, ...]:
+def visible_gpus() -> tuple[str, ...]:
     """Names of the GPUs that this process sees, the same in all processes that see them."""
     return tuple(str(torch.cuda.get_device_properties(k).uuid) for k in range(torch.cuda.device_count()))
 
 
-def place(seen: Sequence[tuple[str, ...]], rank: int) -> tuple[int, int]:
+def assign_gpu(seen: Sequence[tuple[str, ...]], rank: int) -> tuple[int, int]:
     """Which GPU is a rank's, and how many ranks have the same.
 
     Launchers may show all GPUs of a node to all of its ranks, or to each only its own.

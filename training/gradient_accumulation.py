@@ -12,10 +12,10 @@ from torch import Tensor
 from .architectures.base import Architecture, Metrics
 from .config import StageConfig
 from .data.showers import Batch
-from .random_numbers import Draws
+from .random_numbers import ShowerRandom
 
 
-class Term(NamedTuple):
+class PartialLoss(NamedTuple):
     """What one part of a batch adds to a loss.
 
     Attributes
@@ -34,7 +34,7 @@ class Term(NamedTuple):
     last: bool
 
 
-def terms(
+def partial_losses(
     architecture: Architecture,
     stage: StageConfig,
     batch: Batch,
@@ -42,7 +42,7 @@ def terms(
     metrics: Metrics,
     key: int,
     device: torch.device | str = "cpu",
-) -> Iterator[Term]:
+) -> Iterator[PartialLoss]:
     """Terms of the losses of one step, those of a loss one after the other.
 
     After the last term of a loss its optimiser must be stepped before the next is asked for, and after each its graph
@@ -68,7 +68,7 @@ def terms(
     shares = [len(part) / len(batch) for part in parts]
     notes: list[Metrics] = [{} for _ in parts]
     running = [
-        architecture.losses(stage, part, step, note, Draws(key, part.slot))
+        architecture.losses(stage, part, step, note, ShowerRandom(key, part.slot))
         for part, note in zip(parts, notes, strict=True)
     ]
     last = len(parts) - 1
@@ -77,6 +77,6 @@ def terms(
         if found is None:
             break
         # a single part is the loss itself, to the bit
-        yield Term(found[0], found[1] * shares[k] if last else found[1], k == 0, k == last)
+        yield PartialLoss(found[0], found[1] * shares[k] if last else found[1], k == 0, k == last)
     for name in notes[0]:
         metrics[name] = sum(share * note[name] for share, note in zip(shares, notes, strict=True))

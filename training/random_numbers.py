@@ -16,7 +16,7 @@ _GAMMA = -0x61C8864680B583EB  # 0x9E3779B97F4A7C15 as a signed number, and so on
 _A, _B = -0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15
 
 
-class Draws:
+class ShowerRandom:
     """Random numbers for the showers of one rank's part of a batch.
 
     Parameters
@@ -31,7 +31,7 @@ class Draws:
         self._shower_B = _mix(_mix(torch.full_like(slot_B, _signed(key))) ^ slot_B)
 
     @classmethod
-    def fresh(cls, showers: int, device: torch.device | str = "cpu") -> Draws:
+    def fresh(cls, showers: int, device: torch.device | str = "cpu") -> ShowerRandom:
         """Some for as many showers, with a key from torch's own generator."""
         return cls(int(torch.randint(1 << 62, ())), torch.arange(showers, device=device))
 

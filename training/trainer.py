@@ -28,19 +28,19 @@ from .architectures.base import Architecture, Metrics
 from .config import StageConfig, TrainConfig, from_dict
 from .data.folds import Fold
 from .data.showers import Batch, ShowerData
-from .data.splits import open_sets
+from .data.splits import open_splits
 from .device import choose_device
-from .distributed.malloc import keep_memory
+from .distributed.malloc import keep_freed_memory
 from .exchange import Exchange, SingleProcess
-from .gradient_accumulation import terms
+from .gradient_accumulation import partial_losses
 from .optimisers import make_optimiser, set_rate
 from .run import checkpoint
-from .run.callback import Watch
+from .run.callback import Callback
 from .run.curves import draw_curves
-from .run.run_folder import Log, Report, open_run
+from .run.run_folder import MetricsLog, Report, open_run
 from .run.signals import Signals, Stopped
-from .run.throughput import Pace
-from .run.timeline import NoTrace, Tracer
+from .run.throughput import Throughput
+from .run.timeline import NoTimeline, Timeline
 
 log = logging.getLogger(__name__)
 EVALUATION_SHOWERS = 2_000
@@ -48,7 +48,7 @@ CALIBRATION_SHOWERS = 3_000
 LOG_EVERY = 50
 
 
-def build(config: TrainConfig) -> Architecture:
+def build_architecture(config: TrainConfig) -> Architecture:
     """Networks of a configuration, initialised from its seed."""
     torch.manual_seed(config.seed)
     if config.arch == "hits":
@@ -69,12 +69,12 @@ def train(
     where: str = "configuration",
     exchange: Exchange | None = None,
     report: Report | None = None,
-    trace: Tracer | None = None,
+    trace: Timeline | None = None,
     tensorboard: bool = False,
     curves: bool = True,
     device: torch.device | None = None,
     fold: Fold | None = None,
-    watch: Watch | None = None,
+    watch: Callback | None = None,
 ) -> None:
     """Run the stages of a training, each from where it stands.
 
@@ -93,7 +93,7 @@ def train(
     exchange : Exchange, optional
         Partners that gradients are averaged with.
     report : callable, optional
-    trace : Tracer, optional
+    trace : Timeline, optional
         Notes what this rank does when.
     tensorboard : bool
         Whether metrics are written for TensorBoard, too.
@@ -103,7 +103,7 @@ def train(
         Instead of the one that follows from the configuration and the ranks of this node.
     fold : Fold, optional
         Showers that are held out for tests, in place of those of the configuration.
-    watch : Watch, optional
+    watch : Callback, optional
         Looks at the training while it goes on, and may stop it.
 
     Raises
@@ -122,31 +122,31 @@ def train(
     if unknown:
         raise TrainingError(f"{where} has no stage {sorted(unknown)}; it has {[s.name for s in config.stage]}")
     exchange = exchange or SingleProcess()
-    kind = leg_of(config, exchange, where)
+    kind = stage_training_class(config, exchange, where)
     detector = load_detector(config.detector)
     device = device or choose_device(config, exchange, where)
     exchange.same({"configuration": _digest(json.dumps([config.as_dict(), resume, list(only)]).encode())})
-    notes = None if exchange.rank else Log(run, report, tensorboard)
+    notes = None if exchange.rank else MetricsLog(run, report, tensorboard)
     if not exchange.rank:
         open_run(config, run, resume or bool(only))
     # the others go on when the folder is there
     exchange.any(False)
-    trace = trace or NoTrace()
+    trace = trace or NoTimeline()
     trace.begin(exchange)
-    keep_memory()
+    keep_freed_memory()
     if config.threads:
         torch.set_num_threads(config.threads)
-    networks = build(config)
+    networks = build_architecture(config)
     networks.networks.to(device)
-    watch = watch or Watch()
+    watch = watch or Callback()
     with Signals(watch.halt) as signals, closing(notes) if notes else nullcontext():
         for index, stage in enumerate(config.stage):
             done = _restore(networks, run, stage)
             exchange.same({f"checkpoint of the stage {stage.name}": str(done)})
             if done == stage.steps or (only and stage.name not in only):
                 continue
-            seed = mix(config.seed, index)
-            data, test = open_sets(config, detector, where, seed, fold)
+            seed = combine_seeds(config.seed, index)
+            data, test = open_splits(config, detector, where, seed, fold)
             exchange.same({"set of showers": data.hash, "networks": checkpoint.fingerprint(networks.networks)})
             leg = kind(config, stage, networks, run, seed, data, test, exchange, signals, notes, trace, device, watch)
             leg.run()
@@ -154,7 +154,7 @@ def train(
                 draw_curves(run)
 
 
-def leg_of(config: TrainConfig, exchange: Exchange, where: str) -> type[Leg]:
+def stage_training_class(config: TrainConfig, exchange: Exchange, where: str) -> type[StageTraining]:
     """How a stage is run under the strategy of a configuration.
 
     Raises
@@ -164,7 +164,7 @@ def leg_of(config: TrainConfig, exchange: Exchange, where: str) -> type[Leg]:
     """
     strategy, masters = config.parallel.strategy, config.parallel.masters
     if strategy == "allreduce":
-        return Leg
+        return StageTraining
     if exchange.size == 1:
         raise ConfigError(
             f"{where}: parallel.strategy = {strategy!r} needs a master and at least one worker, but there is one "
@@ -175,9 +175,9 @@ def leg_of(config: TrainConfig, exchange: Exchange, where: str) -> type[Leg]:
             f"{where}: parallel.masters = {masters} needs a master above them and a worker below each, "
             f"{1 + 2 * masters} processes, but there are {exchange.size}; start more, or lower masters (1 is no tree)"
         )
-    from .distributed.asynchronous.stage import AsynchronousLeg
+    from .distributed.asynchronous.stage import AsynchronousStageTraining
 
-    return AsynchronousLeg
+    return AsynchronousStageTraining
 
 
 def load_run(run: Path) -> tuple[TrainConfig, Architecture, dict[str, Any]]:
@@ -194,7 +194,7 @@ def load_run(run: Path) -> tuple[TrainConfig, Architecture, dict[str, Any]]:
     table = json.loads(file.read_text())
     version = table.pop("fastcalo")
     config: TrainConfig = from_dict(TrainConfig, table, str(file))
-    networks = build(config)
+    networks = build_architecture(config)
     data_hash = ""
     for stage in config.stage:
         done = _restore(networks, run, stage)
@@ -220,7 +220,7 @@ def _restore(networks: Architecture, run: Path, stage: StageConfig) -> int:
     return done
 
 
-def mix(*words: int) -> int:
+def combine_seeds(*words: int) -> int:
     """A 63-bit number that depends on all of `words`."""
     return int(_digest(repr(words).encode()), 16) >> 1
 
@@ -230,7 +230,7 @@ def _digest(data: bytes) -> str:
 
 
 @dataclass
-class Leg:
+class StageTraining:
     """One stage being run."""
 
     config: TrainConfig
@@ -242,10 +242,10 @@ class Leg:
     test: ShowerData
     exchange: Exchange
     signals: Signals
-    log: Log | None
-    trace: Tracer
+    log: MetricsLog | None
+    trace: Timeline
     device: torch.device
-    watch: Watch
+    watch: Callback
     optimisers: dict[str, torch.optim.AdamW] = field(init=False)
     averages: dict[str, dict[str, torch.Tensor]] = field(init=False)
     share: float = 1.0
@@ -260,7 +260,7 @@ class Leg:
         batches = self.data.batches(stage.batch, step, self.exchange.rank, self.exchange.size, pinned=pinned)
         log.info("stage %s: %d showers, from step %d to %d", stage.name, len(self.data), step, stage.steps)
         self.trace.lap("preparation")
-        pace, clock = Pace(self.exchange, step), time.perf_counter()
+        pace, clock = Throughput(self.exchange, step), time.perf_counter()
         while step < stage.steps:
             batch = next(batches)
             self.trace.lap("data")
@@ -308,8 +308,8 @@ class Leg:
     def _step(self, step: int, batch: Batch, parameters: dict[str, list[nn.Parameter]]) -> Metrics:
         self.share = len(batch) / batch.size
         metrics: Metrics = {}
-        for name, loss, first, last in terms(
-            self.architecture, self.stage, batch, step, metrics, mix(self.seed, step), self.device
+        for name, loss, first, last in partial_losses(
+            self.architecture, self.stage, batch, step, metrics, combine_seeds(self.seed, step), self.device
         ):
             self.trace.lap("compute")
             optimiser = self.optimisers[name]
@@ -371,11 +371,13 @@ class Leg:
                 "data_hash": self.data.hash,
                 "seconds": self.seconds,
                 # to be read on any machine
-                "networks": checkpoint.moved(
+                "networks": checkpoint.to_device(
                     {name: self.architecture.networks[name].state_dict() for name in kept}, "cpu"
                 ),
-                "ema": checkpoint.moved(self.averages, "cpu"),
-                "optimisers": checkpoint.moved({name: o.state_dict() for name, o in self.optimisers.items()}, "cpu"),
+                "ema": checkpoint.to_device(self.averages, "cpu"),
+                "optimisers": checkpoint.to_device(
+                    {name: o.state_dict() for name, o in self.optimisers.items()}, "cpu"
+                ),
             },
         )
 
@@ -388,7 +390,7 @@ class Leg:
             raise TrainingError(f"{file} was trained on other showers than {[str(p) for p in self.data.paths]}")
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
-        self.averages, self.seconds = checkpoint.moved(state["ema"], self.device), float(state["seconds"])
+        self.averages, self.seconds = checkpoint.to_device(state["ema"], self.device), float(state["seconds"])
         return int(state["step"])
 
     def _log(self, step: int, kind: str, metrics: Metrics) -> None:

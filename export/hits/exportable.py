@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from fastcalo.model.contract import Contract, NoiseSpec
 from fastcalo.training.architectures.hits.cell_model import LATENT
-from fastcalo.training.architectures.hits.conditions import conditions
+from fastcalo.training.architectures.hits.conditions import hit_conditions
 from fastcalo.training.architectures.hits.gan import HitGan
 from fastcalo.training.architectures.hits.sampler import Noise, draw_noise, points_of, sample_showers
 
 from ..exportable import Feed
 from ..parity import domain
-from .graph import Capacity, build
+from .graph import Capacity, build_graph
 
 _CAPACITY_POWERS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 0.9)
 """The number of hits grows with a power of energy about these."""
@@ -27,8 +27,8 @@ _CAPACITY_QUANTILE = 0.998
 FloatArray: TypeAlias = NDArray[np.float64]
 
 
-class HitTwin:
-    """The sampler of hits; see `fastcalo.export.exportable.Twin`."""
+class ExportableHitGan:
+    """The sampler of hits; see `fastcalo.export.exportable.Exportable`."""
 
     sparse = True
     parity_showers = 3_000
@@ -57,12 +57,12 @@ class HitTwin:
     def graph(self, contract: Contract) -> onnx.ModelProto:
         """The whole sampler."""
         points, hits = _capacities(contract)
-        return build(self.model.layers, self.model.hits, points, hits)
+        return build_graph(self.model.layers, self.model.hits, points, hits)
 
     def showers(self, contract: Contract, feed: Feed) -> dict[str, NDArray[np.float32]]:
         """Windows of the hits that the torch model draws."""
         g, tensors = self.model.geometry, {name: torch.from_numpy(values) for name, values in feed.items()}
-        c = conditions(g, *(tensors[k] for k in ("kinetic_energy", "direction", "entry", "species")))
+        c = hit_conditions(g, *(tensors[k] for k in ("kinetic_energy", "direction", "entry", "species")))
         rows, hit_rows = (
             torch.floor(a + b * tensors["kinetic_energy"] ** power).long() for a, b, power in _capacities(contract)
         )
@@ -81,7 +81,7 @@ class HitTwin:
         torch.manual_seed(0)
         pdg, energy, direction = (torch.from_numpy(x) for x in domain(contract, self.measured_showers))
         entry = (torch.rand(self.measured_showers, 2) - 0.5) * model.geometry.cell[0]
-        c = conditions(model.geometry, energy, direction, entry, pdg)
+        c = hit_conditions(model.geometry, energy, direction, entry, pdg)
         noise = draw_noise(torch.zeros(len(c), model.geometry.layers))
         layer_energy, count = model.layers.sample(c, noise.layer_uniform, noise.layer_logistic, noise.layer_normal)
         profile = model.hits.prior_profile(c, layer_energy, count, noise.latent_normal)

@@ -26,7 +26,7 @@ from .points import Blobs, Placed, layers_of_hits, lines_for_hits, neighbour_cou
 Capacity: TypeAlias = tuple[float, float, float]
 
 
-def build(layers: LayerModel, hits: HitModel, capacity: Capacity, hit_capacity: Capacity) -> onnx.ModelProto:
+def build_graph(layers: LayerModel, hits: HitModel, capacity: Capacity, hit_capacity: Capacity) -> onnx.ModelProto:
     """The whole sampler.
 
     Parameters
@@ -78,7 +78,7 @@ def _rows(g: Graph, energy: str, capacity: Capacity, noise: str) -> str:
 
 
 def _conditions(g: Graph, geometry: Geometry, energy: str, direction: str, entry: str, species: str) -> dict[str, str]:
-    """`fastcalo.training.architectures.hits.conditions.conditions`, and offsets without the cell's symmetries."""
+    """`fastcalo.training.architectures.hits.conditions.hit_conditions`, and offsets without the cell's symmetries."""
     log_energy = g.op("Log", energy)
     half = g.op("Mul", log_energy, g.const(0.5))
     cosine = g.slice(direction, 1, 2, 3)

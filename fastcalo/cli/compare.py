@@ -13,8 +13,8 @@ from typer import Argument, Option
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..validation.hits.compare import Comparison
-    from ..validation.hits.paired import Pair
+    from ..validation.hits.compare import HitsComparison
+    from ..validation.hits.paired import PairedMean
     from ..validation.hits.physics import SectionSums
 
 
@@ -42,11 +42,11 @@ def command(
       fastcalo compare full.root fast.root -o comparison
     """  # noqa: D301
     from ..detector.description import load_detector
-    from ..validation.hits.compare import compare
+    from ..validation.hits.compare import compare_hits
 
     if output is not None:
         _make_folder(output)
-    result = compare(full, fast, None if detector is None else load_detector(detector))
+    result = compare_hits(full, fast, None if detector is None else load_detector(detector))
     if output is not None:
         _write(result, output)
     if as_json:
@@ -67,7 +67,7 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
 
 
-def _write(result: Comparison, folder: Path) -> None:
+def _write(result: HitsComparison, folder: Path) -> None:
     from ..io.atomic import output_errors, whole_file
     from ..validation.hits.figure import draw
 
@@ -78,7 +78,7 @@ def _write(result: Comparison, folder: Path) -> None:
         draw(result.physics, ("full", "fast"), folder / "comparison.png", overwrite=True)
 
 
-def _show(result: Comparison) -> None:
+def _show(result: HitsComparison) -> None:
     from .output import console, show_rows
 
     show_rows("Files", [("FULL", result.full), ("FAST", result.fast)])
@@ -102,7 +102,7 @@ def _show(result: Comparison) -> None:
                 console().print(_numbers(f"{name}: {title} ({events})", sums))
 
 
-def _accounts(result: Comparison) -> Table:
+def _accounts(result: HitsComparison) -> Table:
     from ..events import Reason
 
     texts = {reason.name.lower(): reason.text for reason in Reason}
@@ -133,7 +133,7 @@ def _numbers(title: str, sums: SectionSums) -> Table:
     return table
 
 
-def _cells(pair: Pair) -> list[str]:
+def _cells(pair: PairedMean) -> list[str]:
     numbers = [x for both in zip(pair.mean, pair.rms, strict=True) for x in both]
     ratio, error = pair.ratio
     ratios = f"{ratio:.4f} ± {error:.4f}" if math.isfinite(ratio) else "–"

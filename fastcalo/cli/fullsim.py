@@ -21,7 +21,7 @@ from ..detector.description import DEFAULT_DETECTOR
 from ..fullsim.gun import Spectrum
 
 if TYPE_CHECKING:
-    from ..fullsim.campaign import Made
+    from ..fullsim.campaign import CampaignResult
 
 _SAY_AGAIN_S = 30.0
 
@@ -64,12 +64,12 @@ def gun(
       fastcalo fullsim gun -o muons.h5 --species 13,-13 --spectrum flat --seed 2
     """  # noqa: D301
     from ..detector.description import load_detector
-    from ..fullsim.campaign import shoot
+    from ..fullsim.campaign import run_campaign
     from ..fullsim.gun import Gun
 
     shot = Gun(_codes(species or ["11,-11,22"]), energy, spectrum, cone, seed)
     with _reporting() as report, _saying_how_to_go_on(output):
-        made = shoot(
+        made = run_campaign(
             output,
             load_detector(detector),
             shot,
@@ -102,10 +102,10 @@ def again(
       fastcalo fullsim again em.h5 --shower 17 --shower 4711 -o again.h5
     """  # noqa: D301
     from ..detector.description import load_detector
-    from ..fullsim.campaign import shoot_again
+    from ..fullsim.campaign import repeat_showers
 
     chosen = None if detector is None else load_detector(detector)
-    made = shoot_again(source, shower, output, detector=chosen, workers=workers, overwrite=overwrite)
+    made = repeat_showers(source, shower, output, detector=chosen, workers=workers, overwrite=overwrite)
     _show(output, made)
 
 
@@ -155,7 +155,7 @@ def _saying_how_to_go_on(output: Path) -> Iterator[None]:
         raise
 
 
-def _show(output: Path, made: Made) -> None:
+def _show(output: Path, made: CampaignResult) -> None:
     from .output import console
 
     pace = f"{1 / made.seconds_per_shower:.3g} showers per second and core in Geant4"

@@ -33,7 +33,7 @@ _SETTINGS = "settings.json"
 
 
 @dataclass(frozen=True)
-class Made:
+class CampaignResult:
     """What came of it.
 
     Attributes
@@ -47,7 +47,7 @@ class Made:
     seconds_per_shower: float
 
 
-def shoot(
+def run_campaign(
     output: str | Path,
     detector: Detector,
     gun: Gun,
@@ -58,7 +58,7 @@ def shoot(
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
-) -> Made:
+) -> CampaignResult:
     """Simulate showers and write them to a file.
 
     Parameters
@@ -82,7 +82,7 @@ def shoot(
 
     Returns
     -------
-    Made
+    CampaignResult
 
     Raises
     ------
@@ -113,10 +113,10 @@ def shoot(
         output, detector, parts.paths, attributes={**facts, "seconds_per_shower": seconds}, overwrite=overwrite
     )
     parts.remove()
-    return Made(showers, seconds)
+    return CampaignResult(showers, seconds)
 
 
-def shoot_again(
+def repeat_showers(
     source: str | Path,
     rows: Sequence[int],
     output: str | Path,
@@ -124,7 +124,7 @@ def shoot_again(
     detector: Detector | None = None,
     workers: int = 1,
     overwrite: bool = False,
-) -> Made:
+) -> CampaignResult:
     """Simulate showers of a file again, from their stored conditions and seeds.
 
     Parameters
@@ -141,7 +141,7 @@ def shoot_again(
 
     Returns
     -------
-    Made
+    CampaignResult
 
     Raises
     ------
@@ -149,7 +149,7 @@ def shoot_again(
         The file has no such showers or no seeds, is from another stack, or does not describe its detector and none is
         given.
     OutputError, DetectorError, Geant4DataError, Geant4Error, MissingDependencyError
-        See `shoot`.
+        See `run_campaign`.
     """
     check_output(output, overwrite=overwrite)
     with ShowerFile(source) as file:
@@ -166,7 +166,7 @@ def shoot_again(
     hits, totals = cut_to_windows(detector, found)
     attributes = {**facts, "again": json.dumps(list(rows)), "seconds_per_shower": seconds}
     write_showers(output, detector, conditions, hits, totals=totals, attributes=attributes, overwrite=overwrite)
-    return Made(len(rows), seconds)
+    return CampaignResult(len(rows), seconds)
 
 
 def _described(file: ShowerFile) -> Detector:

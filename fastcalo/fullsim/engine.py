@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ..detector.description import Detector
 from ..events import Events, Hits, Reason
-from ..model.random_numbers import streams
-from ..simulation.acceptance import first_verdict, outside_range
+from ..model.random_numbers import random_streams
+from ..simulation.acceptance import first_reason, outside_range
 from ..simulation.placing import Deposits, sum_deposits
 from ..simulation.propagation import Arrival, propagate
 from .data import find_data
@@ -114,14 +114,14 @@ class Geant4Simulation:
         with self._lock:
             codes, which = np.unique(events.pdg, return_inverse=True)
             known = np.array(self._pool.knows(codes.tolist()), bool)[which]
-            reason = first_verdict(events, known)
+            reason = first_reason(events, known)
             rows = np.flatnonzero(reason == Reason.SIMULATED)
             arrival = propagate(self.detector, events.pdg[rows], events.momentum[rows], events.vertex[rows])
             reason[rows] = self._range(arrival, events.kinetic_energy[rows])
             arrived = reason[rows] == Reason.SIMULATED
             rows = rows[arrived]
             event = events.event_of_particle[rows]
-            random = streams(seed, events.run[event], events.event[event], events.index_in_event[rows])
+            random = random_streams(seed, events.run[event], events.event[event], events.index_in_event[rows])
             shots = Shots(
                 number=rows,
                 pdg=events.pdg[rows].astype(np.int64),

@@ -39,7 +39,7 @@ def cells_across(detector: Detector, section: Section) -> int:
     return cells
 
 
-class Stack(g4.G4VUserDetectorConstruction):  # type: ignore[misc]
+class StackGeometry(g4.G4VUserDetectorConstruction):  # type: ignore[misc]
     """One module of a detector, without edges: absorbers and sensors one behind the other along z, face at z = 0.
 
     Parameters

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..detector.description import Detector
 from ..errors import ConfigError
-from ..model.random_numbers import streams, uniform
+from ..model.random_numbers import random_streams, uniform
 from ..simulation.placing import crossed_cells
 from .shots import Shots, Showers, seeds_from
 
@@ -90,7 +90,7 @@ class Gun:
         """
         index = np.arange(start, stop, dtype=np.int64)
         zero = np.zeros_like(index)
-        words = streams(self.seed, zero, index, zero).words(0, 8)
+        words = random_streams(self.seed, zero, index, zero).words(0, 8)
         u = uniform(words[:, :6]).astype(np.float64)
         low, high = self.energy
         energy = low * (high / low) ** u[:, 1] if self.spectrum is Spectrum.LOG else low + (high - low) * u[:, 1]

@@ -38,10 +38,10 @@ class Simulator:
         import geant4_pybind as g4
 
         from ..detector.description import parse_detector
-        from .geometry import Stack
+        from .geometry import StackGeometry
 
         self.detector = parse_detector(description, "detector")
-        self._stack = Stack(self.detector)
+        self._stack = StackGeometry(self.detector)
         g4.HepRandom.setTheEngine(g4.MixMaxRng())
         self._manager = g4.G4RunManagerFactory.CreateRunManager(g4.G4RunManagerType.SerialOnly)
         self._manager.SetUserInitialization(self._stack)

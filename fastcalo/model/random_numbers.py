@@ -65,7 +65,7 @@ def _rounds(x: list[NDArray[np.uint64]], key: tuple[int, int]) -> list[NDArray[n
 
 
 @dataclass(frozen=True)
-class Streams:
+class RandomStreams:
     """One stream of random numbers per particle.
 
     Attributes
@@ -86,9 +86,9 @@ class Streams:
     def __len__(self) -> int:
         return len(self.particle)
 
-    def take(self, index: NDArray[np.int64]) -> Streams:
+    def take(self, index: NDArray[np.int64]) -> RandomStreams:
         """Streams of some of the particles."""
-        return Streams(self.seed, self.particle[index], self.low[index], self.high[index])
+        return RandomStreams(self.seed, self.particle[index], self.low[index], self.high[index])
 
     def blocks(self, row: NDArray[np.int64], block: NDArray[np.int64]) -> NDArray[np.uint32]:
         """Four words for each pair of a stream and a block number below 2**32; broadcast, uint32 [..., 4]."""
@@ -119,7 +119,9 @@ class Streams:
         return self.blocks(np.arange(len(self))[:, None], block[None]).reshape(len(self), 4 * len(block))
 
 
-def streams(seed: int, run: NDArray[np.int64], event: NDArray[np.int64], particle: NDArray[np.int64]) -> Streams:
+def random_streams(
+    seed: int, run: NDArray[np.int64], event: NDArray[np.int64], particle: NDArray[np.int64]
+) -> RandomStreams:
     """Streams of particles known by run, event and index in the event, each int64 [n].
 
     Raises
@@ -130,7 +132,7 @@ def streams(seed: int, run: NDArray[np.int64], event: NDArray[np.int64], particl
     if not 0 <= seed < 2**64:
         raise InputError(f"seed must be between 0 and 2**64 - 1, not {seed}")
     digest = _mix(_mix(run.astype(np.uint64)) ^ event.astype(np.uint64))
-    return Streams(seed, particle.astype(np.uint64) & _LOW, digest & _LOW, digest >> _32)
+    return RandomStreams(seed, particle.astype(np.uint64) & _LOW, digest & _LOW, digest >> _32)
 
 
 def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import ContractError, InputError, ModelNotFoundError
 from .contract import METADATA_KEY, NoiseSpec, read_contract
 from .onnx_session import open_session
-from .random_numbers import Streams, logistic, normal, streams, table_of, uniform
+from .random_numbers import RandomStreams, logistic, normal, random_streams, table_of, uniform
 
 DEFAULT_MODELS = ("em", "hadron")
 """Shipped models that together know electrons, photons and hadrons."""
@@ -180,7 +180,7 @@ class ShowerModel:
         particles = self._particles(pdg, kinetic_energy, direction, entry)
         n = len(particles[0])
         zero = np.zeros(n, np.int64)
-        sparse = self.sample(*particles, streams(seed, zero, zero, np.arange(n)))
+        sparse = self.sample(*particles, random_streams(seed, zero, zero, np.arange(n)))
         return {section: self._dense(section, showers, n) for section, showers in sparse.items()}
 
     def sample(
@@ -189,7 +189,7 @@ class ShowerModel:
         kinetic_energy: NDArray[np.float32],
         direction: NDArray[np.float32],
         entry: NDArray[np.float32],
-        random: Streams,
+        random: RandomStreams,
     ) -> dict[str, SparseShowers]:
         """Deposits of particles that are known to be valid, as lists.
 
@@ -343,7 +343,7 @@ class ShowerModel:
 
 
 def draw_noise(
-    specs: tuple[NoiseSpec, ...], random: Streams, kinetic_energy: NDArray[np.float32]
+    specs: tuple[NoiseSpec, ...], random: RandomStreams, kinetic_energy: NDArray[np.float32]
 ) -> dict[str, NDArray[np.float32]]:
     """The noise tensors of a contract, each float32 [N, ...], from one stream per shower.
 
@@ -353,7 +353,9 @@ def draw_noise(
     return {spec.name: _drawn(spec, random, kinetic_energy, k * _TENSOR_STRIDE) for k, spec in enumerate(specs)}
 
 
-def _drawn(spec: NoiseSpec, random: Streams, kinetic_energy: NDArray[np.float32], first: int) -> NDArray[np.float32]:
+def _drawn(
+    spec: NoiseSpec, random: RandomStreams, kinetic_energy: NDArray[np.float32], first: int
+) -> NDArray[np.float32]:
     n, tail = len(random), tuple(int(s) for s in spec.shape if s != "P")
     width = math.prod(tail)
     if spec.capacity is None:

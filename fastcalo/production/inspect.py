@@ -23,7 +23,7 @@ _SLICE = 1000
 
 
 @dataclass(frozen=True)
-class Report:
+class FileDescription:
     """What there is to tell of one thing.
 
     Attributes
@@ -38,7 +38,7 @@ class Report:
     parts: tuple[tuple[str, Rows], ...]
 
 
-def inspect(name_or_path: str | Path, *, binning: str | Path | None = None, pdg: int | None = None) -> Report:
+def inspect(name_or_path: str | Path, *, binning: str | Path | None = None, pdg: int | None = None) -> FileDescription:
     """Tell what a file, or a shipped detector or model, is.
 
     Parameters
@@ -74,7 +74,7 @@ def inspect(name_or_path: str | Path, *, binning: str | Path | None = None, pdg:
     raise InputError(f"{name}: no such file, nor a shipped detector {detectors} or model {models}")
 
 
-def _inspect_file(path: Path, binning: str | Path | None, pdg: int | None) -> Report:
+def _inspect_file(path: Path, binning: str | Path | None, pdg: int | None) -> FileDescription:
     try:
         with path.open("rb") as file:
             magic = file.read(8)
@@ -91,19 +91,19 @@ def _inspect_file(path: Path, binning: str | Path | None, pdg: int | None) -> Re
     raise InputError(f"{path}: is no ROOT, HDF5, ONNX (.onnx) or TOML (.toml) file")
 
 
-def _inspect_detector(name_or_path: str | Path) -> Report:
+def _inspect_detector(name_or_path: str | Path) -> FileDescription:
     detector = load_detector(name_or_path)
-    return Report(f"Detector {detector.name}", (("", detector.describe()),))
+    return FileDescription(f"Detector {detector.name}", (("", detector.describe()),))
 
 
-def _inspect_model(name_or_path: str | Path) -> Report:
+def _inspect_model(name_or_path: str | Path) -> FileDescription:
     from ..model.shower_model import load_model
 
     model = load_model(name_or_path)
-    return Report(f"Model {name_or_path}", (("", model.describe()),))
+    return FileDescription(f"Model {name_or_path}", (("", model.describe()),))
 
 
-def _inspect_showers(path: Path, binning: str | Path | None, pdg: int | None) -> Report:
+def _inspect_showers(path: Path, binning: str | Path | None, pdg: int | None) -> FileDescription:
     from ..io.showers.reader import open_showers
 
     with open_showers(path, binning=binning, pdg=pdg) as showers:
@@ -117,7 +117,7 @@ def _inspect_showers(path: Path, binning: str | Path | None, pdg: int | None) ->
             rows.append(("kinetic energy", f"{energy.min():g} to {energy.max():g} GeV"))
         for name in showers.sections:
             rows.append((name, f"{_voxels(showers, name)}, {_deposits(showers, name, float(energy.sum()))}"))
-    return Report(f"Showers {path}", (("", rows),))
+    return FileDescription(f"Showers {path}", (("", rows),))
 
 
 def _voxels(showers: Any, section: str) -> str:
@@ -137,7 +137,7 @@ def _deposits(showers: Any, section: str, energy: float) -> str:
     return f"{hits / max(1, len(showers)):.1f} cells with a deposit per shower{share}"
 
 
-def _inspect_root(path: str) -> Report:
+def _inspect_root(path: str) -> FileDescription:
     from ..io.hits.root_tree import PROVENANCE
     from ..io.particles.reader import open_root, reading_errors, tree_names
 
@@ -152,7 +152,7 @@ def _inspect_root(path: str) -> Report:
                 accounts = provenance.pop("accounts", {})
                 parts.append(("Provenance", list(_flattened(provenance))))
                 parts.append(("Accounts", _accounts(accounts)))
-    return Report(f"ROOT file {path}", tuple(parts))
+    return FileDescription(f"ROOT file {path}", tuple(parts))
 
 
 def _inspect_tree(tree: Any, name: str) -> tuple[str, Rows]:

@@ -21,14 +21,14 @@ from ..simulation.placing import Deposits, sum_deposits
 from ..validation.hits.event_order import EventOrder
 from ..validation.hits.schema import schema_differences
 from .convert import Progress
-from .summary import Summary, Tally
+from .summary import ParticleCounts, Summary
 
 _MEMORY, _EVENTS = "16 MB", 2000
 _NEVER_REJECTED = (Reason.SIMULATED, Reason.NOT_FINAL_STATE)
 _KEPT_OF_BOTH = ("units", "detector", "versions")
 
 
-def merge(
+def merge_hits(
     hits: str | Path,
     rest: str | Path,
     output: str | Path,
@@ -163,15 +163,15 @@ def _particles(one: HitFile, other: HitFile, sections: list[str]) -> Summary:
     first, second = (dict(file.provenance.get("accounts") or {}) for file in (one, other))
     summary = Summary.of(sections)
     summary.events = first["events"]
-    summary.particles = Tally(**first["particles"])
+    summary.particles = ParticleCounts(**first["particles"])
     for reason, tally in summary.reasons.items():
         for accounts in (first, second) if reason in _NEVER_REJECTED else (second,):
             tally.add(**accounts["reasons"][reason.name.lower()])
-    summary.unknown = {int(code): Tally(**tally) for code, tally in second.get("unknown", {}).items()}
+    summary.unknown = {int(code): ParticleCounts(**tally) for code, tally in second.get("unknown", {}).items()}
     for accounts in (first, second):
         for code, tally in accounts.get("substituted", {}).items():
             summary.substitutes[int(code)] = tally["as"]
-            summary.substituted.setdefault(int(code), Tally()).add(tally["count"], tally["energy"])
+            summary.substituted.setdefault(int(code), ParticleCounts()).add(tally["count"], tally["energy"])
     return summary
 
 

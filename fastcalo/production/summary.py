@@ -13,7 +13,7 @@ from ..events import Events, Hits, Reason, SectionHits
 
 
 @dataclass
-class Tally:
+class ParticleCounts:
     """A number of particles, or of hits, and their energy in GeV."""
 
     count: int = 0
@@ -31,16 +31,16 @@ class Summary:
 
     Attributes
     ----------
-    sections : dict of str to Tally
+    sections : dict of str to ParticleCounts
         Hits, and visible energy, by section.
     events : int
-    particles : Tally
+    particles : ParticleCounts
         All of the input, with their kinetic energy; one that is not a number counts as none.
-    reasons : dict of Reason to Tally
+    reasons : dict of Reason to ParticleCounts
         The same, by what became of them. The parts add up to the whole.
-    unknown : dict of int to Tally
+    unknown : dict of int to ParticleCounts
         By PDG code: particles of species that the engine does not know.
-    substituted : dict of int to Tally
+    substituted : dict of int to ParticleCounts
         By PDG code: particles that were simulated as another species.
     substitutes : dict of int to int
         What they are simulated as.
@@ -51,12 +51,14 @@ class Summary:
     workers : int
     """
 
-    sections: dict[str, Tally]
+    sections: dict[str, ParticleCounts]
     events: int = 0
-    particles: Tally = field(default_factory=Tally)
-    reasons: dict[Reason, Tally] = field(default_factory=lambda: {reason: Tally() for reason in Reason})
-    unknown: dict[int, Tally] = field(default_factory=dict)
-    substituted: dict[int, Tally] = field(default_factory=dict)
+    particles: ParticleCounts = field(default_factory=ParticleCounts)
+    reasons: dict[Reason, ParticleCounts] = field(
+        default_factory=lambda: {reason: ParticleCounts() for reason in Reason}
+    )
+    unknown: dict[int, ParticleCounts] = field(default_factory=dict)
+    substituted: dict[int, ParticleCounts] = field(default_factory=dict)
     substitutes: dict[int, int] = field(default_factory=dict)
     wall_seconds: float = 0.0
     network_seconds: float | None = None
@@ -65,7 +67,7 @@ class Summary:
     @classmethod
     def of(cls, sections: Sequence[str], workers: int = 1) -> Summary:
         """Return one that has counted nothing yet."""
-        return cls({name: Tally() for name in sections}, workers=workers)
+        return cls({name: ParticleCounts() for name in sections}, workers=workers)
 
     def add(self, events: Events, hits: Hits) -> None:
         """Count a chunk."""
@@ -84,7 +86,9 @@ class Summary:
     def add_hits(self, sections: Mapping[str, SectionHits]) -> None:
         """Count hits."""
         for name, found in sections.items():
-            self.sections.setdefault(name, Tally()).add(len(found.energy), float(found.energy.sum(dtype=np.float64)))
+            self.sections.setdefault(name, ParticleCounts()).add(
+                len(found.energy), float(found.energy.sum(dtype=np.float64))
+            )
 
     @property
     def share_outside_network(self) -> float | None:
@@ -118,12 +122,12 @@ class Summary:
 
 
 def _add_by_species(
-    tallies: dict[int, Tally], events: Events, energy: NDArray[np.float64], chosen: NDArray[np.bool_]
+    tallies: dict[int, ParticleCounts], events: Events, energy: NDArray[np.float64], chosen: NDArray[np.bool_]
 ) -> None:
     codes, inverse, counts = np.unique(events.pdg[chosen], return_inverse=True, return_counts=True)
     sums = np.bincount(inverse, energy[chosen], minlength=len(codes))
     for code, count, total in zip(codes.tolist(), counts.tolist(), sums.tolist(), strict=True):
-        tallies.setdefault(code, Tally()).add(count, total)
+        tallies.setdefault(code, ParticleCounts()).add(count, total)
 
 
 def finite_energy(events: Events) -> NDArray[np.float64]:

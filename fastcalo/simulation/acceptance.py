@@ -9,7 +9,7 @@ from ..events import Events, Reason
 from ..particles import is_invisible
 
 
-def first_verdict(events: Events, known: NDArray[np.bool_]) -> NDArray[np.int8]:
+def first_reason(events: Events, known: NDArray[np.bool_]) -> NDArray[np.int8]:
     """What can be said of particles before they are propagated.
 
     Parameters

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from ..detector.description import Detector
 from ..errors import ConfigError
 from ..events import Events, Hits, Reason
-from ..model.random_numbers import streams
+from ..model.random_numbers import random_streams
 from ..model.shower_model import ShowerModel, SparseShowers, load_model
-from .acceptance import first_verdict, outside_range
+from .acceptance import first_reason, outside_range
 from .placing import Deposits, crossed_cells, sum_deposits
 from .propagation import Arrival, propagate
 
@@ -109,7 +109,7 @@ class FastSimulation:
         energy = kinetic_energy[candidates]
         reason[candidates] = self._validity(arrival, energy, model_of[candidates])
         event, index = events.event_of_particle[candidates], events.index_in_event[candidates]
-        random = streams(seed, events.run[event], events.event[event], index)
+        random = random_streams(seed, events.run[event], events.event[event], index)
         found: dict[str, list[Deposits]] = {s.name: [] for s in self.detector.sections}
         for k, model in enumerate(self.models):
             mine = np.flatnonzero((reason[candidates] == Reason.SIMULATED) & (model_of[candidates] == k))
@@ -136,7 +136,7 @@ class FastSimulation:
         model_of = np.full(events.n_particles, -1)
         for k, model in reversed(list(enumerate(self.models))):
             model_of[np.isin(pdg, model.contract.species)] = k
-        return first_verdict(events, model_of >= 0), model_of
+        return first_reason(events, model_of >= 0), model_of
 
     def _validity(self, arrival: Arrival, energy: NDArray[np.float64], model_of: NDArray[np.int64]) -> NDArray[np.int8]:
         """Second part of the verdict, for particles of known species."""

@@ -19,13 +19,13 @@ import fastcalo
 from fastcalo.errors import ExportError, OutputError, TrainingError
 from fastcalo.export.exporter import export_run
 from fastcalo.export.hits.energies import _log_rate
-from fastcalo.export.hits.exportable import HitTwin, fit_capacity
+from fastcalo.export.hits.exportable import ExportableHitGan, fit_capacity
 from fastcalo.export.hits.points import Blobs, Placed
 from fastcalo.export.onnx_graph import FLOAT, INT64, IR_VERSION, OPSET, Graph
 from fastcalo.export.parity import check_parity, domain
 from fastcalo.model.contract import METADATA_KEY
 from fastcalo.model.onnx_session import open_session
-from fastcalo.model.random_numbers import streams
+from fastcalo.model.random_numbers import random_streams
 from fastcalo.model.shower_model import WINDOWS, draw_noise
 from fastcalo.training.architectures.hits.cell_model import BLOBS
 from fastcalo.training.trainer import load_run
@@ -87,7 +87,7 @@ def test_the_number_of_showers_is_free_in_all_inputs_and_outputs(path):
 def test_any_number_of_showers_can_be_drawn(path, n):
     model = fastcalo.load_model(path, threads=1)
     pdg, energy, direction = (x[:n] for x in domain(model.contract, 100))
-    random = streams(1, *[np.zeros(n, np.int64)] * 2, np.arange(n))
+    random = random_streams(1, *[np.zeros(n, np.int64)] * 2, np.arange(n))
     feed = {"kinetic_energy": energy, "direction": direction, "entry": np.zeros((n, 2), np.float32), "species": pdg}
     feed |= draw_noise(model.contract.noise, random, energy)
     dense, shower, cell, deposit = open_session(path, 1).run(["ECAL", "ECAL_shower", "ECAL_cell", "ECAL_deposit"], feed)
@@ -141,9 +141,9 @@ def network_of(run, name, layer=-1):
 
 @pytest.mark.parametrize("name", ["layers.count", "layers.energy", "hits.profile", "hits.share", "hits.prior"])
 def test_a_graph_of_slightly_other_weights_is_refused(exported, tiny_run, monkeypatch, name):
-    monkeypatch.setattr(HitTwin, "parity_showers", 500)
+    monkeypatch.setattr(ExportableHitGan, "parity_showers", 500)
     networks, layer = network_of(tiny_run, name)
-    twin = HitTwin(networks)
+    twin = ExportableHitGan(networks)
     assert check_parity(exported, twin)["parity_identical_showers"] > 0.99
     with torch.no_grad():
         layer.bias.add_(0.2 * torch.randn_like(layer.bias))
@@ -152,13 +152,13 @@ def test_a_graph_of_slightly_other_weights_is_refused(exported, tiny_run, monkey
 
 
 def test_nothing_is_written_where_parity_fails(tiny_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(HitTwin, "parity_showers", 300)
-    right = HitTwin.showers
+    monkeypatch.setattr(ExportableHitGan, "parity_showers", 300)
+    right = ExportableHitGan.showers
 
     def brighter(self, contract, feed):
         return {name: 1.05 * window for name, window in right(self, contract, feed).items()}
 
-    monkeypatch.setattr(HitTwin, "showers", brighter)
+    monkeypatch.setattr(ExportableHitGan, "showers", brighter)
     with pytest.raises(ExportError, match="cell energies differ by more than"):
         export_run(tiny_run, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
@@ -197,7 +197,7 @@ def test_capacity_is_enough_for_nearly_all_showers(seed, a, b, power):
 
 
 def test_an_existing_file_is_replaced_only_when_asked(tiny_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(HitTwin, "parity_showers", 100)
+    monkeypatch.setattr(ExportableHitGan, "parity_showers", 100)
     path = tmp_path / "model.onnx"
     path.write_text("something dear")
     with pytest.raises(OutputError, match=r"model\.onnx exists already"):

@@ -12,11 +12,11 @@ from numpy.testing import assert_array_equal
 import fastcalo
 from fastcalo.errors import ExportError
 from fastcalo.export.exporter import export_run
-from fastcalo.export.hits.exportable import HitTwin
+from fastcalo.export.hits.exportable import ExportableHitGan
 from fastcalo.export.parity import check_parity, domain
 from fastcalo.io.showers.native import ShowerFile
 from fastcalo.model.onnx_session import open_session
-from fastcalo.model.random_numbers import streams
+from fastcalo.model.random_numbers import random_streams
 from fastcalo.model.shower_model import draw_noise
 from fastcalo.training.trainer import load_run
 
@@ -28,7 +28,7 @@ EVENTS = Path(__file__).parents[2] / "examples" / "demo" / "events.root"
 def exported(hadron_run, tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "hadrons.onnx"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(HitTwin, "parity_showers", 500)
+        patch.setattr(ExportableHitGan, "parity_showers", 500)
         export_run(hadron_run, path)
     return path
 
@@ -61,7 +61,7 @@ def test_the_contract_names_both_sections(path):
 def test_lists_and_windows_hold_the_same(path, n):
     model = fastcalo.load_model(path, threads=1)
     pdg, energy, direction = (x[:n] for x in domain(model.contract, 100))
-    random = streams(1, *[np.zeros(n, np.int64)] * 2, np.arange(n))
+    random = random_streams(1, *[np.zeros(n, np.int64)] * 2, np.arange(n))
     feed = {"kinetic_energy": energy, "direction": direction, "entry": np.zeros((n, 2), np.float32), "species": pdg}
     feed |= draw_noise(model.contract.noise, random, energy)
     for name, shape in SHAPES.items():
@@ -81,10 +81,10 @@ def test_parity_holds_and_is_written_down(path):
 
 
 def test_parity_is_that_of_all_sections(exported, hadron_run, monkeypatch):
-    monkeypatch.setattr(HitTwin, "parity_showers", 500)
+    monkeypatch.setattr(ExportableHitGan, "parity_showers", 500)
     _, networks, _ = load_run(hadron_run)
     networks.networks.eval()
-    twin = HitTwin(networks)
+    twin = ExportableHitGan(networks)
     # what moves the deposits of the last layers only is told, too
     right = twin.showers
 
@@ -100,13 +100,13 @@ def test_parity_is_that_of_all_sections(exported, hadron_run, monkeypatch):
 
 @torch.no_grad()
 def test_a_graph_of_other_weights_of_the_history_is_refused(exported, hadron_run, monkeypatch):
-    monkeypatch.setattr(HitTwin, "parity_showers", 500)
+    monkeypatch.setattr(ExportableHitGan, "parity_showers", 500)
     _, networks, _ = load_run(hadron_run)
     networks.networks.eval()
     first, history = networks.layers.count[0].weight, networks.layers.n_history
     first[:, networks.layers.n_inputs - history :] += 0.2 * torch.randn(len(first), history)
     with pytest.raises(ExportError, match="does not draw the showers of the torch model"):
-        check_parity(exported, HitTwin(networks))
+        check_parity(exported, ExportableHitGan(networks))
 
 
 def test_hadrons_of_collisions_make_hits_in_both_sections(path):

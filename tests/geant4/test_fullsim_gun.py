@@ -22,7 +22,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError, InputError, OutputError
-from fastcalo.fullsim.campaign import shoot, shoot_again
+from fastcalo.fullsim.campaign import repeat_showers, run_campaign
 from fastcalo.fullsim.gun import Gun, Spectrum, cut_to_windows, rounded
 from fastcalo.fullsim.shots import CellColumns, Shots, Showers
 from fastcalo.io.showers.native import ShowerFile
@@ -120,7 +120,7 @@ def test_conditions_of_a_shower_depend_on_its_number_only(seed, bounds):
 )
 def test_guns_that_cannot_be(gun, message, tmp_path):
     with pytest.raises(ConfigError, match=message):
-        shoot(tmp_path / "x.h5", DETECTOR, gun, 1)
+        run_campaign(tmp_path / "x.h5", DETECTOR, gun, 1)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -220,7 +220,7 @@ def test_showers_are_as_asked_for(made):
 
 def test_workers_and_parts_do_not_matter(made, tmp_path):
     other = tmp_path / "other.h5"
-    shoot(other, DETECTOR, Gun(energy=(0.1, 1.0), seed=3), 30, workers=2, part=7)
+    run_campaign(other, DETECTOR, Gun(energy=(0.1, 1.0), seed=3), 30, workers=2, part=7)
     assert_same_data(made, other)
     assert list(tmp_path.iterdir()) == [other]
 
@@ -281,10 +281,10 @@ def test_an_unfinished_run_is_not_mixed_with_another(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        shoot(output, DETECTOR, gun, **options, progress=stop)
+        run_campaign(output, DETECTOR, gun, **options, progress=stop)
     (part,) = finished(folder)
     with pytest.raises(OutputError, match=r"holds an unfinished run; .* \(--resume\), .* \(--overwrite\)"):
-        shoot(output, DETECTOR, gun, **options)
+        run_campaign(output, DETECTOR, gun, **options)
     others = {
         "seed": {"gun": replace(gun, seed=4)},
         "species": {"gun": replace(gun, species=(11,))},
@@ -293,7 +293,7 @@ def test_an_unfinished_run_is_not_mixed_with_another(tmp_path):
     }
     for key, changes in others.items():
         with pytest.raises(ConfigError, match=f"cannot be resumed, for {key} was .* and is .* now"):
-            shoot(output, **{"detector": DETECTOR, "gun": gun, **options, **changes}, resume=True)
+            run_campaign(output, **{"detector": DETECTOR, "gun": gun, **options, **changes}, resume=True)
     assert finished(folder) == [part]
     done = part.stat().st_mtime_ns
     calls = []
@@ -302,7 +302,7 @@ def test_an_unfinished_run_is_not_mixed_with_another(tmp_path):
         calls.append(numbers)
         assert part.stat().st_mtime_ns == done
 
-    shoot(output, DETECTOR, gun, **options, resume=True, progress=look)
+    run_campaign(output, DETECTOR, gun, **options, resume=True, progress=look)
     assert calls == [(k, 9) for k in range(3, 10)]
 
 
@@ -312,7 +312,7 @@ def test_a_folder_of_someone_else_is_left_alone(tmp_path):
     folder.mkdir()
     (folder / "thesis.tex").touch()
     with pytest.raises(OutputError, match=r"holds 'thesis\.tex', which is not of a run"):
-        shoot(tmp_path / "x.h5", DETECTOR, Gun(), 1, overwrite=True)
+        run_campaign(tmp_path / "x.h5", DETECTOR, Gun(), 1, overwrite=True)
     assert list(folder.iterdir()) == [folder / "thesis.tex"]
 
 
@@ -330,7 +330,7 @@ def test_what_exists_is_kept_unless_told_otherwise(made, tmp_path):
 
 def test_resuming_what_has_not_begun_begins_it(made, tmp_path):
     skip_without_geant4()
-    shoot(tmp_path / "x.h5", DETECTOR, Gun(energy=(0.1, 1.0), seed=3), 30, workers=2, resume=True)
+    run_campaign(tmp_path / "x.h5", DETECTOR, Gun(energy=(0.1, 1.0), seed=3), 30, workers=2, resume=True)
     assert_same_data(made, tmp_path / "x.h5")
 
 
@@ -375,15 +375,15 @@ def test_what_cannot_be_made_again(made, tmp_path):
     output = tmp_path / "again.h5"
     for row in (30, -1):
         with pytest.raises(InputError, match=f"has no shower {row}; they are numbered 0 to 29"):
-            shoot_again(made, [row], output)
+            repeat_showers(made, [row], output)
     other = detector_with(section__ECAL__cell_mm=5.0)
     with pytest.raises(InputError, match="from another ECAL"):
-        shoot_again(made, [0], output, detector=other)
+        repeat_showers(made, [0], output, detector=other)
     without = write_sparse(tmp_path / "sparse.h5", 3)
     with pytest.raises(InputError, match="does not describe its detector"):
-        shoot_again(without, [0], output)
+        repeat_showers(without, [0], output)
     with pytest.raises(InputError, match=r"has no dataset 'seeds'"):
-        shoot_again(without, [0], output, detector=DETECTOR)
+        repeat_showers(without, [0], output, detector=DETECTOR)
     assert not output.exists()
 
 

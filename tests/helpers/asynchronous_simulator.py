@@ -11,17 +11,17 @@ from itertools import cycle
 
 from fastcalo.errors import InputError
 from fastcalo.training.distributed.asynchronous.messages import Push
-from fastcalo.training.distributed.asynchronous.parameter_server import Centre, Desk
-from fastcalo.training.distributed.asynchronous.sub_server import Submaster
+from fastcalo.training.distributed.asynchronous.parameter_server import ParameterServer, Server
+from fastcalo.training.distributed.asynchronous.sub_server import SubServer
 from fastcalo.training.distributed.asynchronous.worker import Worker
 
 
 def simulate(
-    centre: Centre,
+    centre: ParameterServer,
     workers: Sequence[Worker],
     order: Iterable[int] = (),
     served: Callable[[Push], None] = lambda _: None,
-    masters: Sequence[Submaster] = (),
+    masters: Sequence[SubServer] = (),
 ) -> None:
     """Play until all steps are made.
 
@@ -30,14 +30,14 @@ def simulate(
 
     Parameters
     ----------
-    centre : Centre
+    centre : ParameterServer
     workers : sequence of Worker
         Worker k must have the number k.
     order : iterable of int
         Of workers, whose message a master serves, one after the other; when it is at its end, workers take turns.
     served : callable
         Called after each worker's message with it.
-    masters : sequence of Submaster
+    masters : sequence of SubServer
         Between `centre` and workers; they must bring their messages to `centre`.
 
     Raises
@@ -45,7 +45,7 @@ def simulate(
     InputError
         The order names a worker that does not exist, or one that has no step left to make.
     """
-    desks: Sequence[Centre | Submaster] = masters or [centre]
+    desks: Sequence[ParameterServer | SubServer] = masters or [centre]
     desk_of = {k: desk for desk in desks for k in desk.children}
     pulls = {k: desk.first(k) for k, desk in desk_of.items()}
 
@@ -65,7 +65,7 @@ def simulate(
             serve(k)
 
 
-def _busy(desks: Sequence[Desk]) -> set[int]:
+def _busy(desks: Sequence[Server]) -> set[int]:
     return set().union(*(desk.busy for desk in desks))
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fastcalo.detector.description import load_detector
 from fastcalo.training.architectures.hits.cell_model import HitModel
-from fastcalo.training.architectures.hits.conditions import Conditions, conditions
+from fastcalo.training.architectures.hits.conditions import HitConditions, hit_conditions
 from fastcalo.training.architectures.hits.gan import geometry_of
 from fastcalo.training.architectures.hits.layer_model import LayerModel
 from fastcalo.training.architectures.hits.sampler import DrawnHits, draw_noise, sample_hits
@@ -21,7 +21,7 @@ GEOMETRY = geometry_of(tiny_config(DataConfig(())))
 LAYERS, HALF, THRESHOLD = GEOMETRY.layers, GEOMETRY.half, GEOMETRY.threshold[0]
 
 
-def make_conditions(n: int, seed: int = 0, energy: float | None = None) -> Conditions:
+def make_conditions(n: int, seed: int = 0, energy: float | None = None) -> HitConditions:
     rng = torch.Generator().manual_seed(seed)
     cosine = 0.56 + 0.44 * torch.rand(n, generator=rng)
     azimuth = 2 * math.pi * torch.rand(n, generator=rng)
@@ -30,7 +30,7 @@ def make_conditions(n: int, seed: int = 0, energy: float | None = None) -> Condi
     entry = 5.1 * (torch.rand(n, 2, generator=rng) - 0.5)
     kinetic = torch.full((n,), energy) if energy else 0.1 * 30 ** torch.rand(n, generator=rng)
     pdg = torch.tensor([11, -11, 22])[torch.randint(3, (n,), generator=rng)]
-    return conditions(GEOMETRY, kinetic, direction, entry, pdg)
+    return hit_conditions(GEOMETRY, kinetic, direction, entry, pdg)
 
 
 def make_layers(seed: int = 0) -> LayerModel:
@@ -48,11 +48,11 @@ def true_batch() -> Batch:
     return next(data.batches(64))
 
 
-def true_conditions(batch: Batch) -> Conditions:
-    return conditions(GEOMETRY, batch.kinetic_energy, batch.direction, batch.entry, batch.pdg)
+def true_conditions(batch: Batch) -> HitConditions:
+    return hit_conditions(GEOMETRY, batch.kinetic_energy, batch.direction, batch.entry, batch.pdg)
 
 
-def as_batch(hits: DrawnHits, c: Conditions, energy: Tensor, count: Tensor) -> Batch:
+def as_batch(hits: DrawnHits, c: HitConditions, energy: Tensor, count: Tensor) -> Batch:
     """Drawn hits as if they were true."""
     group = hits.row * LAYERS + hits.layer
     number = torch.bincount(group, minlength=count.numel()).view_as(count).float()

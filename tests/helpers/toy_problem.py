@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from fastcalo.training.config import ParallelConfig, StageConfig
-from fastcalo.training.distributed.asynchronous.flat_parameters import Flat
+from fastcalo.training.distributed.asynchronous.flat_parameters import FlatParameters
 from fastcalo.training.distributed.asynchronous.messages import Pull, Push
-from fastcalo.training.distributed.asynchronous.parameter_server import Centre
-from fastcalo.training.distributed.asynchronous.sub_server import Submaster
+from fastcalo.training.distributed.asynchronous.parameter_server import ParameterServer
+from fastcalo.training.distributed.asynchronous.sub_server import SubServer
 from fastcalo.training.distributed.asynchronous.worker import Worker
 from fastcalo.training.optimisers import make_optimiser
 
@@ -45,23 +45,23 @@ def stage(strategy: str, steps: int = 600) -> StageConfig:
     )
 
 
-def make_centre(config: ParallelConfig, workers: int, settings: StageConfig) -> Centre:
+def make_centre(config: ParallelConfig, workers: int, settings: StageConfig) -> ParameterServer:
     line = Line()
-    flat = Flat(line.parameters)
+    flat = FlatParameters(line.parameters)
     optimisers = {name: make_optimiser(settings, name, ps) for name, ps in line.parameters.items()}
-    return Centre(flat, optimisers, workers, settings, config)
+    return ParameterServer(flat, optimisers, workers, settings, config)
 
 
 def make_masters(
-    config: ParallelConfig, workers: int, settings: StageConfig, centre: Centre, tell: Callable[[Push], Pull]
-) -> list[Submaster]:
+    config: ParallelConfig, workers: int, settings: StageConfig, centre: ParameterServer, tell: Callable[[Push], Pull]
+) -> list[SubServer]:
     """Between the centre and the workers; none where there is one master."""
     masters = []
     for m in range(config.masters if config.masters > 1 else 0):
         line = Line()
         optimisers = {name: make_optimiser(settings, name, ps) for name, ps in line.parameters.items()}
-        flat = Flat(line.parameters)
-        masters.append(Submaster(m, flat, optimisers, workers, settings, config, centre.first(m), tell))
+        flat = FlatParameters(line.parameters)
+        masters.append(SubServer(m, flat, optimisers, workers, settings, config, centre.first(m), tell))
     return masters
 
 

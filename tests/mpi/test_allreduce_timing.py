@@ -19,7 +19,7 @@ import numpy as np
 from mpi4py import MPI
 from fastcalo.errors import TrainingError
 from fastcalo.training.diagnostics.doctor import _sums
-from fastcalo.training.distributed.allreduce_timing import sums_are_right, time_sums, wait_for
+from fastcalo.training.distributed.allreduce_timing import check_allreduce, time_allreduce, wait_for
 world = MPI.COMM_WORLD
 """
 
@@ -39,8 +39,8 @@ def on_ranks(ranks: int, tmp_path: Path, text: str) -> str:
 @pytest.mark.parametrize("ranks", [1, 2, 3])
 def test_sums_are_right_and_take_time(tmp_path, ranks):
     text = """
-right = [sums_are_right(world, size) for size in (1, 8, 1000, 400_012)]
-seconds = time_sums(world, (8, 1024), repeats=5)
+right = [check_allreduce(world, size) for size in (1, 8, 1000, 400_012)]
+seconds = time_allreduce(world, (8, 1024), repeats=5)
 same = world.allgather(seconds.tolist())
 if not world.rank: print(all(right), seconds.shape, (seconds > 0).all(), all(s == same[0] for s in same))
 """
@@ -53,7 +53,7 @@ class Lying:
     # a world that loses what the other rank sends
     rank, size = 0, 2
     Iallreduce, Ibarrier = MPI.COMM_SELF.Iallreduce, MPI.COMM_SELF.Ibarrier
-print(sums_are_right(Lying, 1000), *(f"{f.verdict}: {f.text}" for f in _sums(Lying)))
+print(check_allreduce(Lying, 1000), *(f"{f.verdict}: {f.text}" for f in _sums(Lying)))
 """
     assert on_ranks(1, tmp_path, text) == "False bad: a sum of numbers over all ranks is wrong"
 

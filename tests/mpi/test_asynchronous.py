@@ -14,17 +14,17 @@ from helpers.toy_problem import make_centre, make_masters, make_workers, stage
 from fastcalo.detector.description import load_detector
 from fastcalo.training.config import ParallelConfig, load_config
 from fastcalo.training.data.showers import ShowerData
-from fastcalo.training.distributed.asynchronous.flat_parameters import Flat
-from fastcalo.training.distributed.asynchronous.parameter_server import Centre
-from fastcalo.training.distributed.asynchronous.stage import StageProblem
-from fastcalo.training.distributed.asynchronous.sub_server import Submaster
-from fastcalo.training.distributed.asynchronous.topology import Tree
+from fastcalo.training.distributed.asynchronous.flat_parameters import FlatParameters
+from fastcalo.training.distributed.asynchronous.parameter_server import ParameterServer
+from fastcalo.training.distributed.asynchronous.stage import WorkerBatches
+from fastcalo.training.distributed.asynchronous.sub_server import SubServer
+from fastcalo.training.distributed.asynchronous.topology import Topology
 from fastcalo.training.distributed.asynchronous.worker import Worker
 from fastcalo.training.optimisers import make_optimiser
-from fastcalo.training.random_numbers import Draws
+from fastcalo.training.random_numbers import ShowerRandom
 from fastcalo.training.run import checkpoint
 from fastcalo.training.run.curves import read_metrics
-from fastcalo.training.trainer import build, mix
+from fastcalo.training.trainer import build_architecture, combine_seeds
 
 STRATEGIES = ("downpour", "easgd", "gem")
 STEPS = 60
@@ -41,7 +41,7 @@ from mpi4py import MPI
 from helpers.toy_problem import make_centre, make_masters, make_workers, stage
 from fastcalo.errors import InputError
 from fastcalo.training.config import ParallelConfig
-from fastcalo.training.distributed.asynchronous.exchange import Masters
+from fastcalo.training.distributed.asynchronous.exchange import ServerExchange
 torch.set_num_threads(1)
 
 def serve(exchange, desk, stale):
@@ -53,7 +53,7 @@ def serve(exchange, desk, stale):
 
 def play(told, run):
     config, settings = ParallelConfig(**told["parallel"]), stage(told["parallel"]["strategy"], 60)
-    exchange = Masters(MPI.COMM_WORLD, run, 60, told["orders"].get(str(MPI.COMM_WORLD.rank), ()), config.masters)
+    exchange = ServerExchange(MPI.COMM_WORLD, run, 60, told["orders"].get(str(MPI.COMM_WORLD.rank), ()), config.masters)
     tree = exchange.tree
     centre, stale = make_centre(config, tree.workers, settings), []
     masters = make_masters(config, tree.workers, settings, centre, exchange.push)
@@ -72,7 +72,7 @@ def play(told, run):
 run = Path(sys.argv[1])
 found = [play(told, run) for told in json.loads(sys.argv[2])]
 if not MPI.COMM_WORLD.rank:
-    exchange = Masters(MPI.COMM_WORLD, run, order=[5])
+    exchange = ServerExchange(MPI.COMM_WORLD, run, order=[5])
     exchange.expect([0, 1])
     try:
         exchange.receive(1, 3)
@@ -82,7 +82,7 @@ if not MPI.COMM_WORLD.rank:
 """
 
 
-def simulate_toy(strategy: str, tree: Tree) -> tuple[torch.Tensor, dict[int, list[int]], dict[int, list[int]]]:
+def simulate_toy(strategy: str, tree: Topology) -> tuple[torch.Tensor, dict[int, list[int]], dict[int, list[int]]]:
     """Central parameters, and for each master's rank the order of messages to it and their staleness."""
     config = ParallelConfig(strategy, push_every=2, masters=tree.masters, sync_every=3)
     settings = stage(strategy, 60)
@@ -115,7 +115,7 @@ def simulate_toy(strategy: str, tree: Tree) -> tuple[torch.Tensor, dict[int, lis
     [pytest.param(2, 1, marks=pytest.mark.slow), (3, 1), pytest.param(4, 1, marks=pytest.mark.slow), (6, 2)],
 )
 def test_a_convex_problem_is_the_simulators_to_the_bit(tmp_path, ranks, masters):
-    tree = Tree.of(ranks, masters)
+    tree = Topology.of(ranks, masters)
     expected = {strategy: simulate_toy(strategy, tree) for strategy in STRATEGIES}
     told = [
         {"parallel": {"strategy": strategy, "push_every": 2, "masters": masters, "sync_every": 3}, "orders": orders}
@@ -137,11 +137,11 @@ from mpi4py import MPI
 from fastcalo.training.config import load_config
 from fastcalo.training.exchange import SingleProcess
 from fastcalo.training.trainer import train
-from fastcalo.training.distributed.asynchronous.exchange import Masters
+from fastcalo.training.distributed.asynchronous.exchange import ServerExchange
 for file, orders in json.loads(sys.argv[1]):
     config, run = load_config(file), Path(file).with_suffix("")
     order = orders.get(str(MPI.COMM_WORLD.rank), ())
-    train(config, run, exchange=Masters(MPI.COMM_WORLD, run, 60, order, config.parallel.masters))
+    train(config, run, exchange=ServerExchange(MPI.COMM_WORLD, run, 60, order, config.parallel.masters))
 """
 
 
@@ -151,24 +151,28 @@ def train_all(ranks: int, files: list[Path], orders: list[dict[int, list[int]]])
     assert done.returncode == 0, done.stderr
 
 
-def simulate_hits(config, tree: Tree, order: list[int]) -> tuple[dict[str, torch.Tensor], dict[int, list[int]]]:
+def simulate_hits(config, tree: Topology, order: list[int]) -> tuple[dict[str, torch.Tensor], dict[int, list[int]]]:
     """The stage `hits`, played in this process, and for each master's rank the order of messages to it."""
     (settings,) = config.stage
-    seed, parallel = mix(config.seed, 0), config.parallel
+    seed, parallel = combine_seeds(config.seed, 0), config.parallel
     orders: dict[int, list[int]] = {rank: [] for rank in range(1 + tree.between)}
 
-    def held() -> tuple[torch.nn.ModuleDict, Flat, dict[str, torch.optim.AdamW]]:
-        networks = build(config)
+    def held() -> tuple[torch.nn.ModuleDict, FlatParameters, dict[str, torch.optim.AdamW]]:
+        networks = build_architecture(config)
         parameters = networks.trained_by(settings.name)
-        return networks.networks, Flat(parameters), {n: make_optimiser(settings, n, p) for n, p in parameters.items()}
+        return (
+            networks.networks,
+            FlatParameters(parameters),
+            {n: make_optimiser(settings, n, p) for n, p in parameters.items()},
+        )
 
     played = []
     for k in range(tree.workers):
         data = ShowerData(config.data.train, load_detector(), ("ECAL",), config.species, seed=seed)
-        problem = StageProblem(build(config), settings, data, seed, 0, k, tree.workers)
+        problem = WorkerBatches(build_architecture(config), settings, data, seed, 0, k, tree.workers)
         played.append(Worker(k, tree.workers, problem, settings, parallel))
     networks, flat, optimisers = held()
-    centre = Centre(flat, optimisers, tree.workers, settings, parallel)
+    centre = ParameterServer(flat, optimisers, tree.workers, settings, parallel)
 
     def tell(push):
         orders[0].append(push.worker)
@@ -178,7 +182,7 @@ def simulate_hits(config, tree: Tree, order: list[int]) -> tuple[dict[str, torch
         orders[1 + tree.master_of(push.worker) if tree.between else 0].append(push.worker)
 
     masters = [
-        Submaster(m, *held()[1:], tree.workers, settings, parallel, centre.first(m), tell) for m in range(tree.between)
+        SubServer(m, *held()[1:], tree.workers, settings, parallel, centre.first(m), tell) for m in range(tree.between)
     ]
     simulate(centre, played, order, served, masters)
     return networks["hits"].state_dict(), orders
@@ -201,7 +205,7 @@ def test_a_stage_is_the_simulators_to_the_bit(data, tmp_path, ranks, masters, pu
         for strategy in STRATEGIES:
             file = configure(tmp_path / f"{strategy}.toml", data, "hits", strategy, options, steps=24)
             file.write_text(file.read_text().replace("ema = 0.9", "ema = 0.0"))
-            values, whole = simulate_hits(load_config(file), Tree.of(ranks, masters), order)
+            values, whole = simulate_hits(load_config(file), Topology.of(ranks, masters), order)
             files, expected, orders = [*files, file], [*expected, values], [*orders, whole]
     finally:
         torch.set_num_threads(threads)
@@ -218,14 +222,14 @@ def test_a_stage_is_the_simulators_to_the_bit(data, tmp_path, ranks, masters, pu
 def likelihood(file: Path, run: Path | None, name: str) -> float:
     """Loss of a likelihood stage on all showers, before the training or after it."""
     config = load_config(file)
-    networks = build(config)
+    networks = build_architecture(config)
     if run:
         for network, values in checkpoint.load(run / f"{name}.pt")["networks"].items():
             networks.networks[network].load_state_dict(values)
     batch = ShowerData(config.data.train, load_detector(), ("ECAL",), config.species).sample(120)
     settings = next(s for s in config.stage if s.name == name)
     with torch.no_grad():
-        _, loss = next(networks.losses(settings, batch, settings.steps, {}, Draws(1, batch.slot)))
+        _, loss = next(networks.losses(settings, batch, settings.steps, {}, ShowerRandom(1, batch.slot)))
     return loss.item()
 
 
@@ -270,7 +274,10 @@ def test_the_dense_architecture_trains_too(data, tmp_path, strategy):
     assert done.returncode == 0, done.stderr
     line = read_metrics(tmp_path / "run")[0]
     assert {"critic_true", "critic_drawn", "generator", "staleness"} <= line.keys()
-    before, state = build(load_config(file)).networks, checkpoint.load(tmp_path / "run" / "adversarial.pt")["networks"]
+    before, state = (
+        build_architecture(load_config(file)).networks,
+        checkpoint.load(tmp_path / "run" / "adversarial.pt")["networks"],
+    )
     for name in ("generator", "critic"):
         assert any(not torch.equal(v, before[name].state_dict()[k]) for k, v in state[name].items())
 
@@ -282,12 +289,12 @@ from mpi4py import MPI
 from fastcalo.training.config import load_config
 from fastcalo.training.exchange import SingleProcess
 from fastcalo.training.trainer import train
-from fastcalo.training.distributed.asynchronous.exchange import Masters
+from fastcalo.training.distributed.asynchronous.exchange import ServerExchange
 world, folder = MPI.COMM_WORLD, Path(sys.argv[1])
 for ranks, strategy in ((5, "downpour"), (1, "allreduce"), (2, "easgd"), (3, "gem")):
     config, part = load_config(folder / f"{strategy}.toml"), world.Split(world.rank < ranks, world.rank)
     if world.rank < ranks:
-        exchange = None if ranks == 1 else Masters(part, folder / "run", 60, masters=config.parallel.masters)
+        exchange = None if ranks == 1 else ServerExchange(part, folder / "run", 60, masters=config.parallel.masters)
         train(config, folder / "run", resume=strategy != "downpour", exchange=exchange)
     world.Barrier()
     if not world.rank:

@@ -17,13 +17,13 @@ from fastcalo.errors import ConfigError, InputError, TrainingError
 from fastcalo.training import trainer as loop
 from fastcalo.training.config import load_config
 from fastcalo.training.data.showers import ShowerData
-from fastcalo.training.distributed.asynchronous.stage import StageProblem
-from fastcalo.training.distributed.asynchronous.topology import Tree
-from fastcalo.training.distributed.asynchronous.worker_state import OwnState
+from fastcalo.training.distributed.asynchronous.stage import WorkerBatches
+from fastcalo.training.distributed.asynchronous.topology import Topology
+from fastcalo.training.distributed.asynchronous.worker_state import WorkerState
 from fastcalo.training.exchange import SingleProcess
 from fastcalo.training.run import checkpoint
 from fastcalo.training.run.curves import read_metrics
-from fastcalo.training.trainer import build
+from fastcalo.training.trainer import build_architecture
 
 pytestmark = needs_mpi
 
@@ -69,11 +69,11 @@ from mpi4py import MPI
 from fastcalo.training.config import load_config
 from fastcalo.training.exchange import SingleProcess
 from fastcalo.training.trainer import train
-from fastcalo.training.distributed.asynchronous.exchange import Masters
+from fastcalo.training.distributed.asynchronous.exchange import ServerExchange
 from fastcalo.training.run.signals import Stopped
-from fastcalo.training.run.callback import Watch
+from fastcalo.training.run.callback import Callback
 
-class Short(Watch):
+class Short(Callback):
     asked = 0
     def halt(self):
         self.asked += MPI.COMM_WORLD.rank > 0
@@ -81,7 +81,7 @@ class Short(Watch):
 
 def go(name, **options):
     run = folder / name
-    train(config, run, exchange=Masters(MPI.COMM_WORLD, run, 60), **options)
+    train(config, run, exchange=ServerExchange(MPI.COMM_WORLD, run, 60), **options)
 
 folder, config = Path(sys.argv[1]), load_config(Path(sys.argv[1]) / "run.toml")
 go("whole")
@@ -151,7 +151,7 @@ CALLED_AWAY = """
 import sys, torch
 from pathlib import Path
 from mpi4py import MPI
-from fastcalo.training.distributed.asynchronous.exchange import Masters
+from fastcalo.training.distributed.asynchronous.exchange import ServerExchange
 from fastcalo.training.distributed.asynchronous.messages import Pull, Push
 
 class Away(Exception):
@@ -161,7 +161,7 @@ def away():
     raise Away
 
 world, numbers = MPI.COMM_WORLD, 100_000
-exchange = Masters(world, Path(sys.argv[1]))
+exchange = ServerExchange(world, Path(sys.argv[1]))
 if world.rank:
     exchange.heartbeat.listen = away
     try:
@@ -223,16 +223,16 @@ def test_too_few_showers_for_all_workers(data, tmp_path):
     showers = ShowerData(config.data.train, load_detector(), ("ECAL",), config.species)
     settings = replace(config.stage[0], batch=50)
     with pytest.raises(InputError) as error:
-        StageProblem(build(config), settings, showers, 1, 0, 0, 3)
+        WorkerBatches(build_architecture(config), settings, showers, 1, 0, 0, 3)
     assert "batches of 50 showers for 3 workers take 150, but there are only 120" in str(error.value)
 
 
 def test_a_damaged_state_of_a_rank_is_told(tmp_path):
-    own = OwnState(tmp_path, "hits", 1, Tree(2), True)
+    own = WorkerState(tmp_path, "hits", 1, Topology(2), True)
     own.save({"values": torch.ones(3)}, 20)
     assert own.load(20)["values"].tolist() == [1.0] * 3
     assert own.load(40) is None
-    assert OwnState(tmp_path, "hits", 1, Tree(3), True).load(20) is None
+    assert WorkerState(tmp_path, "hits", 1, Topology(3), True).load(20) is None
     (tmp_path / "ranks" / "hits-1.pt").write_bytes(b"nonsense")
     with pytest.raises(TrainingError, match=r"hits-1\.pt is damaged"):
         own.load(20)

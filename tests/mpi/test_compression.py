@@ -19,7 +19,7 @@ from torch import nn
 from fastcalo.training.distributed.synchronous.buckets import Bucket
 from fastcalo.training.distributed.synchronous.compression import Compressor
 from fastcalo.training.distributed.synchronous.gpu_aware import survives
-from fastcalo.training.distributed.synchronous.mpi_transport import Turns
+from fastcalo.training.distributed.synchronous.mpi_transport import RequestSequences
 from fastcalo.training.run.throughput import TIMINGS
 
 KINDS = ("fp16", "bf16")
@@ -170,7 +170,7 @@ def test_no_sequence_of_messages_overtakes_another():
             sent.append(each)
             yield messages[each]
 
-    turns = Turns()
+    turns = RequestSequences()
     first, second = turns.begin(steps("a")), turns.begin(steps("b"))
     messages["b"].there = True
     assert not second.Test()
@@ -196,11 +196,11 @@ from torch import nn
 from fastcalo.training.distributed.synchronous.buckets import Bucket
 from fastcalo.training.distributed.synchronous.compression import Compressor
 from fastcalo.training.distributed.synchronous.gpu_aware import reads_gpu
-from fastcalo.training.distributed.synchronous.torch_transport import TorchWire
-from fastcalo.training.distributed.synchronous.mpi_transport import MpiWire
+from fastcalo.training.distributed.synchronous.torch_transport import TorchTransport
+from fastcalo.training.distributed.synchronous.mpi_transport import MpiTransport
 world, cpu = MPI.COMM_WORLD, torch.device("cpu")
 found = {}
-for wire in (MpiWire(world, True), TorchWire(world, cpu, "gloo", 60)):
+for wire in (MpiTransport(world, True), TorchTransport(world, cpu, "gloo", 60)):
     for kind in ("none", "fp16", "bf16"):
         compressor = Compressor(wire, kind) if kind != "none" else None
         torch.manual_seed(world.rank)
@@ -232,12 +232,12 @@ def test_mpi_and_torch_carry_the_same(ranks):
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=110, env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    whole, size = found["MpiWire none"]
+    whole, size = found["MpiTransport none"]
     # float32 numbers may be added in another order
-    assert found["TorchWire none"] == [pytest.approx(whole, rel=1e-4, abs=1e-4), size]
+    assert found["TorchTransport none"] == [pytest.approx(whole, rel=1e-4, abs=1e-4), size]
     for kind in KINDS:
-        assert found[f"MpiWire {kind}"] == found[f"TorchWire {kind}"]
-        sums, sent = found[f"MpiWire {kind}"]
+        assert found[f"MpiTransport {kind}"] == found[f"TorchTransport {kind}"]
+        sums, sent = found[f"MpiTransport {kind}"]
         assert sent / size == pytest.approx(0.5, abs=0.01)
         assert sums != whole
         assert sums == pytest.approx(whole, abs=1.0)
@@ -296,8 +296,8 @@ def test_what_cannot_be_is_refused(data, tmp_path, lines, message):
 
 FAULTS = """
 import resource, torch
-from fastcalo.training.distributed.malloc import keep_memory
-keep_memory()
+from fastcalo.training.distributed.malloc import keep_freed_memory
+keep_freed_memory()
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for turn in range(30):

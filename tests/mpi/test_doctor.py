@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fastcalo.training.diagnostics.doctor_gpu import check_gpus
-from fastcalo.training.diagnostics.findings import RankFacts, check_binding, check_threads, check_versions, spans
+from fastcalo.training.diagnostics.findings import RankFacts, check_binding, check_threads, check_versions, format_ranks
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 DOCTOR = [sys.executable, "-m", "fastcalo", "doctor"]
@@ -240,4 +240,4 @@ def test_a_gpu_that_torch_cannot_use_is_warned_of():
 
 
 def test_spans():
-    assert spans({5, 0, 1, 2}) == "0-2,5"
+    assert format_ranks({5, 0, 1, 2}) == "0-2,5"

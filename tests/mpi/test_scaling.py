@@ -19,9 +19,17 @@ from fastcalo.training.cli.scaling import _reached
 from fastcalo.training.config import load_config
 from fastcalo.training.exchange import SingleProcess
 from fastcalo.training.scaling.measure import make_plans, time_to
-from fastcalo.training.scaling.projection import Line, fit, fit_computing, fit_network, halving, project, ring
+from fastcalo.training.scaling.projection import (
+    LinearModel,
+    fit,
+    fit_computing,
+    fit_network,
+    halving_cost,
+    project,
+    ring_cost,
+)
 from fastcalo.training.scaling.runs import SIZES, Target
-from fastcalo.training.scaling.step_times import Stopwatch
+from fastcalo.training.scaling.step_times import StepTimes
 
 with_mpi = pytest.mark.skipif(not MPIEXEC.exists(), reason="needs MPI in this environment: pip install mpich")
 
@@ -193,7 +201,7 @@ def test_the_time_to_a_target_is_that_of_the_evaluation_that_has_reached_it(tmp_
     ]
     lines.append({"stage": "hits", "step": 10, "kind": "train", "seconds": 0.0, "count": 1.0})
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    watch = Stopwatch()
+    watch = StepTimes()
     watch.evaluations = [1.0, 2.5, 4.0, 6.0]
     assert time_to(Target("response_1-10GeV", 0.1), tmp_path, watch) == (2.5, pytest.approx(0.02))
     assert time_to(Target("response_1-10GeV", 0.01), tmp_path, watch) == (None, pytest.approx(0.02))
@@ -210,7 +218,7 @@ def test_what_was_reached_by_some_is_told():
 
 
 def test_the_stopwatch_leaves_out_evaluations():
-    watch = Stopwatch()
+    watch = StepTimes()
     watch.begin(SingleProcess())
     for name in ("preparation", "data", "compute", "log", "evaluation", "data", "log", "checkpoint", "evaluation"):
         watch.lap(name)
@@ -225,7 +233,9 @@ def test_the_stopwatch_leaves_out_evaluations():
 
 @given(st.floats(1e-7, 1e-4), st.floats(1e-12, 1e-8), st.lists(st.integers(2, 64), min_size=1, max_size=4, unique=True))
 def test_a_network_that_follows_the_model_is_found(alpha, beta, ranks):
-    seconds = np.array([ring(np.full(len(SIZES), float(p)), 1, np.array(SIZES, float)) @ [alpha, beta] for p in ranks])
+    seconds = np.array(
+        [ring_cost(np.full(len(SIZES), float(p)), 1, np.array(SIZES, float)) @ [alpha, beta] for p in ranks]
+    )
     line = fit_network(ranks, SIZES, seconds, 0.1 * seconds)
     assert line.values == pytest.approx([alpha, beta], rel=1e-6)
     assert line.chi2 < 1e-6
@@ -255,8 +265,8 @@ def test_one_number_of_showers_gives_time_per_shower():
 
 
 def test_projection_of_a_known_machine():
-    network = Line(np.array([1e-6, 1e-9]), np.zeros((2, 2)), 1.0)
-    computing = Line(np.array([1e-3, 1e-4]), np.diag([1e-8, 0]), 1.0)
+    network = LinearModel(np.array([1e-6, 1e-9]), np.zeros((2, 2)), 1.0)
+    computing = LinearModel(np.array([1e-3, 1e-4]), np.diag([1e-8, 0]), 1.0)
     ranks, batch = np.array([1.0, 64.0]), np.array([100.0, 6400.0])
     found = project(ranks, batch, network, computing, messages=3, size=1e6, late=(2e-3, 0.0))
     expected = 1e-3 + 1e-4 * 100 + 2e-3 + np.array([0, 2 * 63 * 3e-6 + 2 * 63 / 64 * 1e6 * 1e-9])
@@ -269,5 +279,5 @@ def test_projection_of_a_known_machine():
 @given(st.integers(1, 4096), st.floats(0, 100), st.floats(0, 1e9))
 def test_halving_never_needs_more_messages_than_a_ring(ranks, messages, size):
     p = np.array([float(ranks)])
-    assert np.all(halving(p, messages, size) <= ring(p, messages, size) * (1 + 1e-12))
-    assert np.all(ring(np.array([1.0]), messages, size) == 0)
+    assert np.all(halving_cost(p, messages, size) <= ring_cost(p, messages, size) * (1 + 1e-12))
+    assert np.all(ring_cost(np.array([1.0]), messages, size) == 0)

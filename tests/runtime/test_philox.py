@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastcalo.errors import FastCaloError
-from fastcalo.model.random_numbers import Streams, logistic, normal, philox, streams, table_of, uniform
+from fastcalo.model.random_numbers import RandomStreams, logistic, normal, philox, random_streams, table_of, uniform
 
 # Philox4x32-10 from the known-answer tests of Random123, the authors' own implementation
 ONES = 0xFFFFFFFF
@@ -34,7 +34,7 @@ def columns(values):
 
 def some_streams(n=64, seed=3):
     i = np.arange(n)
-    return streams(seed, i // 16, i // 4, i % 4)
+    return random_streams(seed, i // 16, i // 4, i % 4)
 
 
 @pytest.mark.parametrize(("counter", "key", "answer"), KNOWN)
@@ -152,20 +152,20 @@ def test_a_particle_draws_the_same_whatever_the_order_and_the_company(data, seed
     run, event, particle = np.array(who, np.int64).T
     blocks = np.array(data.draw(st.lists(st.integers(0, 2**26), min_size=len(who), max_size=len(who))))
     all_rows = np.arange(len(who))
-    together = streams(seed, run, event, particle).blocks(all_rows, blocks)
+    together = random_streams(seed, run, event, particle).blocks(all_rows, blocks)
 
     order = np.array(data.draw(st.permutations(range(len(who)))))
-    shuffled = streams(seed, run[order], event[order], particle[order]).blocks(all_rows, blocks[order])
+    shuffled = random_streams(seed, run[order], event[order], particle[order]).blocks(all_rows, blocks[order])
     assert_array_equal(shuffled, together[order])
 
     cut = data.draw(st.integers(0, len(who)))
     halves = [
-        streams(seed, run[part], event[part], particle[part]).blocks(np.arange(len(run[part])), blocks[part])
+        random_streams(seed, run[part], event[part], particle[part]).blocks(np.arange(len(run[part])), blocks[part])
         for part in (slice(None, cut), slice(cut, None))
     ]
     assert_array_equal(np.concatenate(halves), together)
 
-    taken = streams(seed, run, event, particle).take(order)
+    taken = random_streams(seed, run, event, particle).take(order)
     assert len(taken) == len(who)
     assert_array_equal(taken.blocks(all_rows, blocks[order]), together[order])
 
@@ -180,7 +180,7 @@ def test_a_particle_draws_the_same_whatever_the_order_and_the_company(data, seed
 )
 def test_whatever_differs_in_seed_run_event_or_particle_draws_other_numbers(who):
     drawn = {
-        streams(seed, *(np.array([x]) for x in rest)).blocks(np.zeros(1, int), np.zeros(1, int)).tobytes()
+        random_streams(seed, *(np.array([x]) for x in rest)).blocks(np.zeros(1, int), np.zeros(1, int)).tobytes()
         for seed, *rest in who
     }
     assert len(drawn) == len(who)
@@ -188,7 +188,7 @@ def test_whatever_differs_in_seed_run_event_or_particle_draws_other_numbers(who)
 
 def test_run_and_event_are_not_interchangeable():
     one, two = np.array([1]), np.array([2])
-    a, b = streams(0, one, two, one), streams(0, two, one, one)
+    a, b = random_streams(0, one, two, one), random_streams(0, two, one, one)
     assert (a.low, a.high) != (b.low, b.high)
 
 
@@ -202,13 +202,13 @@ def test_streams_of_neighbouring_particles_are_not_correlated():
 @pytest.mark.parametrize("seed", [-1, 2**64])
 def test_a_seed_that_does_not_fit_is_refused(seed):
     with pytest.raises(FastCaloError, match=str(seed)):
-        streams(seed, *[np.zeros(1, np.int64)] * 3)
+        random_streams(seed, *[np.zeros(1, np.int64)] * 3)
 
 
 def test_no_particles_draw_nothing():
     empty = np.zeros(0, np.int64)
-    s = streams(1, empty, empty, empty)
-    assert isinstance(s, Streams)
+    s = random_streams(1, empty, empty, empty)
+    assert isinstance(s, RandomStreams)
     assert len(s) == 0
     assert s.blocks(empty, empty).shape == (0, 4)
     assert uniform(s.blocks(empty, empty)).shape == normal(s.blocks(empty, empty)).shape == (0, 4)

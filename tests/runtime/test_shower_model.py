@@ -15,7 +15,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import fastcalo
 from fastcalo.errors import InputError
 from fastcalo.model.contract import NoiseSpec
-from fastcalo.model.random_numbers import streams
+from fastcalo.model.random_numbers import random_streams
 from fastcalo.model.shower_model import draw_noise
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +50,7 @@ def draw(kinematics, random):
 
 
 def streams_of(n, seed=1):
-    return streams(seed, np.zeros(n, np.int64), np.zeros(n, np.int64), np.arange(n))
+    return random_streams(seed, np.zeros(n, np.int64), np.zeros(n, np.int64), np.arange(n))
 
 
 # --- shapes and units

@@ -16,9 +16,9 @@ from hypothesis.extra.numpy import arrays
 
 from fastcalo.errors import ConfigError, InputError, TrainingError
 from fastcalo.training.config import ParallelConfig, check, load_config
-from fastcalo.training.distributed.asynchronous.flat_parameters import Flat
+from fastcalo.training.distributed.asynchronous.flat_parameters import FlatParameters
 from fastcalo.training.distributed.asynchronous.messages import Pull, Push
-from fastcalo.training.distributed.asynchronous.topology import Tree
+from fastcalo.training.distributed.asynchronous.topology import Topology
 from fastcalo.training.distributed.asynchronous.update_rules import Downpour, Easgd, Gem
 from fastcalo.training.distributed.asynchronous.worker import Worker
 from fastcalo.training.optimisers import make_optimiser, set_rate
@@ -210,7 +210,7 @@ def test_all_hear_of_a_checkpoint():
 
 @given(st.integers(1, 6), st.integers(0, 40))
 def test_each_worker_is_served_by_one_rank(masters, more):
-    tree = Tree.of(1 + masters * (masters > 1) + masters + more, masters)
+    tree = Topology.of(1 + masters * (masters > 1) + masters + more, masters)
     assert tree.workers == masters + more
     blocks = [tree.block(m) for m in range(masters)]
     assert [k for block in blocks for k in block] == list(range(tree.workers))
@@ -309,7 +309,7 @@ def test_gradients_of_several_steps_are_averaged():
 
 def test_parameters_and_their_vector_are_the_same_memory():
     line = Line()
-    flat = Flat(line.parameters)
+    flat = FlatParameters(line.parameters)
     flat.values_N.copy_(TRUTH)
     assert line.slope.tolist() == [1.0, -2.0]
     with torch.no_grad():

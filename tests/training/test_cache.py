@@ -10,7 +10,7 @@ from helpers.tiny_training import tiny_config, write_data
 from numpy.testing import assert_array_equal
 
 from fastcalo.training.data import showers as data
-from fastcalo.training.data.cache import cached
+from fastcalo.training.data.cache import load_or_make
 from fastcalo.training.run import checkpoint
 from fastcalo.training.trainer import train
 
@@ -29,7 +29,7 @@ def get(made):
         made.append(1)
         return dict(ARRAYS)
 
-    return lambda folder, key="k": cached(folder, key, make)
+    return lambda folder, key="k": load_or_make(folder, key, make)
 
 
 def right(arrays):

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from fastcalo.errors import ConfigError
 from fastcalo.training import device
 from fastcalo.training.config import NetworkConfig, ParallelConfig, StageConfig
-from fastcalo.training.device import choose_device, local_rank, place
+from fastcalo.training.device import assign_gpu, choose_device, local_rank
 from fastcalo.training.exchange import SingleProcess
 from fastcalo.training.run import checkpoint
 from fastcalo.training.run.throughput import TIMINGS
-from fastcalo.training.trainer import build, load_run, train
+from fastcalo.training.trainer import build_architecture, load_run, train
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_a_training_goes_on_on_another_device(data, tmp_path, first, then):
 
 
 def test_networks_are_moved_as_a_whole(data):
-    networks = build(tiny_config(data))
+    networks = build_architecture(tiny_config(data))
     with Elsewhere():
         networks.networks.to(AWAY)
     assert set(networks.networks) == {*STAGES[:2], "critic"}
@@ -200,7 +200,7 @@ GPUS = st.lists(st.sampled_from("abcd"), min_size=1, max_size=4, unique=True).ma
 
 @given(st.lists(GPUS, min_size=1, max_size=9))
 def test_ranks_are_spread_over_the_gpus_that_they_see(seen):
-    places = [place(seen, rank) for rank in range(len(seen))]
+    places = [assign_gpu(seen, rank) for rank in range(len(seen))]
     names = [own[index] for own, (index, _) in zip(seen, places, strict=True)]
     assert [names.count(name) for name in names] == [sharing for _, sharing in places]
     if len(set(seen)) == 1:
@@ -209,7 +209,7 @@ def test_ranks_are_spread_over_the_gpus_that_they_see(seen):
 
 
 def test_a_rank_that_sees_its_own_gpu_only_has_that():
-    assert [place([("a",), ("b",), ("c",)], rank) for rank in range(3)] == [(0, 1)] * 3
+    assert [assign_gpu([("a",), ("b",), ("c",)], rank) for rank in range(3)] == [(0, 1)] * 3
 
 
 def test_the_device_may_change_when_a_run_goes_on(data, tmp_path):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from fastcalo.detector.description import load_detector
 from fastcalo.errors import InputError, TrainingError
 from fastcalo.training.config import DataConfig
-from fastcalo.training.data.folds import Fold, assign
+from fastcalo.training.data.folds import Fold, assign_folds
 from fastcalo.training.data.showers import ShowerData
 from fastcalo.training.trainer import train
 
@@ -25,7 +25,7 @@ from fastcalo.training.trainer import train
 def test_folds_are_a_partition_alike_in_species_and_energy(n, folds, seed):
     rng = np.random.default_rng(n)
     pdg, energy = rng.choice([11, -11, 22], n), rng.exponential(1.0, n)
-    fold = assign(pdg, energy, folds, seed)
+    fold = assign_folds(pdg, energy, folds, seed)
     assert np.bincount(fold, minlength=folds).max() <= -(-n // folds)
     for code in np.unique(pdg):
         mine = fold[pdg == code][np.argsort(energy[pdg == code])]
@@ -37,8 +37,8 @@ def test_folds_are_a_partition_alike_in_species_and_energy(n, folds, seed):
 
 def test_another_seed_makes_other_folds_and_the_same_seed_the_same():
     pdg, energy = np.full(100, 11), np.arange(100.0)
-    assert (assign(pdg, energy, 3, 1) == assign(pdg, energy, 3, 1)).all()
-    assert (assign(pdg, energy, 3, 1) != assign(pdg, energy, 3, 2)).any()
+    assert (assign_folds(pdg, energy, 3, 1) == assign_folds(pdg, energy, 3, 1)).all()
+    assert (assign_folds(pdg, energy, 3, 1) != assign_folds(pdg, energy, 3, 2)).any()
 
 
 @pytest.mark.parametrize("number", [-1, 3])

@@ -18,9 +18,9 @@ from fastcalo.errors import ConfigError
 from fastcalo.training import trainer as loop
 from fastcalo.training.config import NetworkConfig, ParallelConfig, StageConfig, check
 from fastcalo.training.data.showers import ShowerData
-from fastcalo.training.gradient_accumulation import terms
+from fastcalo.training.gradient_accumulation import partial_losses
 from fastcalo.training.run.throughput import TIMINGS
-from fastcalo.training.trainer import build
+from fastcalo.training.trainer import build_architecture
 
 SPECIES = (11, -11, 22)
 STEPS = 24
@@ -153,14 +153,14 @@ def test_parts_of_ranks_follow_the_same_losses(tmp_path, arch, stages):
 def test_gradients_are_those_of_the_whole_batch(data, batch, make, stage):
     config = make(data)
     settings = replace(config.stage[stage], critic_only=0, penalty_every=1)
-    architecture = build(config)
+    architecture = build_architecture(config)
     architecture.begin(settings.name, batch)
     parameters = architecture.trained_by(settings.name)
 
     def gradients(parts):
         # of 11 showers in 3 parts, parts have different shares in the mean
         found, metrics, changed = [], {}, replace(settings, accumulate=parts)
-        for name, loss, first, last in terms(architecture, changed, batch, 4, metrics, key=7):
+        for name, loss, first, last in partial_losses(architecture, changed, batch, 4, metrics, key=7):
             if first:
                 for p in parameters[name]:
                     p.grad = None
@@ -214,14 +214,16 @@ def test_graphs_of_one_part_are_kept_at_a_time(data, make, stage):
     config = make(data)
     batch = next(ShowerData(data.train, load_detector(), ("ECAL",), SPECIES).batches(40))
     settings = replace(config.stage[stage], critic_only=0, penalty_every=1)
-    architecture = build(config)
+    architecture = build_architecture(config)
     architecture.begin(settings.name, batch)
     parameters = architecture.trained_by(settings.name)
     most = {}
     for parts in (1, 4):
         kept = Kept(architecture.networks)
         with torch.autograd.graph.saved_tensors_hooks(kept.pack, lambda holder: holder.tensor):
-            for name, loss, *_ in terms(architecture, replace(settings, accumulate=parts), batch, 4, {}, key=7):
+            for name, loss, *_ in partial_losses(
+                architecture, replace(settings, accumulate=parts), batch, 4, {}, key=7
+            ):
                 torch.autograd.backward(loss, inputs=parameters[name])
         most[parts] = kept.most
     # a quarter, and what is common to all parts

@@ -16,16 +16,16 @@ from numpy.testing import assert_allclose, assert_array_equal
 from fastcalo.detector.description import load_detector, parse_detector
 from fastcalo.errors import InputError
 from fastcalo.io.showers.native import ShowerFile
-from fastcalo.training.architectures.hits.conditions import conditions
+from fastcalo.training.architectures.hits.conditions import hit_conditions
 from fastcalo.training.architectures.hits.gan import geometry_of
 from fastcalo.training.config import DataConfig
-from fastcalo.training.data.batch_order import Order
-from fastcalo.training.data.layer_stack import Stack
-from fastcalo.training.data.showers import ShowerData, ranges
+from fastcalo.training.data.batch_order import BatchOrder
+from fastcalo.training.data.layer_stack import LayerStack
+from fastcalo.training.data.showers import ShowerData, concatenated_ranges
 
 DETECTOR = load_detector()
 ECAL = DETECTOR.section("ECAL")
-STACK = Stack.of(DETECTOR, ("ECAL",))
+STACK = LayerStack.of(DETECTOR, ("ECAL",))
 SPECIES = (11, -11, 22)
 
 
@@ -55,7 +55,7 @@ def same(one, other):
 
 
 def per_epoch(showers, size, pool):
-    order = Order(showers, size, pool, 0)
+    order = BatchOrder(showers, size, pool, 0)
     return order.steps * order.pieces
 
 
@@ -242,7 +242,7 @@ def test_hits_are_sorted_by_shower_layer_and_distance_from_the_line_of_flight():
 def test_offsets_are_those_that_the_networks_see():
     batch = next(open_data([SAMPLE]).batches(300))
     geometry = geometry_of(tiny_config(DataConfig(())))
-    seen = conditions(geometry, batch.kinetic_energy, batch.direction, batch.entry, batch.pdg).offset_BL2.numpy()
+    seen = hit_conditions(geometry, batch.kinetic_energy, batch.direction, batch.entry, batch.pdg).offset_BL2.numpy()
     offset = STACK.offsets(batch.direction.numpy(), batch.entry.numpy())
     # single precision decides otherwise only where the line crosses an edge
     off = np.abs(seen - offset)
@@ -254,7 +254,7 @@ def test_offsets_are_those_that_the_networks_see():
 def test_ranges_are_those_of_python(pairs):
     start, count = np.array(pairs, np.int64).reshape(-1, 2).T
     wanted = [i for s, c in pairs for i in range(s, s + c)]
-    assert_array_equal(ranges(start, count), wanted)
+    assert_array_equal(concatenated_ranges(start, count), wanted)
 
 
 def test_memory_is_bounded_by_the_share_of_the_pool():

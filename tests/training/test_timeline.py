@@ -16,8 +16,8 @@ from helpers.shower_files import write_real
 
 from fastcalo.errors import OutputError
 from fastcalo.training.exchange import SingleProcess
-from fastcalo.training.run.throughput import TIMINGS, Pace
-from fastcalo.training.run.timeline import NoTrace, Trace, write_trace
+from fastcalo.training.run.throughput import TIMINGS, Throughput
+from fastcalo.training.run.timeline import NoTimeline, RankTimeline, write_timeline
 
 RANKS = [0, pytest.param(2, marks=pytest.mark.skipif(not MPIEXEC.exists(), reason="needs MPI: pip install mpich"))]
 KINDS = {"preparation", "log", "data", "compute", "backward", "waiting", "optimiser", "evaluation", "checkpoint"}
@@ -69,7 +69,7 @@ def test_the_log_tells_the_speed_and_the_timeline_what_took_the_time(data, tmp_p
 
 def test_without_the_option_nothing_is_noted(tiny_run):
     assert not list(tiny_run.parent.rglob("*trace*"))
-    assert vars(NoTrace()) == {}
+    assert vars(NoTimeline()) == {}
 
 
 @pytest.mark.skipif(not MPIEXEC.exists(), reason="needs MPI: pip install mpich")
@@ -101,7 +101,7 @@ class Waiting(SingleProcess):
 
 
 def test_a_lap_ends_with_the_waiting_in_it():
-    exchange, trace = Waiting(), Trace()
+    exchange, trace = Waiting(), RankTimeline()
     trace.begin(exchange)
     time.sleep(0.02)
     exchange.waited += 0.01
@@ -119,7 +119,7 @@ def test_a_lap_ends_with_the_waiting_in_it():
 
 def test_pace_counts_since_the_last_look():
     exchange = Waiting()
-    pace = Pace(exchange, step=10)
+    pace = Throughput(exchange, step=10)
     time.sleep(0.02)
     exchange.waited += 0.01
     look = pace.look(30, batch=8)
@@ -130,7 +130,7 @@ def test_pace_counts_since_the_last_look():
 
 def test_a_trace_is_whole_or_not_there(tmp_path):
     with pytest.raises(OutputError, match="there is no folder"):
-        write_trace(tmp_path / "nothing" / "t.json", [("a", [])])
-    write_trace(tmp_path / "t.json", [("a", [("data", 0, 1500)])])
+        write_timeline(tmp_path / "nothing" / "t.json", [("a", [])])
+    write_timeline(tmp_path / "t.json", [("a", [("data", 0, 1500)])])
     (_, event) = json.loads((tmp_path / "t.json").read_text())["traceEvents"]
     assert event == {"name": "data", "ph": "X", "pid": 0, "tid": 0, "ts": 0.0, "dur": 1.5}

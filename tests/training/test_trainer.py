@@ -24,11 +24,11 @@ from fastcalo.training.config import DataConfig, NetworkConfig, StageConfig
 from fastcalo.training.data.showers import ShowerData
 from fastcalo.training.exchange import SingleProcess
 from fastcalo.training.optimisers import learning_rate
-from fastcalo.training.random_numbers import Draws
+from fastcalo.training.random_numbers import ShowerRandom
 from fastcalo.training.run import checkpoint
 from fastcalo.training.run.curves import read_metrics
 from fastcalo.training.run.throughput import TIMINGS
-from fastcalo.training.trainer import build, load_run, train
+from fastcalo.training.trainer import build_architecture, load_run, train
 
 ROOT = Path(__file__).parents[2]
 
@@ -264,7 +264,7 @@ def learn(stage, steps, run, data, **changes):
         stage=(StageConfig(stage, steps, **settings),),
         network=NetworkConfig(layer_width=32, hit_width=32, share_width=16, critic_width=32),
     )
-    before = build(config)
+    before = build_architecture(config)
     train(config, run)
     return before, load_run(run)[1]
 
@@ -277,7 +277,7 @@ def test_the_likelihood_of_showers_not_seen_rises(tmp_path, data, stage, term, l
     losses = []
     for networks in (before, after):
         metrics = {}
-        list(networks.losses(StageConfig(stage, 1), batch, 10_000, metrics, Draws(0, batch.slot)))
+        list(networks.losses(StageConfig(stage, 1), batch, 10_000, metrics, ShowerRandom(0, batch.slot)))
         losses.append(metrics)
     assert losses[1][term] < losses[0][term] - least
     assert sum(losses[1].values()) < sum(losses[0].values())

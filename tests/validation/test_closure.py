@@ -14,7 +14,7 @@ import pytest
 import fastcalo
 from fastcalo.io.showers.reader import open_showers
 from fastcalo.validation.showers.classifier import auc_of_observables
-from fastcalo.validation.showers.observables import Rulers, conditions, observables
+from fastcalo.validation.showers.observables import ObservableBins, conditions, observables
 from fastcalo.validation.showers.sample import generate_sample, read_sample
 
 ECAL = fastcalo.load_detector().section("ECAL")
@@ -115,7 +115,7 @@ def test_every_deposit_is_a_hit(generated):
 
 
 def test_a_classifier_can_hardly_tell(true, generated, capsys):
-    rulers = Rulers.of(true)
+    rulers = ObservableBins.of(true)
     a, b, more = (
         # five per cent more energy in every hit must be seen, or the classifier is blind
         np.hstack([observables(s, rulers).values, conditions(s, (11, 22))])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from fastcalo.validation.hits.paired import Pair, PairedSpectrum, hotelling_probability
+from fastcalo.validation.hits.paired import PairedMean, PairedSpectrum, hotelling_probability
 
 
 def test_the_probability_of_chi2_from_few_events():
@@ -26,7 +26,7 @@ def test_with_many_events_it_is_that_of_chi2():
 @given(st.lists(st.tuples(st.floats(-100, 100), st.floats(-100, 100)), min_size=3, max_size=30), st.integers(1, 29))
 def test_pairs_don_t_depend_on_chunks(numbers, cut):
     full, fast = np.array(numbers).T
-    whole, parts = Pair(), Pair()
+    whole, parts = PairedMean(), PairedMean()
     whole.add(full, fast)
     parts.add(full[:cut], fast[:cut])
     parts.add(full[cut:], fast[cut:])
@@ -40,7 +40,7 @@ def test_the_error_of_the_ratio_covers():
     rng, pulls = np.random.default_rng(5), []
     for _ in range(400):
         common = rng.normal(10, 3, 100)
-        pair = Pair()
+        pair = PairedMean()
         pair.add(common + rng.normal(0, 0.5, 100), 1.2 * common + rng.normal(0, 0.5, 100))
         ratio, error = pair.ratio
         pulls.append((ratio - 1.2) / error)

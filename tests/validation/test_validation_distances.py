@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fastcalo.validation.showers import distances
-from fastcalo.validation.showers.estimates import Number, bootstrap
+from fastcalo.validation.showers.estimates import Estimate, bootstrap
 
 
 def published(seed: int = 2024) -> tuple[np.ndarray, np.ndarray]:
@@ -191,7 +191,7 @@ def test_a_bootstrap_draws_as_many_and_gives_the_error_of_a_mean():
 
 
 def test_a_number_holds_plain_floats():
-    number = Number.of((np.float64(1), np.float32(2)), (np.int64(3), 4))
+    number = Estimate.of((np.float64(1), np.float32(2)), (np.int64(3), 4))
     assert [type(x) for x in vars(number).values()] == [float] * 4
 
 

@@ -3,14 +3,14 @@
 import pytest
 
 from fastcalo.errors import ConfigError
-from fastcalo.validation.showers.estimates import Number
-from fastcalo.validation.showers.limits import judge, load_limits
+from fastcalo.validation.showers.estimates import Estimate
+from fastcalo.validation.showers.limits import check_limits, load_limits
 
 NUMBERS = {
-    "fpd": Number(0.30, 0.02, 0.20, 0.01),
-    "recall": Number(0.75, 0.01, 0.80, 0.01),
-    "response.ECAL.1-10": Number(-0.012, 0.002, 0.001, 0.002),
-    "broken": Number(float("nan"), 0.0, 0.1, 0.0),
+    "fpd": Estimate(0.30, 0.02, 0.20, 0.01),
+    "recall": Estimate(0.75, 0.01, 0.80, 0.01),
+    "response.ECAL.1-10": Estimate(-0.012, 0.002, 0.001, 0.002),
+    "broken": Estimate(float("nan"), 0.0, 0.1, 0.0),
 }
 
 
@@ -41,13 +41,13 @@ def limits(tmp_path, text):
     ],
 )
 def test_a_limit_is_kept_or_not(tmp_path, line, kept):
-    (verdict,) = judge(limits(tmp_path, f"[limits]\n{line}\n"), NUMBERS, "limits.toml")
+    (verdict,) = check_limits(limits(tmp_path, f"[limits]\n{line}\n"), NUMBERS, "limits.toml")
     assert verdict.kept is kept
 
 
 def test_one_number_may_have_several_limits(tmp_path):
     both = limits(tmp_path, "[limits]\nfpd = { min = 0.1, max = 0.2 }\n")
-    assert [v.kept for v in judge(both, NUMBERS, "x")] == [True, False]
+    assert [v.kept for v in check_limits(both, NUMBERS, "x")] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_limits_that_make_no_sense_are_refused(tmp_path, text, words):
 def test_a_number_that_is_not_there_is_told_with_the_nearest(tmp_path):
     wrong = limits(tmp_path, "[limits]\nrecal = { min = 0.5 }\n")
     with pytest.raises(ConfigError, match=r"my\.toml.*'recal'.*'recall'"):
-        judge(wrong, NUMBERS, "my.toml")
+        check_limits(wrong, NUMBERS, "my.toml")
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path):

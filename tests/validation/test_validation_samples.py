@@ -1,4 +1,4 @@
-"""Samples, observables, response tables and classifiers."""
+"""ThreeSamples, observables, response tables and classifiers."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,18 +12,18 @@ import fastcalo
 from fastcalo.detector.voxels import Voxels
 from fastcalo.io.showers.reader import open_showers
 from fastcalo.validation.showers.classifier import auc_of_cells, auc_of_observables
-from fastcalo.validation.showers.compare import Samples, compare
+from fastcalo.validation.showers.compare import ThreeSamples, compare_showers
 from fastcalo.validation.showers.figures import draw_figures
 from fastcalo.validation.showers.observables import (
-    Rulers,
+    ObservableBins,
     all_species,
     conditions,
     first_interaction,
     layer_groups,
     observables,
 )
-from fastcalo.validation.showers.response import Cell, decades, response_table
-from fastcalo.validation.showers.sample import Sample, SectionHits, generate_sample, read_sample
+from fastcalo.validation.showers.response import ResponseBin, decades, response_table
+from fastcalo.validation.showers.sample import SampleHits, ShowerSample, generate_sample, read_sample
 
 SHOWERS = Path(__file__).parents[2] / "examples" / "data" / "em_geant4.h5"
 ECAL = fastcalo.load_detector().section("ECAL")
@@ -31,24 +31,24 @@ THRESHOLD = {"ECAL": ECAL.threshold}
 
 
 @pytest.fixture(scope="module")
-def real() -> Sample:
+def real() -> ShowerSample:
     with open_showers(SHOWERS) as source:
         return read_sample(source, ["ECAL"], THRESHOLD, np.arange(len(source)))
 
 
-def made(energies, hits, shape=(3, 3, 2), direction=(0.0, 0.0, 1.0)) -> Sample:
+def made(energies, hits, shape=(3, 3, 2), direction=(0.0, 0.0, 1.0)) -> ShowerSample:
     """Photons with given hits (shower, voxel, deposit) in a small window of cells of 10 mm."""
     n = len(energies)
     shower, voxel, deposit = (np.array(x) for x in zip(*hits, strict=True)) if hits else (np.zeros(0, int),) * 3
-    section = SectionHits(Voxels.of_window(shape, (10, 10)), shower, voxel, deposit.astype(float))
-    return Sample(
+    section = SampleHits(Voxels.of_window(shape, (10, 10)), shower, voxel, deposit.astype(float))
+    return ShowerSample(
         np.full(n, 22), np.array(energies, float), np.tile(np.float32(direction), (n, 1)),
         np.zeros((n, 2), np.float32), {"ECAL": section},
     )  # fmt: skip
 
 
-def named(sample: Sample, rulers: Rulers | None = None) -> dict[str, np.ndarray]:
-    found = observables(sample, rulers or Rulers.of(sample))
+def named(sample: ShowerSample, rulers: ObservableBins | None = None) -> dict[str, np.ndarray]:
+    found = observables(sample, rulers or ObservableBins.of(sample))
     return dict(zip(found.names, found.values.T, strict=True))
 
 
@@ -112,7 +112,7 @@ def test_along_and_across_follow_the_azimuth_of_incidence():
 def test_a_layer_of_rings_has_a_width():
     # two rings about the axis, as in layers of the CaloChallenge that are not cut in angle
     rings = Voxels(np.zeros(2, int), np.zeros(2), np.zeros(2), np.array([3.0, 10.0]), 1)
-    section = SectionHits(rings, np.array([0, 0, 1]), np.array([0, 1, 1]), np.array([0.3, 0.1, 0.7]))
+    section = SampleHits(rings, np.array([0, 0, 1]), np.array([0, 1, 1]), np.array([0.3, 0.1, 0.7]))
     found = named(replace(made([1.0, 1.0], []), sections={"ECAL": section}))
     assert found["ECAL layer 0: width [mm]"].tolist() == pytest.approx([np.sqrt((0.3 * 9 + 0.1 * 100) / 0.4), 10])
     assert found["ECAL layer 0: x [mm]"].tolist() == [0, 0]
@@ -152,7 +152,7 @@ def test_sharing_is_an_observable_where_there_are_two_sections():
 def test_the_first_interaction_is_where_layers_of_many_hits_begin(counts, expected):
     layers, cell = np.repeat(np.arange(12), counts), np.concatenate([np.arange(n) for n in counts]).astype(int)
     ahead, behind = (
-        SectionHits(Voxels.of_window((9, 9, 6), (10, 10)), at * 0, cell[part] * 6 + at, np.full(len(at), 0.1))
+        SampleHits(Voxels.of_window((9, 9, 6), (10, 10)), at * 0, cell[part] * 6 + at, np.full(len(at), 0.1))
         for part, at in ((layers < 6, layers[layers < 6]), (layers >= 6, layers[layers >= 6] - 6))
     )
     sample = replace(made([1.0], []), sections={"A": ahead, "B": behind})
@@ -172,7 +172,7 @@ def test_decades_hold_all_particles(energies, expected):
     sample = made(energies, [])
     found = decades(sample)
     assert np.array(found) == pytest.approx(np.array(expected), rel=1e-6)
-    assert sum(len(Cell(None, energy, None).rows(sample)) for energy in found) == len(energies)
+    assert sum(len(ResponseBin(None, energy, None).rows(sample)) for energy in found) == len(energies)
 
 
 def test_the_response_table_sees_a_scale(real):
@@ -204,7 +204,7 @@ def test_a_section_without_energy_is_no_error():
 SPARSE = [(k, 8 + k % 2, 0.1 + 0.001 * k) for k in range(100)]
 
 
-def photons(hits, shape=(3, 3, 2), **changes) -> Sample:
+def photons(hits, shape=(3, 3, 2), **changes) -> ShowerSample:
     return replace(made(np.linspace(1, 9, 100), hits, shape), **changes)
 
 
@@ -224,17 +224,17 @@ def photons(hits, shape=(3, 3, 2), **changes) -> Sample:
          "species that the reference lacks", "angles that the reference lacks"],
 )  # fmt: skip
 def test_odd_samples_are_compared_and_drawn(reference, candidate):
-    samples = Samples(reference, candidate, reference)
-    comparison = compare(samples)
+    samples = ThreeSamples(reference, candidate, reference)
+    comparison = compare_showers(samples)
     assert len({figure.png for figure in draw_figures(samples, comparison, "odd")}) >= 8
     assert all(np.isfinite((n.error, n.floor, n.floor_error)).all() for n in comparison.numbers.values())
 
 
 @pytest.fixture(scope="module")
-def halves(real) -> Samples:
+def halves(real) -> ThreeSamples:
     generated, seconds = generate_sample(fastcalo.load_model("em", threads=1), real, seed=1)
     assert seconds > 0
-    return Samples(real.take(np.arange(0, 1200, 2)), generated.take(np.arange(1, 1200, 2)),
+    return ThreeSamples(real.take(np.arange(0, 1200, 2)), generated.take(np.arange(1, 1200, 2)),
                    real.take(np.arange(1, 1200, 2)))  # fmt: skip
 
 
@@ -245,7 +245,7 @@ def test_generated_showers_are_of_the_same_particles(halves):
 
 
 def test_a_classifier_on_observables_is_blind_to_the_same_and_sees_another(halves):
-    rulers = Rulers.of(halves.reference)
+    rulers = ObservableBins.of(halves.reference)
 
     def auc(sample):
         pair = halves.reference, sample

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..config import StageConfig
 from ..data.showers import Batch
-from ..random_numbers import Draws
+from ..random_numbers import ShowerRandom
 
 Metrics = dict[str, float]
 """Numbers worth logging, by name."""
@@ -33,7 +33,7 @@ class Architecture(Protocol):
         """Called once before a stage's first step, with a batch of true showers."""
 
     def losses(
-        self, stage: StageConfig, batch: Batch, step: int, metrics: Metrics, draws: Draws
+        self, stage: StageConfig, batch: Batch, step: int, metrics: Metrics, draws: ShowerRandom
     ) -> Iterator[tuple[str, Tensor]]:
         """Losses of one step, each with the name of the optimiser that is to lower it.
 

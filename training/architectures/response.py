@@ -11,7 +11,7 @@ DECADES = ((0.1, 1.0), (1.0, 10.0), (10.0, 100.0))
 """Kinetic energy ranges that are looked at apart, GeV."""
 
 
-def compare(batch: Batch, layer_energy_BL: Tensor, layer_count_BL: Tensor) -> Metrics:
+def response_metrics(batch: Batch, layer_energy_BL: Tensor, layer_count_BL: Tensor) -> Metrics:
     """Generated layer energies and counts against the true ones of the same conditions.
 
     Returns

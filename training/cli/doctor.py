@@ -26,13 +26,13 @@ def command(
       fastcalo doctor --json
       mpiexec -n 8 fastcalo doctor --folder runs
     """  # noqa: D301
-    from ..diagnostics.doctor import examine, launched_rank, open_world
+    from ..diagnostics.doctor import diagnose, launched_rank, open_world
     from ..diagnostics.findings import BAD
-    from ..distributed.world import ending_together
+    from ..distributed.world import abort_on_error
 
     world, trouble = open_world()
-    with ending_together(world):
-        findings = examine(world, trouble, folder.absolute())
+    with abort_on_error(world):
+        findings = diagnose(world, trouble, folder.absolute())
         bad = any(finding.verdict == BAD for finding in findings)
         if world is not None:
             bad = world.bcast(bad)

@@ -49,7 +49,7 @@ def command(
     from fastcalo.io.atomic import check_output, output_errors
 
     from ..config import load_config
-    from ..distributed.world import ending_together, join_world
+    from ..distributed.world import abort_on_error, join_world
     from ..scaling.measure import make_plans, measure_scaling
     from ..scaling.runs import Target
 
@@ -57,7 +57,7 @@ def command(
     name_rank(world)
     if world is None:
         raise ConfigError("scaling needs several processes: mpiexec -n 4 fastcalo scaling CONFIG.toml -o FOLDER")
-    with ending_together(world):
+    with abort_on_error(world):
         settings = load_config(config)
         if threads:
             settings = replace(settings, threads=threads)

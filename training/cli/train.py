@@ -13,7 +13,7 @@ from typer import Argument, Option
 if TYPE_CHECKING:
     from ..config import TrainConfig
     from ..exchange import Exchange
-    from ..run.timeline import Trace
+    from ..run.timeline import RankTimeline
 
 log = logging.getLogger(__name__)
 
@@ -59,11 +59,11 @@ def command(
     from fastcalo.cli.output import name_rank
 
     from ..config import check, load_config
-    from ..distributed.world import ending_together, join_world, open_exchange
+    from ..distributed.world import abort_on_error, join_world, open_exchange
 
     world = join_world()
     name_rank(world)
-    with ending_together(world):
+    with abort_on_error(world):
         settings = load_config(config)
         if threads:
             settings = replace(settings, threads=threads)
@@ -77,7 +77,7 @@ def command(
 
 
 @contextmanager
-def _tracing(path: Path | None, world: Any) -> Iterator[Trace | None]:
+def _tracing(path: Path | None, world: Any) -> Iterator[RankTimeline | None]:
     """Write what a training did when, even if a signal has stopped it."""
     if path is None:
         yield None
@@ -85,16 +85,16 @@ def _tracing(path: Path | None, world: Any) -> Iterator[Trace | None]:
     from fastcalo.io.atomic import check_output
 
     from ..run.signals import Stopped
-    from ..run.timeline import Trace, gather_trace
+    from ..run.timeline import RankTimeline, gather_timeline
 
     check_output(path, overwrite=True)
-    trace = Trace()
+    trace = RankTimeline()
     try:
         yield trace
     except Stopped:
-        gather_trace(trace, world, path)
+        gather_timeline(trace, world, path)
         raise
-    gather_trace(trace, world, path)
+    gather_timeline(trace, world, path)
 
 
 def _train(
@@ -104,7 +104,7 @@ def _train(
     only: Sequence[str],
     resume: bool,
     exchange: Exchange | None,
-    trace: Trace | None,
+    trace: RankTimeline | None,
     tensorboard: bool,
 ) -> None:
     """Train, and show how on the first rank."""

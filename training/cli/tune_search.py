@@ -39,12 +39,12 @@ def command(
     """  # noqa: D301
     from fastcalo.cli.output import console, name_rank
 
-    from ..distributed.world import ending_together, join_world
+    from ..distributed.world import abort_on_error, join_world
     from ..tune.running.search import search
 
     world = join_world()
     name_rank(world)
-    with ending_together(world):
+    with abort_on_error(world):
         first = world is None or not world.rank
         with _Board() if first else nullcontext() as board:
             study = search(config, output, resume=resume, threads=threads, world=world, display=board)

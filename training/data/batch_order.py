@@ -19,8 +19,8 @@ STRATA = 32
 
 
 @dataclass(frozen=True)
-class Order:
-    """Order of the showers of one rank.
+class BatchOrder:
+    """BatchOrder of the showers of one rank.
 
     With more than one piece, the showers that do not fill a batch are the last ones in even epochs and the first ones
     in odd epochs. With a single piece, which stays in memory, they are the last ones always, and never come.

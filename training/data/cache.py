@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 Arrays = dict[str, NDArray[Any]]
 
 
-def cached(folder: Path, key: str, make: Callable[[], Arrays]) -> Arrays:
+def load_or_make(folder: Path, key: str, make: Callable[[], Arrays]) -> Arrays:
     """What `make` gives, from the files that an earlier call with the same key left in `folder`.
 
     Of several processes that ask at the same time, one makes them and the others wait. Damaged files are made anew,

@@ -39,18 +39,18 @@ class Fold:
             raise InputError(f"there is no fold {self.number} of {self.of}: two folds at least, counted from 0")
 
 
-def chosen_of(paths: Sequence[Path], fold: Fold) -> NDArray[np.bool_]:
+def in_fold(paths: Sequence[Path], fold: Fold) -> NDArray[np.bool_]:
     """Which showers a fold means, bool [N], of those of all files, one after the other."""
     pdg, energy = [], []
     for path in paths:
         with open_showers(path) as f:
             pdg.append(f.pdg())
             energy.append(f.kinetic_energy())
-    mine = assign(np.concatenate(pdg), np.concatenate(energy), fold.of, fold.seed) == fold.number
+    mine = assign_folds(np.concatenate(pdg), np.concatenate(energy), fold.of, fold.seed) == fold.number
     return np.asarray(mine == fold.held_out)
 
 
-def assign(
+def assign_folds(
     pdg: NDArray[np.integer], kinetic_energy: NDArray[np.floating], folds: int, seed: int = 0
 ) -> NDArray[np.int64]:
     """Fold of each shower.

@@ -14,7 +14,7 @@ from fastcalo.errors import ConfigError
 
 
 @dataclass(frozen=True, eq=False)
-class Stack:
+class LayerStack:
     """Layers counted through the sections.
 
     Attributes
@@ -25,7 +25,7 @@ class Stack:
     sections: tuple[Section, ...]
 
     @classmethod
-    def of(cls, detector: Detector, names: Sequence[str]) -> Stack:
+    def of(cls, detector: Detector, names: Sequence[str]) -> LayerStack:
         """Some sections of a detector.
 
         Raises

@@ -1,7 +1,7 @@
 """Showers for training: sparse HDF5 files, of which a rank reads its part only, in bounded memory.
 
-The order (see `Order`) depends on the seed, and on no number of ranks; the batch of a step can be found again without
-replaying the steps before it, which is what makes a resumed training exact.
+The order (see `BatchOrder`) depends on the seed, and on no number of ranks; the batch of a step can be found again
+without replaying the steps before it, which is what makes a resumed training exact.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from fastcalo.errors import InputError
 from fastcalo.io.showers.native import describe_section
 from fastcalo.io.showers.reader import ShowerSource, open_showers
 
-from .batch_order import Order
-from .cache import cached
-from .folds import Fold, chosen_of
-from .layer_stack import Stack
+from .batch_order import BatchOrder
+from .cache import load_or_make
+from .folds import Fold, in_fold
+from .layer_stack import LayerStack
 from .prefetch import prefetch
 
 # places of the files that a sample is from: each costs a few reads
@@ -171,10 +171,10 @@ class ShowerData:
         cache: str | Path | None = None,
         fold: Fold | None = None,
     ) -> None:
-        self.stack, self.species, self.seed = Stack.of(detector, sections), tuple(species), seed
+        self.stack, self.species, self.seed = LayerStack.of(detector, sections), tuple(species), seed
         self.paths = [Path(p) for p in paths]
         self._pool, self._block, self._cache = pool, block, None if cache is None else Path(cache)
-        self._chosen = None if fold is None else chosen_of(self.paths, fold)
+        self._chosen = None if fold is None else in_fold(self.paths, fold)
         # file, first row, and its number among the rows of all files
         self._blocks: list[tuple[Path, int, int]] = []
         counts, before, digest, content = [0], 0, hashlib.sha256(), hashlib.sha256()
@@ -205,7 +205,7 @@ class ShowerData:
         if not len(self):
             part = f" of {fold}" if fold else ""
             raise InputError(f"no shower{part} of species {list(self.species)} in {[str(p) for p in paths]}")
-        self._kept: tuple[Order, _Pool] | None = None
+        self._kept: tuple[BatchOrder, _Pool] | None = None
 
     def __len__(self) -> int:
         return int(self._first[-1])
@@ -216,7 +216,7 @@ class ShowerData:
         """One rank's parts of endless global batches, assembled ahead in a thread.
 
         In an epoch every shower comes once, but for those that do not fill a batch in each piece (fewer than `size`
-        times the number of pieces; see `Order`).
+        times the number of pieces; see `BatchOrder`).
 
         Parameters
         ----------
@@ -239,7 +239,7 @@ class ShowerData:
         InputError
             There are fewer showers than `size`, or fewer slots than ranks.
         """
-        return prefetch(self._assembled(Order(len(self), size, self._pool, self.seed, rank, ranks), start, pinned))
+        return prefetch(self._assembled(BatchOrder(len(self), size, self._pool, self.seed, rank, ranks), start, pinned))
 
     def sample(self, count: int) -> Batch:
         """`count` showers (all, if there are fewer) from places spread evenly over the files, in their order."""
@@ -251,20 +251,20 @@ class ShowerData:
         pool = self._load([(first, stop) for first, stop in spans])
         return self._batch(pool, np.arange(count), np.arange(count), count)
 
-    def _assembled(self, order: Order, start: int, pinned: bool) -> Iterator[Batch]:
+    def _assembled(self, order: BatchOrder, start: int, pinned: bool) -> Iterator[Batch]:
         slot = np.array(order.slots)
         for pool, steps in prefetch(self._pieces(order, start), ahead=1):
             for rows in steps:
                 batch = self._batch(pool, rows, slot, order.size)
                 yield batch.pinned() if pinned else batch
 
-    def _pieces(self, order: Order, start: int) -> Iterator[tuple[_Pool, NDArray[np.int64]]]:
+    def _pieces(self, order: BatchOrder, start: int) -> Iterator[tuple[_Pool, NDArray[np.int64]]]:
         for epoch, piece, first in order.visits(start):
             pool = self._piece(order, epoch, piece)
             kind = np.searchsorted(sorted(self.species), pool.pdg)
             yield pool, order.rows(epoch, piece, kind, pool.kinetic_energy)[first:]
 
-    def _piece(self, order: Order, epoch: int, piece: int) -> _Pool:
+    def _piece(self, order: BatchOrder, epoch: int, piece: int) -> _Pool:
         kept = self._kept
         if kept and kept[0] == order:
             return kept[1]
@@ -280,7 +280,7 @@ class ShowerData:
         if self._cache is None:
             return self._read(spans)
         key = hashlib.sha256(f"2 {self._content} {self.hash} {spans}".encode()).hexdigest()[:32]
-        return _Pool(**cached(self._cache, key, lambda: vars(self._read(spans))))
+        return _Pool(**load_or_make(self._cache, key, lambda: vars(self._read(spans))))
 
     def _read(self, spans: list[tuple[int, int]]) -> _Pool:
         """Prepared showers of ascending spans of numbers."""
@@ -353,7 +353,7 @@ class ShowerData:
     def _batch(self, pool: _Pool, rows: NDArray[np.int64], slot: NDArray[np.int64], size: int) -> Batch:
         nx, ny, layers = self.stack.shape
         counts = pool.offsets[rows + 1] - pool.offsets[rows]
-        index = ranges(pool.offsets[rows], counts)
+        index = concatenated_ranges(pool.offsets[rows], counts)
         cell, deposit = pool.cell[index], pool.deposit[index]
         row = np.repeat(np.arange(len(counts)), counts)
         layer = cell % layers
@@ -380,7 +380,7 @@ class ShowerData:
         )
 
 
-def ranges(start: NDArray[np.int64], count: NDArray[np.int64]) -> NDArray[np.int64]:
+def concatenated_ranges(start: NDArray[np.int64], count: NDArray[np.int64]) -> NDArray[np.int64]:
     """Concatenated ``arange(start[i], start[i] + count[i])``."""
     end = np.cumsum(count)
     out: NDArray[np.int64] = np.arange(end[-1] if len(end) else 0) + np.repeat(start - (end - count), count)

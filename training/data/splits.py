@@ -11,7 +11,7 @@ from .folds import Fold
 from .showers import ShowerData
 
 
-def open_sets(
+def open_splits(
     config: TrainConfig, detector: Detector, where: str, seed: int, fold: Fold | None = None
 ) -> tuple[ShowerData, ShowerData]:
     """Showers to train on, and showers to evaluate with: the same where there are no others.

@@ -16,9 +16,9 @@ from typing import Any
 from fastcalo.errors import FastCaloError
 from fastcalo.model.onnx_session import available_cores
 
-from ..distributed.allreduce_timing import sums_are_right, time_sums
+from ..distributed.allreduce_timing import check_allreduce, time_allreduce
 from ..distributed.world import ranks_started
-from .doctor_gpu import examine_gpus, seen_gpus
+from .doctor_gpu import diagnose_gpus, list_gpus
 from .findings import BAD, GOOD, WARNING, Finding, RankFacts, check_binding, check_threads, check_versions
 
 _SIZES = (8, 64 * 1024, 1024 * 1024, 8 * 1024 * 1024)
@@ -45,7 +45,7 @@ def open_world() -> tuple[Any, str]:
     return MPI.COMM_WORLD, ""
 
 
-def examine(world: Any, trouble: str, folder: Path) -> list[Finding]:
+def diagnose(world: Any, trouble: str, folder: Path) -> list[Finding]:
     """Look at everything.
 
     Parameters
@@ -70,7 +70,7 @@ def examine(world: Any, trouble: str, folder: Path) -> list[Finding]:
         *check_binding(everyone, flavour),
         *check_threads(everyone),
         *_onnxruntime(),
-        *examine_gpus(world, everyone),
+        *diagnose_gpus(world, everyone),
         *_sums(world),
         *_folder(world, folder, everyone),
         *_geant4(everyone),
@@ -89,7 +89,7 @@ def _facts(rank: int) -> RankFacts:
     # torch takes no more than there are cores, other libraries do
     threads = max(threads, int(omp) if omp.isdigit() else 0)
     versions = (("Python", sys.version.split()[0]), *((name, _version(name)) for name in names))
-    return RankFacts(rank, os.uname().nodename, _cpus(), threads, omp, seen_gpus(), versions, _geant4_trouble())
+    return RankFacts(rank, os.uname().nodename, _cpus(), threads, omp, list_gpus(), versions, _geant4_trouble())
 
 
 def _cpus() -> tuple[int, ...]:
@@ -202,13 +202,13 @@ def _onnxruntime() -> Iterator[Finding]:
 def _sums(world: Any) -> Iterator[Finding]:
     if world is None or world.size == 1:
         return
-    if not all(sums_are_right(world, size) for size in (*_SIZES, 4 * 100_003)):
+    if not all(check_allreduce(world, size) for size in (*_SIZES, 4 * 100_003)):
         yield Finding(
             "all-reduce", BAD, "a sum of numbers over all ranks is wrong",
             "try another transport (UCX_TLS=tcp,self, or FI_PROVIDER=tcp), and tell the cluster's support",
         )  # fmt: skip
         return
-    times = time_sums(world, _SIZES)
+    times = time_allreduce(world, _SIZES)
     best = [float(sorted(row)[len(row) // 2]) for row in times]
     text = ", ".join(
         f"{_bytes(size)} {seconds * 1e6:.0f} µs" + (f" ({size / seconds / 1e9:.2f} GB/s)" if size > 4096 else "")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from .findings import GOOD, WARNING, Finding, RankFacts, by_node
+from .findings import GOOD, WARNING, Finding, RankFacts, group_by_node
 
 _AWARE = (
     "use a build of MPI for CUDA (Open MPI: ompi_info --all | grep cuda_support; Cray: MPICH_GPU_SUPPORT_ENABLED=1), "
@@ -15,7 +15,7 @@ _AWARE = (
 )
 
 
-def seen_gpus() -> tuple[tuple[str, str], ...]:
+def list_gpus() -> tuple[tuple[str, str], ...]:
     """Name and model of each GPU that torch can use here."""
     with suppress(ImportError):
         import torch
@@ -26,7 +26,7 @@ def seen_gpus() -> tuple[tuple[str, str], ...]:
     return ()
 
 
-def examine_gpus(world: Any, everyone: list[RankFacts]) -> Iterator[Finding]:
+def diagnose_gpus(world: Any, everyone: list[RankFacts]) -> Iterator[Finding]:
     """Look at GPUs; all ranks must ask at once.
 
     Parameters
@@ -64,7 +64,7 @@ def check_gpus(everyone: list[RankFacts], driver: bool) -> Iterator[Finding]:
             "ask for GPUs on all nodes (srun --gpus-per-task=1), or set device = \"cpu\"",
         )  # fmt: skip
         return
-    for node, ranks in by_node(everyone).items():
+    for node, ranks in group_by_node(everyone).items():
         owned = [own_gpu(ranks, k) for k in range(len(ranks))]
         said = ", ".join(
             f"rank {facts.rank}: {index} ({facts.gpus[index][1]})"
@@ -80,7 +80,7 @@ def check_gpus(everyone: list[RankFacts], driver: bool) -> Iterator[Finding]:
 
 def own_gpu(ranks: list[RankFacts], place: int) -> tuple[int, int]:
     """Number of the GPU that the rank in some place of its node trains on, and of the ranks that do so."""
-    from ..device import place as chosen
+    from ..device import assign_gpu as chosen
 
     return chosen([tuple(name for name, _ in facts.gpus) for facts in ranks], place)
 
@@ -89,13 +89,13 @@ def _wire(world: Any, everyone: list[RankFacts]) -> Finding:
     import torch
 
     from ..distributed.synchronous.gpu_aware import reads_gpu
-    from ..distributed.synchronous.transports import without_nccl
+    from ..distributed.synchronous.transports import why_no_nccl
 
     mine = everyone[world.rank]
-    ranks = by_node(everyone)[mine.node]
+    ranks = group_by_node(everyone)[mine.node]
     device = torch.device("cuda", own_gpu(ranks, [facts.rank for facts in ranks].index(mine.rank))[0])
     torch.cuda.set_device(device)
-    why, aware = without_nccl(world, device), reads_gpu(world, device)
+    why, aware = why_no_nccl(world, device), reads_gpu(world, device)
     mpi = "MPI reads their memory" if aware else "MPI cannot read their memory"
     if not why:
         return Finding("GPU messages", GOOD, f"NCCL carries gradients; {mpi} (tried)")

@@ -84,7 +84,7 @@ def check_versions(everyone: list[RankFacts]) -> Iterator[Finding]:
         yield Finding("software", GOOD, text + (", the same on all ranks" if len(everyone) > 1 else ""))
 
 
-def by_node(everyone: list[RankFacts]) -> dict[str, list[RankFacts]]:
+def group_by_node(everyone: list[RankFacts]) -> dict[str, list[RankFacts]]:
     """The ranks of each node."""
     nodes = defaultdict(list)
     for facts in everyone:
@@ -95,7 +95,7 @@ def by_node(everyone: list[RankFacts]) -> dict[str, list[RankFacts]]:
 def check_binding(everyone: list[RankFacts], flavour: str = "") -> Iterator[Finding]:
     """Whether ranks of a node keep off each other's cores."""
     call = _BINDING.get(flavour, "mpiexec --bind-to core")
-    for node, ranks in by_node(everyone).items():
+    for node, ranks in group_by_node(everyone).items():
         union = set().union(*(facts.cpus for facts in ranks))
         subject = f"cores of {node}"
         shared = sorted(
@@ -103,22 +103,22 @@ def check_binding(everyone: list[RankFacts], flavour: str = "") -> Iterator[Find
         )
         if len(union) < len(ranks):
             yield Finding(
-                subject, WARNING, f"{len(ranks)} ranks on {len(union)} cores ({spans(union)}): they take turns",
+                subject, WARNING, f"{len(ranks)} ranks on {len(union)} cores ({format_ranks(union)}): they take turns",
                 "start fewer ranks on a node, or ask for more cores (--cpus-per-task, -bind-to)",
             )  # fmt: skip
         elif shared:
             yield Finding(
-                subject, WARNING, f"ranks {shared} may run on the same cores ({spans(union)})",
+                subject, WARNING, f"ranks {shared} may run on the same cores ({format_ranks(union)})",
                 f"bind them: {call}, or srun --cpu-bind=cores",
             )  # fmt: skip
         else:
             each = f", {min(len(f.cpus) for f in ranks)} or more for each rank" if len(ranks) > 1 else ""
-            yield Finding(subject, GOOD, f"{len(union)} ({spans(union)}){each}")
+            yield Finding(subject, GOOD, f"{len(union)} ({format_ranks(union)}){each}")
 
 
 def check_threads(everyone: list[RankFacts]) -> Iterator[Finding]:
     """Whether there are no more threads than cores."""
-    for node, ranks in by_node(everyone).items():
+    for node, ranks in group_by_node(everyone).items():
         subject = f"threads on {node}"
         said = f" (OMP_NUM_THREADS={ranks[0].omp})" if ranks[0].omp else ""
         over = [facts for facts in ranks if facts.threads > len(facts.cpus)]
@@ -139,7 +139,7 @@ def check_threads(everyone: list[RankFacts]) -> Iterator[Finding]:
             yield Finding(subject, GOOD, f"{total} on {len(union)} cores{said}")
 
 
-def spans(numbers: set[int]) -> str:
+def format_ranks(numbers: set[int]) -> str:
     """Whole numbers in short: ``{0, 1, 2, 5}`` is ``"0-2,5"``."""
     out: list[list[int]] = []
     for n in sorted(numbers):

@@ -41,7 +41,7 @@ def wait_for(request: Any, patience: float, what: str, pause: float = 1e-3) -> N
             time.sleep(pause)
 
 
-def sums_are_right(world: Any, size: int, patience: float = 60.0) -> bool:
+def check_allreduce(world: Any, size: int, patience: float = 60.0) -> bool:
     """Whether a sum of float32 numbers over all ranks is what it must be, on every rank.
 
     Parameters
@@ -64,7 +64,7 @@ def sums_are_right(world: Any, size: int, patience: float = 60.0) -> bool:
     return bool(right[0])
 
 
-def time_sums(world: Any, sizes: Sequence[int], repeats: int = 20, patience: float = 60.0) -> NDArray[np.float64]:
+def time_allreduce(world: Any, sizes: Sequence[int], repeats: int = 20, patience: float = 60.0) -> NDArray[np.float64]:
     """Time sums of float32 numbers over all ranks.
 
     Parameters

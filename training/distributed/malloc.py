@@ -11,7 +11,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of <malloc.h>
 _LARGEST = 32 << 20
 
 
-def keep_memory() -> None:
+def keep_freed_memory() -> None:
     """Have this process keep what it frees, instead of giving it back to the system and asking again.
 
     By default glibc maps large tensors anew each time, and the system fills them with zeros, page by page, which takes

@@ -74,16 +74,16 @@ def open_exchange(config: ParallelConfig, world: Any, run: Path) -> Exchange:
     run : Path
         Folder of the training.
     """
-    from .asynchronous.exchange import Masters
+    from .asynchronous.exchange import ServerExchange
     from .synchronous.allreduce import AllReduce
 
     if config.strategy != "allreduce":
-        return Masters(world, run, config.patience_s, masters=config.masters)
+        return ServerExchange(world, run, config.patience_s, masters=config.masters)
     return AllReduce(world, run, config.bucket_kib, config.patience_s, config.compression, config.transport)
 
 
 @contextmanager
-def ending_together(world: Any) -> Iterator[None]:
+def abort_on_error(world: Any) -> Iterator[None]:
     """End all processes if this one ends by an error: the others would wait for it for ever.
 
     Parameters

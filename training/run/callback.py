@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..architectures.base import Architecture
 
 
-class Watch:
+class Callback:
     """Lets a training go on, and does not look. Others may know better."""
 
     def halt(self) -> bool:

@@ -47,12 +47,12 @@ def load(path: Path) -> dict[str, Any]:
     return state
 
 
-def moved(state: Any, device: torch.device | str) -> Any:
+def to_device(state: Any, device: torch.device | str) -> Any:
     """Containers of tensors, with these on a device."""
     if isinstance(state, dict):
-        return {key: moved(value, device) for key, value in state.items()}
+        return {key: to_device(value, device) for key, value in state.items()}
     if isinstance(state, list):
-        return [moved(value, device) for value in state]
+        return [to_device(value, device) for value in state]
     return state.to(device) if isinstance(state, torch.Tensor) else state
 
 

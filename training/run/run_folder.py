@@ -13,7 +13,7 @@ from fastcalo.errors import TrainingError
 
 from ..architectures.base import Metrics
 from ..config import TrainConfig, from_dict
-from .tensorboard import Scalars
+from .tensorboard import TensorboardWriter
 
 Report = Callable[[str, int, int, Metrics], None]
 """Called with the stage's name, the step, the number of steps and the numbers of the last logged step."""
@@ -54,7 +54,7 @@ def _must_stay(config: TrainConfig) -> dict[str, Any]:
     return {key: value for key, value in table.items() if key not in _MAY_CHANGE}
 
 
-class Log:
+class MetricsLog:
     """Writes numbers of a run to ``metrics.jsonl``, and to whoever else asks for them.
 
     Parameters
@@ -72,7 +72,7 @@ class Log:
 
     def __init__(self, run: Path, report: Report | None = None, tensorboard: bool = False) -> None:
         self._run, self._report = run, report
-        self._scalars = Scalars(run / "tensorboard") if tensorboard else None
+        self._scalars = TensorboardWriter(run / "tensorboard") if tensorboard else None
 
     def begin(self, stage: str, step: int) -> None:
         """A stage goes on from a step: what there is of later ones does not count."""

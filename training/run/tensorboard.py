@@ -11,7 +11,7 @@ from ..architectures.base import Metrics
 from .throughput import TIMINGS
 
 
-class Scalars:
+class TensorboardWriter:
     """Writes event files, one folder for each stage.
 
     Parameters

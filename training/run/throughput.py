@@ -11,7 +11,7 @@ TIMINGS = ("seconds", "showers_per_second", "communication_share", "communicatio
 """Names in ``metrics.jsonl`` that say how fast, not how well."""
 
 
-class Pace:
+class Throughput:
     """Steps, time and waiting since the last look. Evaluations and checkpoints count: ranks wait for them.
 
     Parameters

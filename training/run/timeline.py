@@ -1,6 +1,6 @@
 """What each rank does when: a timeline in the format of Chrome's tracing, which Perfetto reads.
 
-Google, "Trace Event Format" (2016): complete events, times in microseconds.
+Google, "RankTimeline Event Format" (2016): complete events, times in microseconds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Event = tuple[str, int, int]
 """Name, start and duration, ns."""
 
 
-class Tracer(Protocol):
+class Timeline(Protocol):
     """Notes what was done since the last note."""
 
     def begin(self, exchange: Exchange) -> None:
@@ -33,7 +33,7 @@ class Tracer(Protocol):
         """Whatever was done since the last lap is `name`, but for what was spent waiting at its end."""
 
 
-class NoTrace:
+class NoTimeline:
     """Notes nothing."""
 
     def begin(self, exchange: Exchange) -> None:
@@ -43,7 +43,7 @@ class NoTrace:
         """Do nothing."""
 
 
-class Trace:
+class RankTimeline:
     """The timeline of one rank.
 
     Attributes
@@ -73,7 +73,7 @@ class Trace:
             self.events.append((name, start - self._zero, stop - start))
 
 
-def write_trace(path: Path, ranks: Sequence[tuple[str, Sequence[Event]]]) -> None:
+def write_timeline(path: Path, ranks: Sequence[tuple[str, Sequence[Event]]]) -> None:
     """Write the timelines of all ranks as one file of JSON; a file of that name is replaced.
 
     Parameters
@@ -97,16 +97,16 @@ def write_trace(path: Path, ranks: Sequence[tuple[str, Sequence[Event]]]) -> Non
         temporary.write_text(json.dumps({"traceEvents": out, "displayTimeUnit": "ms"}))
 
 
-def gather_trace(trace: Trace, world: Any, path: Path) -> None:
+def gather_timeline(trace: RankTimeline, world: Any, path: Path) -> None:
     """Write the timelines of all ranks, on the first of them.
 
     Parameters
     ----------
-    trace : Trace
+    trace : RankTimeline
     world : mpi4py.MPI.Comm or None
     path : Path
     """
     mine = (os.uname().nodename, trace.events)
     ranks = [mine] if world is None else world.gather(mine)
     if ranks is not None:
-        write_trace(path, ranks)
+        write_timeline(path, ranks)

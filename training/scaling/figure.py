@@ -93,13 +93,13 @@ def _draw_target(found: dict[str, Any], axes: Any) -> None:
 
 
 def _draw_network(found: dict[str, Any], ax: Any) -> None:
-    from .projection import ring
+    from .projection import ring_cost
 
     sizes = np.array(found["allreduce"]["bytes"], np.float64)
     line = np.array([found["projection"]["alpha_s"], found["projection"]["beta_s_per_byte"]])
     for k, (ranks, seconds) in enumerate(found["allreduce"]["seconds"].items()):
         ax.errorbar(sizes, seconds, found["allreduce"]["spread"][ranks], fmt="o", color=f"C{k}", label=f"{ranks} ranks")
-        ax.plot(sizes, ring(np.full(len(sizes), float(ranks)), 1, sizes) @ line, "--", color=f"C{k}", lw=1)
+        ax.plot(sizes, ring_cost(np.full(len(sizes), float(ranks)), 1, sizes) @ line, "--", color=f"C{k}", lw=1)
     ax.set(title="sums over all ranks: measured, and the model (dashed)", xlabel="bytes", ylabel="seconds")
     ax.set_xscale("log")
     ax.set_yscale("log")

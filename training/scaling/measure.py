@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 from fastcalo.errors import ConfigError
 
 from ..config import TrainConfig, check
-from ..distributed.allreduce_timing import time_sums, wait_for
-from ..distributed.asynchronous.exchange import Masters
+from ..distributed.allreduce_timing import time_allreduce, wait_for
+from ..distributed.asynchronous.exchange import ServerExchange
 from ..distributed.synchronous.allreduce import AllReduce
 from ..distributed.world import open_exchange
 from ..exchange import Exchange, SingleProcess
 from ..run.curves import read_metrics
 from ..run.signals import Stopped
 from ..trainer import train
-from .runs import SIZES, Sample, Target, describe
-from .step_times import Stopwatch
+from .runs import SIZES, ScalingRun, Target, scaling_report
+from .step_times import StepTimes
 
 _WEEK_S = 7 * 24 * 3600.0
 
@@ -81,7 +81,7 @@ def measure_scaling(
     """
     plans = make_plans(config, where, ranks, strategies, int(world.size))
     numbers = sorted({p for _, _, p in plans})
-    samples: dict[Plan, list[Sample]] = {plan: [] for plan in plans}
+    samples: dict[Plan, list[ScalingRun]] = {plan: [] for plan in plans}
     worlds = {p: world.Split(0 if world.rank < p else 1, world.rank) for p in numbers}
     nodes = len(set(world.allgather(os.uname().nodename)))
     sums: dict[int, NDArray[np.float64]] = {}
@@ -94,21 +94,21 @@ def measure_scaling(
                 report(f"{strategy}, {kind}, {p} ranks, {repeat + 1} of {repeats}")
             if world.rank < p:
                 run = runs / f"{strategy}-{kind}-{p}"
-                own = under(config, strategy)
+                own = with_strategy(config, strategy)
                 samples[plan].append(_one(own, where, worlds[p], kind, run, steps, target))
             # the others take no time from those that train
             wait_for(world.Ibarrier(), _WEEK_S, "other ranks", pause=0.01)
     for p in sorted({p for strategy, _, p in plans if strategy == "allreduce" and p > 1}):
         if world.rank < p:
-            sums[p] = time_sums(worlds[p], SIZES)
+            sums[p] = time_allreduce(worlds[p], SIZES)
         wait_for(world.Ibarrier(), _WEEK_S, "other ranks", pause=0.01)
     if world.rank:
         return None
     shutil.rmtree(runs)
-    return describe(config, where, samples, sums, steps, target, nodes)
+    return scaling_report(config, where, samples, sums, steps, target, nodes)
 
 
-def under(config: TrainConfig, strategy: str) -> TrainConfig:
+def with_strategy(config: TrainConfig, strategy: str) -> TrainConfig:
     """A configuration, under another strategy."""
     return replace(config, parallel=replace(config.parallel, strategy=strategy))
 
@@ -130,7 +130,7 @@ def make_plans(
     plans: list[Plan] = [("allreduce", "strong", 1)] if numbers[0] == 1 else []
     masters = config.parallel.masters
     for strategy in dict.fromkeys(strategies or [config.parallel.strategy]):
-        check(under(config, strategy), where)
+        check(with_strategy(config, strategy), where)
         in_step = strategy == "allreduce"
         least = 2 if in_step or masters == 1 else 1 + 2 * masters
         own = [p for p in numbers if p >= least]
@@ -147,7 +147,7 @@ def make_plans(
 
 def _one(
     config: TrainConfig, where: str, world: Any, kind: str, run: Path, steps: int, target: Target | None
-) -> Sample:
+) -> ScalingRun:
     """Train once, on all ranks of a world."""
     stage = config.stage[0]
     batch = stage.batch * (world.size if kind == "weak" else 1)
@@ -156,13 +156,13 @@ def _one(
     exchange: Exchange = SingleProcess()
     if world.size > 1:
         exchange = open_exchange(config.parallel, world, run)
-    watch = Stopwatch()
+    watch = StepTimes()
     try:
         train(replace(config, stage=(stage,)), run, where=where, exchange=exchange, trace=watch)
     except Stopped as stop:
         # those that wait know nothing of it
         raise SystemExit(stop.code) from stop
-    if isinstance(exchange, Masters):
+    if isinstance(exchange, ServerExchange):
         sample = _asynchronous(watch, exchange, world, batch, steps)
     else:
         sample = _in_step(watch, exchange, world, batch, every)
@@ -174,7 +174,7 @@ def _one(
     return sample
 
 
-def _in_step(watch: Stopwatch, exchange: Exchange, world: Any, batch: int, every: int) -> Sample:
+def _in_step(watch: StepTimes, exchange: Exchange, world: Any, batch: int, every: int) -> ScalingRun:
     seconds, waited = np.array(watch.seconds), np.array(watch.waited)
     number = np.arange(len(seconds))
     # after an evaluation all wait for the first rank
@@ -189,7 +189,7 @@ def _in_step(watch: Stopwatch, exchange: Exchange, world: Any, batch: int, every
         summed = exchange.sent_bytes * world.size / (2 * (world.size - 1))
         # and one that asks whether to stop
         messages, size = exchange.messages / len(seconds) + 1, summed / len(seconds) + 4
-    return Sample(
+    return ScalingRun(
         batch=batch,
         rate=batch * steps / float(everyone[0, 0]),
         share=float(shares.mean()),
@@ -200,7 +200,7 @@ def _in_step(watch: Stopwatch, exchange: Exchange, world: Any, batch: int, every
     )
 
 
-def _asynchronous(watch: Stopwatch, exchange: Masters, world: Any, batch: int, steps: int) -> Sample:
+def _asynchronous(watch: StepTimes, exchange: ServerExchange, world: Any, batch: int, steps: int) -> ScalingRun:
     """Rate as the first rank sees it; waiting is that of workers, for masters have nothing else to do."""
     counted = slice(len(watch.seconds) // 5, None)
     seconds, waited = sum(watch.seconds[counted]), sum(watch.waited[counted])
@@ -211,7 +211,7 @@ def _asynchronous(watch: Stopwatch, exchange: Masters, world: Any, batch: int, s
     shares = shares[:, 1] / shares[:, 0]
     # messages tell of as many steps, but for the last ones
     part = len(watch.seconds[counted]) / max(1, len(watch.seconds))
-    return Sample(
+    return ScalingRun(
         batch=batch,
         rate=batch * steps * part / float(everyone[0, 0]),
         share=float(shares.mean()),
@@ -219,7 +219,7 @@ def _asynchronous(watch: Stopwatch, exchange: Masters, world: Any, batch: int, s
     )
 
 
-def time_to(target: Target, run: Path, watch: Stopwatch) -> tuple[float | None, float]:
+def time_to(target: Target, run: Path, watch: StepTimes) -> tuple[float | None, float]:
     """Seconds from the start of a training to the evaluation that was good enough, and how near the best one came.
 
     Raises

@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Line:
+class LinearModel:
     """Coefficients of a linear model, none of them negative.
 
     Attributes
@@ -36,7 +36,7 @@ class Line:
     chi2: float
 
 
-def fit(design: Array, y: Array, error: Array) -> Line:
+def fit(design: Array, y: Array, error: Array) -> LinearModel:
     """Least squares of ``design @ values`` to `y`.
 
     Parameters
@@ -58,10 +58,10 @@ def fit(design: Array, y: Array, error: Array) -> Line:
     values, full = np.zeros(design.shape[1]), np.zeros((design.shape[1],) * 2)
     values[free] = np.maximum(found, 0)
     full[np.ix_(free, free)] = covariance * max(1.0, chi2)
-    return Line(values, full, chi2)
+    return LinearModel(values, full, chi2)
 
 
-def ring(ranks: Array, messages: float, size: float | Array) -> Array:
+def ring_cost(ranks: Array, messages: float, size: float | Array) -> Array:
     """Factors of (α, β) for sums by a ring.
 
     Parameters
@@ -79,12 +79,12 @@ def ring(ranks: Array, messages: float, size: float | Array) -> Array:
     return np.stack([2 * (ranks - 1) * messages, 2 * (ranks - 1) / ranks * size], axis=1)
 
 
-def halving(ranks: Array, messages: float, size: float) -> Array:
-    """Factors of (α, β) for sums by recursive halving and doubling; see `ring`."""
+def halving_cost(ranks: Array, messages: float, size: float) -> Array:
+    """Factors of (α, β) for sums by recursive halving and doubling; see `ring_cost`."""
     return np.stack([2 * np.log2(ranks) * messages, 2 * (ranks - 1) / ranks * size], axis=1)
 
 
-def fit_network(ranks: Sequence[int], sizes: Sequence[int], seconds: Array, error: Array) -> Line:
+def fit_network(ranks: Sequence[int], sizes: Sequence[int], seconds: Array, error: Array) -> LinearModel:
     """Calibrate (α, β): seconds, and seconds per byte.
 
     Parameters
@@ -96,11 +96,11 @@ def fit_network(ranks: Sequence[int], sizes: Sequence[int], seconds: Array, erro
     seconds, error : float64 [len(ranks), len(sizes)]
         Of a sum of each size over each number of ranks.
     """
-    design = np.concatenate([ring(np.full(len(sizes), float(p)), 1.0, np.array(sizes, np.float64)) for p in ranks])
+    design = np.concatenate([ring_cost(np.full(len(sizes), float(p)), 1.0, np.array(sizes, np.float64)) for p in ranks])
     return fit(design, seconds.ravel(), error.ravel())
 
 
-def fit_computing(showers: Array, seconds: Array, error: Array) -> Line:
+def fit_computing(showers: Array, seconds: Array, error: Array) -> LinearModel:
     """Calibrate (t₀, t₁): seconds of a step without waiting, for the showers of a rank.
 
     Parameters
@@ -118,8 +118,8 @@ def fit_computing(showers: Array, seconds: Array, error: Array) -> Line:
 def project(
     ranks: Array,
     batch: Array,
-    network: Line,
-    computing: Line,
+    network: LinearModel,
+    computing: LinearModel,
     messages: float,
     size: float,
     late: tuple[float, float] = (0.0, 0.0),
@@ -130,7 +130,7 @@ def project(
     ----------
     ranks, batch : float64 [N]
         Showers of the global batch.
-    network, computing : Line
+    network, computing : LinearModel
     messages : float
         Sums in a step.
     size : float
@@ -146,13 +146,13 @@ def project(
         halving and doubling, and ``share`` of a step spent waiting; float64 [N].
     """
     work = np.stack([np.ones_like(ranks), batch / ranks], axis=1)
-    talk = ring(ranks, messages, size)
+    talk = ring_cost(ranks, messages, size)
     waiting = talk @ network.values + late[0]
     seconds = work @ computing.values + waiting
     variance = np.einsum("ni,ij,nj->n", work, computing.covariance, work)
     variance += np.einsum("ni,ij,nj->n", talk, network.covariance, talk)
     sigma = np.sqrt(variance + late[1] ** 2)
-    quick = work @ computing.values + halving(ranks, messages, size) @ network.values + late[0]
+    quick = work @ computing.values + halving_cost(ranks, messages, size) @ network.values + late[0]
     return {
         "rate": batch / seconds,
         "low": batch / (seconds + sigma),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fastcalo._version import __version__
 
 from ..config import TrainConfig
-from .projection import Line, fit_computing, fit_network, project, ring
+from .projection import LinearModel, fit_computing, fit_network, project, ring_cost
 
 SIZES = (8, 1024, 16 * 1024, 64 * 1024, 256 * 1024, 1024 * 1024)
 """Bytes of the sums that the model of the network is calibrated on."""
@@ -43,7 +43,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Sample:
+class ScalingRun:
     """One training of one number of ranks.
 
     Attributes
@@ -75,10 +75,10 @@ class Sample:
     closest: float = float("inf")
 
 
-def describe(
+def scaling_report(
     config: TrainConfig,
     where: str,
-    samples: dict[tuple[str, str, int], list[Sample]],
+    samples: dict[tuple[str, str, int], list[ScalingRun]],
     sums: dict[int, NDArray[np.float64]],
     steps: int,
     target: Target | None,
@@ -129,7 +129,9 @@ def describe(
     }
 
 
-def _point(strategy: str, kind: str, ranks: int, own: list[Sample], base: list[Sample], first: int) -> dict[str, Any]:
+def _point(
+    strategy: str, kind: str, ranks: int, own: list[ScalingRun], base: list[ScalingRun], first: int
+) -> dict[str, Any]:
     rates, reference = np.array([s.rate for s in own]), np.array([s.rate for s in base])
     efficiency = rates.mean() / reference.mean() * first / ranks
     relative = np.hypot(_spread(rates) / rates.mean(), _spread(reference) / reference.mean() if own is not base else 0)
@@ -162,7 +164,7 @@ def _spread(values: NDArray[np.float64]) -> float:
 
 def _projection(
     config: TrainConfig,
-    samples: dict[tuple[str, int], list[Sample]],
+    samples: dict[tuple[str, int], list[ScalingRun]],
     sums: dict[int, NDArray[np.float64]],
     nodes: int,
 ) -> dict[str, Any] | None:
@@ -212,10 +214,10 @@ def _deviation(seconds: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(1.4826 * np.median(away, axis=1))
 
 
-def _late(samples: list[tuple[int, Sample]], network: Line) -> tuple[float, float]:
+def _late(samples: list[tuple[int, ScalingRun]], network: LinearModel) -> tuple[float, float]:
     """Seconds of waiting in a step that messages do not explain, and their spread."""
     found = []
     for p, s in samples:
-        messages = ring(np.array([float(p)]), s.messages, s.size) @ network.values
+        messages = ring_cost(np.array([float(p)]), s.messages, s.size) @ network.values
         found.append(max(0.0, s.share * s.batch / s.rate - float(messages[0])))
     return float(np.mean(found)), float(np.std(found, ddof=1)) if len(found) > 1 else found[0]

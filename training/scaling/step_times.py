@@ -9,7 +9,7 @@ from ..exchange import Exchange
 _MARKS = ("preparation", "evaluation", "checkpoint")
 
 
-class Stopwatch:
+class StepTimes:
     """Time and waiting of every step, or of every message; evaluations and checkpoints do not count.
 
     Attributes

@@ -15,7 +15,7 @@ from ..config import TrainConfig, check, from_dict, unknown_key
 from .study.space import Choice, Point, Space, Value
 
 
-def changed(base: TrainConfig, values: Mapping[str, Any], where: str) -> TrainConfig:
+def with_values(base: TrainConfig, values: Mapping[str, Any], where: str) -> TrainConfig:
     """The configuration with values in place of its own, checked as if it had been read from a file.
 
     Parameters
@@ -57,7 +57,7 @@ def check_space(space: Space, base: TrainConfig, where: str) -> None:
     """
     for d in space.dimensions:
         for value in d.choices if isinstance(d, Choice) else (d.low, d.high):
-            changed(base, {d.key: value}, f"{where}: space.{d.key!r} = {value!r}")
+            with_values(base, {d.key: value}, f"{where}: space.{d.key!r} = {value!r}")
 
 
 def full_point(space: Space, base: TrainConfig, some: Mapping[str, Any], where: str) -> Point:

@@ -17,13 +17,13 @@ from fastcalo.errors import ConfigError, InputError, TrainingError
 from fastcalo.io.showers.reader import open_showers
 from fastcalo.model.shower_model import ShowerModel
 from fastcalo.validation.showers.distances import fpd, frechet, histogram_edges, separation
-from fastcalo.validation.showers.observables import Observables, Rulers, observables
-from fastcalo.validation.showers.sample import Sample, SectionHits, generate_sample, read_sample
+from fastcalo.validation.showers.observables import ObservableBins, Observables, observables
+from fastcalo.validation.showers.sample import SampleHits, ShowerSample, generate_sample, read_sample
 from fastcalo.validation.showers.selection import FEWEST, halves
 
 from ..architectures.base import Architecture
 from ..config import TrainConfig, data_paths
-from ..data.folds import Fold, chosen_of
+from ..data.folds import Fold, in_fold
 from .config import ObjectiveConfig
 
 FloatArray = NDArray[np.float64]
@@ -32,7 +32,7 @@ _TIMED, _TIMINGS = 512, 3
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Evaluation:
     """What a model came to.
 
     Attributes
@@ -54,7 +54,7 @@ class Judgement:
     latency_ms: float | None
 
 
-class Judge:
+class Evaluator:
     """Judges models of one search by the same showers.
 
     Half of the showers of full simulation are the reference. Models are asked for the particles of the other half,
@@ -91,15 +91,15 @@ class Judge:
         self._objective, self._seed, self._threads = objective, seed, base.threads or None
         first, second = read_halves(base, objective, seed, where, fold)
         self._particles = second
-        self._rulers = Rulers.of(first)
+        self._rulers = ObservableBins.of(first)
         self._reference = observables(first, self._rulers)
         floor, error = self._distance(observables(second, self._rulers))
         self.floor = max(floor, error)
         if not self.floor > 0:
             raise InputError(f"{where}: {len(first)} showers against as many others have no distance; use more of them")
 
-    def judge(self, config: TrainConfig, networks: Architecture) -> Judgement:
-        """Judge networks, finished or not.
+    def judge(self, config: TrainConfig, networks: Architecture) -> Evaluation:
+        """Evaluator networks, finished or not.
 
         Raises
         ------
@@ -121,7 +121,7 @@ class Judge:
         value = math.log(distance / self.floor)
         if latency is not None:
             value += self._objective.latency_weight * math.log(latency)
-        return Judgement(value, self._variance(mine), distance, self.floor, latency)
+        return Evaluation(value, self._variance(mine), distance, self.floor, latency)
 
     def _distance(self, other: Observables) -> tuple[float, float]:
         return _DISTANCES[self._objective.distance](self._reference.values, other.values)
@@ -189,12 +189,12 @@ def _exported(config: TrainConfig, networks: Architecture, folder: Path, threads
 
 def read_halves(
     base: TrainConfig, objective: ObjectiveConfig, seed: int, where: str, fold: Fold | None = None
-) -> tuple[Sample, Sample]:
-    """Two samples of full simulation, alike in species and energy; parameters and errors as of `Judge`."""
+) -> tuple[ShowerSample, ShowerSample]:
+    """Two samples of full simulation, alike in species and energy; parameters and errors as of `Evaluator`."""
     rows = judged_rows(base, objective, seed, where, fold)
     detector = load_detector(base.detector)
     thresholds = {name: detector.section(name).threshold for name in base.sections}
-    parts: list[list[Sample]] = [[], []]
+    parts: list[list[ShowerSample]] = [[], []]
     before = 0
     for path in _files(base, where, fold):
         with open_showers(path) as source:
@@ -225,7 +225,7 @@ def judged_rows(
     usable = np.isin(pdg, base.species) & (energy >= low) & (energy <= high)
     usable &= cosine >= math.cos(math.radians(base.validity.angle_degrees))
     if fold:
-        usable &= chosen_of(files, replace(fold, held_out=True))
+        usable &= in_fold(files, replace(fold, held_out=True))
     rng = np.random.default_rng(seed)
     rows = np.sort(rng.permutation(np.flatnonzero(usable))[: 2 * objective.showers])
     if len(rows) < 2 * FEWEST:
@@ -247,7 +247,7 @@ def _files(base: TrainConfig, where: str, fold: Fold | None) -> list[Path]:
     return data_paths(base.data.test, where)
 
 
-def _joined(parts: list[Sample]) -> Sample:
+def _joined(parts: list[ShowerSample]) -> ShowerSample:
     """One sample of several with the same sections."""
     if len(parts) == 1:
         return parts[0]
@@ -255,11 +255,11 @@ def _joined(parts: list[Sample]) -> Sample:
     sections = {}
     for name, hits in parts[0].sections.items():
         each = [p.sections[name] for p in parts]
-        sections[name] = SectionHits(
+        sections[name] = SampleHits(
             hits.voxels,
             np.concatenate([h.shower + start for h, start in zip(each, starts, strict=True)]),
             np.concatenate([h.voxel for h in each]),
             np.concatenate([h.deposit for h in each]),
         )
     columns = ("pdg", "kinetic_energy", "direction", "entry")
-    return Sample(**{c: np.concatenate([getattr(p, c) for p in parts]) for c in columns}, sections=sections)
+    return ShowerSample(**{c: np.concatenate([getattr(p, c) for p in parts]) for c in columns}, sections=sections)

@@ -89,7 +89,7 @@ def assemble(columns: Mapping[str, Column], schema: Schema, entries: range, befo
     counts = columns["pdg"].counts
     if counts is None:
         counts = np.ones(len(entries), np.int64)
-    taker = _Taker(columns, schema.branches, counts, entries, where)
+    taker = _ColumnReader(columns, schema.branches, counts, entries, where)
     entry = before + np.arange(entries.start, entries.stop, dtype=np.int64)
     # wild numbers are kept: the engine counts them
     with np.errstate(all="ignore"):
@@ -116,7 +116,7 @@ def assemble(columns: Mapping[str, Column], schema: Schema, entries: range, befo
 
 
 @dataclass(frozen=True)
-class _Taker:
+class _ColumnReader:
     """Columns by role, brought to one value per particle or per event."""
 
     columns: Mapping[str, Column]
@@ -153,7 +153,7 @@ def _codes(values: NDArray[Any]) -> NDArray[np.int32]:
     return np.where(good, values, 0).astype(np.int32)
 
 
-def _momentum(taker: _Taker, schema: Schema) -> FloatArray:
+def _momentum(taker: _ColumnReader, schema: Schema) -> FloatArray:
     if schema.momentum == CARTESIAN:
         return np.stack([taker.particle(role).astype(np.float64) for role in CARTESIAN], axis=1)
     pt, eta, phi = (taker.particle(role).astype(np.float64) for role in POLAR)
@@ -164,7 +164,7 @@ def _momentum(taker: _Taker, schema: Schema) -> FloatArray:
 _ROUNDED_MASS = 1e-3
 
 
-def _mass(taker: _Taker, schema: Schema, pdg: NDArray[np.int32], momentum: FloatArray) -> FloatArray:
+def _mass(taker: _ColumnReader, schema: Schema, pdg: NDArray[np.int32], momentum: FloatArray) -> FloatArray:
     unit = MOMENTUM_UNITS[schema.momentum_unit]
     listed = particles.mass(pdg)
     if "mass" in schema.branches:

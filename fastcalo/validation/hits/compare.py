@@ -9,7 +9,7 @@ from typing import Any
 
 from ...detector.description import Detector
 from ...io.hits.reader import Chunk, HitFile, hits_tree, open_hits, read_chunk
-from .contents import Faults, check_hits
+from .contents import HitFaults, check_hits
 from .event_order import EventOrder
 from .physics import Physics, accounts
 from .schema import doubts, schema_differences, unknowns
@@ -19,7 +19,7 @@ _MEMORY, _EVENTS = "16 MB", 2000
 
 
 @dataclass(frozen=True)
-class Comparison:
+class HitsComparison:
     """What two files of hits have in common, and what not.
 
     Attributes
@@ -61,7 +61,7 @@ class Comparison:
         }
 
 
-def compare(full: str | Path, fast: str | Path, detector: Detector | None = None) -> Comparison:
+def compare_hits(full: str | Path, fast: str | Path, detector: Detector | None = None) -> HitsComparison:
     """Compare two files of hits of the same events, in bounded memory.
 
     Parameters
@@ -73,7 +73,7 @@ def compare(full: str | Path, fast: str | Path, detector: Detector | None = None
 
     Returns
     -------
-    Comparison
+    HitsComparison
 
     Raises
     ------
@@ -100,13 +100,13 @@ def compare(full: str | Path, fast: str | Path, detector: Detector | None = None
         else:
             notes.append("there is no tree 'Events', nor one tree only: hits are not compared")
         told = accounts(one.provenance, other.provenance)
-        return Comparison(one.path, other.path, tuple(differences), tuple(notes), physics, told)
+        return HitsComparison(one.path, other.path, tuple(differences), tuple(notes), physics, told)
 
 
 def _contents(one: HitFile, other: HitFile, trees: tuple[str, str]) -> tuple[list[str], Physics | None]:
     """Go through the hits of both files: what is wrong with them, and their physics if the events are the same."""
     physics, order = Physics(), EventOrder()
-    faults = Faults("FULL"), Faults("FAST")
+    faults = HitFaults("FULL"), HitFaults("FAST")
     entries = one.entries(trees[0]), other.entries(trees[1])
     lines = [] if entries[0] == entries[1] else [f"events: {entries[0]} in FULL, but {entries[1]} in FAST"]
     for chunks in _chunks((one, other), trees, entries):

@@ -24,7 +24,7 @@ _Found = Iterator[tuple[str, NDArray[np.bool_], NDArray[Any]]]
 
 
 @dataclass
-class Faults:
+class HitFaults:
     """What is wrong, counted over chunks, with the first occurrence of each.
 
     Attributes
@@ -49,7 +49,7 @@ class Faults:
         return [f"{self.label}: {what}: {n} of them, first {self._first[what]}" for what, n in self._counts.items()]
 
 
-def check_hits(file: HitFile, chunk: Chunk, faults: Faults) -> None:
+def check_hits(file: HitFile, chunk: Chunk, faults: HitFaults) -> None:
     """Look for hits that a reader of the file would stumble over, and count them.
 
     Parameters
@@ -57,7 +57,7 @@ def check_hits(file: HitFile, chunk: Chunk, faults: Faults) -> None:
     file : HitFile
     chunk : Chunk
         Part of it.
-    faults : Faults
+    faults : HitFaults
         Grows.
     """
     for name, hits in chunk.sections.items():
@@ -75,7 +75,7 @@ def check_hits(file: HitFile, chunk: Chunk, faults: Faults) -> None:
 
 
 def _add(
-    faults: Faults, what: str, wrong: NDArray[np.bool_], chunk: Chunk, event: NDArray[np.int64], shown: NDArray[Any]
+    faults: HitFaults, what: str, wrong: NDArray[np.bool_], chunk: Chunk, event: NDArray[np.int64], shown: NDArray[Any]
 ) -> None:
     def first() -> str:
         hit = int(wrong.argmax())

@@ -26,7 +26,7 @@ _NEGLIGIBLE = 1e-9
 
 
 @dataclass
-class Pair:
+class PairedMean:
     """One number of each event in both simulations.
 
     Attributes

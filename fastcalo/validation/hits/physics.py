@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...events import Reason
 from ...io.hits.reader import PARTICLES, Chunk, SectionChunk
-from .paired import FloatArray, Pair, PairedSpectrum
+from .paired import FloatArray, PairedMean, PairedSpectrum
 
 CELL_ENERGY = np.logspace(-6, 2, 65)
 """Edges of the bins of the spectrum of cells, GeV."""
@@ -52,13 +52,13 @@ class SectionSums:
 
     Attributes
     ----------
-    scalars : dict of str to Pair
+    scalars : dict of str to PairedMean
         By the keys of `SCALARS`.
     spectra : dict of str to PairedSpectrum
         By the keys of `SPECTRA`.
     """
 
-    scalars: dict[str, Pair] = field(default_factory=lambda: {key: Pair() for key in SCALARS})
+    scalars: dict[str, PairedMean] = field(default_factory=lambda: {key: PairedMean() for key in SCALARS})
     spectra: dict[str, PairedSpectrum] = field(
         default_factory=lambda: {
             "profile": PairedSpectrum(LAYERS),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .estimates import bootstrap
 from .observables import all_species, conditions
-from .sample import Sample
+from .sample import ShowerSample
 
 FloatArray = NDArray[np.float64]
 
@@ -42,14 +42,14 @@ def auc_of_observables(reference: FloatArray, other: FloatArray, seed: int = 0) 
     return _auc(truth, score, seed)
 
 
-def auc_of_cells(reference: Sample, other: Sample, seed: int = 0) -> tuple[float, float]:
+def auc_of_cells(reference: ShowerSample, other: ShowerSample, seed: int = 0) -> tuple[float, float]:
     """Area under the curve of a neural network that is shown every cell.
 
     Two thirds of the showers train it, the others are judged.
 
     Parameters
     ----------
-    reference, other : Sample
+    reference, other : ShowerSample
     seed : int
 
     Returns
@@ -74,7 +74,7 @@ def auc_of_cells(reference: Sample, other: Sample, seed: int = 0) -> tuple[float
     return _auc(truth[unseen], network.predict_proba(rows[unseen])[:, 1], seed)
 
 
-def _cells(reference: Sample, other: Sample) -> list[Any]:
+def _cells(reference: ShowerSample, other: ShowerSample) -> list[Any]:
     """Logarithmic deposits in all cells, and standardised conditions, as sparse matrices [n, f] of float32."""
     from scipy import sparse
 

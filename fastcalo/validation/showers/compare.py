@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from .classifier import auc_of_cells, auc_of_observables
 from .distances import fpd, kpd, precision_recall, separation, wasserstein
-from .estimates import Number, bootstrap
-from .observables import Observables, Rulers, all_species, conditions, layer_groups, observables
+from .estimates import Estimate, bootstrap
+from .observables import ObservableBins, Observables, all_species, conditions, layer_groups, observables
 from .response import QUANTITIES, ResponseRow, response_table
-from .sample import Sample
+from .sample import ShowerSample
 
 FloatArray = NDArray[np.float64]
 
@@ -24,61 +24,61 @@ _PER_OBSERVABLE: dict[str, Callable[..., tuple[float, float]]] = {"separation": 
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
+class ThreeSamples:
     """Three samples of the same size.
 
     Attributes
     ----------
-    reference : Sample
+    reference : ShowerSample
         Full simulation.
-    candidate : Sample
+    candidate : ShowerSample
         What is judged, for the particles of `floor` where a model made it.
-    floor : Sample
+    floor : ShowerSample
         Full simulation that has no shower in common with the reference.
     """
 
-    reference: Sample
-    candidate: Sample
-    floor: Sample
+    reference: ShowerSample
+    candidate: ShowerSample
+    floor: ShowerSample
 
-    def pairs(self) -> tuple[Sample, Sample]:
+    def pairs(self) -> tuple[ShowerSample, ShowerSample]:
         """What is held against the reference: candidate and floor."""
         return self.candidate, self.floor
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ShowerComparison:
     """What came of it.
 
     Attributes
     ----------
-    numbers : dict of str to Number
+    numbers : dict of str to Estimate
         The summary: what limits may be set on.
-    observables : dict of str to dict of str to Number
+    observables : dict of str to dict of str to Estimate
         By observable: ``separation`` and ``wasserstein``.
     response : list of ResponseRow
     correlations : dict of str to tuple of float64 [l, l]
         By section: correlations of the layers' energies in reference and candidate.
     """
 
-    numbers: dict[str, Number]
-    observables: dict[str, dict[str, Number]]
+    numbers: dict[str, Estimate]
+    observables: dict[str, dict[str, Estimate]]
     response: list[ResponseRow]
     correlations: dict[str, tuple[FloatArray, FloatArray]]
 
 
-def compare(samples: Samples, seed: int = 0, report: Report = lambda _: None) -> Comparison:
+def compare_showers(samples: ThreeSamples, seed: int = 0, report: Report = lambda _: None) -> ShowerComparison:
     """Compare.
 
     Parameters
     ----------
-    samples : Samples
+    samples : ThreeSamples
     seed : int
         Of bootstraps, batches and classifiers.
     report : callable, optional
         Called with each step.
     """
-    rulers = Rulers.of(samples.reference)
+    rulers = ObservableBins.of(samples.reference)
     reference, candidate, floor = (
         observables(s, rulers) for s in (samples.reference, samples.candidate, samples.floor)
     )
@@ -98,15 +98,17 @@ def compare(samples: Samples, seed: int = 0, report: Report = lambda _: None) ->
         for quantity in QUANTITIES
         if row.cell.species is None and row.cell.angle is None
     }
-    return Comparison(numbers, each, table, {name: pair for name, (_, pair) in correlations.items()})
+    return ShowerComparison(numbers, each, table, {name: pair for name, (_, pair) in correlations.items()})
 
 
 def _each_observable(
     reference: Observables, candidate: Observables, floor: Observables, seed: int
-) -> dict[str, dict[str, Number]]:
+) -> dict[str, dict[str, Estimate]]:
     return {
         name: {
-            kind: Number.of(*(distance(reference.values[:, k], o.values[:, k], seed=seed) for o in (candidate, floor)))
+            kind: Estimate.of(
+                *(distance(reference.values[:, k], o.values[:, k], seed=seed) for o in (candidate, floor))
+            )
             for kind, distance in _PER_OBSERVABLE.items()
         }
         for k, name in enumerate(reference.names)
@@ -115,20 +117,20 @@ def _each_observable(
 
 def _of_samples(
     reference: Observables, candidate: Observables, floor: Observables, seed: int, report: Report
-) -> dict[str, Number]:
+) -> dict[str, Estimate]:
     numbers = {}
     distances: dict[str, Callable[..., tuple[float, float]]] = {"fpd": fpd, "kpd": kpd}
     for name, distance in distances.items():
         report(f"{name.upper()}")
-        numbers[name] = Number.of(*(distance(reference.values, o.values, seed=seed) for o in (candidate, floor)))
+        numbers[name] = Estimate.of(*(distance(reference.values, o.values, seed=seed) for o in (candidate, floor)))
     report("precision, recall, density and coverage")
     mine, best = (precision_recall(reference.values, o.values, seed=seed) for o in (candidate, floor))
-    return numbers | {name: Number.of(mine[name], best[name]) for name in mine}
+    return numbers | {name: Estimate.of(mine[name], best[name]) for name in mine}
 
 
 def _classifiers(
-    samples: Samples, reference: Observables, candidate: Observables, floor: Observables, seed: int, report: Report
-) -> dict[str, Number]:
+    samples: ThreeSamples, reference: Observables, candidate: Observables, floor: Observables, seed: int, report: Report
+) -> dict[str, Estimate]:
     report("classifier on observables")
     species = all_species(samples.reference, *samples.pairs())
     told, *others = (
@@ -138,20 +140,22 @@ def _classifiers(
     high = [auc_of_observables(told, other, seed) for other in others]
     report("classifier on cells")
     low = [auc_of_cells(samples.reference, s, seed) for s in samples.pairs()]
-    return {"auc.observables": Number.of(*high), "auc.cells": Number.of(*low)}
+    return {"auc.observables": Estimate.of(*high), "auc.cells": Estimate.of(*low)}
 
 
-def _summary(kind: str, rows: list[Number]) -> dict[str, Number]:
+def _summary(kind: str, rows: list[Estimate]) -> dict[str, Estimate]:
     """Mean and worst of the observables. Their errors are added as if they were of one observable: an upper bound."""
     worst = max(rows, key=lambda row: row.value)
     highest_floor = max(rows, key=lambda row: row.floor)
     return {
-        f"{kind}.mean": Number(*(float(np.mean([getattr(r, f) for r in rows])) for f in Number.__dataclass_fields__)),
-        f"{kind}.worst": Number(worst.value, worst.error, highest_floor.floor, highest_floor.floor_error),
+        f"{kind}.mean": Estimate(
+            *(float(np.mean([getattr(r, f) for r in rows])) for f in Estimate.__dataclass_fields__)
+        ),
+        f"{kind}.worst": Estimate(worst.value, worst.error, highest_floor.floor, highest_floor.floor_error),
     }
 
 
-def _correlations(samples: Samples, section: str, seed: int) -> tuple[Number, tuple[FloatArray, FloatArray]]:
+def _correlations(samples: ThreeSamples, section: str, seed: int) -> tuple[Estimate, tuple[FloatArray, FloatArray]]:
     """Root mean square of the differences between correlations of layers' energies, and the matrices [l, l]."""
     reference, candidate, floor = (
         _replicated_correlation(s, section, seed + k)
@@ -163,10 +167,10 @@ def _correlations(samples: Samples, section: str, seed: int) -> tuple[Number, tu
         found = np.sqrt(np.mean((other - reference)[:, *pairs] ** 2, axis=1)) if len(pairs[0]) else np.zeros(1)
         return float(found[0]), float(found[1:].std()) if len(found) > 1 else 0.0
 
-    return Number.of(distance(candidate), distance(floor)), (reference[0], candidate[0])
+    return Estimate.of(distance(candidate), distance(floor)), (reference[0], candidate[0])
 
 
-def _replicated_correlation(sample: Sample, section: str, seed: int) -> FloatArray:
+def _replicated_correlation(sample: ShowerSample, section: str, seed: int) -> FloatArray:
     """Correlations of the energies of layers (or groups), and those of bootstrap replicas [1 + replicas, l, l]."""
     first, _ = layer_groups(sample.sections[section].voxels.layers)
     energy = np.add.reduceat(sample.by_layer(section), first, axis=1) / sample.kinetic_energy[:, None]

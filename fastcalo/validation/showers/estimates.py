@@ -12,7 +12,7 @@ REPLICAS = 100
 
 
 @dataclass(frozen=True)
-class Number:
+class Estimate:
     """How far a candidate is from full simulation, beside how far full simulation is from itself.
 
     Attributes
@@ -29,7 +29,7 @@ class Number:
     floor_error: float
 
     @classmethod
-    def of(cls, candidate: tuple[float, float], floor: tuple[float, float]) -> Number:
+    def of(cls, candidate: tuple[float, float], floor: tuple[float, float]) -> Estimate:
         """Put value and error of both together."""
         return cls(*(float(x) for x in (*candidate, *floor)))
 

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..html_report import COLOUR, GREY, INK, Figure, png, subplots
-from .compare import Comparison, Samples
+from .compare import ShowerComparison, ThreeSamples
 from .distances import histogram_edges
 from .observables import layer_groups
 from .response import decades
-from .sample import Sample
+from .sample import ShowerSample
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,13 +39,13 @@ class _Profile:
         return cls(edges, rows.mean(0), rows.std(0) / np.sqrt(max(len(rows), 1)))
 
 
-def draw_figures(samples: Samples, comparison: Comparison, label: str) -> Iterator[Figure]:
+def draw_figures(samples: ThreeSamples, comparison: ShowerComparison, label: str) -> Iterator[Figure]:
     """Draw all figures, one after the other.
 
     Parameters
     ----------
-    samples : Samples
-    comparison : Comparison
+    samples : ThreeSamples
+    comparison : ShowerComparison
         Of the samples.
     label : str
         Name of the candidate.
@@ -72,7 +72,7 @@ def draw_figures(samples: Samples, comparison: Comparison, label: str) -> Iterat
         yield _by_decade(samples, label, "Sharing between sections", _sharing, "share of the first section", "showers")
 
 
-_Maker = Callable[[list[Sample]], list[_Profile]]
+_Maker = Callable[[list[ShowerSample]], list[_Profile]]
 """Makes profiles of reference, candidate and floor, with common edges."""
 
 
@@ -95,25 +95,25 @@ def _occupancy(name: str) -> _Maker:
     return lambda samples: _distribution([s.count(name) for s in samples])
 
 
-def _sharing(samples: list[Sample]) -> list[_Profile]:
+def _sharing(samples: list[ShowerSample]) -> list[_Profile]:
     energies = [[s.energy(name) for name in s.sections] for s in samples]
     return _distribution([e[0] / np.maximum(np.sum(e, axis=0), 1e-12) for e in energies])
 
 
 def _longitudinal(name: str) -> _Maker:
-    def make(samples: list[Sample]) -> list[_Profile]:
+    def make(samples: list[ShowerSample]) -> list[_Profile]:
         edges = np.arange(samples[0].sections[name].voxels.layers + 1, dtype=np.float64) - 0.5
         return [_Profile.of(edges, 1e3 * s.by_layer(name) / s.kinetic_energy[:, None]) for s in samples]
 
     return make
 
 
-def _lateral(whole: Samples, name: str) -> _Maker:
+def _lateral(whole: ThreeSamples, name: str) -> _Maker:
     radii = np.unique(whole.reference.sections[name].voxels.radius)
     # one cell to a layer has no extent that is known
     edges = np.linspace(0, radii[-1] * (1 + 1e-9) or 1.0, min(25, len(radii)) + 1)
 
-    def make(samples: list[Sample]) -> list[_Profile]:
+    def make(samples: list[ShowerSample]) -> list[_Profile]:
         return [
             _Profile.of(edges, 1e3 * _by_bin(s, name, s.sections[name].voxels.radius, edges) / np.diff(edges))
             for s in samples
@@ -122,7 +122,7 @@ def _lateral(whole: Samples, name: str) -> _Maker:
     return make
 
 
-def _by_bin(sample: Sample, name: str, place: FloatArray, edges: FloatArray) -> FloatArray:
+def _by_bin(sample: ShowerSample, name: str, place: FloatArray, edges: FloatArray) -> FloatArray:
     """Deposits over kinetic energy by shower and bin of the voxels' place [n, b]."""
     hits, bins = sample.sections[name], len(edges) - 1
     at = np.clip(np.searchsorted(edges, place, side="right") - 1, 0, bins - 1)[hits.voxel]
@@ -130,12 +130,12 @@ def _by_bin(sample: Sample, name: str, place: FloatArray, edges: FloatArray) -> 
     return np.asarray(sums / sample.kinetic_energy[:, None])
 
 
-def _spectrum(whole: Samples, name: str) -> _Maker:
+def _spectrum(whole: ThreeSamples, name: str) -> _Maker:
     deposits = [whole.reference.sections[name].deposit, whole.candidate.sections[name].deposit]
     first, second = (np.log10(d[d > 0]) if (d > 0).any() else np.zeros(1) for d in deposits)
     edges = histogram_edges(first, second, _BINS)
 
-    def make(samples: list[Sample]) -> list[_Profile]:
+    def make(samples: list[ShowerSample]) -> list[_Profile]:
         rows = []
         for s in samples:
             hits, bins = s.sections[name], len(edges) - 1
@@ -147,7 +147,9 @@ def _spectrum(whole: Samples, name: str) -> _Maker:
     return make
 
 
-def _by_decade(samples: Samples, label: str, title: str, make: _Maker, x: str, y: str, *, log: bool = False) -> Figure:
+def _by_decade(
+    samples: ThreeSamples, label: str, title: str, make: _Maker, x: str, y: str, *, log: bool = False
+) -> Figure:
     """Reference, candidate and floor, decade by decade, and below them their ratios to the reference."""
     ranges = decades(samples.reference)
     figure, axes = subplots(2, len(ranges), height_ratios=(2.4, 1), sharex="col")
@@ -188,7 +190,7 @@ def _overlay(top: Axes, bottom: Axes, profiles: list[_Profile], label: str) -> N
     bottom.axhline(1, color=INK, lw=0.8)
 
 
-def _layer_moments(samples: Samples, label: str, name: str) -> Figure:
+def _layer_moments(samples: ThreeSamples, label: str, name: str) -> Figure:
     """Mean over showers of the centre of gravity and of the width in each layer that has energy."""
     first, _ = layer_groups(samples.reference.sections[name].voxels.layers)
     figure, axes = subplots(1, 3)
@@ -207,7 +209,7 @@ def _layer_moments(samples: Samples, label: str, name: str) -> Figure:
     return Figure(f"{name}: centres and widths", "Mean over the showers that leave energy in a layer.", png(figure))
 
 
-def _centres_and_widths(sample: Sample, name: str, first: NDArray[np.int64]) -> list[FloatArray]:
+def _centres_and_widths(sample: ShowerSample, name: str, first: NDArray[np.int64]) -> list[FloatArray]:
     hits = sample.sections[name]
     e, x, y, radius = hits.deposit, *(v[hits.voxel] for v in (hits.voxels.x, hits.voxels.y, hits.voxels.radius))
     sums = [np.add.reduceat(sample.by_layer(name, w), first, axis=1) for w in (e, e * x, e * y, e * radius**2)]
@@ -216,7 +218,7 @@ def _centres_and_widths(sample: Sample, name: str, first: NDArray[np.int64]) -> 
     return [cx, cy, np.sqrt(np.maximum(square - cx**2 - cy**2, 0))]
 
 
-def _correlations(comparison: Comparison, label: str, name: str) -> Figure:
+def _correlations(comparison: ShowerComparison, label: str, name: str) -> Figure:
     reference, candidate = comparison.correlations[name]
     figure, axes = subplots(1, 3)
     panels = (("full simulation", reference, 1.0), (label, candidate, 1.0), ("difference", candidate - reference, 0.25))
@@ -228,7 +230,7 @@ def _correlations(comparison: Comparison, label: str, name: str) -> Figure:
     return Figure(f"{name}: correlations", caption, png(figure))
 
 
-def _against_energy(comparison: Comparison, label: str, name: str) -> Figure:
+def _against_energy(comparison: ShowerComparison, label: str, name: str) -> Figure:
     """Response, resolution and hits over those of full simulation, by species."""
     rows = [r for r in comparison.response if r.section == name and r.cell.angle is None]
     species: list[int | None] = [*sorted({r.cell.species for r in rows if r.cell.species is not None})] or [None]
@@ -252,7 +254,7 @@ def _against_energy(comparison: Comparison, label: str, name: str) -> Figure:
     return Figure(f"{name}: response against energy", "Full points: the candidate; open ones: the floor.", png(figure))
 
 
-def _bars(comparison: Comparison, label: str) -> Figure:
+def _bars(comparison: ShowerComparison, label: str) -> Figure:
     worst = sorted(comparison.observables.items(), key=lambda item: -item[1]["separation"].value)[:_MOST_BARS]
     figure, axes = subplots(1, 1, size=(9, 0.26 * len(worst) + 1.2))
     place = np.arange(len(worst))[::-1]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ConfigError
-from .estimates import Number
+from .estimates import Estimate
 
 _KINDS = ("max", "min", "within", "max_over_floor", "min_over_floor")
 
@@ -37,7 +37,7 @@ class Limit:
     bound: float
     sigmas: float = 0.0
 
-    def verdict(self, number: Number) -> Verdict:
+    def verdict(self, number: Estimate) -> LimitResult:
         """Hold it against a number."""
         value, bound = number.value, self.bound
         if self.kind.endswith("over_floor"):
@@ -49,17 +49,17 @@ class Limit:
             kept = value <= bound + slack
         else:
             kept = value >= bound - slack
-        return Verdict(self, number, bound, bool(kept))
+        return LimitResult(self, number, bound, bool(kept))
 
 
 @dataclass(frozen=True)
-class Verdict:
+class LimitResult:
     """Whether a limit was kept.
 
     Attributes
     ----------
     limit : Limit
-    number : Number
+    number : Estimate
     bound : float
         What the number was held against; with the floor, where the limit is relative to it.
     kept : bool
@@ -67,7 +67,7 @@ class Verdict:
     """
 
     limit: Limit
-    number: Number
+    number: Estimate
     bound: float
     kept: bool
 
@@ -121,7 +121,7 @@ def _parse(path: str, name: str, entry: Any) -> list[Limit]:
     return [Limit(name, kind, float(bound), sigmas) for kind, bound in entry.items() if kind != "sigmas"]
 
 
-def judge(limits: list[Limit], numbers: Mapping[str, Number], where: str) -> list[Verdict]:
+def check_limits(limits: list[Limit], numbers: Mapping[str, Estimate], where: str) -> list[LimitResult]:
     """Hold limits against the numbers of a comparison.
 
     Raises

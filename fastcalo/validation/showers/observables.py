@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from .sample import Sample, SectionHits
+from .sample import SampleHits, ShowerSample
 
 FloatArray = NDArray[np.float64]
 
@@ -28,7 +28,7 @@ _ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
-class Rulers:
+class ObservableBins:
     """Edges that observables are counted between, taken from a reference so that they fit any calorimeter.
 
     Attributes
@@ -46,7 +46,7 @@ class Rulers:
     oblique: bool
 
     @classmethod
-    def of(cls, reference: Sample) -> Rulers:
+    def of(cls, reference: ShowerSample) -> ObservableBins:
         """Measure a reference sample."""
         rings, spectrum = {}, {}
         for name, hits in reference.sections.items():
@@ -76,7 +76,7 @@ class Observables:
     values: FloatArray
 
 
-def observables(sample: Sample, rulers: Rulers) -> Observables:
+def observables(sample: ShowerSample, rulers: ObservableBins) -> Observables:
     """Observables of each shower of a sample.
 
     Per section: response (visible over kinetic energy), number of hits, centre of gravity and width along z (layers),
@@ -87,8 +87,8 @@ def observables(sample: Sample, rulers: Rulers) -> Observables:
 
     Parameters
     ----------
-    sample : Sample
-    rulers : Rulers
+    sample : ShowerSample
+    rulers : ObservableBins
         The same for all samples that are compared.
     """
     columns: dict[str, FloatArray] = {}
@@ -102,7 +102,7 @@ def observables(sample: Sample, rulers: Rulers) -> Observables:
     return Observables(tuple(columns), np.column_stack(list(columns.values())))
 
 
-def first_interaction(sample: Sample) -> FloatArray:
+def first_interaction(sample: ShowerSample) -> FloatArray:
     """Layer, counted through all sections, in which a particle begins to shower [n]; behind the last if it never does.
 
     That is the first layer with 3 hits or more that has as many in at least 2 of the 3 layers behind it, too: of a
@@ -118,17 +118,17 @@ def first_interaction(sample: Sample) -> FloatArray:
     return layer
 
 
-def all_species(*samples: Sample) -> list[int]:
+def all_species(*samples: ShowerSample) -> list[int]:
     """PDG codes, without sign, of the particles in all of them."""
     return sorted({int(code) for sample in samples for code in np.unique(np.abs(sample.pdg))})
 
 
-def conditions(sample: Sample, species: Sequence[int]) -> FloatArray:
+def conditions(sample: ShowerSample, species: Sequence[int]) -> FloatArray:
     """What a classifier is told of the particle [n, f]: energy, direction and species.
 
     Parameters
     ----------
-    sample : Sample
+    sample : ShowerSample
     species : sequence of int
         PDG codes, without sign, that are told apart; the same for all samples that are compared.
     """
@@ -136,7 +136,7 @@ def conditions(sample: Sample, species: Sequence[int]) -> FloatArray:
     return np.column_stack([*known, *(np.abs(sample.pdg) == code for code in species), sample.pdg > 0])
 
 
-def _whole(sample: Sample, name: str, rulers: Rulers) -> dict[str, FloatArray]:
+def _whole(sample: ShowerSample, name: str, rulers: ObservableBins) -> dict[str, FloatArray]:
     hits, n = sample.sections[name], len(sample)
     e, energy = hits.deposit, sample.energy(name)
 
@@ -160,7 +160,7 @@ def _whole(sample: Sample, name: str, rulers: Rulers) -> dict[str, FloatArray]:
     return columns
 
 
-def _coordinates(sample: Sample, hits: SectionHits, rulers: Rulers) -> dict[str, FloatArray]:
+def _coordinates(sample: ShowerSample, hits: SampleHits, rulers: ObservableBins) -> dict[str, FloatArray]:
     x, y = hits.voxels.x[hits.voxel], hits.voxels.y[hits.voxel]
     found = {"depth [layers]": hits.layer.astype(np.float64), "x [mm]": x, "y [mm]": y}
     found["radius [mm]"] = hits.voxels.radius[hits.voxel]
@@ -172,7 +172,7 @@ def _coordinates(sample: Sample, hits: SectionHits, rulers: Rulers) -> dict[str,
     return found
 
 
-def _layers(sample: Sample, name: str) -> dict[str, FloatArray]:
+def _layers(sample: ShowerSample, name: str) -> dict[str, FloatArray]:
     hits = sample.sections[name]
     e, x, y, radius = hits.deposit, *(v[hits.voxel] for v in (hits.voxels.x, hits.voxels.y, hits.voxels.radius))
     first, labels = layer_groups(hits.voxels.layers)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ..html_report import NUMBERS, PAGE, Figure, numbers_text, render, write_texts
-from .compare import Comparison
-from .estimates import Number
-from .limits import Verdict
+from .compare import ShowerComparison
+from .estimates import Estimate
+from .limits import LimitResult
 
 FORMAT = 1
 
@@ -40,22 +40,22 @@ class ValidationReport:
     showers : int
         Of the candidate; as many as of the reference and of the floor.
     sections : tuple of str
-    comparison : Comparison
+    comparison : ShowerComparison
     timing : dict
         ``decades``, a list of ``energy`` and ``seconds_per_shower``, and ``text``; as JSON can hold it.
     provenance : dict
         Where it comes from, as JSON can hold it.
-    verdicts : list of Verdict
+    verdicts : list of LimitResult
     figures : list of Figure
     """
 
     title: str
     showers: int
     sections: tuple[str, ...]
-    comparison: Comparison
+    comparison: ShowerComparison
     timing: dict[str, Any]
     provenance: dict[str, Any]
-    verdicts: list[Verdict] = field(default_factory=list)
+    verdicts: list[LimitResult] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
 
     @property
@@ -113,5 +113,5 @@ class ValidationReport:
         return render(Path(__file__).parent / "report.html.j2", report=self, meanings=meanings)
 
 
-def _numbers(numbers: dict[str, Number]) -> dict[str, Any]:
+def _numbers(numbers: dict[str, Estimate]) -> dict[str, Any]:
     return {name: asdict(number) for name, number in numbers.items()}

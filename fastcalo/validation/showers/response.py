@@ -10,8 +10,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from .estimates import Number, bootstrap
-from .sample import Sample
+from .estimates import Estimate, bootstrap
+from .sample import ShowerSample
 
 FloatArray = NDArray[np.float64]
 
@@ -24,7 +24,7 @@ _ROUNDING = 1e-7
 
 
 @dataclass(frozen=True)
-class Cell:
+class ResponseBin:
     """Particles that are looked at together.
 
     Attributes
@@ -46,7 +46,7 @@ class Cell:
         """The range of energy, as names of numbers hold it."""
         return f"{self.energy[0]:g}-{self.energy[1]:g}"
 
-    def rows(self, sample: Sample) -> NDArray[np.int64]:
+    def rows(self, sample: ShowerSample) -> NDArray[np.int64]:
         """Which showers of a sample are in it."""
         inside = (sample.kinetic_energy >= self.energy[0]) & (sample.kinetic_energy < self.energy[1])
         if self.species is not None:
@@ -62,26 +62,26 @@ class ResponseRow:
 
     Attributes
     ----------
-    cell : Cell
+    cell : ResponseBin
     section : str
     showers : int
         Of the reference.
     mean, resolution, count : float
         Of the reference: mean visible over kinetic energy, its standard deviation over its mean, mean number of hits.
-    numbers : dict of str to Number
+    numbers : dict of str to Estimate
         By quantity: the candidate's over the reference's, less one.
     """
 
-    cell: Cell
+    cell: ResponseBin
     section: str
     showers: int
     mean: float
     resolution: float
     count: float
-    numbers: dict[str, Number]
+    numbers: dict[str, Estimate]
 
 
-def decades(sample: Sample) -> list[tuple[float, float]]:
+def decades(sample: ShowerSample) -> list[tuple[float, float]]:
     """Decades of kinetic energy that hold the sample's particles, GeV."""
     low, high = (float(np.log10(f(sample.kinetic_energy))) for f in (np.min, np.max))
     first = math.floor(low + _ROUNDING)
@@ -90,7 +90,9 @@ def decades(sample: Sample) -> list[tuple[float, float]]:
     return list(pairwise([*(edge * (1 - _ROUNDING) for edge in edges), 10.0**last * (1 + _ROUNDING)]))
 
 
-def response_table(reference: Sample, candidate: Sample, floor: Sample, seed: int = 0) -> list[ResponseRow]:
+def response_table(
+    reference: ShowerSample, candidate: ShowerSample, floor: ShowerSample, seed: int = 0
+) -> list[ResponseRow]:
     """Compare all cells that hold enough showers; first those of all species and angles."""
     table = []
     for cell in _cells(reference):
@@ -100,17 +102,17 @@ def response_table(reference: Sample, candidate: Sample, floor: Sample, seed: in
     return table
 
 
-def _cells(sample: Sample) -> Iterator[Cell]:
+def _cells(sample: ShowerSample) -> Iterator[ResponseBin]:
     species = np.unique(sample.pdg).tolist()
-    angles = [a for a in pairwise(_ANGLES) if len(Cell(None, (0, np.inf), a).rows(sample))]
+    angles = [a for a in pairwise(_ANGLES) if len(ResponseBin(None, (0, np.inf), a).rows(sample))]
     for code in (None, *species) if len(species) > 1 else (None,):
         for energy in decades(sample):
-            yield Cell(code, energy, None)
+            yield ResponseBin(code, energy, None)
             if code is not None or len(species) == 1:
-                yield from (Cell(code, energy, angle) for angle in angles if len(angles) > 1)
+                yield from (ResponseBin(code, energy, angle) for angle in angles if len(angles) > 1)
 
 
-def _row(cell: Cell, section: str, samples: list[Sample], seed: int) -> ResponseRow:
+def _row(cell: ResponseBin, section: str, samples: list[ShowerSample], seed: int) -> ResponseRow:
     reference, candidate, floor = (_moments(sample, section, seed + k) for k, sample in enumerate(samples))
     return ResponseRow(
         cell,
@@ -119,11 +121,11 @@ def _row(cell: Cell, section: str, samples: list[Sample], seed: int) -> Response
         float(reference["response"][0]),
         float(reference["width"][0]),
         float(reference["hits"][0]),
-        {q: Number.of(_excess(candidate[q], reference[q]), _excess(floor[q], reference[q])) for q in QUANTITIES},
+        {q: Estimate.of(_excess(candidate[q], reference[q]), _excess(floor[q], reference[q])) for q in QUANTITIES},
     )
 
 
-def _moments(sample: Sample, section: str, seed: int) -> dict[str, FloatArray]:
+def _moments(sample: ShowerSample, section: str, seed: int) -> dict[str, FloatArray]:
     """By quantity: of the sample, and of its bootstrap replicas [1 + replicas]."""
     weights = np.concatenate([np.ones((1, len(sample))), bootstrap(len(sample), seed)]) / len(sample)
     response = sample.energy(section) / sample.kinetic_energy

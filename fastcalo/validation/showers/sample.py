@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...detector.voxels import Voxels
 from ...io.showers.reader import ShowerSource
-from ...model.random_numbers import streams
+from ...model.random_numbers import random_streams
 from ...model.shower_model import ShowerModel
 
 _BLOCK = 2_000
@@ -19,7 +19,7 @@ _BLOCK = 2_000
 
 
 @dataclass(frozen=True, eq=False)
-class SectionHits:
+class SampleHits:
     """Hits of many showers in one section, those above threshold only.
 
     Attributes
@@ -44,7 +44,7 @@ class SectionHits:
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class ShowerSample:
     """Showers of particles.
 
     Attributes
@@ -55,14 +55,14 @@ class Sample:
     direction : float32 [n, 3]
     entry : float32 [n, 2]
         mm.
-    sections : dict of str to SectionHits
+    sections : dict of str to SampleHits
     """
 
     pdg: NDArray[np.int64]
     kinetic_energy: NDArray[np.float64]
     direction: NDArray[np.float32]
     entry: NDArray[np.float32]
-    sections: dict[str, SectionHits]
+    sections: dict[str, SampleHits]
 
     def __len__(self) -> int:
         return len(self.pdg)
@@ -89,17 +89,17 @@ class Sample:
         values = hits.deposit if weight is None else weight
         return np.bincount(place, values, len(self) * layers).astype(np.float64).reshape(len(self), layers)
 
-    def take(self, rows: NDArray[np.int64]) -> Sample:
+    def take(self, rows: NDArray[np.int64]) -> ShowerSample:
         """Some of the showers, given by ascending index [m]."""
         number = np.full(len(self), -1)
         number[rows] = np.arange(len(rows))
         sections = {}
         for name, hits in self.sections.items():
             kept = number[hits.shower] >= 0
-            sections[name] = SectionHits(hits.voxels, number[hits.shower[kept]], hits.voxel[kept], hits.deposit[kept])
-        return Sample(self.pdg[rows], self.kinetic_energy[rows], self.direction[rows], self.entry[rows], sections)
+            sections[name] = SampleHits(hits.voxels, number[hits.shower[kept]], hits.voxel[kept], hits.deposit[kept])
+        return ShowerSample(self.pdg[rows], self.kinetic_energy[rows], self.direction[rows], self.entry[rows], sections)
 
-    def scaled(self, factor: float) -> Sample:
+    def scaled(self, factor: float) -> ShowerSample:
         """All deposits times a factor."""
         sections = {name: replace(hits, deposit=hits.deposit * factor) for name, hits in self.sections.items()}
         return replace(self, sections=sections)
@@ -107,7 +107,7 @@ class Sample:
 
 def read_sample(
     source: ShowerSource, sections: Sequence[str], thresholds: Mapping[str, float], rows: NDArray[np.int64]
-) -> Sample:
+) -> ShowerSample:
     """Read showers.
 
     Parameters
@@ -124,7 +124,7 @@ def read_sample(
     InputError
         The file is damaged, or does not have the sections.
     """
-    return Sample(
+    return ShowerSample(
         source.pdg()[rows].astype(np.int64),
         source.kinetic_energy()[rows].astype(np.float64),
         source.direction()[rows],
@@ -133,7 +133,7 @@ def read_sample(
     )
 
 
-def _read_hits(source: ShowerSource, section: str, threshold: float, rows: NDArray[np.int64]) -> SectionHits:
+def _read_hits(source: ShowerSource, section: str, threshold: float, rows: NDArray[np.int64]) -> SampleHits:
     number = np.full(len(source), -1)
     number[rows] = np.arange(len(rows))
     parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
@@ -146,18 +146,18 @@ def _read_hits(source: ShowerSource, section: str, threshold: float, rows: NDArr
         kept = (shower >= 0) & (deposit > threshold)
         parts.append((shower[kept], voxel[kept].astype(np.int64), deposit[kept].astype(np.float64)))
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    return SectionHits(source.voxels(section), *columns)
+    return SampleHits(source.voxels(section), *columns)
 
 
 def generate_sample(
-    model: ShowerModel, like: Sample, seed: int, thresholds: Mapping[str, float] | None = None
-) -> tuple[Sample, float]:
+    model: ShowerModel, like: ShowerSample, seed: int, thresholds: Mapping[str, float] | None = None
+) -> tuple[ShowerSample, float]:
     """Showers of a model for the particles of a sample.
 
     Parameters
     ----------
     model : ShowerModel
-    like : Sample
+    like : ShowerSample
         Particles within the model's validity, with the sections that are wanted.
     seed : int
     thresholds : mapping of str to float, optional
@@ -165,7 +165,7 @@ def generate_sample(
 
     Returns
     -------
-    sample : Sample
+    sample : ShowerSample
     seconds : float
         Wall time that it took.
     """
@@ -176,7 +176,7 @@ def generate_sample(
         like.kinetic_energy.astype(np.float32),
         like.direction,
         like.entry,
-        streams(seed, zero, zero, np.arange(len(like))),
+        random_streams(seed, zero, zero, np.arange(len(like))),
     )
     seconds = time.perf_counter() - start
     sections = {}
@@ -184,7 +184,7 @@ def generate_sample(
         order = np.argsort(found[name].shower, kind="stable")
         threshold = max(model.contract.thresholds[name], (thresholds or {}).get(name, 0.0))
         order = order[found[name].deposit[order] > threshold]
-        sections[name] = SectionHits(
+        sections[name] = SampleHits(
             hits.voxels,
             found[name].shower[order],
             found[name].cell[order],

@@ -14,7 +14,7 @@ from ...detector.description import DEFAULT_DETECTOR, Detector, load_detector
 from ...errors import InputError
 from ...io.showers.reader import ShowerSource, open_showers
 from ...model.shower_model import ShowerModel
-from .compare import Samples
+from .compare import ThreeSamples
 from .sample import generate_sample, read_sample
 
 FEWEST = 100
@@ -118,7 +118,7 @@ def choose_samples(
     thresholds: Mapping[str, float],
     most: int,
     seed: int,
-) -> tuple[Samples, int]:
+) -> tuple[ThreeSamples, int]:
     """Reference, candidate and floor, of the same size.
 
     Parameters
@@ -137,7 +137,7 @@ def choose_samples(
 
     Returns
     -------
-    samples : Samples
+    samples : ThreeSamples
     outside : int
         Showers of `full` that are outside the model's validity.
 
@@ -171,11 +171,11 @@ def choose_samples(
         raise InputError(f"{source.path}: has no deposit above the threshold in {', '.join(sections)}")
     floor = read_sample(full, sections, thresholds, rows["floor"])
     if model is None:
-        return Samples(
+        return ThreeSamples(
             reference, read_sample(others["candidate"], sections, thresholds, rows["candidate"]), floor
         ), outside
     generated, _ = generate_sample(model, floor, seed, thresholds)
-    return Samples(reference, generated, floor), outside
+    return ThreeSamples(reference, generated, floor), outside
 
 
 def _check_apart(full: ShowerSource, others: Mapping[str, ShowerSource]) -> None:

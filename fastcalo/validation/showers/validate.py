@@ -14,12 +14,12 @@ import numpy as np
 from ..._version import __version__
 from ...errors import ConfigError, MissingDependencyError
 from ...model.shower_model import ShowerModel, load_model
-from .compare import compare
+from .compare import compare_showers
 from .figures import draw_figures
-from .limits import judge, load_limits
+from .limits import check_limits, load_limits
 from .report import ValidationReport
 from .response import decades
-from .sample import Sample, generate_sample
+from .sample import ShowerSample, generate_sample
 from .selection import FEWEST, DataOptions, PathLike, choose_samples, common_sections
 
 _TIMED = 512
@@ -90,8 +90,8 @@ def validate(
         samples, outside = choose_samples(model, full, others, sections, thresholds, showers, seed)
         attributes = full.attributes
     timing = _timing(model, samples.candidate, attributes, threads)
-    comparison = compare(samples, seed, report)
-    verdicts = judge(wanted, comparison.numbers, str(limits))
+    comparison = compare_showers(samples, seed, report)
+    verdicts = check_limits(wanted, comparison.numbers, str(limits))
     label = model.name if model is not None else Path(str(candidate)).name
     report("figures")
     figures = list(draw_figures(samples, comparison, label))
@@ -138,7 +138,7 @@ def _model(candidate: PathLike | ShowerModel, threads: int | None) -> ShowerMode
 
 
 def _timing(
-    model: ShowerModel | None, sample: Sample, attributes: Mapping[str, Any], threads: int | None
+    model: ShowerModel | None, sample: ShowerSample, attributes: Mapping[str, Any], threads: int | None
 ) -> dict[str, Any]:
     """Wall time of the model by decade, as JSON can hold it."""
     full = attributes.get("seconds_per_shower")
@@ -159,7 +159,7 @@ def _timing(
     return {"decades": rows, "full_simulation_seconds_per_shower": full, "text": text}
 
 
-def _particles(sample: Sample) -> str:
+def _particles(sample: ShowerSample) -> str:
     """Species and energies in words: only samples of like particles can be compared."""
     codes, counts = np.unique(sample.pdg, return_counts=True)
     species = ", ".join(f"{count} of PDG {code}" for code, count in zip(codes, counts, strict=True))

@@ -8,13 +8,13 @@ import torch
 from helpers.hit_models import GEOMETRY, LAYERS, as_batch, make_conditions, true_batch, true_conditions
 from helpers.tiny_training import tiny_config
 
-from fastcalo.training.architectures.hits.critic import Critic, features, n_features
+from fastcalo.training.architectures.hits.critic import HitCritic, features, n_features
 from fastcalo.training.architectures.hits.gan import LIKELIHOOD_SCALE, HitGan
 from fastcalo.training.architectures.hits.sampler import DrawnHits
-from fastcalo.training.architectures.response import compare
+from fastcalo.training.architectures.response import response_metrics
 from fastcalo.training.config import DataConfig, StageConfig
 from fastcalo.training.data.showers import Batch
-from fastcalo.training.random_numbers import Draws
+from fastcalo.training.random_numbers import ShowerRandom
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_observables_of_a_shower_without_hits_are_finite():
 
 def test_the_critic_takes_its_scale_from_true_showers(batch):
     torch.manual_seed(0)
-    critic, c = Critic(GEOMETRY, 16), true_conditions(batch)
+    critic, c = HitCritic(GEOMETRY, 16), true_conditions(batch)
     observed = features(GEOMETRY, c, batch, torch.ones_like(batch.deposit))
     critic.calibrate(observed)
     assert torch.allclose(critic.mean, observed.mean(0))
@@ -72,7 +72,7 @@ def test_the_critic_takes_its_scale_from_true_showers(batch):
 
 
 def test_physics_numbers_of_the_truth_are_one(batch):
-    numbers = compare(batch, batch.layer_energy, batch.layer_count)
+    numbers = response_metrics(batch, batch.layer_energy, batch.layer_count)
     assert len(numbers) == 12
     for name, value in numbers.items():
         assert value == pytest.approx(0.0 if name.startswith("layers") else 1.0, abs=1e-6)
@@ -81,13 +81,13 @@ def test_physics_numbers_of_the_truth_are_one(batch):
 def test_physics_numbers_tell_what_is_wrong(batch):
     energy = batch.layer_energy.clone()
     energy[:, 8] *= 1.5
-    numbers = compare(batch, 1.2 * energy, 2 * batch.layer_count)
+    numbers = response_metrics(batch, 1.2 * energy, 2 * batch.layer_count)
     for decade in ("0.1-1GeV", "1-10GeV", "10-100GeV"):
         assert numbers[f"hits_{decade}"] == pytest.approx(2.0)
         assert numbers[f"response_{decade}"] > 1.2
     assert numbers["layers_10-100GeV"] == pytest.approx(0.8, abs=1e-5)
     few = replace(batch, kinetic_energy=torch.full_like(batch.kinetic_energy, 0.5))
-    assert {name.split("_")[1] for name in compare(few, energy, batch.layer_count)} == {"0.1-1GeV"}
+    assert {name.split("_")[1] for name in response_metrics(few, energy, batch.layer_count)} == {"0.1-1GeV"}
     assert np.isfinite(list(numbers.values())).all()
 
 
@@ -96,7 +96,7 @@ def test_the_generator_is_held_by_likelihoods_of_true_hits_and_of_the_rates_of_d
     gan, stage = HitGan(tiny_config(DataConfig(()))), StageConfig("adversarial", 10, critic_only=0)
     gan.begin("adversarial", batch)
     metrics = {}
-    losses = dict(gan.losses(stage, batch, 1, metrics, Draws(0, batch.slot)))
+    losses = dict(gan.losses(stage, batch, 1, metrics, ShowerRandom(0, batch.slot)))
     held = sum(metrics[name] for name in ("cells", "energy", "latent", "rates")) / LIKELIHOOD_SCALE
     assert abs(metrics["rates"]) > 1
     assert losses["generator"].item() == pytest.approx(stage.adversarial_weight * metrics["generator"] + held, rel=1e-5)

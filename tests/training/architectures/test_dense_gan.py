@@ -15,17 +15,17 @@ import fastcalo
 from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError, ExportError
 from fastcalo.export import parity
-from fastcalo.export.dense_gan import DenseTwin
+from fastcalo.export.dense_gan import ExportableDenseGan
 from fastcalo.export.exporter import export_run
 from fastcalo.export.parity import check_parity
 from fastcalo.model.onnx_session import open_session
 from fastcalo.training import trainer as loop
 from fastcalo.training.architectures.dense_gan.frame import compress, expand, fold, fold_cells, unfold
 from fastcalo.training.architectures.dense_gan.gan import DenseGan
-from fastcalo.training.architectures.dense_gan.networks import Critic, Generator, grids
+from fastcalo.training.architectures.dense_gan.networks import DenseCritic, DenseGenerator, grids
 from fastcalo.training.config import DataConfig, NetworkConfig, StageConfig, TrainConfig, load_config
 from fastcalo.training.data.showers import Batch, ShowerData
-from fastcalo.training.random_numbers import Draws
+from fastcalo.training.random_numbers import ShowerRandom
 
 SHOWERS = Path(__file__).parents[3] / "examples" / "data" / "em_geant4.h5"
 SPECIES = (11, -11, 22)
@@ -54,7 +54,7 @@ def batch() -> Batch:
 
 @pytest.fixture(scope="module")
 def model() -> DenseGan:
-    built = loop.build(make_config())
+    built = loop.build_architecture(make_config())
     assert isinstance(built, DenseGan)
     return built
 
@@ -163,9 +163,9 @@ def test_grids_of_any_window_come_back_to_its_size() -> None:
     _, c = DenseGan(make_config()).conditions(_empty_batch(section.layers))
     c = replace(c, offset_BL2=torch.zeros(3, section.layers, 2))
     width = c.vector_BC.shape[1]
-    image = Generator(section, width, 6, 4)(c, torch.randn(3, 6))
+    image = DenseGenerator(section, width, 6, 4)(c, torch.randn(3, 6))
     assert image.shape == (3, 9, 9, 10)
-    assert Critic(section, width, 4).features(image).shape[0] == 3
+    assert DenseCritic(section, width, 4).features(image).shape[0] == 3
     assert grids((25, 25, 60)) == [(25, 25, 60), (13, 13, 30), (7, 7, 15), (4, 4, 8)]
 
 
@@ -186,7 +186,7 @@ def fit(model: DenseGan, batch: Batch, stage: StageConfig, steps: int) -> tuple[
     history, order = [], []
     for step in range(steps):
         metrics: dict[str, float] = {}
-        for name, loss in model.losses(stage, batch, step, metrics, Draws(step, batch.slot)):
+        for name, loss in model.losses(stage, batch, step, metrics, ShowerRandom(step, batch.slot)):
             optimisers[name].zero_grad()
             loss.backward(inputs=parameters[name])
             optimisers[name].step()
@@ -229,7 +229,7 @@ def test_a_window_that_is_not_square_is_refused(tmp_path: Path) -> None:
 def test_the_configuration_that_comes_along_builds() -> None:
     config = load_config(SHOWERS.parents[2] / "configs" / "3dgan.toml")
     assert config.arch == "3dgan"
-    assert isinstance(loop.build(config), DenseGan)
+    assert isinstance(loop.build_architecture(config), DenseGan)
 
 
 @pytest.fixture(scope="module")
@@ -244,13 +244,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def exported(run: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DenseTwin, "parity_showers", 60)
+        patch.setattr(ExportableDenseGan, "parity_showers", 60)
         # a network of a few steps has cells everywhere at the threshold, where rounding decides
         patch.setattr(parity, "MIN_IDENTICAL", 0.98)
         contract = export_run(run, run / "tiny.onnx")
     assert contract.scores["parity_showers"] == 60
     assert contract.scores["parity_identical_showers"] >= 0.98
-    assert 0 < contract.scores["parity_cell_max"] <= DenseTwin.tolerance
+    assert 0 < contract.scores["parity_cell_max"] <= ExportableDenseGan.tolerance
     return run / "tiny.onnx"
 
 
@@ -297,18 +297,18 @@ def test_the_exported_graph_takes_no_showers_at_all(exported: Path) -> None:
 
 
 def test_a_graph_of_other_weights_is_refused(run: Path, exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(DenseTwin, "parity_showers", 20)
+    monkeypatch.setattr(ExportableDenseGan, "parity_showers", 20)
     _, networks, _ = loop.load_run(run)
     with torch.no_grad():
         networks.networks["generator"].last.weight.mul_(1.01)
     with pytest.raises(ExportError, match="does not draw the showers of the torch model"):
-        check_parity(exported, DenseTwin(networks))
+        check_parity(exported, ExportableDenseGan(networks))
 
 
 def test_a_model_that_draws_nothing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    silent = loop.build(make_config())
+    silent = loop.build_architecture(make_config())
     torch.nn.init.constant_(silent.networks["generator"].last.bias, -1e3)
-    monkeypatch.setattr(DenseTwin, "parity_showers", 20)
+    monkeypatch.setattr(ExportableDenseGan, "parity_showers", 20)
     monkeypatch.setattr("fastcalo.export.exporter.load_run", lambda _: (make_config(), silent, {"data_hash": ""}))
     with pytest.raises(ExportError, match="draws no hit in 20 showers"):
         export_run(run, tmp_path / "silent.onnx")

@@ -23,8 +23,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fastcalo.training.architectures.hits.cell_model import BLOBS, hit_terms, negative_elbo, sticks
-from fastcalo.training.architectures.hits.conditions import Conditions
+from fastcalo.training.architectures.hits.cell_model import BLOBS, hit_terms, negative_elbo, stick_breaking
+from fastcalo.training.architectures.hits.conditions import HitConditions
 from fastcalo.training.architectures.hits.gan import latent_weight
 from fastcalo.training.architectures.hits.sampler import (
     DrawnHits,
@@ -51,7 +51,7 @@ def batch() -> Batch:
 counts = st.lists(st.integers(0, 60), min_size=LAYERS, max_size=LAYERS)
 
 
-def assert_sound(hits: DrawnHits, c: Conditions, energy: Tensor, count: Tensor) -> None:
+def assert_sound(hits: DrawnHits, c: HitConditions, energy: Tensor, count: Tensor) -> None:
     """All that must hold whatever the networks have learnt."""
     batch = len(c)
     group = hits.row * LAYERS + hits.layer
@@ -201,7 +201,7 @@ def test_cells_of_the_window_share_the_profiles_mass():
 
 
 def test_sticks_account_for_all_energy_and_hits(batch):
-    s = sticks(batch, GEOMETRY)
+    s = stick_breaking(batch, GEOMETRY)
     first = torch.cat([torch.ones(1, dtype=torch.bool), s.group_H.diff() > 0])
     row, layer = s.group_H[first] // LAYERS, s.group_H[first] % LAYERS
     assert torch.allclose(s.rest_H[first], batch.layer_energy[row, layer], rtol=1e-4)

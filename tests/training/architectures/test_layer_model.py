@@ -6,7 +6,7 @@ import pytest
 import torch
 from helpers.hit_models import GEOMETRY, LAYERS, THRESHOLD, make_conditions, make_layers, mean_over_error
 
-from fastcalo.training.architectures.hits.conditions import along_across, conditions, folded_offsets
+from fastcalo.training.architectures.hits.conditions import along_across, folded_offsets, hit_conditions
 from fastcalo.training.architectures.hits.sampler import draw_noise
 
 # --- conditions
@@ -29,7 +29,9 @@ def test_conditions_are_what_their_formulae_say():
 
 def test_at_normal_incidence_the_azimuth_is_along_x():
     one = torch.ones(1)
-    straight = conditions(GEOMETRY, one, torch.tensor([[0.0, 0.0, 1.0]]), torch.tensor([[1.0, -2.0]]), 22 * one.long())
+    straight = hit_conditions(
+        GEOMETRY, one, torch.tensor([[0.0, 0.0, 1.0]]), torch.tensor([[1.0, -2.0]]), 22 * one.long()
+    )
     assert straight.along_B2.tolist() == [[1.0, 0.0]]
     assert torch.allclose(straight.offset_BL2, torch.tensor([1.0, -2.0]).expand(1, LAYERS, 2) / 5.1)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fastcalo.detector.description import load_detector
 from fastcalo.training.architectures.hits.cell_model import BLOBS, LARGEST_NEIGHBOUR_RATE, hit_terms
-from fastcalo.training.architectures.hits.neighbours import DIRECTIONS, neighbours, strength, successors
+from fastcalo.training.architectures.hits.neighbours import DIRECTIONS, coupling, neighbours, successors
 from fastcalo.training.architectures.nets import linear_layers
 from fastcalo.training.data.showers import ShowerData
 
@@ -55,7 +55,7 @@ def test_a_hit_brings_about_farther_neighbours_at_the_given_rate():
     assert ((after**2).sum(1) > (d**2).sum(1))[there].all()
     # neighbours of a cell that are farther: two, or three or four of those near the line of flight
     farther = sum((2 * (d * torch.tensor(step)).sum(1) + 1 > 0).float() for step in DIRECTIONS)
-    wanted = 0.2 * strength((d**2).sum(1)) * farther
+    wanted = 0.2 * coupling((d**2).sum(1)) * farther
     error = (there.float() - wanted).std() / math.sqrt(n)
     assert abs((there.float() - wanted).mean()) < 4 * error
     assert wanted.mean() > 0.3

@@ -13,20 +13,20 @@ from fastcalo.detector.description import load_detector, parse_detector
 from fastcalo.errors import ConfigError, InputError
 from fastcalo.io.showers.native import ShowerFile
 from fastcalo.training.architectures.hits.cell_model import HitModel, hit_terms, negative_elbo
-from fastcalo.training.architectures.hits.conditions import conditions
+from fastcalo.training.architectures.hits.conditions import hit_conditions
 from fastcalo.training.architectures.hits.critic import features, n_features
 from fastcalo.training.architectures.hits.gan import geometry_of
 from fastcalo.training.architectures.hits.layer_model import RECENT, SHOWERING, LayerModel, log_energy_scale
 from fastcalo.training.architectures.hits.sampler import draw_noise, sample_hits
 from fastcalo.training.architectures.nets import group_sum
 from fastcalo.training.config import DataConfig
-from fastcalo.training.data.layer_stack import Stack
+from fastcalo.training.data.layer_stack import LayerStack
 from fastcalo.training.data.showers import ShowerData
-from fastcalo.training.trainer import build
+from fastcalo.training.trainer import build_architecture
 
 DETECTOR = load_detector()
 BOTH = ("ECAL", "HCAL")
-STACK = Stack.of(DETECTOR, BOTH)
+STACK = LayerStack.of(DETECTOR, BOTH)
 SPECIES = (211, -211, 130, 2112, 2212)
 GEOMETRY = geometry_of(hadron_config())
 
@@ -41,7 +41,7 @@ def batch():
 
 
 def true_conditions(batch, geometry=GEOMETRY):
-    return conditions(geometry, batch.kinetic_energy, batch.direction, batch.entry, batch.pdg)
+    return hit_conditions(geometry, batch.kinetic_energy, batch.direction, batch.entry, batch.pdg)
 
 
 # --- the layers
@@ -61,14 +61,14 @@ def test_layers_stand_one_behind_the_other():
 @pytest.mark.parametrize("names", [("HCAL", "ECAL"), ("ECAL", "ECAL")])
 def test_sections_that_do_not_follow_each_other_are_refused(names):
     with pytest.raises(ConfigError, match="must be named once each, front to back"):
-        Stack.of(DETECTOR, names)
+        LayerStack.of(DETECTOR, names)
 
 
 def test_no_section_and_an_unknown_one_are_refused():
     with pytest.raises(ConfigError, match="at least one section"):
-        Stack.of(DETECTOR, ())
+        LayerStack.of(DETECTOR, ())
     with pytest.raises(InputError, match="no section 'MUON'"):
-        Stack.of(DETECTOR, ("ECAL", "MUON"))
+        LayerStack.of(DETECTOR, ("ECAL", "MUON"))
 
 
 def test_sections_of_other_windows_are_refused():
@@ -76,7 +76,7 @@ def test_sections_of_other_windows_are_refused():
     wider = {**description["section"]["HCAL"], "window": [27, 27]}
     other = parse_detector({**description, "section": {**description["section"], "HCAL": wider}}, "other")
     with pytest.raises(ConfigError, match=r"windows of \[\(25, 25\), \(27, 27\)\] cells"):
-        Stack.of(other, BOTH)
+        LayerStack.of(other, BOTH)
 
 
 def test_a_dense_gan_of_two_sections_is_refused():
@@ -230,5 +230,5 @@ def test_the_critic_sees_of_each_section_what_a_model_of_it_alone_would(batch):
 
 
 def test_the_networks_of_a_configuration_know_both_sections():
-    networks = build(hadron_config()).networks
+    networks = build_architecture(hadron_config()).networks
     assert networks["layers"].geometry.layers == networks["hits"].geometry.layers == 85

@@ -9,7 +9,7 @@ from helpers.small_search import BASE, TUNE, write_search
 from fastcalo.errors import ConfigError
 from fastcalo.training.config import load_config
 from fastcalo.training.tune.config import load_tune, tune_config
-from fastcalo.training.tune.config_paths import changed, value_at
+from fastcalo.training.tune.config_paths import value_at, with_values
 from fastcalo.training.tune.study.space import Choice, Integer, Real
 
 
@@ -101,7 +101,7 @@ def test_a_search_needs_its_training(tmp_path):
 
 def test_values_are_replaced_by_their_paths(base):
     some = {"stage.hits.learning_rate": 1e-3, "network.hit_width": 7, "stage.hits.betas.0": 0.7, "seed": 5}
-    new = changed(base, some, "here")
+    new = with_values(base, some, "here")
     hits = replace(base.stage[1], learning_rate=1e-3, betas=(0.7, 0.9))
     assert new == replace(base, seed=5, stage=(base.stage[0], hits), network=replace(base.network, hit_width=7))
     assert {key: value_at(new, key, "here") for key in some} == some
@@ -110,6 +110,6 @@ def test_values_are_replaced_by_their_paths(base):
 
 def test_values_that_a_training_refuses_are_refused_with_its_words(base):
     with pytest.raises(ConfigError, match=r"^here: stage 'hits': learning_rate must be positive"):
-        changed(base, {"stage.hits.learning_rate": -1.0}, "here")
+        with_values(base, {"stage.hits.learning_rate": -1.0}, "here")
     with pytest.raises(ConfigError, match=r"^here: unknown key 'seeds'; did you mean 'seed'"):
-        changed(base, {"seeds": 1}, "here")
+        with_values(base, {"seeds": 1}, "here")

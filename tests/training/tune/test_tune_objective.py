@@ -15,11 +15,18 @@ from helpers.tiny_training import tiny_config
 
 from fastcalo.errors import ConfigError, InputError, TrainingError
 from fastcalo.training.config import DataConfig, load_config
-from fastcalo.training.data.folds import Fold, chosen_of
-from fastcalo.training.trainer import build, load_run, train
+from fastcalo.training.data.folds import Fold, in_fold
+from fastcalo.training.trainer import build_architecture, load_run, train
 from fastcalo.training.tune.config import ObjectiveConfig
-from fastcalo.training.tune.objective import Judge, judged_rows, read_halves
-from fastcalo.training.tune.running.trial import Task, TrialWatch, Verdict, judged_stages, outcome_from, outcome_table
+from fastcalo.training.tune.objective import Evaluator, judged_rows, read_halves
+from fastcalo.training.tune.running.trial import (
+    StopReason,
+    Task,
+    TrialCallback,
+    judged_stages,
+    outcome_from,
+    outcome_table,
+)
 from fastcalo.training.tune.study.study import Outcome
 
 FEW = ObjectiveConfig("separation", showers=100)
@@ -39,10 +46,10 @@ def base(data, tmp_path_factory):
 
 @pytest.mark.parametrize(("distance", "better_by"), [("fpd", 1.0), ("separation", 0.05)])
 def test_a_trained_model_is_worth_more_than_an_untrained_one(base, tmp_path, distance, better_by):
-    judge = Judge(base, ObjectiveConfig(distance, showers=100), 1, "here")
+    judge = Evaluator(base, ObjectiveConfig(distance, showers=100), 1, "here")
     stage = replace(base.stage[0], name="layers", steps=100, learning_rate=5e-3)
     config = replace(base, stage=(stage,))
-    before = judge.judge(config, build(config))
+    before = judge.judge(config, build_architecture(config))
     train(config, tmp_path / "run")
     after = judge.judge(config, load_run(tmp_path / "run")[1])
     assert after.value < before.value - better_by
@@ -53,34 +60,34 @@ def test_a_trained_model_is_worth_more_than_an_untrained_one(base, tmp_path, dis
 
 
 def test_the_same_networks_get_the_same_number(base):
-    networks = build(base)
-    first, second = (Judge(base, FEW, 1, "here").judge(base, networks) for _ in range(2))
+    networks = build_architecture(base)
+    first, second = (Evaluator(base, FEW, 1, "here").judge(base, networks) for _ in range(2))
     assert first == second
-    assert Judge(base, FEW, 2, "here").judge(base, networks).value != first.value
+    assert Evaluator(base, FEW, 2, "here").judge(base, networks).value != first.value
 
 
 def test_a_look_leaves_no_trace_on_the_networks(base):
-    networks = build(base)
+    networks = build_architecture(base)
     before = {k: v.clone() for k, v in networks.networks.state_dict().items()}
-    Judge(base, FEW, 1, "here").judge(base, networks)
+    Evaluator(base, FEW, 1, "here").judge(base, networks)
     assert networks.networks.training
     assert all(torch.equal(v, before[k]) for k, v in networks.networks.state_dict().items())
 
 
 def test_time_counts_by_its_weight(base):
-    networks = build(base)
-    plain = Judge(base, FEW, 1, "here").judge(base, networks)
-    timed = Judge(base, replace(FEW, latency_weight=0.5), 1, "here").judge(base, networks)
+    networks = build_architecture(base)
+    plain = Evaluator(base, FEW, 1, "here").judge(base, networks)
+    timed = Evaluator(base, replace(FEW, latency_weight=0.5), 1, "here").judge(base, networks)
     assert timed.latency_ms > 0
     assert timed.value == pytest.approx(plain.value + 0.5 * math.log(timed.latency_ms))
 
 
 def test_networks_that_are_not_finite_are_told(base):
-    networks = build(base)
+    networks = build_architecture(base)
     for value in networks.networks.parameters():
         value.data.fill_(math.nan)
     with pytest.raises(Exception, match=r"\w"):
-        Judge(base, FEW, 1, "here").judge(base, networks)
+        Evaluator(base, FEW, 1, "here").judge(base, networks)
 
 
 def test_halves_have_no_shower_in_common_and_are_alike(base):
@@ -123,8 +130,8 @@ def test_a_fold_is_judged_by_what_it_holds_out(base, tmp_path):
     seen = []
     for k in range(2):
         rows = np.concatenate(judged_rows(config, FEW, 5, "here", Fold(k, 2, 9)))
-        assert chosen_of([path], Fold(k, 2, 9, held_out=True))[rows].all()
-        assert not chosen_of([path], Fold(k, 2, 9))[rows].any()
+        assert in_fold([path], Fold(k, 2, 9, held_out=True))[rows].all()
+        assert not in_fold([path], Fold(k, 2, 9))[rows].any()
         seen.append(set(rows.tolist()))
     assert not seen[0] & seen[1]
 
@@ -144,7 +151,7 @@ def test_rungs_are_where_all_parts_of_the_generator_are_trained(stages, expected
     config = tiny_config(DataConfig(("none.h5",)))
     by_name = {s.name: s for s in config.stage}
     config = replace(config, stage=tuple(by_name[name] for name in stages.split()))
-    assert judged_stages(config, build(config)) == expected
+    assert judged_stages(config, build_architecture(config)) == expected
 
 
 class Noted:
@@ -152,7 +159,7 @@ class Noted:
 
     def __init__(self) -> None:
         self.rungs: list[tuple[int, int, float]] = []
-        self.said: Verdict | None = None
+        self.said: StopReason | None = None
 
     def rung(self, trial, step, value) -> None:
         self.rungs.append((trial, step, value))
@@ -163,7 +170,7 @@ class Noted:
 
 def test_a_watch_tells_rungs_by_steps_of_the_whole_training():
     link = Noted()
-    watch = TrialWatch(Task(4, {}, 60.0), link, lambda _: 0.5, {"hits": 100})
+    watch = TrialCallback(Task(4, {}, 60.0), link, lambda _: 0.5, {"hits": 100})
     watch.evaluated(None, "layers", 10)
     watch.evaluated(None, "hits", 10)
     watch.judge = None
@@ -176,7 +183,7 @@ def test_a_look_that_fails_does_not_end_the_training():
         raise TrainingError("no")
 
     link = Noted()
-    TrialWatch(Task(0, {}, 60.0), link, fail, {"hits": 0}).evaluated(None, "hits", 10)
+    TrialCallback(Task(0, {}, 60.0), link, fail, {"hits": 0}).evaluated(None, "hits", 10)
     assert link.rungs == []
 
 
@@ -184,15 +191,15 @@ def test_a_look_that_fails_does_not_end_the_training():
     ("limit", "said", "signalled", "expected"),
     [
         (60.0, None, False, None),
-        (0.0, None, False, Verdict("failed", "took longer than trial_limit_s = 0")),
-        (60.0, Verdict("stopped", "hopeless"), False, Verdict("stopped", "hopeless")),
-        (60.0, None, True, Verdict("", "a signal")),
+        (0.0, None, False, StopReason("failed", "took longer than trial_limit_s = 0")),
+        (60.0, StopReason("stopped", "hopeless"), False, StopReason("stopped", "hopeless")),
+        (60.0, None, True, StopReason("", "a signal")),
     ],
 )
 def test_why_a_watch_stops_a_trial(limit, said, signalled, expected):
     link = Noted()
     link.said = said
-    watch = TrialWatch(Task(0, {}, limit), link, None, {}, lambda: signalled)
+    watch = TrialCallback(Task(0, {}, limit), link, None, {}, lambda: signalled)
     assert watch.halt() == (expected is not None)
     assert watch.verdict == expected
 

@@ -19,10 +19,10 @@ import fastcalo
 from fastcalo.errors import InputError
 from fastcalo.training.config import TrainConfig, load_config
 from fastcalo.training.tune.config import tune_config
-from fastcalo.training.tune.config_paths import changed
+from fastcalo.training.tune.config_paths import with_values
 from fastcalo.training.tune.report.analysis import RandomOrder, pareto
 from fastcalo.training.tune.report.report import report_study
-from fastcalo.training.tune.report.surface import Surface
+from fastcalo.training.tune.report.surface import ResponseSurface
 from fastcalo.training.tune.study.record import Trial, read_record
 from fastcalo.training.tune.study.space import Choice, Integer, Real, Space
 from fastcalo.training.tune.study.study import Outcome, Study
@@ -231,14 +231,14 @@ def test_the_front_is_in_the_report(numbers):
 
 
 @pytest.fixture(scope="module")
-def additive() -> tuple[Surface, Space]:
+def additive() -> tuple[ResponseSurface, Space]:
     """3 a + log-scaled b + half a step of c, with known shares of the variance: 9 : 1 : 2 (of 12), none of n."""
     space = Space((Real("a", 0, 1), Real("b", 1e-4, 1e-2, True), Integer("n", 1, 8), Choice("c", ("x", "y", "z"))))
     rng = np.random.default_rng(3)
     unit = space.snap(rng.random((50, 4)))
     steps = np.array([{"x": 0.0, "y": 0.5, "z": 1.0}[p["c"]] for p in space.points(unit)])
     value = 3 * unit[:, 0] + unit[:, 1] + steps + 0.03 * rng.normal(size=50)
-    return Surface(space, unit, value, np.full(50, 0.03**2)), space
+    return ResponseSurface(space, unit, value, np.full(50, 0.03**2)), space
 
 
 def test_dependence_and_importance_of_a_known_function(additive):
@@ -264,7 +264,7 @@ def test_the_process_is_that_of_scikit_learn(additive):
     rng = np.random.default_rng(4)
     unit, variance = space.snap(rng.random((12, 4))), np.full(12, 0.01)
     value = unit[:, 0] + rng.normal(size=12)
-    surface = Surface(space, unit, value, variance)
+    surface = ResponseSurface(space, unit, value, variance)
     alpha = (variance + surface.noise) / value.var() + 1e-10
     theirs = GaussianProcessRegressor(surface._kernel, alpha=alpha, optimizer=None)
     theirs.fit(space.features(unit), (value - value.mean()) / value.std())
@@ -291,7 +291,7 @@ def test_what_matters_is_found(numbers):
 
 def test_the_best_configuration_is_that_of_the_trial(reported, numbers, base):
     found = load_config(reported / "best.toml")
-    assert found == changed(base, numbers["best"]["point"], "best")
+    assert found == with_values(base, numbers["best"]["point"], "best")
     assert found != base
     text = (reported / "best.toml").read_text()
     assert tomllib.loads(text)["data"]["train"] == ["$FASTCALO_DATA/em_train.h5"]
@@ -402,7 +402,7 @@ def test_a_search_for_something_else_is_no_baseline(tmp_path, searches, base, ch
 
 
 def test_a_search_with_another_training_is_no_baseline(tmp_path, searches, base):
-    other = search(tmp_path / "other", changed(base, {"stage.hits.steps": 7}, "x"), "random", 2)
+    other = search(tmp_path / "other", with_values(base, {"stage.hits.steps": 7}, "x"), "random", 2)
     with pytest.raises(InputError, match="is no baseline: its base: stage"):
         report_study(searches / "gp", [other])
 

@@ -16,12 +16,12 @@ from fastcalo.training.config import load_config
 from fastcalo.training.run import checkpoint
 from fastcalo.training.run.signals import Stopped
 from fastcalo.training.tune.config import load_tune
-from fastcalo.training.tune.config_paths import changed, value_at
+from fastcalo.training.tune.config_paths import value_at, with_values
 from fastcalo.training.tune.running import trial_queue as books
-from fastcalo.training.tune.running.coordinator import Seat, patience, shares
-from fastcalo.training.tune.running.search import color_of, search
+from fastcalo.training.tune.running.coordinator import GroupState, busy_shares, patience
+from fastcalo.training.tune.running.search import communicator_colour, search
 from fastcalo.training.tune.running.trial import steps_saved, trial_folder
-from fastcalo.training.tune.running.trial_queue import Silent
+from fastcalo.training.tune.running.trial_queue import NoDisplay
 from fastcalo.training.tune.study.study import Study, read_record
 
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -117,7 +117,7 @@ def test_a_hopeless_trial_is_stopped(data, tmp_path, caplog):
     assert "--resume" not in caplog.text
 
 
-class Killer(Silent):
+class Killer(NoDisplay):
     """Sends this process a signal when a trial begins."""
 
     def __init__(self, trial: int) -> None:
@@ -154,7 +154,7 @@ def test_a_trial_that_always_ends_the_search_is_given_up(data, tmp_path):
     with Study.create(tmp_path / "study", *load_tune(file)) as study:
         trial = study.ask()
         for _ in range(books.ATTEMPTS):
-            books.begin(study, trial, 0, [1])
+            books.begin_trial(study, trial, 0, [1])
     study = search(file, tmp_path / "study", resume=True)
     assert [t.status for t in study.trials] == ["failed", "done"]
     assert "ended 3 times together with the search, at step 0" in study.trials[0].told["reason"]
@@ -215,7 +215,7 @@ def test_the_shipped_search_begins_with_the_shipped_values():
     full = load_config(CONFIGS / "em.toml")
     assert tune.trials >= 20
     (start,) = tune.start
-    assert changed(base, start, "start") == base
+    assert with_values(base, start, "start") == base
     assert start == {key: value_at(full, key, "em.toml") for key in tune.space.keys}
 
 
@@ -224,7 +224,7 @@ def test_the_shipped_search_begins_with_the_shipped_values():
 
 @pytest.mark.parametrize(("size", "ranks"), [(1, 2), (1, 5), (2, 5), (2, 6), (3, 6), (4, 16)])
 def test_ranks_make_up_groups(size, ranks):
-    colors = [color_of(rank, size, ranks) for rank in range(ranks)]
+    colors = [communicator_colour(rank, size, ranks) for rank in range(ranks)]
     groups = (ranks - 1) // size
     assert colors[0] == 0
     for group in range(groups):
@@ -233,8 +233,8 @@ def test_ranks_make_up_groups(size, ranks):
 
 
 def test_shares_count_as_long_as_there_is_work():
-    seats = [Seat(0, [1], busy=8.0), Seat(1, [2], busy=4.0, free=5.0)]
-    assert shares(seats, 0.0, 10.0) == {"busy": pytest.approx(12 / 15), "wall_s": 10.0, "groups": 2}
+    seats = [GroupState(0, [1], busy=8.0), GroupState(1, [2], busy=4.0, free=5.0)]
+    assert busy_shares(seats, 0.0, 10.0) == {"busy": pytest.approx(12 / 15), "wall_s": 10.0, "groups": 2}
 
 
 @pytest.mark.parametrize(("limit", "more"), [(1.0, 5.0), (60.0, 60.0), (1e6, 600.0)])

@@ -18,7 +18,7 @@ COSINE_CENTRE = 0.78
 
 
 @dataclass(frozen=True)
-class Folded:
+class FoldedFrame:
     """Particles whose directions are turned by the square's symmetries to y >= x >= 0.
 
     Attributes
@@ -37,7 +37,7 @@ class Folded:
     swap_B: Tensor
 
 
-def fold(direction_B3: Tensor, entry_B2: Tensor) -> Folded:
+def fold(direction_B3: Tensor, entry_B2: Tensor) -> FoldedFrame:
     """Turn directions to y >= x >= 0, and entry points with them.
 
     Parameters
@@ -49,17 +49,17 @@ def fold(direction_B3: Tensor, entry_B2: Tensor) -> Folded:
     flip, swap = transverse < 0, transverse[:, 0].abs() > transverse[:, 1].abs()
     transverse = _exchange(transverse.abs(), swap)
     entry = _exchange(torch.where(flip, -entry_B2, entry_B2), swap)
-    return Folded(torch.cat([transverse, direction_B3[:, 2:]], 1), entry, flip, swap)
+    return FoldedFrame(torch.cat([transverse, direction_B3[:, 2:]], 1), entry, flip, swap)
 
 
-def fold_cells(folded: Folded, row_H: Tensor, x_H: Tensor, y_H: Tensor) -> tuple[Tensor, Tensor]:
+def fold_cells(folded: FoldedFrame, row_H: Tensor, x_H: Tensor, y_H: Tensor) -> tuple[Tensor, Tensor]:
     """Cell indices, counted from the centre of the window, in the folded frame."""
     cells = torch.stack([x_H, y_H], 1)
     cells = _exchange(torch.where(folded.flip_B2[row_H], -cells, cells), folded.swap_B[row_H])
     return cells[:, 0], cells[:, 1]
 
 
-def unfold(window_BXYL: Tensor, folded: Folded) -> Tensor:
+def unfold(window_BXYL: Tensor, folded: FoldedFrame) -> Tensor:
     """Turn windows drawn in the folded frame back to where the particles fly."""
     swap, flip = folded.swap_B, folded.flip_B2
     out = torch.where(swap[:, None, None, None], window_BXYL.transpose(1, 2), window_BXYL)
@@ -95,7 +95,7 @@ def expand(value: Tensor, threshold: float) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Conditions:
+class DenseConditions:
     """What the networks know of particles.
 
     Attributes
@@ -119,10 +119,10 @@ class Conditions:
         return 7 + len(species) + 2 * section.layers
 
 
-def conditions(
-    section: Section, species: tuple[int, ...], energy_B: Tensor, folded: Folded, pdg_B: Tensor
-) -> Conditions:
-    """Conditions of folded particles with kinetic energies in GeV."""
+def dense_conditions(
+    section: Section, species: tuple[int, ...], energy_B: Tensor, folded: FoldedFrame, pdg_B: Tensor
+) -> DenseConditions:
+    """DenseConditions of folded particles with kinetic energies in GeV."""
     log_energy, direction = torch.log(energy_B), folded.direction_B3
     half, cosine = log_energy * 0.5, direction[:, 2:]
     one_hot = (pdg_B[:, None] == torch.tensor(species, device=pdg_B.device)).float()
@@ -141,7 +141,7 @@ def conditions(
         ],
         1,
     )
-    return Conditions(vector, offset, log_energy, cosine[:, 0])
+    return DenseConditions(vector, offset, log_energy, cosine[:, 0])
 
 
 def flight_maps(offset_BL2: Tensor, window: tuple[int, int]) -> Tensor:

@@ -13,11 +13,21 @@ from fastcalo.errors import ConfigError
 
 from ...config import StageConfig, TrainConfig
 from ...data.showers import Batch
-from ...random_numbers import Draws
+from ...random_numbers import ShowerRandom
 from ..base import Metrics
-from ..response import compare
-from .frame import COSINE_CENTRE, Conditions, Folded, compress, conditions, expand, fold, fold_cells, unfold
-from .networks import Critic, Generator
+from ..response import response_metrics
+from .frame import (
+    COSINE_CENTRE,
+    DenseConditions,
+    FoldedFrame,
+    compress,
+    dense_conditions,
+    expand,
+    fold,
+    fold_cells,
+    unfold,
+)
+from .networks import DenseCritic, DenseGenerator
 
 CHUNK = 100
 """Showers drawn at a time while judging: bounds memory."""
@@ -50,9 +60,9 @@ class DenseGan:
                 f"network.dense_channels must be at least 2 and network.dense_latent at least 1, "
                 f"not {channels} and {self.latent}"
             )
-        width = Conditions.width(self.section, self.species)
-        self.generator = Generator(self.section, width, self.latent, channels)
-        self.critic = Critic(self.section, width, channels)
+        width = DenseConditions.width(self.section, self.species)
+        self.generator = DenseGenerator(self.section, width, self.latent, channels)
+        self.critic = DenseCritic(self.section, width, channels)
         self.networks = nn.ModuleDict({"generator": self.generator, "critic": self.critic})
 
     def trained_by(self, stage: str) -> dict[str, list[nn.Parameter]]:
@@ -66,12 +76,12 @@ class DenseGan:
     def begin(self, stage: str, batch: Batch) -> None:
         """Nothing is taken from the data before the first step."""
 
-    def conditions(self, batch: Batch) -> tuple[Folded, Conditions]:
+    def conditions(self, batch: Batch) -> tuple[FoldedFrame, DenseConditions]:
         """Particles of a batch in the folded frame, and what the networks know of them."""
         folded = fold(batch.direction, batch.entry)
-        return folded, conditions(self.section, self.species, batch.kinetic_energy, folded, batch.pdg)
+        return folded, dense_conditions(self.section, self.species, batch.kinetic_energy, folded, batch.pdg)
 
-    def images(self, batch: Batch, folded: Folded) -> Tensor:
+    def images(self, batch: Batch, folded: FoldedFrame) -> Tensor:
         """True showers as the networks see them: compressed deposits in the folded frame, [B, X, Y, L]."""
         nx, ny, layers = self.section.shape
         x, y = fold_cells(folded, batch.row, batch.x, batch.y)
@@ -80,7 +90,7 @@ class DenseGan:
         return out.index_put((batch.row, x.long() + nx // 2, y.long() + ny // 2, batch.layer), value)
 
     def losses(
-        self, stage: StageConfig, batch: Batch, step: int, metrics: Metrics, draws: Draws
+        self, stage: StageConfig, batch: Batch, step: int, metrics: Metrics, draws: ShowerRandom
     ) -> Iterator[tuple[str, Tensor]]:
         """The critic on true showers, the critic on drawn ones, the generator."""
         folded, c = self.conditions(batch)
@@ -100,7 +110,7 @@ class DenseGan:
                 drawn = self.generator(c, latent)
             yield "generator", self._on_drawn(stage, c, batch.layer_energy.sum(1), drawn, metrics)
 
-    def _on_true(self, stage: StageConfig, c: Conditions, true: Tensor, step: int, metrics: Metrics) -> Tensor:
+    def _on_true(self, stage: StageConfig, c: DenseConditions, true: Tensor, step: int, metrics: Metrics) -> Tensor:
         """Cross-entropy and measurements on full simulation.
 
         The measurements are learnt here only: from drawn showers the critic would learn to read whatever the
@@ -122,7 +132,7 @@ class DenseGan:
         return loss
 
     def _on_drawn(
-        self, stage: StageConfig, c: Conditions, true_sum_B: Tensor, drawn: Tensor, metrics: Metrics
+        self, stage: StageConfig, c: DenseConditions, true_sum_B: Tensor, drawn: Tensor, metrics: Metrics
     ) -> Tensor:
         """The critic taken in, its measurements right, and the summed energy that of the true shower.
 
@@ -143,7 +153,7 @@ class DenseGan:
             + stage.sum_weight * missed
         )
 
-    def _mismeasured(self, features: Tensor, c: Conditions) -> tuple[Tensor, Tensor]:
+    def _mismeasured(self, features: Tensor, c: DenseConditions) -> tuple[Tensor, Tensor]:
         """Mean absolute errors of the critic's ln E and cosine."""
         log_energy, cosine = self.critic.measure(features)
         return (log_energy - c.log_energy_B).abs().mean(), (cosine + COSINE_CENTRE - c.cosine_B).abs().mean()
@@ -154,7 +164,7 @@ class DenseGan:
     ) -> Tensor:
         """Deposits in GeV where the particles fly, float32 [B, X, Y, L]; hits only."""
         folded = fold(direction_B3, entry_B2)
-        c = conditions(self.section, self.species, kinetic_energy_B, folded, pdg_B)
+        c = dense_conditions(self.section, self.species, kinetic_energy_B, folded, pdg_B)
         return unfold(expand(self.generator(c, latent_BZ), self.section.threshold), folded)
 
     @torch.no_grad()
@@ -175,7 +185,7 @@ class DenseGan:
             count.append((deposit > 0).sum((1, 2)).float())
             spread.append((deposit.sum(3) * radius).sum((1, 2)))
         drawn = torch.cat(energy)
-        metrics = compare(batch, drawn, torch.cat(count))
+        metrics = response_metrics(batch, drawn, torch.cat(count))
         far = (batch.deposit * torch.hypot(batch.x, batch.y)).sum() / batch.deposit.sum()
         metrics["radius"] = (torch.cat(spread).sum() / drawn.sum().clamp_min(1e-9) / far).item()
         return metrics

@@ -1,4 +1,4 @@
-"""Generator and critic: three halvings of the window between its cells and a coarse grid."""
+"""DenseGenerator and critic: three halvings of the window between its cells and a coarse grid."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fastcalo.detector.section import Section
 
 from ..nets import mlp
-from .frame import UNIT, Conditions, expand, flight_maps, halved
+from .frame import UNIT, DenseConditions, expand, flight_maps, halved
 
 LEVELS = 3
 SLOPE = 0.3
@@ -70,7 +70,7 @@ class Up(nn.Module):
         return out
 
 
-class Generator(nn.Module):
+class DenseGenerator(nn.Module):
     """Draws compressed deposits in the folded frame.
 
     Parameters
@@ -99,7 +99,7 @@ class Generator(nn.Module):
         # most cells are no hits: begin near that, not with half of them hit
         nn.init.constant_(self.last.get_parameter("bias"), -0.5)
 
-    def forward(self, c: Conditions, latent_BZ: Tensor) -> Tensor:
+    def forward(self, c: DenseConditions, latent_BZ: Tensor) -> Tensor:
         """Compressed deposits, float32 [B, X, Y, L], zero where there is no hit."""
         style = F.leaky_relu(self.style(torch.cat([c.vector_BC, latent_BZ], 1)), SLOPE)
         x = F.leaky_relu(self.start(style), SLOPE).view(len(style), *self.coarse)
@@ -111,7 +111,7 @@ class Generator(nn.Module):
         return F.relu(self.last(self.modulation(x, style)))[:, 0]
 
 
-class Critic(nn.Module):
+class DenseCritic(nn.Module):
     """Tells drawn showers from full simulation, and measures primary energy and angle.
 
     Only its judgement knows the particle: its measurements must come from the shower itself.
@@ -146,7 +146,7 @@ class Critic(nn.Module):
         sums = torch.log1p(torch.cat([energy, energy.sum(1, keepdim=True), hits], 1)) / 4
         return torch.cat([self.trunk(image_BXYL[:, None]), sums], 1)
 
-    def judge(self, features_BF: Tensor, c: Conditions) -> Tensor:
+    def judge(self, features_BF: Tensor, c: DenseConditions) -> Tensor:
         """Log odds of full simulation, float32 [B]."""
         score: Tensor = self.judgement(torch.cat([features_BF, c.vector_BC], 1))
         return score[:, 0]

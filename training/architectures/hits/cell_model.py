@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ...data.showers import Batch
 from ..nets import group_sum, linear_layers, mlp
-from .conditions import Conditions, Geometry, along_across
+from .conditions import Geometry, HitConditions, along_across
 from .layer_model import MEV_TENTH
 from .neighbours import Neighbours, neighbours
 
@@ -115,7 +115,7 @@ class HitModel(nn.Module):
             linear_layers(self.profile)[0].weight[:, -LATENT:].mul_(2)
             linear_layers(self.prior)[-1].weight.mul_(0.1)
 
-    def inputs(self, c: Conditions, energy_BL: Tensor, count_BL: Tensor) -> Tensor:
+    def inputs(self, c: HitConditions, energy_BL: Tensor, count_BL: Tensor) -> Tensor:
         """What every network of this model sees of a shower, [B, n_inputs]."""
         counts = (count_BL + 0.5).sqrt() / 3 - 1
         return torch.cat([c.globals_BG, counts, log_mean_energy(energy_BL, count_BL) / 2 - 0.5], 1)
@@ -130,13 +130,13 @@ class HitModel(nn.Module):
         mean, log_sd = self.encoder(torch.cat([x, moments], 1)).chunk(2, 1)
         return mean, (log_sd - 2).clamp(-5.0, 2.0)
 
-    def prior_profile(self, c: Conditions, energy_BL: Tensor, count_BL: Tensor, normal_BZ: Tensor) -> Profile:
+    def prior_profile(self, c: HitConditions, energy_BL: Tensor, count_BL: Tensor, normal_BZ: Tensor) -> Profile:
         """Blobs of all layers, with the latent vector that standard normal numbers give."""
         x = self.inputs(c, energy_BL, count_BL)
         mean, log_sd = self.prior_moments(x)
         return self.profile_of(c, x, count_BL, mean + log_sd.exp() * normal_BZ)
 
-    def profile_of(self, c: Conditions, x: Tensor, count_BL: Tensor, latent_BZ: Tensor) -> Profile:
+    def profile_of(self, c: HitConditions, x: Tensor, count_BL: Tensor, latent_BZ: Tensor) -> Profile:
         """Blobs of all layers."""
         raw = self.profile(torch.cat([x, latent_BZ], 1)).view(len(c), self.geometry.layers, self.n_outputs)
         weight = torch.softmax(raw[..., :BLOBS] + self.weight_bias, -1)
@@ -149,7 +149,7 @@ class HitModel(nn.Module):
         return Profile(weight, torch.exp(-log_width), centre, log_rate, kappa, raw[..., 4 * BLOBS + 2 :])
 
     def share_static(
-        self, c: Conditions, profile: Profile, log_p_H: Tensor, row_H: Tensor, layer_H: Tensor,
+        self, c: HitConditions, profile: Profile, log_p_H: Tensor, row_H: Tensor, layer_H: Tensor,
         x_H: Tensor, y_H: Tensor, near: Neighbours, energy_BL: Tensor, count_BL: Tensor,
     ) -> Tensor:  # fmt: skip
         """Inputs of the sharing network that do not depend on the hits before, [H, SHARE_INPUTS - 4]."""
@@ -222,7 +222,7 @@ class HitModel(nn.Module):
 
 
 @dataclass(frozen=True)
-class Sticks:
+class StickBreaking:
     """True hits seen as stick-breaking: what was left when each was served.
 
     Attributes
@@ -242,7 +242,7 @@ class Sticks:
     previous_H: Tensor
 
 
-def sticks(batch: Batch, geometry: Geometry) -> Sticks:
+def stick_breaking(batch: Batch, geometry: Geometry) -> StickBreaking:
     """Stick-breaking coordinates of the true hits (sorted by layer and distance)."""
     layers, e = geometry.layers, batch.deposit.double()
     group = batch.row * layers + batch.layer
@@ -257,10 +257,10 @@ def sticks(batch: Batch, geometry: Geometry) -> Sticks:
     remaining = (rest - e - base * (left - 1)).clamp_min(1e-8)
     logit = (torch.log(taken / remaining) + torch.log((left - 1).clamp_min(1))).float()
     previous = torch.where(index == first, torch.zeros_like(logit), logit.roll(1))
-    return Sticks(group, rest.float().clamp_min(1e-9), left, logit, previous)
+    return StickBreaking(group, rest.float().clamp_min(1e-9), left, logit, previous)
 
 
-def shape_moments(batch: Batch, c: Conditions, geometry: Geometry) -> Tensor:
+def shape_moments(batch: Batch, c: HitConditions, geometry: Geometry) -> Tensor:
     """What the encoder sees of the true hits: eight moments per layer, [B, 8 L]."""
     layers = geometry.layers
     a, b = along_across(c.along_B2[batch.row], c.offset_BL2[batch.row, batch.layer], batch.x, batch.y)
@@ -284,7 +284,7 @@ def shape_moments(batch: Batch, c: Conditions, geometry: Geometry) -> Tensor:
     return torch.cat(moments, 1)
 
 
-def negative_elbo(model: HitModel, batch: Batch, c: Conditions, normal_BZ: Tensor) -> dict[str, Tensor]:
+def negative_elbo(model: HitModel, batch: Batch, c: HitConditions, normal_BZ: Tensor) -> dict[str, Tensor]:
     """Terms of the negative evidence lower bound, per shower.
 
     ``cells``: a cell is hit with probability 1 - exp(-rate); the sum over empty cells is the mass of the rate
@@ -323,12 +323,12 @@ def cell_term(
     return cells - torch.log(torch.expm1(rate.clamp(1e-9, 60.0))).sum()
 
 
-def hit_terms(model: HitModel, batch: Batch, c: Conditions, profile: Profile) -> dict[str, Tensor]:
+def hit_terms(model: HitModel, batch: Batch, c: HitConditions, profile: Profile) -> dict[str, Tensor]:
     """Negative log-likelihood per shower of the cells hit and of the energies, given the profile."""
     log_p = profile.log_probability(batch.row, batch.layer, batch.x, batch.y)
     near = neighbours(model.geometry, c, batch.row, batch.layer, batch.x, batch.y)
     cells = cell_term(model.geometry, profile, batch.layer_count > 0, batch.row, batch.layer, log_p, near)
-    s = sticks(batch, model.geometry)
+    s = stick_breaking(batch, model.geometry)
     static = model.share_static(
         c, profile, log_p.detach(), batch.row, batch.layer, batch.x, batch.y, near, batch.layer_energy,
         batch.layer_count,

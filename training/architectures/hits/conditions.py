@@ -58,13 +58,13 @@ class Geometry:
 
     @property
     def n_globals(self) -> int:
-        """Width of `Conditions.globals_BG`."""
+        """Width of `HitConditions.globals_BG`."""
         return 3 + len(self.species)
 
 
 @dataclass(frozen=True)
-class Conditions:
-    """Conditions of a batch.
+class HitConditions:
+    """HitConditions of a batch.
 
     Attributes
     ----------
@@ -83,17 +83,17 @@ class Conditions:
     along_B2: Tensor
     offset_BL2: Tensor
 
-    def __getitem__(self, index: slice) -> Conditions:
-        return Conditions(*(getattr(self, f)[index] for f in self.__dataclass_fields__))
+    def __getitem__(self, index: slice) -> HitConditions:
+        return HitConditions(*(getattr(self, f)[index] for f in self.__dataclass_fields__))
 
     def __len__(self) -> int:
         return len(self.log_energy_B)
 
 
-def conditions(
+def hit_conditions(
     geometry: Geometry, kinetic_energy_B: Tensor, direction_B3: Tensor, entry_B2: Tensor, pdg_B: Tensor
-) -> Conditions:
-    """Conditions from kinematics.
+) -> HitConditions:
+    """HitConditions from kinematics.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def conditions(
     z = torch.tensor(geometry.sensor_z, device=pdg_B.device)[None, :, None]
     cell = torch.tensor(geometry.cell, device=pdg_B.device)[None, :, None]
     crossing = (entry_B2[:, None] + z * (transverse / direction_B3[:, 2:])[:, None]) / cell
-    return Conditions(globals_, log_energy, along, crossing - torch.floor(crossing + 0.5))
+    return HitConditions(globals_, log_energy, along, crossing - torch.floor(crossing + 0.5))
 
 
 def folded_offsets(offset_BL2: Tensor) -> Tensor:

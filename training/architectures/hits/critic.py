@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ...data.showers import Batch
 from ..nets import group_sum, mlp
 from .cell_model import log_mean_energy
-from .conditions import Conditions, Geometry
+from .conditions import Geometry, HitConditions
 from .neighbours import neighbours
 from .sampler import DrawnHits
 
@@ -39,13 +39,13 @@ def n_features(geometry: Geometry) -> int:
     return whole * len(geometry.sections) + 8 * geometry.layers
 
 
-def features(geometry: Geometry, c: Conditions, hits: HitLike, weight_H: Tensor) -> Tensor:
+def features(geometry: Geometry, c: HitConditions, hits: HitLike, weight_H: Tensor) -> Tensor:
     """Observables of each shower, float32 [B, n_features].
 
     Parameters
     ----------
     geometry : Geometry
-    c : Conditions
+    c : HitConditions
     hits : true or drawn hits
     weight_H : float32 [H]
         How much each hit counts as a hit; one, or the score function's weight.
@@ -127,7 +127,7 @@ def _soft_step(e: Tensor, edge: float) -> Tensor:
     return soft + ((e >= edge).float() - soft).detach()
 
 
-class Critic(nn.Module):
+class HitCritic(nn.Module):
     """Scores showers; higher is more like full simulation."""
 
     mean: Tensor
@@ -142,7 +142,7 @@ class Critic(nn.Module):
         self.register_buffer("mean", torch.zeros(n))
         self.register_buffer("deviation", torch.ones(n))
 
-    def context(self, c: Conditions, energy_BL: Tensor, count_BL: Tensor) -> Tensor:
+    def context(self, c: HitConditions, energy_BL: Tensor, count_BL: Tensor) -> Tensor:
         """What the critic knows of a shower besides its hits."""
         u = c.along_B2.abs()
         return torch.cat(

@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from fastcalo.detector.description import load_detector
 
 from ...config import StageConfig, TrainConfig
-from ...data.layer_stack import Stack
+from ...data.layer_stack import LayerStack
 from ...data.showers import Batch
-from ...random_numbers import Draws
+from ...random_numbers import ShowerRandom
 from ..base import Metrics
 from ..nets import group_sum
-from ..response import compare
+from ..response import response_metrics
 from .cell_model import LATENT, HitModel, negative_elbo
-from .conditions import Conditions, Geometry, conditions
-from .critic import Critic, features
+from .conditions import Geometry, HitConditions, hit_conditions
+from .critic import HitCritic, features
 from .layer_model import LayerModel
 from .sampler import NOISE_STREAMS, draw_noise, rate_loss, sample_hits, with_gradient
 
@@ -37,7 +37,7 @@ def geometry_of(config: TrainConfig) -> Geometry:
     ConfigError
         They do not stand one behind the other, or their windows differ.
     """
-    stack = Stack.of(load_detector(config.detector), config.sections)
+    stack = LayerStack.of(load_detector(config.detector), config.sections)
     return Geometry(
         tuple((section.name, section.layers) for section in stack.sections),
         tuple(stack.sensor_z.tolist()),
@@ -61,7 +61,7 @@ class HitGan:
         size = config.network
         self.layers = LayerModel(self.geometry, size.layer_width)
         self.hits = HitModel(self.geometry, size.hit_width, size.share_width)
-        self.critic = Critic(self.geometry, size.critic_width)
+        self.critic = HitCritic(self.geometry, size.critic_width)
         self.networks = nn.ModuleDict({"layers": self.layers, "hits": self.hits, "critic": self.critic})
 
     def trained_by(self, stage: str) -> dict[str, list[nn.Parameter]]:
@@ -76,9 +76,9 @@ class HitGan:
         """Networks that a stage changes."""
         return {"layers": ("layers",), "hits": ("hits",), "adversarial": ("hits", "critic")}[stage]
 
-    def conditions(self, batch: Batch) -> Conditions:
-        """Conditions of a batch of true showers."""
-        return conditions(self.geometry, batch.kinetic_energy, batch.direction, batch.entry, batch.pdg)
+    def conditions(self, batch: Batch) -> HitConditions:
+        """HitConditions of a batch of true showers."""
+        return hit_conditions(self.geometry, batch.kinetic_energy, batch.direction, batch.entry, batch.pdg)
 
     def begin(self, stage: str, batch: Batch) -> None:
         """The critic takes the scale of its observables from true showers."""
@@ -87,7 +87,7 @@ class HitGan:
             self.critic.calibrate(features(self.geometry, c, batch, torch.ones_like(batch.deposit)))
 
     def losses(
-        self, stage: StageConfig, batch: Batch, step: int, metrics: Metrics, draws: Draws
+        self, stage: StageConfig, batch: Batch, step: int, metrics: Metrics, draws: ShowerRandom
     ) -> Iterator[tuple[str, Tensor]]:
         """Losses of one step, one optimiser after the other."""
         c = self.conditions(batch)
@@ -100,13 +100,15 @@ class HitGan:
         else:
             yield from self._adversarial(stage, c, batch, step, metrics, draws)
 
-    def _likelihood(self, c: Conditions, batch: Batch, weight: float, metrics: Metrics, draws: Draws) -> Tensor:
+    def _likelihood(
+        self, c: HitConditions, batch: Batch, weight: float, metrics: Metrics, draws: ShowerRandom
+    ) -> Tensor:
         terms = negative_elbo(self.hits, batch, c, draws.normal(POSTERIOR_STREAM, LATENT))
         metrics.update({name: value.item() for name, value in terms.items()})
         return (terms["cells"] + terms["energy"] + weight * terms["latent"]) / LIKELIHOOD_SCALE
 
     def _adversarial(
-        self, stage: StageConfig, c: Conditions, batch: Batch, step: int, metrics: Metrics, draws: Draws
+        self, stage: StageConfig, c: HitConditions, batch: Batch, step: int, metrics: Metrics, draws: ShowerRandom
     ) -> Iterator[tuple[str, Tensor]]:
         """Relativistic pairing of true and drawn showers of the same conditions, layer energies and counts.
 
@@ -151,13 +153,13 @@ class HitGan:
         if stage.name == "layers":
             noise = draw_noise(batch.layer_count)
             energy, count = self.layers.sample(c, noise.layer_uniform, noise.layer_logistic, noise.layer_normal)
-            return compare(batch, energy, count)
+            return response_metrics(batch, energy, count)
         noise = draw_noise(batch.layer_count)
         drawn = sample_hits(self.hits, c, batch.layer_energy, batch.layer_count, noise)
         group = drawn.row * layers + drawn.layer
         number = torch.bincount(group, minlength=len(batch) * layers).view(len(batch), layers).float()
         energy = group_sum(drawn.deposit, group, len(batch) * layers).view(len(batch), layers)
-        metrics = compare(batch, energy, number)
+        metrics = response_metrics(batch, energy, number)
         one = torch.ones_like(batch.deposit)
         true, fake = features(self.geometry, c, batch, one), features(self.geometry, c, drawn, drawn.weight)
         scale = true.std(0) + 1e-6

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..nets import mlp
-from .conditions import Conditions, Geometry, folded_offsets
+from .conditions import Geometry, HitConditions, folded_offsets
 
 COUNT_COMPONENTS = 3
 ENERGY_COMPONENTS = 6
@@ -70,7 +70,9 @@ class LayerModel(nn.Module):
         sections = len(self.geometry.sections)
         return 6 + sections if sections > 1 else 0
 
-    def inputs(self, c: Conditions, folded_BL2: Tensor, energy_BL: Tensor, count_BL: Tensor, layer_N: Tensor) -> Tensor:
+    def inputs(
+        self, c: HitConditions, folded_BL2: Tensor, energy_BL: Tensor, count_BL: Tensor, layer_N: Tensor
+    ) -> Tensor:
         """Inputs of both networks for some layers, one after the other, [N B, n_inputs].
 
         Of `energy_BL` and `count_BL` only what is before the layer is looked at.
@@ -137,7 +139,7 @@ class LayerModel(nn.Module):
         weight, centre, width = self.energy(torch.cat([x, extra], 1)).chunk(3, 1)
         return torch.log_softmax(weight, 1), centre + 1, (width - 0.7).clamp(-5.0, 1.5)
 
-    def nll(self, c: Conditions, energy_BL: Tensor, count_BL: Tensor) -> tuple[Tensor, Tensor]:
+    def nll(self, c: HitConditions, energy_BL: Tensor, count_BL: Tensor) -> tuple[Tensor, Tensor]:
         """Negative log-likelihood per shower, of the counts and of the energies given the counts."""
         folded = folded_offsets(c.offset_BL2)
         x = self.inputs(c, folded, energy_BL, count_BL, self.index_L)
@@ -163,13 +165,13 @@ class LayerModel(nn.Module):
 
     @torch.no_grad()
     def sample(
-        self, c: Conditions, uniform_BL2: Tensor, logistic_BL: Tensor, normal_BL: Tensor
+        self, c: HitConditions, uniform_BL2: Tensor, logistic_BL: Tensor, normal_BL: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Draw energies [B, L] in GeV and counts [B, L] from the noise of the model contract.
 
         Parameters
         ----------
-        c : Conditions
+        c : HitConditions
         uniform_BL2 : float32 [B, L, 2]
             Which component of the count's mixture, and of the energy's.
         logistic_BL, normal_BL : float32 [B, L]

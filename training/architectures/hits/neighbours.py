@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .conditions import Conditions, Geometry
+from .conditions import Geometry, HitConditions
 
 DIRECTIONS = ((1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0))
 
@@ -38,13 +38,13 @@ class Neighbours:
     spread_H: Tensor
 
 
-def strength(square_H: Tensor) -> Tensor:
+def coupling(square_H: Tensor) -> Tensor:
     """Part of kappa that applies at a squared distance in cells."""
     return square_H / (square_H + 1)
 
 
 def neighbours(
-    geometry: Geometry, c: Conditions, row_H: Tensor, layer_H: Tensor, x_H: Tensor, y_H: Tensor
+    geometry: Geometry, c: HitConditions, row_H: Tensor, layer_H: Tensor, x_H: Tensor, y_H: Tensor
 ) -> Neighbours:
     """Look at the four neighbours of every hit of a batch."""
     width = geometry.window + 2
@@ -54,7 +54,7 @@ def neighbours(
     hit[cell] = 1
     offset = c.offset_BL2[row_H, layer_H]
     dx, dy = x_H - offset[:, 0], y_H - offset[:, 1]
-    own = strength(dx * dx + dy * dy)
+    own = coupling(dx * dx + dy * dy)
     nearer, farther, pull, spread = (torch.zeros_like(dx) for _ in range(4))
     for step_x, step_y in DIRECTIONS:
         beside = hit[cell + int(step_x) * width + int(step_y)]
@@ -62,7 +62,7 @@ def neighbours(
         out = along > -0.5
         nearer = nearer + beside * ~out
         farther = farther + beside * out
-        pull = pull + beside * ~out * strength((dx + step_x) ** 2 + (dy + step_y) ** 2)
+        pull = pull + beside * ~out * coupling((dx + step_x) ** 2 + (dy + step_y) ** 2)
         inside = torch.maximum((x_H + step_x).abs(), (y_H + step_y).abs()) <= half
         spread = spread + (out & inside) * own
     return Neighbours(nearer, farther, pull, spread)
@@ -82,7 +82,7 @@ def successors(kappa_H: Tensor, d_H2: Tensor, xy_H2: Tensor, uniform_H: Tensor, 
     nowhere : float
         A number outside the window.
     """
-    rate = kappa_H * strength((d_H2 * d_H2).sum(1))
+    rate = kappa_H * coupling((d_H2 * d_H2).sum(1))
     end, chosen = torch.zeros_like(rate), torch.full_like(xy_H2, nowhere)
     for step in torch.tensor(DIRECTIONS, device=rate.device):
         begin, end = end, end + rate * ((step * d_H2).sum(1) > -0.5)

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ...random_numbers import Draws
+from ...random_numbers import ShowerRandom
 from ..nets import group_sum
 from .cell_model import LATENT, HitModel, Profile, cell_term
-from .conditions import Conditions, Geometry
+from .conditions import Geometry, HitConditions
 from .layer_model import LayerModel
 from .neighbours import Neighbours, neighbours, successors
 
@@ -105,20 +105,20 @@ NOISE_STREAMS = 8
 """Streams of random numbers that `draw_noise` takes, from 0 on."""
 
 
-def draw_noise(count_BL: Tensor, draws: Draws | None = None) -> Noise:
+def draw_noise(count_BL: Tensor, draws: ShowerRandom | None = None) -> Noise:
     """As much noise as showers of known hit counts need, for training.
 
     Parameters
     ----------
     count_BL : Tensor [B, L]
-    draws : Draws, optional
+    draws : ShowerRandom, optional
         Random numbers of the showers; fresh ones unless given.
     """
     (batch, layers), device = count_BL.shape, count_BL.device
     # layers that need the most and such that need far less come together
     points = max(1, int(most_points(count_BL).sum(1).max()) * 2 // 3)
     hits = max(1, int(count_BL.sum(1).max()))
-    d = draws or Draws.fresh(batch, device)
+    d = draws or ShowerRandom.fresh(batch, device)
     return Noise(
         d.uniform(0, layers, 2),
         d.logistic(1, layers),
@@ -165,7 +165,7 @@ class DrawnHits:
 
 
 @torch.no_grad()
-def sample_showers(layers: LayerModel, hits: HitModel, c: Conditions, noise: Noise) -> DrawnHits:
+def sample_showers(layers: LayerModel, hits: HitModel, c: HitConditions, noise: Noise) -> DrawnHits:
     """Both networks, one after the other."""
     energy, count = layers.sample(c, noise.layer_uniform, noise.layer_logistic, noise.layer_normal)
     return sample_hits(hits, c, energy, count, noise)
@@ -173,7 +173,7 @@ def sample_showers(layers: LayerModel, hits: HitModel, c: Conditions, noise: Noi
 
 @torch.no_grad()
 def sample_hits(
-    model: HitModel, c: Conditions, energy_BL: Tensor, count_BL: Tensor, noise: Noise, *, late: bool = True
+    model: HitModel, c: HitConditions, energy_BL: Tensor, count_BL: Tensor, noise: Noise, *, late: bool = True
 ) -> DrawnHits:
     """Hits of showers whose layer energies and counts are known.
 
@@ -196,7 +196,9 @@ class _Placed:
     rank: Tensor
 
 
-def _place(profile: Profile, geometry: Geometry, c: Conditions, count_BL: Tensor, noise: Noise, late: bool) -> _Placed:
+def _place(
+    profile: Profile, geometry: Geometry, c: HitConditions, count_BL: Tensor, noise: Noise, late: bool
+) -> _Placed:
     """Distinct cells, ordered by layer and by distance from the line of flight."""
     (batch, layers), count = count_BL.shape, count_BL.reshape(-1).long()
     group, xy, uniform = _points(profile, count_BL, noise, late)
@@ -259,7 +261,7 @@ def _rank_in_group(group_H: Tensor, groups: int) -> Tensor:
 
 
 def _share(
-    model: HitModel, c: Conditions, profile: Profile, hits: _Placed, energy_BL: Tensor, count_BL: Tensor
+    model: HitModel, c: HitConditions, profile: Profile, hits: _Placed, energy_BL: Tensor, count_BL: Tensor
 ) -> DrawnHits:
     """Energies, one hit of every layer at a time."""
     layers = model.geometry.layers
@@ -292,7 +294,7 @@ def _share(
 
 
 def with_gradient(
-    model: HitModel, c: Conditions, energy_BL: Tensor, count_BL: Tensor, latent_normal: Tensor, hits: DrawnHits
+    model: HitModel, c: HitConditions, energy_BL: Tensor, count_BL: Tensor, latent_normal: Tensor, hits: DrawnHits
 ) -> DrawnHits:
     """The same hits, as differentiable functions of the model's parameters.
 
@@ -325,7 +327,7 @@ def with_gradient(
 
 
 def rate_loss(
-    model: HitModel, c: Conditions, energy_BL: Tensor, count_BL: Tensor, latent_normal: Tensor, hits: DrawnHits
+    model: HitModel, c: HitConditions, energy_BL: Tensor, count_BL: Tensor, latent_normal: Tensor, hits: DrawnHits
 ) -> Tensor:
     """Negative log-likelihood of drawn hits per shower, whose gradient goes through the layers' rates alone.
 

@@ -17,13 +17,13 @@ from fastcalo.errors import InputError, TrainingError
 from ..heartbeat import Heartbeat
 from ..synchronous.allreduce import AllReduce
 from .messages import Pull, Push
-from .topology import Tree
+from .topology import Topology
 
 _HEAD, _BODY = 1, 2
 _HEAD_BYTES = 16_384
 
 
-class Masters(AllReduce):
+class ServerExchange(AllReduce):
     """The exchange of an asynchronous training.
 
     Between stages all ranks are on a par. Within one, a master answers those that it serves one after the other: rank 0
@@ -43,7 +43,7 @@ class Masters(AllReduce):
 
     Attributes
     ----------
-    tree : Tree
+    tree : Topology
     number : int
         Of this worker, or sub-master; less than 0 for rank 0.
     """
@@ -52,7 +52,7 @@ class Masters(AllReduce):
         self, world: Any, run: Path, patience: float = 600.0, order: Sequence[int] = (), masters: int = 1
     ) -> None:
         super().__init__(world, run, patience=patience)
-        self.tree = Tree.of(self.size, masters)
+        self.tree = Topology.of(self.size, masters)
         self._order = iter(order)
         self._answered: dict[int, float] = {}
         between = self.tree.between

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Flat:
+class FlatParameters:
     """Parameters that are views of one vector: who changes one changes the other.
 
     Parameters

@@ -8,7 +8,7 @@ from ...architectures.base import Metrics
 from .messages import Push
 
 
-class Tally:
+class MessageMetrics:
     """Numbers of the messages since they were last taken.
 
     Parameters

@@ -10,18 +10,18 @@ from torch import Tensor
 
 from ...config import ParallelConfig, StageConfig
 from ...optimisers import set_rate
-from .flat_parameters import Flat
+from .flat_parameters import FlatParameters
 from .messages import Pull, Push
-from .topology import Tree
-from .update_rules import make_rule
+from .topology import Topology
+from .update_rules import make_update_rule
 
 
-class Desk:
+class Server:
     """Parameters that are changed by one message after the other, and steps that are given away.
 
     Parameters
     ----------
-    flat : Flat
+    flat : FlatParameters
     optimisers : mapping of str to optimiser
         Of these parameters; for rules that leave steps to the master.
     stage : StageConfig
@@ -43,7 +43,7 @@ class Desk:
 
     def __init__(
         self,
-        flat: Flat,
+        flat: FlatParameters,
         optimisers: Mapping[str, torch.optim.Optimizer],
         stage: StageConfig,
         config: ParallelConfig,
@@ -51,7 +51,7 @@ class Desk:
         leases: Mapping[int, range],
     ) -> None:
         self.flat, self._optimisers, self._stage, self._config = flat, optimisers, stage, config
-        self._rules = {name: make_rule(config, len(leases), partial(self._apply, name)) for name in flat.parts}
+        self._rules = {name: make_update_rule(config, len(leases), partial(self._apply, name)) for name in flat.parts}
         self.step, self.version, self.staleness = steps.start, 0, 0
         self._due = {child: len(lease) for child, lease in leases.items()}
         self._left = steps[sum(self._due.values()) :]
@@ -114,7 +114,7 @@ class Desk:
         optimiser.step()
 
 
-class Centre(Desk):
+class ParameterServer(Server):
     """Central parameters, held by rank 0.
 
     A step is made by one worker, on a batch of its own; the stage's steps are shared out as workers, or the sub-masters
@@ -123,7 +123,7 @@ class Centre(Desk):
 
     Parameters
     ----------
-    flat : Flat
+    flat : FlatParameters
         The central parameters.
     optimisers : mapping of str to optimiser
     workers : int
@@ -135,14 +135,14 @@ class Centre(Desk):
 
     def __init__(
         self,
-        flat: Flat,
+        flat: FlatParameters,
         optimisers: Mapping[str, torch.optim.Optimizer],
         workers: int,
         stage: StageConfig,
         config: ParallelConfig,
         step: int = 0,
     ) -> None:
-        tree, steps = Tree(workers, config.masters), range(step, stage.steps)
+        tree, steps = Topology(workers, config.masters), range(step, stage.steps)
         super().__init__(flat, optimisers, stage, config, steps, dict(enumerate(tree.leases(steps, config))))
         self._lease = config.push_every * (config.sync_every if tree.between else 1)
 

@@ -15,22 +15,22 @@ from fastcalo.errors import InputError
 from ...architectures.base import Architecture, Metrics
 from ...config import StageConfig
 from ...data.showers import Batch, ShowerData
-from ...random_numbers import Draws
+from ...random_numbers import ShowerRandom
 from ...run.signals import Stopped
-from ...trainer import LOG_EVERY, Leg, mix
-from .exchange import Masters
-from .flat_parameters import Flat
-from .message_metrics import Tally
+from ...trainer import LOG_EVERY, StageTraining, combine_seeds
+from .exchange import ServerExchange
+from .flat_parameters import FlatParameters
+from .message_metrics import MessageMetrics
 from .messages import Pull
-from .parameter_server import Centre
-from .sub_server import Submaster
+from .parameter_server import ParameterServer
+from .sub_server import SubServer
 from .worker import Worker
-from .worker_state import OwnState
+from .worker_state import WorkerState
 
 log = logging.getLogger(__name__)
 
 
-class StageProblem:
+class WorkerBatches:
     """A stage as one worker sees it.
 
     Parameters
@@ -73,11 +73,11 @@ class StageProblem:
     def losses(self, step: int, metrics: Metrics) -> Iterator[tuple[str, Tensor]]:
         """Losses of one step, with random numbers of the step's own."""
         batch = next(self._batches)
-        draws = Draws(mix(self._seed, step), batch.slot)
+        draws = ShowerRandom(combine_seeds(self._seed, step), batch.slot)
         return self._architecture.losses(self._stage, batch, step, metrics, draws)
 
 
-class AsynchronousLeg(Leg):
+class AsynchronousStageTraining(StageTraining):
     """One stage being run by a master and its workers, maybe with sub-masters in between.
 
     The stage's steps are those of all workers together, each on a batch of the stage's size; so as many showers are
@@ -86,7 +86,7 @@ class AsynchronousLeg(Leg):
 
     def run(self) -> None:
         """From the checkpoint, or from the start, to the last step."""
-        exchange, step = cast(Masters, self.exchange), self._prepare()
+        exchange, step = cast(ServerExchange, self.exchange), self._prepare()
         tree, stopped, reached, state = exchange.tree, 0, 0, {}
         if not exchange.rank:
             stopped, reached = self._serve(exchange, step)
@@ -103,14 +103,14 @@ class AsynchronousLeg(Leg):
         kept = self.architecture.kept_by(self.stage.name)
         exchange.spread(self.architecture.networks[name].state_dict() for name in kept)
 
-    def _own(self, exchange: Masters) -> OwnState:
+    def _own(self, exchange: ServerExchange) -> WorkerState:
         applies = self.config.parallel.strategy == "easgd" and exchange.rank > 0
-        return OwnState(self.directory, self.stage.name, exchange.rank, exchange.tree, applies)
+        return WorkerState(self.directory, self.stage.name, exchange.rank, exchange.tree, applies)
 
-    def _work(self, exchange: Masters, step: int) -> dict[str, Any]:
+    def _work(self, exchange: ServerExchange, step: int) -> dict[str, Any]:
         """Make steps until there are no more; return what only this worker knows then."""
         number, tree, config = exchange.number, exchange.tree, self.config.parallel
-        problem = StageProblem(self.architecture, self.stage, self.data, self.seed, step, number, tree.workers)
+        problem = WorkerBatches(self.architecture, self.stage, self.data, self.seed, step, number, tree.workers)
         worker = Worker(number, tree.workers, problem, self.stage, config, exchange.heartbeat.beat)
         worker.resume(self.optimisers)
         # every rank can work out what each has to do at first
@@ -130,15 +130,15 @@ class AsynchronousLeg(Leg):
                 self.trace.lap("checkpoint")
         return worker.state(pull)
 
-    def _pass_on(self, exchange: Masters, step: int) -> dict[str, Any]:
+    def _pass_on(self, exchange: ServerExchange, step: int) -> dict[str, Any]:
         """Serve a block of workers until all are done; return what only this rank knows then."""
         config, tree = self.config.parallel, exchange.tree
-        flat, own = Flat(self.architecture.trained_by(self.stage.name)), self._own(exchange)
+        flat, own = FlatParameters(self.architecture.trained_by(self.stage.name)), self._own(exchange)
         lease = tree.leases(range(step, self.stage.steps), config)[exchange.number]
         pull = Pull(lease.start, len(lease), 0, flat.values_N.clone())
         if state := own.load(step):
             flat.values_N.copy_(state["values"])
-        desk = Submaster(exchange.number, flat, self.optimisers, tree.workers, self.stage, config, pull, exchange.push)
+        desk = SubServer(exchange.number, flat, self.optimisers, tree.workers, self.stage, config, pull, exchange.push)
         exchange.expect(desk.busy)
         self.trace.lap("preparation")
         while desk.busy:
@@ -153,12 +153,12 @@ class AsynchronousLeg(Leg):
                 self.trace.lap("checkpoint")
         return {"values": flat.values_N}
 
-    def _serve(self, exchange: Masters, step: int) -> tuple[int, int]:
+    def _serve(self, exchange: ServerExchange, step: int) -> tuple[int, int]:
         """Serve all until they are done; return the signal that has ended it, or 0, and the step reached."""
-        stage, flat = self.stage, Flat(self.architecture.trained_by(self.stage.name))
-        centre = Centre(flat, self.optimisers, exchange.tree.workers, stage, self.config.parallel, step)
+        stage, flat = self.stage, FlatParameters(self.architecture.trained_by(self.stage.name))
+        centre = ParameterServer(flat, self.optimisers, exchange.tree.workers, stage, self.config.parallel, step)
         judged, stopped = self._judged(), 0
-        tally, speed = Tally("staleness_top" if exchange.tree.between else "staleness"), _Speed(step)
+        tally, speed = MessageMetrics("staleness_top" if exchange.tree.between else "staleness"), _Speed(step)
         log.info("stage %s: %d showers, from step %d to %d", stage.name, len(self.data), step, stage.steps)
         exchange.expect(centre.busy)
         self.trace.lap("preparation")
@@ -181,7 +181,9 @@ class AsynchronousLeg(Leg):
             clock += time.perf_counter() - now
         return stopped if centre.step < stage.steps else 0, centre.step
 
-    def _reached(self, before: int, centre: Centre, tally: Tally, speed: _Speed, judged: Batch, stopped: bool) -> None:
+    def _reached(
+        self, before: int, centre: ParameterServer, tally: MessageMetrics, speed: _Speed, judged: Batch, stopped: bool
+    ) -> None:
         """What is due at a step, or would have been at one that a message has passed over."""
         stage, step = self.stage, centre.step
         last = step == stage.steps

@@ -8,25 +8,25 @@ import torch
 from torch import Tensor
 
 from ...config import ParallelConfig, StageConfig
-from .flat_parameters import Flat
-from .message_metrics import Tally
+from .flat_parameters import FlatParameters
+from .message_metrics import MessageMetrics
 from .messages import Pull, Push
-from .parameter_server import Desk
-from .topology import Tree, share_out
-from .update_rules import make_rule
+from .parameter_server import Server
+from .topology import Topology, split_range
+from .update_rules import make_update_rule
 
 
-class Submaster(Desk):
+class SubServer(Server):
     """Parameters of a block of workers; after every `sync_every` of their messages, those of rank 0 are heard.
 
-    For ``easgd`` this is the tree of Zhang's thesis (arXiv:1605.02216, on EASGD Tree), but that there each end of a
+    For ``easgd`` this is the tree of Zhang's thesis (arXiv:1605.02216, on EASGD Topology), but that there each end of a
     branch sends at its own pace, and here one asks and the other answers.
 
     Parameters
     ----------
     number : int
         From 0.
-    flat : Flat
+    flat : FlatParameters
     optimisers : mapping of str to optimiser
         Of these parameters.
     workers : int
@@ -49,7 +49,7 @@ class Submaster(Desk):
     def __init__(
         self,
         number: int,
-        flat: Flat,
+        flat: FlatParameters,
         optimisers: Mapping[str, torch.optim.Optimizer],
         workers: int,
         stage: StageConfig,
@@ -57,13 +57,13 @@ class Submaster(Desk):
         lease: Pull,
         tell: Callable[[Push], Pull],
     ) -> None:
-        steps, block = range(lease.step, lease.step + lease.steps), Tree(workers, config.masters).block(number)
-        firsts = share_out(steps, [config.push_every] * len(block))
+        steps, block = range(lease.step, lease.step + lease.steps), Topology(workers, config.masters).block(number)
+        firsts = split_range(steps, [config.push_every] * len(block))
         super().__init__(flat, optimisers, stage, config, steps, dict(zip(block, firsts, strict=True)))
         self.number, self.checkpoint, self.signal = number, 0, 0
-        self._tell, self._fetched, self._tally = tell, lease, Tally()
+        self._tell, self._fetched, self._tally = tell, lease, MessageMetrics()
         self._moved: set[str] = set()
-        self._up = {name: make_rule(config, config.masters, lambda _: None) for name in flat.parts}
+        self._up = {name: make_update_rule(config, config.masters, lambda _: None) for name in flat.parts}
 
     def serve(self, push: Push) -> Pull:
         """Make use of a message, pass on what is due, and tell the worker what to do next."""

@@ -9,7 +9,7 @@ from ...config import ParallelConfig
 
 
 @dataclass(frozen=True)
-class Tree:
+class Topology:
     """Rank 0 serves the workers, or `masters` sub-masters of which each serves a block of them.
 
     Sub-masters are the ranks from 1 on, workers all ranks after them. Both are numbered from 0.
@@ -25,7 +25,7 @@ class Tree:
     masters: int = 1
 
     @classmethod
-    def of(cls, ranks: int, masters: int) -> Tree:
+    def of(cls, ranks: int, masters: int) -> Topology:
         """The tree that so many ranks make up."""
         return cls(ranks - 1 - (masters if masters > 1 else 0), masters)
 
@@ -48,9 +48,9 @@ class Tree:
         A sub-master gets as many as its workers have made when its first message is due, and what they are at then.
         """
         if not self.between:
-            return share_out(steps, [config.push_every] * self.workers)
+            return split_range(steps, [config.push_every] * self.workers)
         rounds = [len(self.block(m)) + config.sync_every - 1 for m in range(self.masters)]
-        return share_out(steps, [config.push_every * n for n in rounds])
+        return split_range(steps, [config.push_every * n for n in rounds])
 
     def first(self, worker: int, steps: range, config: ParallelConfig) -> range:
         """Steps that a worker has to make at first."""
@@ -59,10 +59,10 @@ class Tree:
             return leases[worker]
         master = self.master_of(worker)
         block = self.block(master)
-        return share_out(leases[master], [config.push_every] * len(block))[worker - block.start]
+        return split_range(leases[master], [config.push_every] * len(block))[worker - block.start]
 
 
-def share_out(steps: range, sizes: Iterable[int]) -> list[range]:
+def split_range(steps: range, sizes: Iterable[int]) -> list[range]:
     """Cut off one range after the other, shorter ones and empty ones at the end."""
     out = []
     for size in sizes:

@@ -21,7 +21,7 @@ from ...config import ParallelConfig
 _MOST = 5.0
 
 
-class Rule(Protocol):
+class UpdateRule(Protocol):
     """One strategy.
 
     Attributes
@@ -169,7 +169,7 @@ class Gem:
         centre_N += torch.where(update_N == 0, 0.0, scale_N * update_N)
 
 
-def make_rule(config: ParallelConfig, workers: int, apply: Callable[[Tensor], None]) -> Rule:
+def make_update_rule(config: ParallelConfig, workers: int, apply: Callable[[Tensor], None]) -> UpdateRule:
     """The rule of a configuration's strategy; `apply` steps the centre down a gradient."""
     if config.strategy == "downpour":
         return Downpour(apply)

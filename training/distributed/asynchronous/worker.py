@@ -16,9 +16,9 @@ from fastcalo.errors import TrainingError
 from ...architectures.base import Metrics
 from ...config import ParallelConfig, StageConfig
 from ...optimisers import make_optimiser, set_rate
-from .flat_parameters import Flat
+from .flat_parameters import FlatParameters
 from .messages import Pull, Push
-from .update_rules import make_rule
+from .update_rules import make_update_rule
 
 
 class Problem(Protocol):
@@ -55,7 +55,7 @@ class Worker:
 
     Attributes
     ----------
-    flat : Flat
+    flat : FlatParameters
     """
 
     def __init__(
@@ -68,8 +68,8 @@ class Worker:
         alive: Callable[[], None] = lambda: None,
     ) -> None:
         self.number, self._problem, self._stage, self._alive = number, problem, stage, alive
-        self.flat = Flat(problem.parameters)
-        self._rules = {name: make_rule(config, workers, _only_the_master) for name in problem.parameters}
+        self.flat = FlatParameters(problem.parameters)
+        self._rules = {name: make_update_rule(config, workers, _only_the_master) for name in problem.parameters}
         self._optimisers: dict[str, torch.optim.Optimizer] = {}
         for name, parameters in problem.parameters.items():
             adamw = make_optimiser(stage, name, list(parameters))

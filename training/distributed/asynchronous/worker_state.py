@@ -9,10 +9,10 @@ from typing import Any
 from fastcalo.errors import TrainingError
 
 from ...run import checkpoint
-from .topology import Tree
+from .topology import Topology
 
 
-class OwnState:
+class WorkerState:
     """A file of one rank.
 
     It belongs to the checkpoint of its step. As ranks hear of a checkpoint one after the other, a rank that is ended in
@@ -24,12 +24,12 @@ class OwnState:
         Folder of the training.
     stage : str
     rank : int
-    tree : Tree
+    tree : Topology
     applies : bool
         Whether there is anything to be kept.
     """
 
-    def __init__(self, run: Path, stage: str, rank: int, tree: Tree, applies: bool) -> None:
+    def __init__(self, run: Path, stage: str, rank: int, tree: Topology, applies: bool) -> None:
         self._file = run / "ranks" / f"{stage}-{rank}.pt"
         self._tree, self._applies = list(astuple(tree)), applies
 

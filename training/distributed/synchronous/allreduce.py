@@ -20,8 +20,8 @@ from fastcalo.errors import TrainingError
 from ..heartbeat import Heartbeat
 from .buckets import Bucket, Buckets
 from .compression import Compressor
-from .mpi_transport import Pending, Wire, leave
-from .transports import open_wire
+from .mpi_transport import Request, Transport, keep_until_done
+from .transports import open_transport
 
 _SPIN_S = 0.02
 
@@ -41,7 +41,7 @@ class AllReduce:
     compression : str
         ``"none"``, or what gradients are sent as, ``"fp16"`` or ``"bf16"``.
     transport : str
-        What carries gradients, see `open_wire`. All else goes by MPI.
+        What carries gradients, see `open_transport`. All else goes by MPI.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class AllReduce:
         self._heartbeat = Heartbeat(run, self.rank)
         self._compression, self._transport = compression, transport
         # what carries gradients follows from where they are, which is not known yet
-        self._wire: Wire | None = None
+        self._wire: Transport | None = None
         self._compressor: Compressor | None = None
         self.waited = 0.0
         self.messages = 0
@@ -143,17 +143,17 @@ class AllReduce:
         if self._wire is None:
             self.same({"kind of device (cpu or cuda)": device.type})
             compressed = self._compression != "none"
-            self._wire = open_wire(self._world, device, self._transport, self._patience, compressed)
+            self._wire = open_transport(self._world, device, self._transport, self._patience, compressed)
             self._compressor = Compressor(self._wire, self._compression) if compressed else None
 
-    def _sum(self, bucket: Bucket) -> Pending:
+    def _sum(self, bucket: Bucket) -> Request:
         self.messages += 1
         if self._compressor is not None:
             return self._compressor.sum(bucket)
         assert self._wire is not None
         return self._wire.sum(bucket.flat)
 
-    def _poll(self, under_way: list[Pending]) -> bool:
+    def _poll(self, under_way: list[Request]) -> bool:
         # every one of them, though one be late: the others may have a next step to take
         under_way[:] = [message for message in under_way if not message.Test()]
         return not under_way
@@ -164,7 +164,7 @@ class AllReduce:
             time.sleep(1e-3)
             self._heartbeat.beat()
 
-    def _wait(self, messages: list[Pending], what: str) -> None:
+    def _wait(self, messages: list[Request], what: str) -> None:
         start = time.perf_counter()
         try:
             while not self._poll(messages):
@@ -176,6 +176,6 @@ class AllReduce:
                     )
                 self._pause(waited)
         except BaseException:
-            leave(messages)
+            keep_until_done(messages)
             raise
         self.waited += time.perf_counter() - start

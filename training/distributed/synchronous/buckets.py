@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .mpi_transport import leave
+from .mpi_transport import keep_until_done
 
 
 class Bucket:
@@ -134,7 +134,7 @@ class Buckets:
         try:
             torch.autograd.backward(loss, torch.full_like(loss, share), inputs=self._parameters)
         except BaseException:
-            leave(self._under_way)
+            keep_until_done(self._under_way)
             raise
         finally:
             self._active = False

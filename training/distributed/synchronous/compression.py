@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .buckets import Bucket
-from .mpi_transport import Pending, Wire
+from .mpi_transport import Request, Transport
 
 TYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -26,26 +26,26 @@ class Compressor:
 
     Parameters
     ----------
-    wire : Wire
+    wire : Transport
     kind : str
         ``"fp16"`` or ``"bf16"``.
     """
 
-    def __init__(self, wire: Wire, kind: str) -> None:
+    def __init__(self, wire: Transport, kind: str) -> None:
         self._wire, self._type = wire, TYPES[kind]
-        self._rooms: dict[int, _Room] = {}
+        self._rooms: dict[int, _BucketBuffers] = {}
 
-    def sum(self, bucket: Bucket) -> Pending:
+    def sum(self, bucket: Bucket) -> Request:
         """Sum a bucket over all ranks, in place. It must live as long as this."""
         if id(bucket) not in self._rooms:
-            self._rooms[id(bucket)] = _Room(bucket, self._wire.size, self._type)
+            self._rooms[id(bucket)] = _BucketBuffers(bucket, self._wire.size, self._type)
         return self._wire.run(self._steps(bucket, self._rooms[id(bucket)]))
 
     def residual(self, bucket: Bucket) -> Tensor:
         """What this rank has not sent yet of a bucket's gradients, float32 [N]."""
         return self._rooms[id(bucket)].residual_N[: bucket.numbers]
 
-    def _steps(self, bucket: Bucket, room: _Room) -> Iterator[Pending]:
+    def _steps(self, bucket: Bucket, room: _BucketBuffers) -> Iterator[Request]:
         n, left_N, left_PC = bucket.numbers, room.residual_N, room.residual_N.view(self._wire.size, -1)
         left_N[:n] += bucket.flat[:n]
         # where no rank has a gradient there is none afterwards, and what were sent would be lost
@@ -66,7 +66,7 @@ class Compressor:
         bucket.flat[n:] = room.got.flags_PM.sum(0)
 
 
-class _Room:
+class _BucketBuffers:
     """Buffers of one bucket. Its numbers are filled up with zeros, so that each rank sums as many."""
 
     def __init__(self, bucket: Bucket, ranks: int, kind: torch.dtype) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .mpi_transport import MpiWire, Pending, Turns
+from .mpi_transport import MpiTransport, Request, RequestSequences
 
 
-class Mark:
+class StreamEvent:
     """A place in the work of a stream; reached is what `Test` tells."""
 
     def __init__(self, stream: torch.cuda.Stream) -> None:
@@ -23,47 +23,47 @@ class Mark:
         return bool(self._event.query())  # type: ignore[no-untyped-call]
 
 
-class _GpuWire(MpiWire):
+class _GpuTransport(MpiTransport):
     """Each message begins when the GPU has written what it is to carry."""
 
     def __init__(self, world: Any, several: bool = False) -> None:
         super().__init__(world, several)
         # of a communicator each
-        self._sums, self._gathers = Turns(), Turns()
+        self._sums, self._gathers = RequestSequences(), RequestSequences()
 
-    def sum(self, flat: Tensor) -> Pending:
+    def sum(self, flat: Tensor) -> Request:
         """Sum, once the GPU is ready."""
         return self._sums.begin(self._carried(super().sum, flat))
 
-    def scatter(self, out: Tensor, got: Tensor) -> Pending:
+    def scatter(self, out: Tensor, got: Tensor) -> Request:
         """Scatter, once the GPU is ready."""
         return self._sums.begin(self._carried(super().scatter, out, got))
 
-    def gather(self, row: Tensor, got: Tensor) -> Pending:
+    def gather(self, row: Tensor, got: Tensor) -> Request:
         """Gather, once the GPU is ready."""
         return self._gathers.begin(self._carried(super().gather, row, got))
 
-    def _carried(self, send: Callable[..., Pending], *buffers: Tensor) -> Iterator[Pending]:
+    def _carried(self, send: Callable[..., Request], *buffers: Tensor) -> Iterator[Request]:
         raise NotImplementedError
 
 
-class ReadingWire(_GpuWire):
+class GpuAwareTransport(_GpuTransport):
     """Messages of an MPI that reads and writes the GPU's memory.
 
     Parameters
     ----------
     world : mpi4py.MPI.Comm
     several : bool
-        As of `MpiWire`.
+        As of `MpiTransport`.
     """
 
-    def _carried(self, send: Callable[..., Pending], *buffers: Tensor) -> Iterator[Pending]:
+    def _carried(self, send: Callable[..., Request], *buffers: Tensor) -> Iterator[Request]:
         # MPI knows nothing of streams
-        yield Mark(torch.cuda.current_stream(buffers[0].device))
+        yield StreamEvent(torch.cuda.current_stream(buffers[0].device))
         yield send(*buffers)
 
 
-class StagedWire(_GpuWire):
+class StagedTransport(_GpuTransport):
     """Messages copied to pinned memory of the CPU, and back, while the GPU computes.
 
     Parameters
@@ -71,7 +71,7 @@ class StagedWire(_GpuWire):
     world : mpi4py.MPI.Comm
     device : torch.device
     several : bool
-        As of `MpiWire`.
+        As of `MpiTransport`.
     """
 
     def __init__(self, world: Any, device: torch.device, several: bool = False) -> None:
@@ -79,7 +79,7 @@ class StagedWire(_GpuWire):
         self._copies = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._pinned: dict[int, Tensor] = {}
 
-    def _carried(self, send: Callable[..., Pending], *buffers: Tensor) -> Iterator[Pending]:
+    def _carried(self, send: Callable[..., Request], *buffers: Tensor) -> Iterator[Request]:
         """The first buffer is read, the last one is written; they may be the same."""
         here = [self._twin(buffer) for buffer in buffers]
         self._copies.wait_stream(torch.cuda.current_stream(buffers[0].device))
@@ -87,10 +87,10 @@ class StagedWire(_GpuWire):
         yield send(*here)
         yield self._copied(here[-1], buffers[-1])
 
-    def _copied(self, source: Tensor, target: Tensor) -> Mark:
+    def _copied(self, source: Tensor, target: Tensor) -> StreamEvent:
         with torch.cuda.stream(self._copies):
             target.copy_(source, non_blocking=True)
-        return Mark(self._copies)
+        return StreamEvent(self._copies)
 
     def _twin(self, buffer: Tensor) -> Tensor:
         """Memory of the CPU that stays a buffer's own."""

@@ -8,17 +8,17 @@ from typing import Any, Protocol
 from torch import Tensor
 
 
-class Pending(Protocol):
+class Request(Protocol):
     """A message under way; requests of MPI are such."""
 
     def Test(self) -> bool:
         """Make way, and tell whether it is there."""
 
 
-_LEFT: list[Pending] = []
+_LEFT: list[Request] = []
 
 
-def leave(messages: Iterable[Pending]) -> None:
+def keep_until_done(messages: Iterable[Request]) -> None:
     """Wait for messages no more, but keep them and their memory as long as this process lives.
 
     MPI may yet write what another rank has sent; where Python had freed that memory, into something else.
@@ -26,7 +26,7 @@ def leave(messages: Iterable[Pending]) -> None:
     _LEFT.extend(messages)
 
 
-class Wire(Protocol):
+class Transport(Protocol):
     """How buffers travel. All ranks must call the same in the same order.
 
     Attributes
@@ -41,20 +41,20 @@ class Wire(Protocol):
     size: int
     sent_bytes: int
 
-    def sum(self, flat: Tensor) -> Pending:
+    def sum(self, flat: Tensor) -> Request:
         """Sum over all ranks, in place, float32 [N]."""
 
-    def scatter(self, out: Tensor, got: Tensor) -> Pending:
+    def scatter(self, out: Tensor, got: Tensor) -> Request:
         """Row k goes to rank k; row k of `got` is from rank k. uint8 [size, N] both."""
 
-    def gather(self, row: Tensor, got: Tensor) -> Pending:
+    def gather(self, row: Tensor, got: Tensor) -> Request:
         """Every rank's row, uint8 [N], in the order of ranks, uint8 [size, N]."""
 
-    def run(self, steps: Iterator[Pending]) -> Pending:
+    def run(self, steps: Iterator[Request]) -> Request:
         """Take steps, each when the message that the one before returned is there."""
 
 
-class Turns:
+class RequestSequences:
     """Sequences of steps, of which none overtakes one that began before.
 
     Messages must leave in the same order on all ranks, whenever they arrive.
@@ -63,16 +63,16 @@ class Turns:
     def __init__(self) -> None:
         self._last: _Turn | None = None
 
-    def begin(self, steps: Iterator[Pending]) -> Pending:
+    def begin(self, steps: Iterator[Request]) -> Request:
         """Take the first step, and the others when they are polled."""
         self._last = _Turn(steps, self._last)
         return self._last
 
 
 class _Turn:
-    def __init__(self, steps: Iterator[Pending], before: _Turn | None) -> None:
+    def __init__(self, steps: Iterator[Request], before: _Turn | None) -> None:
         self._steps, self._before = steps, before
-        self._message: Pending | None = None
+        self._message: Request | None = None
         self.taken, self.over = 0, False
         self.Test()
 
@@ -92,7 +92,7 @@ class _Turn:
         return before is None or before.over or before.taken > self.taken
 
 
-class MpiWire:
+class MpiTransport:
     """Messages of MPI, to and from memory that MPI can read.
 
     Parameters
@@ -108,29 +108,29 @@ class MpiWire:
 
         self._mpi, self._world = MPI, world
         self._second = world.Dup() if several else world
-        self._turns = Turns()
+        self._turns = RequestSequences()
         self.rank, self.size = int(world.rank), int(world.size)
         self.sent_bytes = 0
 
-    def sum(self, flat: Tensor) -> Pending:
+    def sum(self, flat: Tensor) -> Request:
         """Iallreduce."""
         self._count(2 * flat.numel() * flat.element_size())
-        request: Pending = self._world.Iallreduce(self._mpi.IN_PLACE, _buffer(flat))
+        request: Request = self._world.Iallreduce(self._mpi.IN_PLACE, _buffer(flat))
         return request
 
-    def scatter(self, out: Tensor, got: Tensor) -> Pending:
+    def scatter(self, out: Tensor, got: Tensor) -> Request:
         """Ialltoall."""
         self._count(out.numel())
-        request: Pending = self._world.Ialltoall(_buffer(out), _buffer(got))
+        request: Request = self._world.Ialltoall(_buffer(out), _buffer(got))
         return request
 
-    def gather(self, row: Tensor, got: Tensor) -> Pending:
+    def gather(self, row: Tensor, got: Tensor) -> Request:
         """Iallgather."""
         self._count(got.numel())
-        request: Pending = self._second.Iallgather(_buffer(row), _buffer(got))
+        request: Request = self._second.Iallgather(_buffer(row), _buffer(got))
         return request
 
-    def run(self, steps: Iterator[Pending]) -> Pending:
+    def run(self, steps: Iterator[Request]) -> Request:
         """Steps in turn."""
         return self._turns.begin(steps)
 

@@ -13,8 +13,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-from .gpu_transport import Mark
-from .mpi_transport import Pending
+from .gpu_transport import StreamEvent
+from .mpi_transport import Request
 
 
 class _Work:
@@ -41,7 +41,7 @@ class _Done:
         return True
 
 
-class TorchWire:
+class TorchTransport:
     """Messages of a backend of torch.distributed: NCCL between GPUs; gloo, between CPUs, is for tests.
 
     Parameters
@@ -61,22 +61,22 @@ class TorchWire:
         self.rank, self.size = int(world.rank), int(world.size)
         self.sent_bytes = 0
 
-    def sum(self, flat: Tensor) -> Pending:
+    def sum(self, flat: Tensor) -> Request:
         """All-reduce."""
         self._count(2 * flat.numel() * flat.element_size())
         return _Work(dist.all_reduce(flat, group=self._group, async_op=True))
 
-    def scatter(self, out: Tensor, got: Tensor) -> Pending:
+    def scatter(self, out: Tensor, got: Tensor) -> Request:
         """All-to-all."""
         self._count(out.numel())
         return _Work(dist.all_to_all_single(got, out, group=self._group, async_op=True))
 
-    def gather(self, row: Tensor, got: Tensor) -> Pending:
+    def gather(self, row: Tensor, got: Tensor) -> Request:
         """All-gather."""
         self._count(got.numel())
         return _Work(dist.all_gather(list(got), row, group=self._group, async_op=True))
 
-    def run(self, steps: Iterator[Pending]) -> Pending:
+    def run(self, steps: Iterator[Request]) -> Request:
         """All steps at once, into a stream of their own; where there are no streams, this process waits.
 
         So none has to be polled, and messages leave in the same order on all ranks.
@@ -87,9 +87,9 @@ class TorchWire:
         self._beside.wait_stream(torch.cuda.current_stream(self._beside.device))
         with torch.cuda.stream(self._beside):
             self._through(steps)
-        return Mark(self._beside)
+        return StreamEvent(self._beside)
 
-    def _through(self, steps: Iterator[Pending]) -> None:
+    def _through(self, steps: Iterator[Request]) -> None:
         for message in steps:
             cast(_Work, message).wait()
 

@@ -11,14 +11,14 @@ import torch
 from fastcalo.errors import ConfigError
 
 from .gpu_aware import reads_gpu
-from .gpu_transport import ReadingWire, StagedWire
-from .mpi_transport import MpiWire, Wire
-from .torch_transport import TorchWire
+from .gpu_transport import GpuAwareTransport, StagedTransport
+from .mpi_transport import MpiTransport, Transport
+from .torch_transport import TorchTransport
 
 log = logging.getLogger(__name__)
 
 
-def open_wire(world: Any, device: torch.device, transport: str, patience: float, compressed: bool) -> Wire:
+def open_transport(world: Any, device: torch.device, transport: str, patience: float, compressed: bool) -> Transport:
     """Choose, and open, what carries buffers of one device; all ranks must ask at once.
 
     On the CPU that is MPI. For GPUs it is NCCL where ``"auto"`` is asked for and all ranks have it and a GPU of their
@@ -45,23 +45,23 @@ def open_wire(world: Any, device: torch.device, transport: str, patience: float,
             raise ConfigError(
                 "parallel.transport = 'nccl' is for GPUs, but this training runs on the CPU; choose 'auto' or 'mpi'"
             )
-        return MpiWire(world, compressed)
-    why = without_nccl(world, device)
+        return MpiTransport(world, compressed)
+    why = why_no_nccl(world, device)
     if transport == "nccl" and why:
         raise ConfigError(f"parallel.transport = 'nccl': {why}; choose 'auto' or 'mpi'")
-    wire: Wire
+    wire: Transport
     if transport != "mpi" and not why:
-        chosen, wire = "NCCL", TorchWire(world, device, "nccl", patience)
+        chosen, wire = "NCCL", TorchTransport(world, device, "nccl", patience)
     elif reads_gpu(world, device):
-        chosen, wire = "MPI, which reads the GPU's memory", ReadingWire(world, compressed)
+        chosen, wire = "MPI, which reads the GPU's memory", GpuAwareTransport(world, compressed)
     else:
-        chosen, wire = "MPI, by way of the CPU's memory", StagedWire(world, device, compressed)
+        chosen, wire = "MPI, by way of the CPU's memory", StagedTransport(world, device, compressed)
     if not world.rank:
         log.info("gradients go by %s", chosen)
     return wire
 
 
-def without_nccl(world: Any, device: torch.device) -> str:
+def why_no_nccl(world: Any, device: torch.device) -> str:
     """Why NCCL cannot be used, the same on all ranks; empty where it can."""
     import torch.distributed as dist
 

@@ -17,10 +17,10 @@ from fastcalo.errors import InputError
 from ..config_paths import value_at
 from ..study.record import Record, Trial
 from ..study.space import Space
-from .surface import Surface
+from .surface import ResponseSurface
 
 
-def told(record: Record, *status: str) -> list[Trial]:
+def ended_trials(record: Record, *status: str) -> list[Trial]:
     """Trials that ended, with one of some statuses or with any, in the order in which they did."""
     chosen = [t for t in record.trials if t.ended and (t.status in status or not status)]
     numbers = [line["trial"] for line in record.lines if line["kind"] == "tell"]
@@ -39,7 +39,7 @@ def seconds_of(trial: Trial) -> float:
 
 
 @dataclass(frozen=True)
-class Course:
+class SearchTime:
     """How long a search took.
 
     Attributes
@@ -62,7 +62,7 @@ class Course:
     ended: bool
 
     @classmethod
-    def of(cls, record: Record) -> Course:
+    def of(cls, record: Record) -> SearchTime:
         """Read it from the journal."""
         times = [line["time"] for line in record.lines]
         kinds = [line["kind"] for line in record.lines]
@@ -96,7 +96,7 @@ class Convergence:
     @classmethod
     def of(cls, record: Record) -> Convergence:
         """Go through the trials of a search; those that failed or were stopped take time and bring nothing."""
-        ended = told(record)
+        ended = ended_trials(record)
         values = np.array([value_of(t) if t.status == "done" else math.nan for t in ended])
         hours = np.cumsum([seconds_of(t) for t in ended]) / 3600
         best = np.fmin.accumulate(values) if len(values) else values
@@ -139,7 +139,7 @@ class RandomOrder:
 
 
 @dataclass(frozen=True)
-class Against:
+class TrialComparison:
     """The best trial beside another one.
 
     Attributes
@@ -175,7 +175,9 @@ class Against:
     smooth_error: float
 
 
-def compare(what: str, best: Trial, other: Trial, chosen_of: int, surface: Surface | None) -> Against:
+def compare_trials(
+    what: str, best: Trial, other: Trial, chosen_of: int, surface: ResponseSurface | None
+) -> TrialComparison:
     """Hold the best trial against another.
 
     Parameters
@@ -184,7 +186,7 @@ def compare(what: str, best: Trial, other: Trial, chosen_of: int, surface: Surfa
     best, other : Trial
     chosen_of : int
         Number of trials that the best was chosen of; 1 if the other was chosen in the same way.
-    surface : Surface, optional
+    surface : ResponseSurface, optional
         Through the trials of both.
     """
     difference = value_of(other) - value_of(best)
@@ -196,13 +198,13 @@ def compare(what: str, best: Trial, other: Trial, chosen_of: int, surface: Surfa
         mean, cov = surface.posterior(surface.space.units([best.point, other.point]))
         smooth = float(mean[1] - mean[0])
         smooth_error = math.sqrt(max(float(cov[0, 0] + cov[1, 1] - 2 * cov[0, 1]), 0.0))
-    return Against(
+    return TrialComparison(
         what, other.number, value_of(other), error_of(other, surface), difference, error, sigmas, p,
         -math.expm1(chosen_of * math.log1p(-min(p, 1 - 1e-15))), smooth, smooth_error,
     )  # fmt: skip
 
 
-def error_of(trial: Trial, surface: Surface | None) -> float:
+def error_of(trial: Trial, surface: ResponseSurface | None) -> float:
     """Standard error of a trial's value; NaN if nothing is known of it.
 
     What was told of it (of folds, or of the showers that were judged) leaves out how trainings differ from seed to
@@ -225,7 +227,7 @@ def default_trial(record: Record) -> tuple[Trial | None, str]:
 
 def usable(records: Sequence[Record]) -> list[Trial]:
     """Trials that a surface goes through: done, or stopped with a guess of what they would have come to."""
-    return [t for r in records for t in told(r, "done", "stopped") if t.value is not None]
+    return [t for r in records for t in ended_trials(r, "done", "stopped") if t.value is not None]
 
 
 def least_trials(space: Space) -> int:
@@ -233,23 +235,23 @@ def least_trials(space: Space) -> int:
     return max(4, len(space) + 1)
 
 
-def fit(records: Sequence[Record]) -> Surface | None:
+def fit(records: Sequence[Record]) -> ResponseSurface | None:
     """The surface through the trials of searches of one space; None if there are too few, or all are alike."""
     space, trials = records[0].config.space, usable(records)
     values, variances = (np.array(v, float) for v in ([t.value for t in trials], [t.variance for t in trials]))
     if len(trials) < least_trials(space) or np.ptp(values) == 0:
         return None
-    return Surface(space, space.units([t.point for t in trials]), values, variances)
+    return ResponseSurface(space, space.units([t.point for t in trials]), values, variances)
 
 
-def timed(trials: Sequence[Trial]) -> list[Trial]:
+def trials_with_latency(trials: Sequence[Trial]) -> list[Trial]:
     """Trials that told both distance and latency."""
-    return [t for t in trials if {"distance", "latency_ms"} <= measured(t).keys()]
+    return [t for t in trials if {"distance", "latency_ms"} <= objective_parts(t).keys()]
 
 
 def pareto(trials: Sequence[Trial]) -> list[Trial]:
     """Trials of which no other is better in distance and latency at once, by latency."""
-    rows = sorted(timed(trials), key=lambda t: (latency(t), relative_distance(t)))
+    rows = sorted(trials_with_latency(trials), key=lambda t: (latency(t), relative_distance(t)))
     front: list[Trial] = []
     for _, alike in groupby(rows, key=latency):
         first = next(alike)
@@ -258,7 +260,7 @@ def pareto(trials: Sequence[Trial]) -> list[Trial]:
     return front
 
 
-def measured(trial: Trial) -> dict[str, float]:
+def objective_parts(trial: Trial) -> dict[str, float]:
     """What a trial's value was made of, as far as it was told: ``distance``, ``floor``, ``latency_ms``."""
     found = {key: trial.told.get(key) for key in ("distance", "floor", "latency_ms")}
     return {key: float(value) for key, value in found.items() if value is not None}
@@ -266,18 +268,18 @@ def measured(trial: Trial) -> dict[str, float]:
 
 def latency(trial: Trial) -> float:
     """Milliseconds a shower."""
-    return measured(trial)["latency_ms"]
+    return objective_parts(trial)["latency_ms"]
 
 
 def relative_distance(trial: Trial) -> float:
     """Distance in units of its floor."""
-    found = measured(trial)
+    found = objective_parts(trial)
     return found["distance"] / found.get("floor", 1.0)
 
 
 def within_budget(record: Record, count: int) -> Trial | None:
     """The best of the first trials that were told."""
-    done = [t for t in told(record)[:count] if t.status == "done"]
+    done = [t for t in ended_trials(record)[:count] if t.status == "done"]
     return min(done, key=value_of, default=None)
 
 

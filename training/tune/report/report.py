@@ -15,32 +15,32 @@ from fastcalo.errors import InputError, MissingDependencyError
 from fastcalo.validation.html_report import NUMBERS, PAGE, Figure, numbers_text, write_texts
 
 from ...config import TrainConfig
-from ..config_paths import changed, value_at
+from ..config_paths import value_at, with_values
 from ..config_toml import config_text
 from ..study.record import JOURNAL, Record, Trial, read_record
 from .analysis import (
-    Against,
     Convergence,
-    Course,
     RandomOrder,
+    SearchTime,
+    TrialComparison,
     check_comparable,
-    compare,
+    compare_trials,
     default_trial,
+    ended_trials,
     error_of,
     fit,
     latency,
     least_trials,
-    measured,
+    objective_parts,
     pareto,
     relative_distance,
     seconds_of,
-    timed,
-    told,
+    trials_with_latency,
     usable,
     value_of,
     within_budget,
 )
-from .surface import Dependence, Surface
+from .surface import Dependence, ResponseSurface
 
 FORMAT = 1
 BEST = "best.toml"
@@ -139,7 +139,7 @@ def report_study(study: str | Path, baselines: Sequence[str | Path] = ()) -> Tun
     dependences = [surface.dependence(key) for key in record.config.space.keys] if surface else []
     convergence, expected = Convergence.of(record), None if others else _random_order(record)
     convergences = {labels[path]: Convergence.of(other) for path, other in others.items()}
-    front = pareto(told(record, "done"))
+    front = pareto(ended_trials(record, "done"))
     content = {
         "format": FORMAT,
         **_head(record, Path(study)),
@@ -165,7 +165,7 @@ def report_study(study: str | Path, baselines: Sequence[str | Path] = ()) -> Tun
         f"Search {record.config.name}",
         content,
         _figures(record, best, surface, dependences, (convergence, convergences, expected), front),
-        changed(record.base, best.point, str(study)),
+        with_values(record.base, best.point, str(study)),
     )
 
 
@@ -187,15 +187,15 @@ def _labels(paths: list[str]) -> dict[str, str]:
 
 def _random_order(record: Record) -> RandomOrder | None:
     """What random search would have come to, by the trials whose points do not depend on what was told."""
-    values = [value_of(t) for t in told(record, "done") if t.source in ("design", "random")]
-    sources = {t.source for t in told(record, "done")} & {"design", "random"}
+    values = [value_of(t) for t in ended_trials(record, "done") if t.source in ("design", "random")]
+    sources = {t.source for t in ended_trials(record, "done")} & {"design", "random"}
     kind = {"design": f"initial design ({record.config.design})", "random": "random search"}
     of = f"the {len(values)} points of this search's own {' and '.join(kind[s] for s in sorted(sources))}"
     return RandomOrder.expected(values, of) if len(values) >= 2 else None
 
 
 def _head(record: Record, study: Path) -> dict[str, Any]:
-    config, course = record.config, Course.of(record)
+    config, course = record.config, SearchTime.of(record)
     statuses = ("done", "failed", "stopped", "running", "asked")
     counts = {s: sum(t.status == s for t in record.trials) for s in statuses}
     versions = list(dict.fromkeys(str(line["fastcalo"]) for line in record.lines if line["kind"] == "study"))
@@ -216,8 +216,8 @@ def _head(record: Record, study: Path) -> dict[str, Any]:
     }
 
 
-def _best(record: Record, best: Trial, surface: Surface | None) -> dict[str, Any]:
-    done = told(record, "done")
+def _best(record: Record, best: Trial, surface: ResponseSurface | None) -> dict[str, Any]:
+    done = ended_trials(record, "done")
     out = {
         "trial": best.number,
         "source": best.source,
@@ -226,7 +226,7 @@ def _best(record: Record, best: Trial, surface: Surface | None) -> dict[str, Any
         "error_from": _error_from(record, best, surface),
         "chosen_of": len(done),
         "point": best.point,
-        **measured(best),
+        **objective_parts(best),
         "smooth": None,
         "smooth_error": None,
         "smooth_best": None,
@@ -243,28 +243,28 @@ def _best(record: Record, best: Trial, surface: Surface | None) -> dict[str, Any
     return out
 
 
-def _error_from(record: Record, best: Trial, surface: Surface | None) -> list[str]:
+def _error_from(record: Record, best: Trial, surface: ResponseSurface | None) -> list[str]:
     """What the error of a trial is made of."""
     own = "folds" if record.config.objective.folds > 1 else "showers"
     return [own] * (best.variance > 0) + ["surface"] * (surface is not None)
 
 
-def _default(record: Record, best: Trial, surface: Surface | None) -> dict[str, Any]:
+def _default(record: Record, best: Trial, surface: ResponseSurface | None) -> dict[str, Any]:
     other, which = default_trial(record)
     if other is None or other is best:
         state = "not tried, or not done" if other is None else f"{which}, itself the best"
         return {"default_state": state, "default": None}
-    chosen_of = len(told(record, "done")) - 1
-    return {"default_state": which, "default": asdict(compare(which, best, other, chosen_of, surface))}
+    chosen_of = len(ended_trials(record, "done")) - 1
+    return {"default_state": which, "default": asdict(compare_trials(which, best, other, chosen_of, surface))}
 
 
 def _baseline(record: Record, other: Record, label: str, path: str) -> dict[str, Any]:
     """The best of both after as many trials of each."""
-    count = min(len(told(record)), len(told(other)))
+    count = min(len(ended_trials(record)), len(ended_trials(other)))
     mine, theirs = within_budget(record, count), within_budget(other, count)
-    against: Against | None = None
+    against: TrialComparison | None = None
     if mine is not None and theirs is not None:
-        against = compare(f"the best of {label}", mine, theirs, 1, fit([record, other]))
+        against = compare_trials(f"the best of {label}", mine, theirs, 1, fit([record, other]))
     return {
         "study": path,
         "label": label,
@@ -280,7 +280,7 @@ def _dependence(found: Dependence) -> dict[str, Any]:
     return {"values": found.values, "mean": found.mean.tolist(), "error": found.error.tolist()}
 
 
-def _row(trial: Trial, surface: Surface | None) -> dict[str, Any]:
+def _row(trial: Trial, surface: ResponseSurface | None) -> dict[str, Any]:
     smooth = None
     if surface is not None:
         smooth = float(surface.posterior(surface.space.units([trial.point]))[0][0])
@@ -296,14 +296,14 @@ def _row(trial: Trial, surface: Surface | None) -> dict[str, Any]:
         "group": trial.begins[-1].get("group") if trial.begins else None,
         "begun": len(trial.begins),
         "point": trial.point,
-        **measured(trial),
+        **objective_parts(trial),
     }
 
 
 def _figures(
     record: Record,
     best: Trial,
-    surface: Surface | None,
+    surface: ResponseSurface | None,
     dependences: list[Dependence],
     courses: tuple[Convergence, dict[str, Convergence], RandomOrder | None],
     front: list[Trial],
@@ -314,10 +314,10 @@ def _figures(
         figures = [draw.draw_convergence(*courses)]
         if surface is not None:
             figures.append(draw.draw_importance(dependences))
-            figures.append(draw.draw_dependence(dependences, record.config.space, told(record), best))
-        figures.append(draw.draw_coordinates(record, told(record)))
+            figures.append(draw.draw_dependence(dependences, record.config.space, ended_trials(record), best))
+        figures.append(draw.draw_coordinates(record, ended_trials(record)))
         if front:
-            figures.append(draw.draw_pareto(timed(told(record, "done")), front, best))
+            figures.append(draw.draw_pareto(trials_with_latency(ended_trials(record, "done")), front, best))
     except ModuleNotFoundError as e:
         raise MissingDependencyError(f"{e.name} is missing: pip install 'fastcalo[tune]'") from e
     return figures

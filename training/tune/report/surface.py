@@ -49,7 +49,7 @@ class Dependence:
     share_error: float
 
 
-class Surface:
+class ResponseSurface:
     """A Gaussian process conditioned on trials.
 
     Parameters

@@ -18,9 +18,9 @@ from fastcalo.errors import TrainingError
 
 from ...run.signals import Signals, Stopped
 from ..study.study import Outcome, Study, Trial
-from .mpi_messages import Post, nap
-from .trial import Task, Verdict, outcome_from, outcome_table
-from .trial_queue import Display, begin, queued_again
+from .mpi_messages import MessageChannel, sleep_briefly
+from .trial import StopReason, Task, outcome_from, outcome_table
+from .trial_queue import Display, begin_trial, unfinished_trials
 
 _AHEAD = 16
 """One trial is kept at hand for as many groups."""
@@ -30,7 +30,7 @@ _HALT_S = 300.0
 
 
 @dataclass
-class Seat:
+class GroupState:
     """A group, as the coordinator sees it.
 
     Attributes
@@ -56,7 +56,7 @@ class Seat:
     free: float | None = None
 
 
-class Hand:
+class BackgroundTasks:
     """Does one thing after the other in a thread; the results are taken up by whoever collects them."""
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ class Clock:
 
     def nap(self) -> None:
         """Wait for a moment."""
-        nap()
+        sleep_briefly()
 
 
 class Coordinator:
@@ -101,25 +101,25 @@ class Coordinator:
     Parameters
     ----------
     study : Study
-    seats : list of Seat
-    post : Post
+    seats : list of GroupState
+    post : MessageChannel
         Of the world.
     display : Display
-    hand : Hand, optional
+    hand : BackgroundTasks, optional
     clock : Clock, optional
     """
 
     def __init__(
         self,
         study: Study,
-        seats: list[Seat],
-        post: Post,
+        seats: list[GroupState],
+        post: MessageChannel,
         display: Display,
-        hand: Hand | None = None,
+        hand: BackgroundTasks | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._study, self._seats, self._post, self._display = study, seats, post, display
-        self._hand, self._clock = hand or Hand(), clock or Clock()
+        self._hand, self._clock = hand or BackgroundTasks(), clock or Clock()
         self._queue: deque[Trial] = deque()
         self._asking, self._exhausted, self._halted = 0, False, False
         self._limit = study.config.trial_limit_s
@@ -135,7 +135,7 @@ class Coordinator:
             A group has not answered for too long; its trial was told as failed.
         """
         start = self._clock.now()
-        self._queue = queued_again(self._study, self._display)
+        self._queue = unfinished_trials(self._study, self._display)
         with Signals() as signals:
             while not self._over():
                 self._hand.collect()
@@ -151,7 +151,7 @@ class Coordinator:
         self._hand.collect(everything=True)
         self._dismiss()
         self._hand.close()
-        self._study.end(**shares(self._seats, start, self._clock.now()))
+        self._study.end(**busy_shares(self._seats, start, self._clock.now()))
         if self._halted:
             self._display.said("stopped; all trials under way are saved: go on with --resume")
             raise Stopped(128 + signals.received)
@@ -180,7 +180,7 @@ class Coordinator:
     def _tell(self, trial: Trial, outcome: Outcome) -> None:
         self._hand.do(lambda: self._study.tell(trial, outcome), lambda _: self._display.ended(trial, self._study.best))
 
-    def _stop(self, seat: Seat, trial: Trial, reason: str) -> None:
+    def _stop(self, seat: GroupState, trial: Trial, reason: str) -> None:
         if reason and seat.trial is trial:
             self._post.send(seat.ranks[0], do="stop", trial=trial.number, status="stopped", reason=reason)
 
@@ -210,7 +210,7 @@ class Coordinator:
                 seat.trial, seat.since, seat.free = trial, now, None
                 task = Task(trial.number, trial.point, self._limit)
                 self._post.send(seat.ranks[0], do="trial", **vars(task))
-                self._hand.do(lambda t=trial, s=seat: begin(self._study, t, s.number, s.ranks))  # type: ignore[misc]
+                self._hand.do(lambda t=trial, s=seat: begin_trial(self._study, t, s.number, s.ranks))  # type: ignore[misc]
                 self._display.began(trial, seat.number, again)
             elif self._exhausted and seat.free is None:
                 seat.free = now
@@ -257,7 +257,7 @@ def patience(limit_s: float) -> float:
     return max(_MORE_S[0], min(limit_s, _MORE_S[1]))
 
 
-def shares(seats: list[Seat], start: float, end: float) -> dict[str, Any]:
+def busy_shares(seats: list[GroupState], start: float, end: float) -> dict[str, Any]:
     """How busy groups were, as long as there was work for them."""
     there = sum((seat.free or end) - start for seat in seats)
     return {
@@ -272,20 +272,20 @@ class RemoteLink:
 
     Parameters
     ----------
-    post : Post
+    post : MessageChannel
         Of the world.
     """
 
-    def __init__(self, post: Post) -> None:
+    def __init__(self, post: MessageChannel) -> None:
         self._post = post
-        self._verdict: tuple[int, Verdict] | None = None
+        self._verdict: tuple[int, StopReason] | None = None
 
     def next(self, quit_: Callable[[], bool]) -> Task | None:
         """Wait for a trial; what comes meanwhile about earlier ones is of no matter."""
         while not quit_():
             found = self._post.look()
             if found is None:
-                nap()
+                sleep_briefly()
                 continue
             _, message = found
             kind = message.pop("do")
@@ -300,12 +300,12 @@ class RemoteLink:
         """Send a rung; if the trial is hopeless, that comes later."""
         self._post.send(0, do="rung", trial=trial, step=step, value=value)
 
-    def verdict(self, trial: int) -> Verdict | None:
+    def verdict(self, trial: int) -> StopReason | None:
         """What the coordinator has said of a trial."""
         while found := self._post.look():
             _, m = found
             if m["do"] == "stop":
-                self._verdict = m["trial"], Verdict(m["status"], m["reason"])
+                self._verdict = m["trial"], StopReason(m["status"], m["reason"])
         return self._verdict[1] if self._verdict and self._verdict[0] == trial else None
 
     def ended(self, trial: int, outcome: Outcome) -> None:

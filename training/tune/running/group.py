@@ -12,12 +12,12 @@ from ...architectures.base import Architecture
 from ...config import TrainConfig
 from ...data.folds import Fold
 from ...run.signals import Signals
-from ...trainer import build, load_run
-from ..config_paths import changed
-from ..objective import Judge, Judgement
+from ...trainer import build_architecture, load_run
+from ..config_paths import with_values
+from ..objective import Evaluation, Evaluator
 from ..study.study import Outcome
-from .group_training import Crew
-from .trial import Link, Setup, Task, TrialWatch, Verdict, describe, judged_stages
+from .group_training import GroupTraining
+from .trial import SearchLink, SearchSetup, StopReason, Task, TrialCallback, describe, judged_stages
 
 log = logging.getLogger(__name__)
 
@@ -27,15 +27,15 @@ class Group:
 
     Parameters
     ----------
-    setup : Setup
-    crew : Crew
-    link : Link
+    setup : SearchSetup
+    crew : GroupTraining
+    link : SearchLink
     """
 
-    def __init__(self, setup: Setup, crew: Crew, link: Link) -> None:
+    def __init__(self, setup: SearchSetup, crew: GroupTraining, link: SearchLink) -> None:
         self._setup, self._crew, self._link = setup, crew, link
         # full simulation is the same for all trials
-        self._judges: dict[int, Judge] = {}
+        self._judges: dict[int, Evaluator] = {}
 
     def run(self, signals: Signals) -> None:
         """Work on trials until there are none, or until a signal."""
@@ -52,14 +52,14 @@ class Group:
 
     def _work(self, task: Task, signals: Signals) -> Outcome | None:
         """How a trial ended; None if it is to go on another time."""
-        start, found = time.monotonic(), list[Judgement]()
+        start, found = time.monotonic(), list[Evaluation]()
         try:
-            config = changed(self._setup.base, task.point, f"trial {task.number}")
-            stages = judged_stages(config, build(config))
+            config = with_values(self._setup.base, task.point, f"trial {task.number}")
+            stages = judged_stages(config, build_architecture(config))
         # other points may be possible
         except Exception as error:  # noqa: BLE001
             return _failed(describe(error), start)
-        watch = TrialWatch(task, self._link, self._judge_of(config), stages, lambda: signals.received != 0)
+        watch = TrialCallback(task, self._link, self._judge_of(config), stages, lambda: signals.received != 0)
         for fold in range(self._setup.tune.objective.folds):
             ending = self._crew.train(task.number, task.point, fold, watch)
             if ending.error:
@@ -83,11 +83,11 @@ class Group:
             return None
         return lambda networks: self._judge(0).judge(config, networks).value
 
-    def _judge(self, fold: int) -> Judge:
+    def _judge(self, fold: int) -> Evaluator:
         if fold not in self._judges:
             setup, folds = self._setup, self._setup.tune.objective.folds
             part = Fold(fold, folds, setup.tune.seed) if folds > 1 else None
-            self._judges[fold] = Judge(setup.base, setup.tune.objective, setup.tune.seed, setup.where, part)
+            self._judges[fold] = Evaluator(setup.base, setup.tune.objective, setup.tune.seed, setup.where, part)
         return self._judges[fold]
 
 
@@ -95,14 +95,14 @@ def _failed(reason: str, start: float) -> Outcome:
     return Outcome("failed", reason=reason, seconds=time.monotonic() - start)
 
 
-def _halted(verdict: Verdict | None, start: float) -> Outcome | None:
+def _halted(verdict: StopReason | None, start: float) -> Outcome | None:
     """By a signal if there is no verdict."""
     if verdict is None or not verdict.status:
         return None
     return Outcome(verdict.status, reason=verdict.reason, seconds=time.monotonic() - start)
 
 
-def _done(found: list[Judgement], seconds: float) -> Outcome:
+def _done(found: list[Evaluation], seconds: float) -> Outcome:
     """Mean over the folds; its variance is that between them, or that of the only one."""
     values = [j.value for j in found]
     variance = found[0].variance if len(found) == 1 else float(np.var(values, ddof=1)) / len(found)

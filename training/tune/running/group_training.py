@@ -16,25 +16,25 @@ from fastcalo.errors import TrainingError
 from ...data.folds import Fold
 from ...distributed.world import open_exchange
 from ...exchange import Exchange
-from ...run.callback import Watch
+from ...run.callback import Callback
 from ...run.signals import Signals, Stopped
 from ...trainer import train
-from ..config_paths import changed
+from ..config_paths import with_values
 from ..study.space import Point
-from .mpi_messages import Post, nap
-from .trial import Setup, describe
+from .mpi_messages import MessageChannel, sleep_briefly
+from .trial import SearchSetup, describe
 
 log = logging.getLogger(__name__)
 _SLACK_S = 60.0
 """Longer than a step, and than a look at a rung; added to the patience of the training itself."""
 
 
-class _CalledAway(TrainingError):
+class _OtherRankFailed(TrainingError):
     """Another rank has failed."""
 
 
 @dataclass(frozen=True)
-class Ending:
+class TrainingOutcome:
     """How a training ended.
 
     Attributes
@@ -49,19 +49,19 @@ class Ending:
     error: str = ""
 
 
-class Crew:
+class GroupTraining:
     """The ranks of one group, of which the first leads.
 
     Parameters
     ----------
-    setup : Setup
+    setup : SearchSetup
     comm : mpi4py.MPI.Comm or None
         None for a rank that works alone.
     """
 
-    def __init__(self, setup: Setup, comm: Any = None) -> None:
+    def __init__(self, setup: SearchSetup, comm: Any = None) -> None:
         self._setup, self._comm = setup, comm if comm is not None and comm.size > 1 else None
-        self._post = Post(self._comm) if self._comm is not None else None
+        self._post = MessageChannel(self._comm) if self._comm is not None else None
         self._inbox: list[tuple[int, dict[str, Any]]] = []
         self._attempt, self._clean = 0, True
         self._used: Any = None
@@ -73,7 +73,7 @@ class Crew:
 
     # the leader's
 
-    def train(self, trial: int, point: Point, fold: int, watch: Watch) -> Ending:
+    def train(self, trial: int, point: Point, fold: int, watch: Callback) -> TrainingOutcome:
         """Train with all ranks; return when all have left.
 
         Raises
@@ -88,9 +88,9 @@ class Crew:
         errors = {rank: e.error for rank, e in endings.items() if e.error}
         self._clean = not errors
         if not errors:
-            return Ending(halted=any(e.halted for e in endings.values()))
+            return TrainingOutcome(halted=any(e.halted for e in endings.values()))
         rank, error = min(errors.items())
-        return Ending(error=error if self._post is None else f"rank {rank} of {self.size}: {error}")
+        return TrainingOutcome(error=error if self._post is None else f"rank {rank} of {self.size}: {error}")
 
     def release(self) -> None:
         """Let the others go."""
@@ -103,21 +103,21 @@ class Crew:
             assert self._post is not None
             self._post.send(rank, attempt=self._attempt, **message)
 
-    def _gather(self, trial: int) -> dict[int, Ending]:
+    def _gather(self, trial: int) -> dict[int, TrainingOutcome]:
         """Endings of the others; those that have only been called away have no error of their own."""
-        found: dict[int, Ending] = {}
+        found: dict[int, TrainingOutcome] = {}
         end = time.monotonic() + self._setup.base.parallel.patience_s + _SLACK_S
         while len(found) < self.size - 1:
             self._look()
             for rank, message in self._taken("ended"):
-                found[rank] = Ending(message["halted"], message["error"])
+                found[rank] = TrainingOutcome(message["halted"], message["error"])
             if time.monotonic() > end:
                 missing = [r for r in range(1, self.size) if r not in found]
                 raise TrainingError(
                     f"trial {trial}: ranks {missing} of its group of {self.size} do not leave the training; "
                     "checkpoints are kept: go on with --resume"
                 )
-            nap()
+            sleep_briefly()
         return found
 
     # the others'
@@ -134,24 +134,24 @@ class Crew:
                 fold, clean = message["fold"], message["clean"]
                 ending = self._train(message["trial"], message["point"], fold, _Signalled(signals), clean)
                 self._post.send(0, attempt=self._attempt, halted=ending.halted, error=ending.error, do="ended")
-            nap()
+            sleep_briefly()
 
     # everyone's
 
-    def _train(self, trial: int, point: Point, fold: int, watch: Watch, clean: bool) -> Ending:
+    def _train(self, trial: int, point: Point, fold: int, watch: Callback, clean: bool) -> TrainingOutcome:
         """Train as one of the ranks, and let the others know if that fails here."""
         try:
             # first, as all must do this
             exchange = self._exchange(trial, fold, clean)
             setup, folds = self._setup, self._setup.tune.objective.folds
-            config = changed(setup.base, point, f"trial {trial}")
+            config = with_values(setup.base, point, f"trial {trial}")
             part = Fold(fold, folds, setup.tune.seed) if folds > 1 else None
             run = setup.run_of(trial, fold)
             train(config, run, resume=True, where=setup.where, exchange=exchange, curves=False, fold=part, watch=watch)
         except Stopped:
-            return Ending(halted=True)
-        except _CalledAway:
-            return Ending()
+            return TrainingOutcome(halted=True)
+        except _OtherRankFailed:
+            return TrainingOutcome()
         # whatever it is, other trials may fare better
         except Exception as error:
             log.debug("trial %d", trial, exc_info=True)
@@ -159,8 +159,8 @@ class Crew:
                 for rank in range(self.size):
                     if rank != self._post.rank:
                         self._post.send(rank, attempt=self._attempt, do="fail")
-            return Ending(error=describe(error))
-        return Ending()
+            return TrainingOutcome(error=describe(error))
+        return TrainingOutcome()
 
     def _exchange(self, trial: int, fold: int, clean: bool) -> Exchange | None:
         """Of this training only, for one that fails may leave messages behind."""
@@ -177,7 +177,7 @@ class Crew:
     def _listen(self) -> None:
         self._look()
         if any(message["attempt"] == self._attempt for _, message in self._taken("fail")):
-            raise _CalledAway("another rank has failed")
+            raise _OtherRankFailed("another rank has failed")
 
     def _look(self) -> None:
         while self._post is not None and (found := self._post.look()):
@@ -191,7 +191,7 @@ class Crew:
         return mine
 
 
-class _Signalled(Watch):
+class _Signalled(Callback):
     """Heeds a signal that came before the training."""
 
     def __init__(self, signals: Signals) -> None:

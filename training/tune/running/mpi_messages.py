@@ -9,7 +9,7 @@ from typing import Any
 _NAP_S = 5e-3
 
 
-class Post:
+class MessageChannel:
     """Sends and receives tables of plain values.
 
     Parameters
@@ -48,9 +48,9 @@ class Post:
         while self._under_way and time.monotonic() < end:
             self._under_way = [(request, data) for request, data in self._under_way if not request.Test()]
             if self._under_way:
-                nap()
+                sleep_briefly()
 
 
-def nap() -> None:
+def sleep_briefly() -> None:
     """Sleep for a moment that is short for a person and long for a core."""
     time.sleep(_NAP_S)

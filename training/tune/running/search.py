@@ -17,12 +17,12 @@ from ...run.signals import Signals, Stopped
 from ..config import TuneConfig, load_tune, tune_config
 from ..objective import judged_rows
 from ..study.study import Outcome, Study, Trial
-from .coordinator import Coordinator, RemoteLink, Seat, shares
+from .coordinator import Coordinator, GroupState, RemoteLink, busy_shares
 from .group import Group
-from .group_training import Crew
-from .mpi_messages import Post, nap
-from .trial import Setup, Task, Verdict
-from .trial_queue import Display, Silent, begin, queued_again
+from .group_training import GroupTraining
+from .mpi_messages import MessageChannel, sleep_briefly
+from .trial import SearchSetup, StopReason, Task
+from .trial_queue import Display, NoDisplay, begin_trial, unfinished_trials
 
 
 def search(
@@ -68,12 +68,12 @@ def search(
     Stopped
         By a signal. All trials under way are saved.
     """
-    display = display or Silent()
+    display = display or NoDisplay()
     if world is None or world.size == 1:
         with _open(file, folder, resume, 1) as study:
             _work_alone(study, _setup(study, threads, file), display)
             return study
-    post = Post(world)
+    post = MessageChannel(world)
     if world.rank:
         _follow(world, post)
         return None
@@ -82,16 +82,16 @@ def search(
         for rank in range(1, world.size):
             post.send(rank, **_setup_table(setup))
         size = study.config.group_size
-        world.Split(color_of(0, size, world.size), 0)
+        world.Split(communicator_colour(0, size, world.size), 0)
         groups = (world.size - 1) // size
         if idle := (world.size - 1) % size:
             display.said(f"{idle} of {world.size} ranks are left over: {groups} groups of {size}, and the first rank")
-        seats = [Seat(g, list(range(1 + g * size, 1 + (g + 1) * size))) for g in range(groups)]
+        seats = [GroupState(g, list(range(1 + g * size, 1 + (g + 1) * size))) for g in range(groups)]
         Coordinator(study, seats, post, display).run()
         return study
 
 
-def color_of(rank: int, group_size: int, ranks: int) -> int:
+def communicator_colour(rank: int, group_size: int, ranks: int) -> int:
     """Part of the world that a rank belongs to: 0 is the coordinator, then come groups, and last who is left over."""
     groups = (ranks - 1) // group_size
     return 0 if rank == 0 else min((rank - 1) // group_size, groups) + 1
@@ -120,12 +120,12 @@ def _open(file: Path, folder: Path, resume: bool, ranks: int) -> Study:
     return Study.resume(folder, config) if resume else Study.create(folder, config, base)
 
 
-def _setup(study: Study, threads: int, file: Path) -> Setup:
+def _setup(study: Study, threads: int, file: Path) -> SearchSetup:
     base = replace(study.base, threads=threads) if threads else study.base
-    return Setup(study.folder, study.config, base, str(file))
+    return SearchSetup(study.folder, study.config, base, str(file))
 
 
-def _setup_table(setup: Setup) -> dict[str, Any]:
+def _setup_table(setup: SearchSetup) -> dict[str, Any]:
     return {
         "folder": str(setup.folder),
         "tune": setup.tune.as_dict(),
@@ -134,22 +134,22 @@ def _setup_table(setup: Setup) -> dict[str, Any]:
     }
 
 
-def _setup_from(table: dict[str, Any]) -> Setup:
+def _setup_from(table: dict[str, Any]) -> SearchSetup:
     where = table["where"]
     base: TrainConfig = from_dict(TrainConfig, table["base"], where)
     check(base, where)
     tune: TuneConfig = tune_config(table["tune"], base, where)
-    return Setup(Path(table["folder"]), tune, base, where)
+    return SearchSetup(Path(table["folder"]), tune, base, where)
 
 
-def _follow(world: Any, post: Post) -> None:
+def _follow(world: Any, post: MessageChannel) -> None:
     """Be any rank but the first."""
     with Signals() as signals:
         while not (found := post.look()):
-            nap()
+            sleep_briefly()
         setup = _setup_from(found[1])
         size = setup.tune.group_size
-        color = color_of(world.rank, size, world.size)
+        color = communicator_colour(world.rank, size, world.size)
         comm = world.Split(color, world.rank)
         link = RemoteLink(post)
         if color > (world.size - 1) // size:
@@ -157,19 +157,19 @@ def _follow(world: Any, post: Post) -> None:
             while link.next(lambda: signals.received != 0):
                 pass
             return
-        crew = Crew(setup, comm)
+        crew = GroupTraining(setup, comm)
         if comm.rank:
             crew.follow(signals)
         else:
             Group(setup, crew, link).run(signals)
 
 
-def _work_alone(study: Study, setup: Setup, display: Display) -> None:
-    seat, start = Seat(0, [0]), time.monotonic()
+def _work_alone(study: Study, setup: SearchSetup, display: Display) -> None:
+    seat, start = GroupState(0, [0]), time.monotonic()
     with Signals() as signals:
         link = _LocalLink(study, seat, display)
-        Group(setup, Crew(setup), link).run(signals)
-    study.end(**shares([seat], start, time.monotonic()))
+        Group(setup, GroupTraining(setup), link).run(signals)
+    study.end(**busy_shares([seat], start, time.monotonic()))
     if link.stopped:
         display.said("stopped; the trial under way is saved: go on with --resume")
         raise Stopped(128 + signals.received)
@@ -178,10 +178,10 @@ def _work_alone(study: Study, setup: Setup, display: Display) -> None:
 class _LocalLink:
     """A group's link to a study in the same process."""
 
-    def __init__(self, study: Study, seat: Seat, display: Display) -> None:
+    def __init__(self, study: Study, seat: GroupState, display: Display) -> None:
         self._study, self._seat, self._display = study, seat, display
-        self._queue: deque[Trial] = queued_again(study, display)
-        self._verdict: Verdict | None = None
+        self._queue: deque[Trial] = unfinished_trials(study, display)
+        self._verdict: StopReason | None = None
         self.stopped = False
 
     def next(self, quit_: Callable[[], bool]) -> Task | None:
@@ -190,16 +190,16 @@ class _LocalLink:
         if trial is None:
             return None
         self._display.began(trial, 0, bool(trial.begins))
-        begin(self._study, trial, 0, self._seat.ranks)
+        begin_trial(self._study, trial, 0, self._seat.ranks)
         self._seat.trial, self._seat.since, self._verdict = trial, time.monotonic(), None
         return Task(trial.number, trial.point, self._study.config.trial_limit_s)
 
     def rung(self, trial: int, step: int, value: float) -> None:
         """Note a rung."""
         if reason := self._study.rung(self._study.trials[trial], step, value):
-            self._verdict = Verdict("stopped", reason)
+            self._verdict = StopReason("stopped", reason)
 
-    def verdict(self, trial: int) -> Verdict | None:  # noqa: ARG002
+    def verdict(self, trial: int) -> StopReason | None:  # noqa: ARG002
         """Why the trial must be stopped."""
         self._display.refresh()
         return self._verdict

@@ -14,7 +14,7 @@ from fastcalo.errors import FastCaloError
 from ...architectures.base import Architecture
 from ...config import TrainConfig
 from ...run import checkpoint
-from ...run.callback import Watch
+from ...run.callback import Callback
 from ..config import TuneConfig
 from ..study.space import Point
 from ..study.study import Outcome
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Setup:
+class SearchSetup:
     """What all trials of a search have in common.
 
     Attributes
@@ -56,7 +56,7 @@ class Task:
     limit_s: float
 
 
-class Link(Protocol):
+class SearchLink(Protocol):
     """What the leader of a group knows of the search."""
 
     def next(self, quit_: Callable[[], bool]) -> Task | None:
@@ -65,7 +65,7 @@ class Link(Protocol):
     def rung(self, trial: int, step: int, value: float) -> None:
         """Tell what a trial has come to on its way."""
 
-    def verdict(self, trial: int) -> Verdict | None:
+    def verdict(self, trial: int) -> StopReason | None:
         """Why a trial must be stopped; asked often."""
 
     def ended(self, trial: int, outcome: Outcome) -> None:
@@ -76,7 +76,7 @@ class Link(Protocol):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class StopReason:
     """Why a trial is stopped.
 
     Attributes
@@ -90,13 +90,13 @@ class Verdict:
     reason: str
 
 
-class TrialWatch(Watch):
+class TrialCallback(Callback):
     """Looks at a trial for its group's leader: whether its time is up, or it is hopeless.
 
     Parameters
     ----------
     task : Task
-    link : Link
+    link : SearchLink
     judge : callable, optional
         Gives the objective's value of networks; a trial is judged on its way only if there is one.
     before : dict of str to int
@@ -107,27 +107,27 @@ class TrialWatch(Watch):
     Attributes
     ----------
     judge : callable or None
-    verdict : Verdict or None
+    verdict : StopReason or None
     """
 
     def __init__(
         self,
         task: Task,
-        link: Link,
+        link: SearchLink,
         judge: Callable[[Architecture], float] | None,
         before: dict[str, int],
         signalled: Callable[[], bool] = lambda: False,
     ) -> None:
         self._task, self._link, self.judge, self._before, self._signalled = task, link, judge, before, signalled
         self._end = time.monotonic() + task.limit_s
-        self.verdict: Verdict | None = None
+        self.verdict: StopReason | None = None
 
     def halt(self) -> bool:
         """Whether the trial is to stop."""
         if self.verdict is None and time.monotonic() > self._end:
-            self.verdict = Verdict("failed", f"took longer than trial_limit_s = {self._task.limit_s:g}")
+            self.verdict = StopReason("failed", f"took longer than trial_limit_s = {self._task.limit_s:g}")
         if self.verdict is None and self._signalled():
-            self.verdict = Verdict("", "a signal")
+            self.verdict = StopReason("", "a signal")
         self.verdict = self.verdict or self._link.verdict(self._task.number)
         return self.verdict is not None
 

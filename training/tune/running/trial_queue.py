@@ -28,7 +28,7 @@ class Display(Protocol):
         """Time has passed."""
 
 
-class Silent:
+class NoDisplay:
     """Shows nothing."""
 
     def began(self, trial: Trial, group: int, again: bool) -> None:
@@ -44,7 +44,7 @@ class Silent:
         """Nothing."""
 
 
-def queued_again(study: Study, display: Display) -> deque[Trial]:
+def unfinished_trials(study: Study, display: Display) -> deque[Trial]:
     """Trials that were under way when the search was interrupted.
 
     One that began `ATTEMPTS` times and never got further than before is told as failed: whatever ends it would end the
@@ -70,6 +70,6 @@ def queued_again(study: Study, display: Display) -> deque[Trial]:
     return queue
 
 
-def begin(study: Study, trial: Trial, group: int, ranks: list[int]) -> None:
+def begin_trial(study: Study, trial: Trial, group: int, ranks: list[int]) -> None:
     """Note that a group works on a trial, and how far it had come."""
     study.begin(trial, group, ranks, saved=steps_saved(trial_folder(study.folder, trial.number)))
