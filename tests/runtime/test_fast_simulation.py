@@ -432,7 +432,7 @@ def test_simulating_brings_in_no_library_of_training():
 import sys
 import fastcalo
 assert not {"onnxruntime", "uproot", "awkward", "h5py", "particle"} & set(sys.modules), "importing is not light"
-import fastcalo.simulation, fastcalo.conversion
+import fastcalo.simulation.fast, fastcalo.production.convert
 engine = fastcalo.FastSimulation(fastcalo.load_detector(), "em")
 events = next(iter(fastcalo.open_events(sys.argv[1]).chunks(5)))
 assert engine.run(events).n_events == 5

@@ -73,7 +73,7 @@ def assert_whole(wheel: Path) -> None:
     python = {str(path.relative_to(ROOT)) for path in (ROOT / "fastcalo").glob("**/*.py")}
     for floor in FLOORS:
         python |= {f"fastcalo/{path.relative_to(ROOT)}" for path in (ROOT / floor).glob("**/*.py")}
-    assert python | {f"fastcalo/{name}" for name in ("py.typed", "detectors/clic-like.toml", "models/em.onnx")} <= names
+    assert python | {f"fastcalo/{name}" for name in ("py.typed", "detector/clic-like.toml", "model/em.onnx")} <= names
     assert all(name.startswith(("fastcalo/", "fastcalo-")) for name in names)
 
 
