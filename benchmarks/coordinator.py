@@ -1,4 +1,4 @@
-"""How long groups wait for the coordinator of a search, for up to 512 groups.
+"""Waiting time of the groups of a hyper-parameter search for its coordinator, up to 512 groups.
 
     python benchmarks/coordinator.py [--groups N ...] [--rounds N] [--out FOLDER]
 

@@ -1,4 +1,4 @@
-"""What the benchmark measures. Every function measures one thing, on the core that the process is bound to."""
+"""Measurements of the speed benchmark; each function measures one quantity on the core that the process is bound to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One process of the benchmark of training on many: trains, a few steps at a time, when it is told to.
+"""One rank of the benchmark of distributed training; trains a few steps at a time on request.
 
 Started by parallel.py. Several trainings live at once, of which one at a time computes, so that all meet the same
 machine.

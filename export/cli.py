@@ -1,4 +1,4 @@
-"""``fastcalo export``."""
+"""Command ``fastcalo export``."""
 
 from __future__ import annotations
 

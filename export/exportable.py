@@ -1,4 +1,4 @@
-"""What the export asks of a trained model: the small interface behind which architectures differ."""
+"""Interface between the exporter and the architectures: `Exportable`."""
 
 from __future__ import annotations
 

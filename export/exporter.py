@@ -1,4 +1,4 @@
-"""From a finished run to one self-describing ONNX file, checked before it gets its name."""
+"""Export of a finished run to one self-describing ONNX file, compared with the torch model before it is renamed."""
 
 from __future__ import annotations
 

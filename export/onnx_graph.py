@@ -1,4 +1,4 @@
-"""Writing an ONNX graph node by node, with as little ceremony as that allows."""
+"""Builder of ONNX graphs: nodes, constants and bodies of Scan and Loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Comparison of an exported graph with its torch model: the same noise must give the same showers."""
+"""Comparison of an exported graph with its torch model on the same noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python -m fastcalo``: the command line, where no script is installed."""
+"""Entry point of ``python -m fastcalo``."""
 
 from .cli import main
 

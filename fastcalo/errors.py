@@ -1,4 +1,4 @@
-"""Every error that fastcalo raises on purpose.
+"""Exceptions of fastcalo.
 
 Each derives from `FastCaloError` and from the built-in that fits, so that a caller may catch either.
 A message says what was wrong, where (file, tree, entry, key) and what to do about it.

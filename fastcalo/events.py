@@ -1,4 +1,4 @@
-"""Columnar particles and columnar deposits: what an engine takes, and what it gives back."""
+"""Columnar particles (`Events`, input of an engine) and columnar deposits (`Hits`, its output)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Masses and charges of particles, by PDG code, for whole columns at once.
+"""Masses and charges of particles by PDG code, for whole arrays.
 
 Codes follow the Monte Carlo particle numbering scheme of the Particle Data Group (Review of Particle Physics).
 """

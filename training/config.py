@@ -1,4 +1,4 @@
-"""A training described in TOML, checked on load."""
+"""Training configuration (TOML), validated on load."""
 
 from __future__ import annotations
 

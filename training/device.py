@@ -1,4 +1,4 @@
-"""Where networks are trained: on the CPU, or on a GPU of each rank's own."""
+"""Choice of the training device: the CPU, or one GPU per rank."""
 
 from __future__ import annotations
 

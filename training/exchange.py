@@ -1,4 +1,4 @@
-"""How ranks agree on gradients. One process agrees with itself."""
+"""Gradient exchange between ranks: interface, and the exchange of a single process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A step on a batch that does not fit in memory: part by part, with the gradients of the whole."""
+"""Gradient accumulation: a step on a batch in parts, with the gradients of the whole."""
 
 from __future__ import annotations
 

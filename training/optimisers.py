@@ -1,4 +1,4 @@
-"""Optimisers of a stage, and how fast they go."""
+"""Optimisers of a stage and their learning-rate schedule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random numbers of a training step: each a function of who asks for it, and of nothing else.
+"""Random numbers of a training step, keyed by seed, step and shower.
 
 A counter is hashed, as in SplitMix64 (Steele, Lea & Flood, OOPSLA 2014, fig. 16), in integer arithmetic that is the
 same on every device. So the shower in one place of the global batch draws the same numbers whichever rank it falls to,

@@ -1,4 +1,4 @@
-"""The training loop: stages one after the other, each resumable to the bit.
+"""Training loop: stages one after the other, each resumable bit by bit.
 
 A step depends on nothing but the configuration, the data, the step's number and the state in the checkpoint:
 its random numbers are functions of (seed, stage, step, place in the batch), its batch of (seed, stage, epoch). So it is

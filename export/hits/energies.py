@@ -1,4 +1,4 @@
-"""Graph of the last part: each layer's energy shared among its hits, in a Loop over their rank.
+"""ONNX graph of the energies of hits: each layer's energy is shared in a Loop over the rank of hits.
 
 Hits are laid out rank by rank, layers with most hits first, so that every pass of the Loop works on the head of
 the state and on one contiguous piece of the hits. What is known of a hit is a row over the hits, not a column: ONNX

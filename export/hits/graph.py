@@ -1,4 +1,4 @@
-"""The sampler of ``arch = "hits"`` as one ONNX graph: kinematics and noise in, deposits out.
+"""ONNX graph of the sampler of ``arch = "hits"``: kinematics and noise in, deposits out.
 
 Layers are drawn in a Scan, shares of energy in a Loop; what lies between works on flat lists of points and hits.
 The torch twin is `fastcalo.training.architectures.hits.sampler`; the export compares the two.

@@ -1,4 +1,4 @@
-"""Graph of the first network: counts and energies of all layers, in a Scan over layers."""
+"""ONNX graph of the layer model: numbers of hits and energies of all layers, in a Scan over layers."""
 
 from __future__ import annotations
 

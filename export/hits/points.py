@@ -1,4 +1,4 @@
-"""Graph of the middle part: points drawn from blobs, and the distinct cells among them.
+"""ONNX graph of the positions of hits: points drawn from blobs, and the distinct cells among them.
 
 A shower has about a thousand points. Every tensor over points is a plain vector, since ONNX Runtime broadcasts
 short inner dimensions slowly, whatever is the same for all points of a layer is computed per layer, and places are

@@ -1,4 +1,4 @@
-"""``fastcalo compare``."""
+"""Command ``fastcalo compare``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``fastcalo convert``."""
+"""Command ``fastcalo convert``."""
 
 from __future__ import annotations
 

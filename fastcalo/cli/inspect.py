@@ -1,4 +1,4 @@
-"""``fastcalo inspect``."""
+"""Command ``fastcalo inspect``."""
 
 from __future__ import annotations
 

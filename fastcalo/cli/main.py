@@ -1,4 +1,4 @@
-"""The sub-commands, loaded when they are called, and what becomes of their errors."""
+"""The ``fastcalo`` command: sub-commands loaded on demand, and exit codes of errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``fastcalo merge``."""
+"""Command ``fastcalo merge``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the sub-commands show on a terminal."""
+"""Terminal output of the commands: tables, progress bars, logging."""
 
 from __future__ import annotations
 

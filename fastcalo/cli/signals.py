@@ -1,4 +1,4 @@
-"""Signals end a command by an exception, wherever in it they fall."""
+"""Signal handlers that end a command by an exception, wherever in the code the signal arrives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``fastcalo validate``."""
+"""Command ``fastcalo validate``."""
 
 from __future__ import annotations
 

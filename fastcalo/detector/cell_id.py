@@ -1,4 +1,4 @@
-"""Cell IDs: small integers packed into the bits of one 64-bit number, written down as DD4hep does.
+"""Cell IDs: bit fields of one 64-bit number, in the notation of DD4hep.
 
 ``"system:5,layer:8,x:32:-16"`` reads: five bits for ``system``, the next eight for ``layer``, and sixteen bits from
 bit 32 on for ``x``, in two's complement (the minus sign).

@@ -1,4 +1,4 @@
-"""A calorimeter as a TOML file describes it: its sections, where its modules stand, its field and its cell IDs."""
+"""Calorimeter described by a TOML file: sections, modules, magnetic field, cell IDs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How Geant4 is to simulate a detector: the table ``[geant4]`` of its description."""
+"""Settings of full simulation: the table ``[geant4]`` of a detector description."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the modules of a calorimeter stand: flat stacks, as staves around the beam and as two endcaps."""
+"""Positions of the modules of a calorimeter: flat stacks, as staves around the beam and as two endcaps."""
 
 from __future__ import annotations
 

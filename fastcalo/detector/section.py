@@ -1,4 +1,4 @@
-"""One section of a calorimeter: layers of one make, cut into square cells."""
+"""Section of a calorimeter: a stack of layers of absorber and sensor, cut into square cells."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Species that stand for others: what is simulated in place of a particle that no model knows."""
+"""Substitute species: which known species is simulated in place of one that no model knows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the voxels of a shower are: a table that serves regular windows and irregular layers alike."""
+"""Positions of voxels, for regular windows and for irregular layers."""
 
 from __future__ import annotations
 

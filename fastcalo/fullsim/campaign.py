@@ -1,4 +1,4 @@
-"""Many showers of a gun into one file, part by part, so that what is done survives whatever interrupts the rest."""
+"""Production of many gun showers into one file, in parts, so that an interrupted production can resume."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where Geant4's physics data lie: found before Geant4 is started, so that it need not ask for them.
+"""Location of Geant4's physics data, found before Geant4 starts.
 
 On import geant4-pybind looks for its data sets. Where one is missing it asks at the terminal whether to download it,
 or downloads it unasked if the variable CI is set: a program without a terminal would wait for ever, or for gigabytes.

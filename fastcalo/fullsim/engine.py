@@ -1,4 +1,4 @@
-"""Full simulation as an engine: the same face as the fast one, Geant4 behind it."""
+"""Full simulation with Geant4 behind the interface of the fast engine."""
 
 from __future__ import annotations
 

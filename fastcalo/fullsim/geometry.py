@@ -1,4 +1,4 @@
-"""The stack of a detector, as Geant4 volumes and scorers. Imported in Geant4's own processes only."""
+"""Geant4 volumes and scorers of a detector stack; imported in Geant4's own processes only."""
 
 from __future__ import annotations
 

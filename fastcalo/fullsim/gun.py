@@ -1,4 +1,4 @@
-"""A particle gun: conditions of showers from counters, and showers cut to the windows that models learn from."""
+"""Particle gun: kinematics from counter-based random numbers, and showers cut to windows."""
 
 from __future__ import annotations
 

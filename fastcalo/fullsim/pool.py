@@ -1,4 +1,4 @@
-"""Geant4 in processes of ours, which may die without taking the user's with them."""
+"""Pool of Geant4 processes; the death of one does not end the user's process."""
 
 from __future__ import annotations
 

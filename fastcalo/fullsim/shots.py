@@ -1,4 +1,4 @@
-"""What Geant4 is asked for, and what it answers: columns that go between processes."""
+"""Messages between the pool and Geant4 processes: columns of particles and of deposits."""
 
 from __future__ import annotations
 

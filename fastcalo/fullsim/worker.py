@@ -1,4 +1,4 @@
-"""A process that simulates with Geant4 what it is sent over a socket: ``python -m fastcalo.fullsim.worker FD``.
+"""Geant4 worker process: ``python -m fastcalo.fullsim.worker FD`` simulates the particles sent over a socket.
 
 It is started by `pool`, and holds one run manager, of which Geant4 allows one per process. Standard output and standard
 error are Geant4's. It answers every message with one, ``(kind, content)``, and tells before which shot it is; so that

@@ -1,4 +1,4 @@
-"""Files that appear under their name only once they are whole."""
+"""Atomic file writing: a file gets its name only when it is complete."""
 
 from __future__ import annotations
 

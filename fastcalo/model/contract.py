@@ -1,4 +1,4 @@
-"""What a model file promises: JSON in its metadata, checked before anything is run."""
+"""Model contract: the JSON metadata of an ONNX model, validated before the model is run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime: which one is installed, with how many threads it may run, and opening a file with it."""
+"""ONNX Runtime sessions: installed variant, number of threads, opening of files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counter-based random numbers: what a particle draws depends on who it is, not on when it is its turn.
+"""Counter-based random numbers (Philox), keyed by the identity of a particle.
 
 Philox4x32-10 (Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC11, section 3.3), keyed
 by the seed; the counter holds the block of four numbers, the particle's index in its event, and a digest of run and

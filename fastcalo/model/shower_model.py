@@ -1,4 +1,4 @@
-"""A trained shower model: one ONNX file, its contract, its session."""
+"""Trained shower model: an ONNX file with its contract and session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of particles to files of hits, streamed in bounded memory through any executor."""
+"""Conversion of particle files to hit files, streamed in bounded memory through an engine."""
 
 from __future__ import annotations
 

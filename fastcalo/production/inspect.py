@@ -1,4 +1,4 @@
-"""What a file is: ROOT files, showers, detectors and models told in rows of text."""
+"""Description of files, detectors and models as rows of text."""
 
 from __future__ import annotations
 

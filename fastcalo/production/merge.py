@@ -1,4 +1,4 @@
-"""Two files of hits of the same events into one: those of a model, and of full simulation for what it refused."""
+"""Merging of two hit files of the same events: of a model, and of full simulation for the refused particles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a conversion did: how many particles went where, and how much energy with them."""
+"""Summary of a conversion: numbers and energies of particles by outcome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a particle is simulated, or not: what every engine decides in the same way."""
+"""Acceptance: why a particle is simulated or refused, the same in every engine."""
 
 from __future__ import annotations
 

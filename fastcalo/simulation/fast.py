@@ -1,4 +1,4 @@
-"""The fast engine: particles of events to hits of the detector, through shower models."""
+"""Fast simulation engine: `Events` to `Hits` through shower models."""
 
 from __future__ import annotations
 

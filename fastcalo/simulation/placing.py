@@ -1,4 +1,4 @@
-"""Deposits in cells of a detector: where the cells of a shower are, and the sum over all particles of an event."""
+"""Placing of shower deposits in detector cells, and their sum over the particles of an event."""
 
 from __future__ import annotations
 

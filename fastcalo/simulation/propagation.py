@@ -1,4 +1,4 @@
-"""From the production vertex to the calorimeter's face: straight lines and helices, all particles at once.
+"""Propagation of particles from their vertex to the calorimeter's front face, along straight lines and helices.
 
 The solenoid's field is uniform along z inside the volume that the faces of barrel and endcaps enclose, so a track is
 

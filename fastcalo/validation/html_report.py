@@ -1,4 +1,4 @@
-"""Pages that need nothing else: text, tables and pictures in one file of HTML, and numbers beside it as JSON."""
+"""Self-contained HTML reports with text, tables and figures, and a JSON file beside them."""
 
 from __future__ import annotations
 

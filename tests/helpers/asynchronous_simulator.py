@@ -1,4 +1,4 @@
-"""Workers and their masters played in one process, message by message in a prescribed order.
+"""Simulator of asynchronous training: workers and servers in one process, message by message in a given order.
 
 The same order of messages gives the same central parameters as a training over MPI, to the bit.
 """

@@ -1,4 +1,4 @@
-"""Pages as a browser sees them."""
+"""HTML pages as parsed by a headless browser."""
 
 import html.parser
 import shutil

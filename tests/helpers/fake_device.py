@@ -1,4 +1,4 @@
-"""A device of pretence, on which tensors hold numbers of the CPU: shows what would be mixed up on a GPU.
+"""A pretended device whose tensors hold CPU numbers, to detect tensors on the wrong device without a GPU.
 
 Tensors say that they are on ``meta``. Whatever takes one of them and one of the CPU is an error, as with CUDA; but for
 a single number of the CPU, which CUDA takes too.

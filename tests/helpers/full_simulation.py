@@ -1,4 +1,4 @@
-"""What tests of full simulation share."""
+"""Fixtures and helpers of tests of full simulation."""
 
 from __future__ import annotations
 

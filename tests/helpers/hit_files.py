@@ -1,4 +1,4 @@
-"""Files of hits for tests: sound ones, of random cells, to be spoilt before they are written."""
+"""Hit files of random cells, for tests that damage them before writing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When hits count as the same.
+"""Tolerance within which two hit files count as equal.
 
 Showers depend on their particles only, whatever is simulated beside them. But in other company matrices are
 multiplied in another order and rounded otherwise. A random number that falls beside an edge may then come to lie

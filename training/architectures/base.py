@@ -1,4 +1,4 @@
-"""What the loop asks of an architecture: its networks, and the losses of each of its stages."""
+"""Interface of architectures: networks, and losses of each stage."""
 
 from __future__ import annotations
 

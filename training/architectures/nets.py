@@ -1,4 +1,4 @@
-"""Small pieces that several networks are made of."""
+"""Building blocks shared by several networks."""
 
 from __future__ import annotations
 

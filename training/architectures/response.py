@@ -1,4 +1,4 @@
-"""A few physics numbers of generated showers, cheap enough to be taken while training."""
+"""Physics metrics of generated showers, evaluated during training."""
 
 from __future__ import annotations
 

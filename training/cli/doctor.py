@@ -1,4 +1,4 @@
-"""``fastcalo doctor``."""
+"""Command ``fastcalo doctor``."""
 
 from __future__ import annotations
 

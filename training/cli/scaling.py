@@ -1,4 +1,4 @@
-"""``fastcalo scaling``."""
+"""Command ``fastcalo scaling``."""
 
 from __future__ import annotations
 

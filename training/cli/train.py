@@ -1,4 +1,4 @@
-"""``fastcalo train``."""
+"""Command ``fastcalo train``."""
 
 from __future__ import annotations
 

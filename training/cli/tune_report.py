@@ -1,4 +1,4 @@
-"""``fastcalo tune report``."""
+"""Command ``fastcalo tune report``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``fastcalo tune TUNE.toml``."""
+"""Command ``fastcalo tune TUNE.toml``."""
 
 from __future__ import annotations
 

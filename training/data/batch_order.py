@@ -1,4 +1,4 @@
-"""Which shower comes when.
+"""Deterministic, rank-independent order of showers in batches.
 
 Showers are numbered from 0 to n - 1. A slot of the global batch is a lane: every *piece* of an epoch gives it a range
 of showers, each of which it takes once. A rank serves slots of its own and needs the ranges of these only; what a slot

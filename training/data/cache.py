@@ -1,4 +1,4 @@
-"""Arrays kept in a folder, to be mapped into memory instead of being made again."""
+"""On-disk cache of arrays, memory-mapped on reuse."""
 
 from __future__ import annotations
 

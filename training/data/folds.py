@@ -1,4 +1,4 @@
-"""Folds of showers for cross-validation: each shower is in one of them, which are alike in species and energy."""
+"""Cross-validation folds of showers, stratified in species and energy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The layers of some sections of a calorimeter in one row, front to back."""
+"""Numbering of the layers of all sections, front to back."""
 
 from __future__ import annotations
 

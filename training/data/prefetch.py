@@ -1,4 +1,4 @@
-"""Things made ahead of their use, in a thread."""
+"""Prefetching of an iterator in a background thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Showers for training: sparse HDF5 files, of which a rank reads its part only, in bounded memory.
+"""Training data: sparse HDF5 showers, each rank reading its part only, in bounded memory.
 
 The order (see `BatchOrder`) depends on the seed, and on no number of ranks; the batch of a step can be found again
 without replaying the steps before it, which is what makes a resumed training exact.

@@ -1,4 +1,4 @@
-"""The sets of showers that a configuration names."""
+"""Training and test data of a configuration."""
 
 from __future__ import annotations
 

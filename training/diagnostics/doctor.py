@@ -1,4 +1,4 @@
-"""Whether this machine is fit to train, alone or by many processes; what is not, and how to mend it."""
+"""Diagnosis of a machine for training, alone or with MPI, with remedies."""
 
 from __future__ import annotations
 

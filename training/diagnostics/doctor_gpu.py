@@ -1,4 +1,4 @@
-"""What the doctor finds about GPUs: whose is which, and how their gradients travel."""
+"""Diagnosis of GPUs: assignment to ranks, and transport of gradients."""
 
 from __future__ import annotations
 

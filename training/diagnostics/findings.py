@@ -1,4 +1,4 @@
-"""What the doctor finds, and its verdicts on what ranks tell of their machines."""
+"""Findings of the diagnosis, and checks of the facts that ranks report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long messages take: sums over all ranks, of several sizes, waited for as a training waits."""
+"""Timing of allreduce over message sizes, polled as in training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signs of life: which ranks still make their steps, for the message of those that wait in vain."""
+"""Heartbeat files that show which ranks still make steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memory of a training: what a step frees, the next one takes again."""
+"""Memory allocator settings: keep freed memory in the process."""
 
 from __future__ import annotations
 

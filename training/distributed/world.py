@@ -1,4 +1,4 @@
-"""The processes that were started together: who they are, and what becomes of all when one fails."""
+"""MPI world: the processes that were started together, and aborting all when one fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Somebody who looks at a training while it goes on."""
+"""Callback interface of the training loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a stage: written whole or not at all, read without unpickling code."""
+"""Checkpoints of a stage: written atomically, read without unpickling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder of a run: whose it is, and what is written there while it goes on."""
+"""Run folder: configuration, identity check, metrics log."""
 
 from __future__ import annotations
 

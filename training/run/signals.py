@@ -1,4 +1,4 @@
-"""Signals of batch systems, kept until a training can heed them."""
+"""Signals of batch systems, deferred until the end of a step."""
 
 from __future__ import annotations
 

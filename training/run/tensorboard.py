@@ -1,4 +1,4 @@
-"""Numbers of a training for TensorBoard."""
+"""TensorBoard output of a training."""
 
 from __future__ import annotations
 

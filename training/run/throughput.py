@@ -1,4 +1,4 @@
-"""How fast a training goes, and which part of the time its ranks spend waiting for messages."""
+"""Throughput of a training, and share of time spent waiting for communication."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each rank does when: a timeline in the format of Chrome's tracing, which Perfetto reads.
+"""Timeline of all ranks in Chrome trace format, readable by Perfetto.
 
 Google, "RankTimeline Event Format" (2016): complete events, times in microseconds.
 """

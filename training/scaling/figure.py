@@ -1,4 +1,4 @@
-"""Scaling, drawn: what was measured above, what is only projected below."""
+"""Scaling figure: measurements above, projection below."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast one training is on several numbers of ranks and under several strategies, measured on real steps."""
+"""Scaling measurement: real training steps on several numbers of ranks and strategies."""
 
 from __future__ import annotations
 

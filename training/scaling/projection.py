@@ -1,4 +1,4 @@
-"""How a training would scale beyond what was measured: a model of its steps, and its uncertainty.
+"""Scaling projection: a model of step times beyond the measured number of ranks, with uncertainty.
 
 A message of n bytes takes α + βn (Hockney, Parallel Computing 20 (1994) 389). A sum over p ranks by a ring takes
 2(p − 1)α + 2(p − 1)/p βn; by recursive halving and doubling, 2 log₂(p) α + 2(p − 1)/p βn (Thakur, Rabenseifner & Gropp,

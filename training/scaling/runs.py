@@ -1,4 +1,4 @@
-"""Trainings of several numbers of ranks as numbers: rates, efficiencies, and what they let one expect."""
+"""Scaling results: rates, efficiencies and projections of runs on several numbers of ranks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Times of a training's steps, and of what is told about it."""
+"""Step times and waiting times of a training."""
 
 from __future__ import annotations
 

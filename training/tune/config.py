@@ -1,4 +1,4 @@
-"""A search described in TOML, checked on load."""
+"""Search configuration (TOML), validated on load."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training's configuration with some of its values replaced, each named by a dotted path.
+"""Training configurations with values replaced by dotted path.
 
 ``network.hit_width``, ``stage.hits.learning_rate`` (stages go by their names), ``stage.hits.betas.0``.
 """

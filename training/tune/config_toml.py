@@ -1,4 +1,4 @@
-"""A training's configuration as TOML."""
+"""Training configuration written as TOML."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How good a trained model is: one number to minimise, from showers of full simulation that it has not seen."""
+"""Objective of a search: one number to minimise, from unseen showers of full simulation."""
 
 from __future__ import annotations
 

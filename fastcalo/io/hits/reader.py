@@ -1,4 +1,4 @@
-"""A file of hits as a comparison sees it: what it says of itself, and its hits chunk by chunk."""
+"""Reader of ROOT files of hits: metadata, and hits chunk by chunk."""
 
 from __future__ import annotations
 

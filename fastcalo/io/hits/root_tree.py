@@ -1,4 +1,4 @@
-"""Writing TTrees of event columns and lists, in bounded memory, to files that appear only when whole."""
+"""Writer of TTrees of event columns and lists, in bounded memory, with atomic rename."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ROOT files of hits, and of the particles that were not simulated."""
+"""Writers of ROOT files of hits and of particles that were not simulated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cutting and joining of `Events`, so that files of any layout become chunks of any size."""
+"""Slicing and joining of `Events` into chunks of any size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the branches of a tree to `Events`: units, coordinates, masses, final state, identifiers."""
+"""Conversion of branches to `Events`: units, coordinates, masses, final state, identifiers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading particles from ROOT files, TTree or RNTuple, in bounded memory."""
+"""Reader of particles from ROOT files (TTree or RNTuple), in bounded memory."""
 
 from __future__ import annotations
 

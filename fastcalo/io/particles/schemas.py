@@ -1,4 +1,4 @@
-"""Which branches of a file hold the particles: found by looking at the names, or told by the user.
+"""Schemas: which branches of a file hold which particle property, found by name or given by the user.
 
 Three conventions are known. EDM4hep: a collection with ``PDG``, ``momentum.x``, ``generatorStatus``, … (GeV, mm).
 NanoAOD and NanoGEN: ``GenPart_pdgId``, ``GenPart_pt``, … (GeV), with the vertex of the event in ``GenVtx_x``, … (cm).

@@ -1,4 +1,4 @@
-"""Binning of the CaloChallenge: which voxels a shower has, as an XML file tells.
+"""Voxel binning of the CaloChallenge, read from its XML files.
 
 ``<Bins>`` holds a ``<Bin name="photon" pid="22">`` for every kind of particle, and that a ``<Layer id="1"
 r_edges="0,2,4" n_bin_alpha="10"/>`` for every layer. Edges are in mm; a layer with one edge has no voxels. Voxels are

@@ -1,4 +1,4 @@
-"""Showers of CaloGAN (M. Paganini, L. de Oliveira and B. Nachman, Phys. Rev. D 97 (2018) 014021, arXiv:1712.10321).
+"""Reader of CaloGAN showers (M. Paganini, L. de Oliveira, B. Nachman, Phys. Rev. D 97 (2018) 014021, arXiv:1712.10321).
 
 ``layer_0`` [N, 3, 96], ``layer_1`` [N, 12, 12], ``layer_2`` [N, 12, 6] and ``overflow`` [N, 3] (what was deposited
 beside the layers) in MeV, ``energy`` [N, 1] in GeV. Each layer is a square of 480 mm, cut evenly, centred on the

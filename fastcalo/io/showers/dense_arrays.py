@@ -1,4 +1,4 @@
-"""What files of dense showers have in common: arrays of all voxels, told as hits slice by slice."""
+"""Base of readers of dense shower arrays, which are returned as sparse hits slice by slice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HDF5 files that are read slice by slice, with errors that say where something is wrong."""
+"""HDF5 files read slice by slice, with errors that name file and dataset."""
 
 from __future__ import annotations
 

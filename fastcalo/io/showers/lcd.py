@@ -1,4 +1,4 @@
-"""Showers of the LCD collaboration for 3DGAN: dense windows of a calorimeter in the manner of CLIC.
+"""Reader of the LCD showers for 3DGAN: dense windows of a CLIC-like calorimeter.
 
 Two generations of files (HDF5), both with ``ECAL`` [N, nx, ny, layers] and perhaps ``HCAL``:
 

@@ -1,4 +1,4 @@
-"""Showers of single particles: the native HDF5 format of full simulation and training.
+"""Reader of the native HDF5 format of single-particle showers.
 
 Columnar and sparse. Per shower ``pdg`` int32 [N], ``kinetic_energy`` float32 [N] (GeV), ``direction`` float32 [N, 3]
 (unit vector in the frame of the stack, z inwards), ``entry`` float32 [N, 2] (mm from the centre of the cell that is

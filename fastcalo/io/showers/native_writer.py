@@ -1,4 +1,4 @@
-"""Writing the native shower format."""
+"""Writer of the native HDF5 format of single-particle showers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of showers, whoever wrote them, read through one face."""
+"""Common interface of all shower files: `open_showers`."""
 
 from __future__ import annotations
 

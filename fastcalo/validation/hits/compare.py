@@ -1,4 +1,4 @@
-"""Whether one file of hits can stand for another: by its schema, which must be the same, and by its physics."""
+"""Comparison of two hit files: schema, contents and physics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of what a file of hits holds: cells that exist, at their places, above threshold, once in an event."""
+"""Checks of the contents of a hit file: cells that exist, positions, thresholds, no duplicates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether two files hold the same events in the same order."""
+"""Check that two files hold the same events in the same order."""
 
 from __future__ import annotations
 

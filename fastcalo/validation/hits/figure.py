@@ -1,4 +1,4 @@
-"""One figure of a comparison: spectra and profiles of both files over each other, and their ratio."""
+"""Figure of a comparison of hit files: overlaid spectra and profiles, and their ratio."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Statistics of two simulations of the same events: sums that grow chunk by chunk, and what follows from them.
+"""Paired statistics of two simulations of the same events, accumulated chunk by chunk.
 
 Both simulations start from the same particles, so their results are correlated event by event, and deposits are
 correlated within an event. Everything here therefore rests on the events' differences, which are independent of each

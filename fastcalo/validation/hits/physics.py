@@ -1,4 +1,4 @@
-"""What two simulations made of the same events, by section: hits, energies, profiles, spectra and moments."""
+"""Physics of two simulations of the same events by section: hits, energies, profiles, spectra, moments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What two files of hits say of themselves, side by side: trees, branches, types, units and cell IDs."""
+"""Comparison of the schemas of two hit files: trees, branches, types, units, cell IDs."""
 
 from __future__ import annotations
 

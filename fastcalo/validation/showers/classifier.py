@@ -1,4 +1,4 @@
-"""Whether a classifier can tell two samples: the area under its curve, 0.5 where it can only guess."""
+"""Classifier two-sample test: area under the ROC curve (AUC); 0.5 means indistinguishable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All numbers of a comparison: a candidate against a reference, beside full simulation against the same reference."""
+"""Comparison of a candidate with a reference, beside a baseline of full simulation against the same reference."""
 
 from __future__ import annotations
 

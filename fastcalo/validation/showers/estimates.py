@@ -1,4 +1,4 @@
-"""A number beside its floor, and the bootstrap that gives both their errors."""
+"""Estimates with their baseline, and bootstrap errors of both."""
 
 from __future__ import annotations
 

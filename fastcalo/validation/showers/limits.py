@@ -1,4 +1,4 @@
-"""Limits that a comparison must keep, from a TOML file, so that a regression can fail a build."""
+"""Limits on comparison results, read from TOML, so that a regression can fail a build."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a physicist looks at in a shower, as one row of numbers per shower."""
+"""Observables of showers: one row of numbers per shower."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a validation leaves: one page that needs nothing else, and the same numbers for machines."""
+"""Report of a validation: one HTML page, and the same numbers as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Showers in memory, from a file or a model, with the hits that a comparison looks at."""
+"""Samples of showers in memory, from a file or a model."""
 
 from __future__ import annotations
 

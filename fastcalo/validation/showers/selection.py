@@ -1,4 +1,4 @@
-"""Which showers are compared: sections, thresholds, and the choice of three samples."""
+"""Selection of the compared showers: sections, thresholds, and three disjoint samples."""
 
 from __future__ import annotations
 

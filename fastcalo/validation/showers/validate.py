@@ -1,4 +1,4 @@
-"""Validation of a model, or of a file of showers, from files to a report."""
+"""Validation of a model or a shower file against full simulation, from files to a report."""
 
 from __future__ import annotations
 

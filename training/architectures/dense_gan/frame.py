@@ -1,4 +1,4 @@
-"""What the networks see: showers in the folded frame, with compressed deposits and the conditions as numbers."""
+"""Inputs of the dense networks: folded frame, compressed deposits, conditions as numbers."""
 
 from __future__ import annotations
 

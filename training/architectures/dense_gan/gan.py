@@ -1,4 +1,4 @@
-"""The architecture ``3dgan`` as the loop sees it."""
+"""Architecture ``3dgan``: dense convolutional GAN."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DenseGenerator and critic: three halvings of the window between its cells and a coarse grid."""
+"""Dense generator and critic: three halvings of the window between its cells and a coarse grid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Second network: which cells of a layer are hit, and how the layer's energy is shared among them.
+"""Cell model: which cells of a layer are hit, and how the layer's energy is shared among them.
 
 A layer's hits are draws without replacement from a mixture of blobs, each a product of two logistic densities
 along the cell edges, placed along and across the azimuth of incidence; a hit may bring about another in a

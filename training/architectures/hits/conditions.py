@@ -1,4 +1,4 @@
-"""What the networks know of a particle: its conditions in the shower frame."""
+"""Conditions of the networks: a particle's kinematics in the shower frame."""
 
 from __future__ import annotations
 

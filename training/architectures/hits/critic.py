@@ -1,4 +1,4 @@
-"""The discriminator: tells drawn showers from full simulation by what a physicist would look at.
+"""Discriminator of showers, on physics features of their hits.
 
 It sees some two hundred differentiable observables of the hits for each section, given the conditions and the layers'
 energies and counts, which are the same for both.

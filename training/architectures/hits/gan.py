@@ -1,4 +1,4 @@
-"""The architecture ``hits`` as the loop sees it: two likelihood stages, then the adversarial one."""
+"""Architecture ``hits``: two likelihood stages and an adversarial stage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""First network: number of hits and energy of each layer, one layer after the other.
+"""Layer model: number of hits and energy of each layer, autoregressive in depth.
 
 The networks are shared by all layers and see everything drawn before, so that the correlation of layers
 is learned by maximum likelihood. Counts follow a mixture of logistic densities in sqrt(n), discretised at

@@ -1,4 +1,4 @@
-"""Hits in cells that share an edge.
+"""Neighbouring hits: rates and counts of hits in cells that share an edge.
 
 A particle that crosses the border of two cells, or an electron that it sets free, makes hits in both: in a layer of a
 shower pairs of neighbouring hits are more frequent than hits drawn independently of each other would make them. So a

@@ -1,4 +1,4 @@
-"""Drawing hits from the noise of the model contract, in torch: the reference that the ONNX graph must match.
+"""Torch sampler of hits from the noise of the model contract; the reference of the ONNX graph.
 
 Each layer draws a number of points that its hit count and its rate fix (`points_of`). Points outside the
 window and repeated cells are passed over. Each of the first `count` distinct cells may bring about a hit in a

@@ -1,4 +1,4 @@
-"""Messages between the masters of an asynchronous training and its workers, over MPI."""
+"""MPI messages between parameter servers and workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parameters of several optimisers as one vector."""
+"""Parameters of several optimisers as one flat vector."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers of several messages."""
+"""Metrics averaged over several messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What workers and the master of an asynchronous training tell each other, next to vectors of numbers."""
+"""Contents of the messages between workers and the parameter server."""
 
 from __future__ import annotations
 

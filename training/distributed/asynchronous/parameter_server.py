@@ -1,4 +1,4 @@
-"""The master of asynchronous training: the central parameters, and who makes which step."""
+"""Parameter server of asynchronous training: central parameters and assignment of steps."""
 
 from __future__ import annotations
 

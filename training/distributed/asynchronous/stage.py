@@ -1,4 +1,4 @@
-"""A stage under masters: rank 0 keeps the central parameters, workers make steps."""
+"""Stage of asynchronous training: rank 0 is the parameter server, workers make steps."""
 
 from __future__ import annotations
 

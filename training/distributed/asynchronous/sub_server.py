@@ -1,4 +1,4 @@
-"""A master below another: to its workers what a master is, to the one above it what a worker is."""
+"""Sub-server between the parameter server and a block of workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who serves whom in an asynchronous training: one master, or one above others (Anderson et al., arXiv:1712.05878)."""
+"""Topology of asynchronous training: a parameter server, or one above sub-servers (Anderson et al., arXiv:1712.05878)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules of asynchronous training: what workers tell a master, and what the master makes of it.
+"""Update rules of asynchronous training: what workers send, and how the server applies it.
 
 In a tree, a sub-master tells the master above it what a worker would.
 

@@ -1,4 +1,4 @@
-"""A worker of asynchronous training: steps of its own between two messages."""
+"""Worker of asynchronous training: several local steps between two messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a rank of ``easgd`` alone knows, kept beside the checkpoint: its parameters and its optimisers' moments."""
+"""State of a rank that only it holds (``easgd``), saved beside the checkpoint: parameters and optimiser moments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gradients in flat buffers, each of which sets off as soon as backward has filled it."""
+"""Gradient buckets: flat buffers whose allreduce starts as soon as backward has filled them."""
 
 from __future__ import annotations
 

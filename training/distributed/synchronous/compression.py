@@ -1,4 +1,4 @@
-"""Gradients sent as 16-bit numbers. What rounding takes away is kept, and sent with the next ones.
+"""Gradient compression to 16 bits with error feedback.
 
 Seide et al., Interspeech 2014, for the feedback of errors, and Karimireddy et al., arXiv:1901.09847, for why it
 converges; that sums are rounded again on their way back, and that error kept as well, is from Tang et al.,

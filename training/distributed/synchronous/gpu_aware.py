@@ -1,4 +1,4 @@
-"""Whether MPI reads and writes a GPU's memory: tried, for one that cannot ends the process that asks it to.
+"""Test, in a process of its own, whether MPI can read and write GPU memory.
 
 ``python -m fastcalo.training.distributed.synchronous.gpu_aware DEVICE`` tries it in a process of its own.
 """

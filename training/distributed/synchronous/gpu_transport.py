@@ -1,4 +1,4 @@
-"""Messages of MPI for buffers in a GPU's memory."""
+"""MPI transport of buffers in GPU memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages between ranks that are under way while something else is computed."""
+"""Non-blocking MPI transport of gradients."""
 
 from __future__ import annotations
 

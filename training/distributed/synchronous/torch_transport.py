@@ -1,4 +1,4 @@
-"""Messages of torch.distributed, among processes that MPI has started."""
+"""Transport of gradients by torch.distributed, among processes started by MPI."""
 
 from __future__ import annotations
 

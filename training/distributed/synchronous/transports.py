@@ -1,4 +1,4 @@
-"""What carries gradients: MPI from the CPU or the GPU, or the messages of torch.distributed."""
+"""Choice of the transport of gradients: MPI from CPU or GPU memory, or torch.distributed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an optimiser is: `Optimiser` keeps the books, a `Strategy` chooses points.
+"""Interface of optimisers: `Optimiser` records trials, a `Strategy` proposes points.
 
 A strategy's choice is a pure function of the history (what was told, what is pending, how many points were asked for)
 and of the seed. An optimiser can so be rebuilt by telling another one the same in the same order, and goes on alike.

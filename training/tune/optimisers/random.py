@@ -1,4 +1,4 @@
-"""Points that do not depend on what was told: random search, the baseline, and initial designs."""
+"""Random search (the baseline) and initial designs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search found, held against the training it began with and against other searches.
+"""Analysis of a search: convergence, comparison with the default training and with other searches.
 
 All that stands here is about trials that were told, in the order in which they were told. Small values are good.
 """

@@ -1,4 +1,4 @@
-"""Figures of what a search found, as PNG images. Small values are good in all of them."""
+"""Figures of a search, as PNG images; small values are better in all of them."""
 
 from __future__ import annotations
 

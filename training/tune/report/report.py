@@ -1,4 +1,4 @@
-"""What a search found: one page that needs nothing else, the same numbers for machines, and the best configuration."""
+"""Report of a search: one HTML page, the same numbers as JSON, and the best configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Gaussian process through the values of trials, and what it makes of each dimension by itself.
+"""Gaussian process fitted to the trials, and the dependence on each dimension.
 
 Its kernel is a constant times a Matérn kernel with ν = 5/2 and a length for each feature (Rasmussen & Williams,
 Gaussian Processes for Machine Learning, 2006, eq. 4.17), with white noise besides the variances that were told. It

@@ -1,4 +1,4 @@
-"""The first rank of a search: hands out trials, hears what becomes of them, and never keeps a group waiting.
+"""Coordinator of a search (rank 0): assigns trials to groups and records their results.
 
 The study's own work (the next point, above all) is done in a thread beside the messages, and ahead of time: there is
 always a trial at hand for the group that ends next. Its point does not know yet what that group's trial came to, which

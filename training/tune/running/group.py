@@ -1,4 +1,4 @@
-"""The leader of a group: takes trials from the search one after the other, and tells what they came to."""
+"""Leader of a group of ranks: runs one trial after the other and reports the results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ranks of a group: they train together, and leave a training that fails together.
+"""Training of one trial by all ranks of a group, abandoned by all when one fails.
 
 An error that all ranks have alike ends the training of all. One that a single rank has is told to the others, which
 heed it where they wait; their messages that are then still under way belong to a communicator which is given up.

@@ -1,4 +1,4 @@
-"""Short messages between ranks. Who waits for one sleeps: MPI's own waiting would keep a core busy."""
+"""Short MPI messages; a waiting rank sleeps instead of polling at full load."""
 
 from __future__ import annotations
 

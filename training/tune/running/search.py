@@ -1,4 +1,4 @@
-"""A search, from its file to its end, on as many ranks as were started."""
+"""Search from its file to its end, on all ranks that were started."""
 
 from __future__ import annotations
 

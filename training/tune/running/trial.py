@@ -1,4 +1,4 @@
-"""One trial: a training in a folder of its own, and what looks at it while it goes on."""
+"""Trial: a training in a folder of its own, with a callback that may stop it."""
 
 from __future__ import annotations
 

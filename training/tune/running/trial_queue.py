@@ -1,4 +1,4 @@
-"""What both ways of running a search share: which trials come first, and what becomes of those that never get far."""
+"""Queue of trials: resumed ones first, given up after repeated starts without progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The journal of a search: a file to which one process appends, line by line, and which any may read.
+"""Journal of a search: an append-only file of one writer and any number of readers.
 
 Every line is a JSON object with its `kind` and the `time` it was written at, in seconds since 1970. A line is on the
 disk before `append` returns. A process that is killed may leave half of a line behind the last whole one: it was never

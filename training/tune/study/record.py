@@ -1,4 +1,4 @@
-"""What the journal of a search tells."""
+"""State of a search, rebuilt from its journal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The space that is searched: dimensions, and their way into the unit cube and back.
+"""Search space: dimensions and their mapping to the unit cube.
 
 Every dimension has one coordinate from 0 to 1. Integers and choices own intervals of it, each value one, and stand for
 its middle. Letters: N points, D dimensions, F features.

@@ -1,4 +1,4 @@
-"""When a trial is hopeless: rules on what trials have told on their way, the rungs.
+"""Early stopping of trials by their intermediate values (rungs).
 
 A trial's rungs are pairs (step, value), in the order of their steps; small values are good. Rules are pure functions.
 They return the reason to stop, or an empty text.

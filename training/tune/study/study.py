@@ -1,4 +1,4 @@
-"""A search: its space, its optimiser and its journal, in a folder. It knows nothing of processes or trainings."""
+"""Study: space, optimiser and journal of a search in one folder."""
 
 from __future__ import annotations
 
