@@ -1,4 +1,4 @@
-"""Topology of asynchronous training: a parameter server, or one above sub-servers (Anderson et al., arXiv:1712.05878)."""
+"""Topology of asynchronous training: one parameter server, or a tree of them (Anderson et al., arXiv:1712.05878)."""
 
 from __future__ import annotations
 
