@@ -85,7 +85,7 @@ class World(Clock):
         """Simulated seconds."""
         return self.time
 
-    def nap(self) -> None:
+    def sleep(self) -> None:
         """Add what the loop has taken, then go to the next event."""
         took = time.perf_counter() - self._awake - self._in_thread
         self.loop_s += took
@@ -149,7 +149,7 @@ class World(Clock):
             self._begin(rank, message["number"], message["point"])
         elif message["do"] == "stop":
             outcome = Outcome("stopped", reason=message["reason"])
-            self._post(self.time + 1.0, rank, do="ended", trial=message["trial"], outcome=outcome_table(outcome))
+            self._channel(self.time + 1.0, rank, do="ended", trial=message["trial"], outcome=outcome_table(outcome))
 
     def _begin(self, rank: int, trial: int, point: dict[str, Any]) -> None:
         seconds = MEDIAN_S * math.exp(SPREAD * float(self._rng.standard_normal()))
@@ -159,11 +159,11 @@ class World(Clock):
         for k in range(1, RUNGS + 1):
             worse = math.exp(-3 * k / (RUNGS + 1))
             at = self.time + seconds * k / (RUNGS + 1)
-            self._post(at, rank, do="rung", trial=trial, step=1_000 * k, value=value + worse)
+            self._channel(at, rank, do="rung", trial=trial, step=1_000 * k, value=value + worse)
         outcome = Outcome("done", value=value, variance=4e-4, seconds=seconds)
-        self._post(self.time + seconds, rank, do="ended", trial=trial, outcome=outcome_table(outcome))
+        self._channel(self.time + seconds, rank, do="ended", trial=trial, outcome=outcome_table(outcome))
 
-    def _post(self, at: float, rank: int, **message: Any) -> None:
+    def _channel(self, at: float, rank: int, **message: Any) -> None:
         self._sent += 1
         heapq.heappush(self._mail, (at, self._sent, rank, message))
 
@@ -175,9 +175,9 @@ def simulate(groups: int, trials: int, optimiser: str, base: TrainConfig) -> dic
         "simulated", "base.toml", trials=trials, optimiser=optimiser, initial=max(8, groups // 4),
         objective=ObjectiveConfig(), stopping=StoppingConfig(least=20, first=2_000), space=world.space,
     )  # fmt: skip
-    seats = [GroupState(k, [1 + k]) for k in range(groups)]
+    states = [GroupState(k, [1 + k]) for k in range(groups)]
     with tempfile.TemporaryDirectory() as folder, Study.create(Path(folder) / "study", tune, base) as study:
-        Coordinator(study, seats, cast(MessageChannel, world), NoDisplay(), cast(BackgroundTasks, world), world).run()
+        Coordinator(study, states, cast(MessageChannel, world), NoDisplay(), cast(BackgroundTasks, world), world).run()
         end = study.record.lines[-1]
         stopped = sum(t.status == "stopped" for t in study.trials)
     wall = float(end["wall_s"])

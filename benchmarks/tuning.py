@@ -4,10 +4,10 @@
 
 Branin's function (2 dimensions) and Hartmann's (6), in the forms of Dixon & Szegö, Towards Global Optimisation 2
 (1978), with noise and without. Regret is the true value, less the minimum, of the point that a search ends with: that
-whose told value is best, or that which is chosen by the mean of a Gaussian process through all values, as `fastcalo
-tune report` does. Both are compared with what random search has by its best told value; the chosen one also with what
-random search would choose alike. With several points in parallel evaluations take one to two units of time, and whoever
-ends gets the next point at once.
+whose reported value is best, or that which is chosen by the mean of a Gaussian process through all values, as `fastcalo
+tune report` does. Both are compared with what random search has by its best reported value; the chosen one also with
+what random search would choose alike. With several points in parallel evaluations take one to two units of time, and
+whoever ends gets the next point at once.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Found:
     Attributes
     ----------
     regrets : list of float
-        After every evaluation, of the point whose told value is best.
+        After every evaluation, of the point whose reported value is best.
     chosen : float
         Regret at the end, of the point where the mean of a Gaussian process through all values is lowest.
     tried : float
@@ -114,7 +114,7 @@ class Found:
 
     @property
     def best(self) -> float:
-        """Regret at the end, of the point whose told value is best."""
+        """Regret at the end, of the point whose reported value is best."""
         return self.regrets[-1]
 
 
@@ -146,11 +146,11 @@ def search(task: Task) -> Found:
     return Found(regret_N[best].tolist(), float(regret_N[mean_N.argmin()]), float(regret_N.min()))
 
 
-def proposal_seconds(optimiser: str, told: int, pending: int) -> float:
-    """Processor time of a proposal with so many points told and pending, its model's parameters known, s."""
+def proposal_seconds(optimiser: str, reported: int, pending: int) -> float:
+    """Processor time of a proposal with so many points reported and pending, its model's parameters known, s."""
     function = FUNCTIONS["Hartmann-6"]
     made = make_optimiser(optimiser, function.space, 1, initial=1)
-    for unit_D in np.random.default_rng(1).random((told, len(function.space))):
+    for unit_D in np.random.default_rng(1).random((reported, len(function.space))):
         point = function.space.points(unit_D[None])[0]
         made.tell(point, function.at(point))
     for unit_D in np.random.default_rng(2).random((pending, len(function.space))):
@@ -203,7 +203,7 @@ def beside(mine: Sequence[Found], random: Sequence[Found], alone: Sequence[Found
 
 def show(rows: list[dict[str, Any]], seeds: int) -> None:
     """Print the table."""
-    print(f"{'':<39}{'best told value':^31}{'chosen by a model':^39}{'tried':>8}")
+    print(f"{'':<39}{'best reported value':^31}{'chosen by a model':^39}{'tried':>8}")
     heads = (f"{'function':<12}", f"{'noise':>7}  ", f"{'optimiser':<10}", f"{'by':>6}  ")
     numbers = f"{'mean':>8}{'median':>8}{'better':>8}{'kept':>7}"
     print("".join(heads) + numbers + numbers + f"{'alike':>8}{'mean':>8}")
@@ -229,7 +229,7 @@ def main() -> None:
     print(f"regret after {options.evaluations} evaluations, {options.seeds} seeds")
     show(rows, options.seeds)
     sizes = [(40, 3), (500, 3), (500, 512), (5_000, 512)]
-    times = {f"{o}: {t} told, {p} pending": proposal_seconds(o, t, p) for o in options.optimisers for t, p in sizes}
+    times = {f"{o}: {t} reported, {p} pending": proposal_seconds(o, t, p) for o in options.optimisers for t, p in sizes}
     print("processor seconds a proposal, Hartmann-6")
     for label, seconds in times.items():
         print(f"  {label}: {seconds:.3f}")

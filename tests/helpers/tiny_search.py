@@ -11,7 +11,7 @@ SPACE = '"stage.hits.learning_rate" = { low = 1e-4, high = 1e-2, log = true }'
 
 
 def write_showers_for_search(folder: Path) -> Path:
-    """Showers to train on and to judge by."""
+    """Showers to train on and to evaluate by."""
     write_real(folder / "a.h5", 70)
     write_real(folder / "b.h5", 50, start=500)
     write_real(folder / "test.h5", 220, start=100)

@@ -1,4 +1,4 @@
-"""Searches under mpiexec: groups, failing and stuck trials, and whoever is killed: nothing told is lost."""
+"""Searches under mpiexec: groups, failing and stuck trials, and whoever is killed: nothing reported is lost."""
 
 from __future__ import annotations
 
@@ -109,8 +109,8 @@ def test_an_error_of_one_rank_fails_the_trial_and_not_the_search(data, tmp_path)
     for trial in trials:
         if trial.begins[0]["group"] == 0:
             assert trial.status == "failed"
-            assert "rank 1 of 2: " in trial.told["reason"]
-            assert f"there is no file {tmp_path}/b.h5" in trial.told["reason"]
+            assert "rank 1 of 2: " in trial.reported["reason"]
+            assert f"there is no file {tmp_path}/b.h5" in trial.reported["reason"]
         else:
             assert trial.status == "done"
     assert {t.begins[0]["group"] for t in trials} == {0, 1}
@@ -126,8 +126,8 @@ def test_a_training_that_diverges_is_told_and_its_ranks_go_on_together(data, tmp
     trials = read_record(tmp_path / "study").trials
     for trial in trials:
         diverges = trial.point["stage.hits.learning_rate"] > 1
-        assert trial.status == ("failed" if diverges else "done"), trial.told
-        assert ("not finite" in trial.told["reason"]) == diverges
+        assert trial.status == ("failed" if diverges else "done"), trial.reported
+        assert ("not finite" in trial.reported["reason"]) == diverges
     assert Counter(t.status for t in trials) == {"done": 2, "failed": 2}
 
 
@@ -137,7 +137,7 @@ def test_a_trial_that_never_ends_is_stopped_in_all_ranks(data, tmp_path):
     assert done.returncode == 0, done.stderr
     (trial,) = read_record(tmp_path / "study").trials
     assert trial.status == "failed"
-    assert "longer than trial_limit_s = 3" in trial.told["reason"]
+    assert "longer than trial_limit_s = 3" in trial.reported["reason"]
 
 
 @pytest.mark.slow
@@ -161,8 +161,8 @@ def test_a_trial_that_is_stuck_ends_the_search_which_goes_on_without_it(data, tm
     done = tune(3, file, "--resume")
     assert done.returncode == 0, done.stderr
     trials = read_record(tmp_path / "study").trials
-    assert "no end in sight" in trials[0].told["reason"]
-    assert all("longer than trial_limit_s = 1" in t.told["reason"] for t in trials[1:])
+    assert "no end in sight" in trials[0].reported["reason"]
+    assert all("longer than trial_limit_s = 1" in t.reported["reason"] for t in trials[1:])
 
 
 # killed
@@ -195,8 +195,8 @@ def test_whoever_is_killed_nothing_is_lost_but_steps_since_the_last_checkpoint(
     def half_way() -> bool:
         kinds = Counter(line["kind"] for line in lines(file)) if (study / "journal.jsonl").exists() else Counter()
         under_way = [line["trial"] for line in lines(file) if line["kind"] == "begin"] if kinds["tell"] else []
-        told = [line["trial"] for line in lines(file) if line["kind"] == "tell"] if kinds["tell"] else []
-        return any(20 <= steps_saved(trial_folder(study, t)) < 300 for t in under_way if t not in told)
+        reported = [line["trial"] for line in lines(file) if line["kind"] == "tell"] if kinds["tell"] else []
+        return any(20 <= steps_saved(trial_folder(study, t)) < 300 for t in under_way if t not in reported)
 
     until(half_way, 200)
     for rank in killed:

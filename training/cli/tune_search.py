@@ -29,7 +29,7 @@ def command(
     All that happened is in journal.jsonl in the folder; each trial has a folder of its own. Whatever ended a search,
     it goes on with --resume, with any number of processes: trials that were under way from their last checkpoints.
 
-    'fastcalo tune report STUDY' tells what was found, even while a search is running.
+    'fastcalo tune report STUDY' reports what was found, even while a search is running.
 
     \b
     Examples:
@@ -68,7 +68,7 @@ class _Board:
         self._live: Any = None
         self._running: dict[int, tuple[Trial, float]] = {}
         self._groups: dict[int, int] = {}
-        self._told: list[Trial] = []
+        self._reported: list[Trial] = []
         self._best: Trial | None = None
         self._next = 0.0
 
@@ -95,9 +95,9 @@ class _Board:
         self._draw()
 
     def ended(self, trial: Trial, best: Trial | None) -> None:
-        """A trial was told."""
+        """A trial was reported."""
         self._running.pop(trial.number, None)
-        self._told.append(trial)
+        self._reported.append(trial)
         self._best = best
         if self._live is None:
             self._console.print(f"{_words(trial)}; best is {_value(best)}")
@@ -119,11 +119,11 @@ class _Board:
 
         now = time.monotonic()
         self._next = now + 1.0
-        table = Table(title=f"{len(self._told)} trials told, best: {_value(self._best)}", title_justify="left")
+        table = Table(title=f"{len(self._reported)} trials reported, best: {_value(self._best)}", title_justify="left")
         for name in ("trial", "group", "status", "value", "best", "seconds", "point"):
             table.add_column(name, justify="left" if name in ("status", "point") else "right", overflow="fold")
-        for trial in self._told[-_SHOWN:]:
-            group, seconds = str(self._groups.get(trial.number, "")), f"{trial.told.get('seconds', 0.0):.0f}"
+        for trial in self._reported[-_SHOWN:]:
+            group, seconds = str(self._groups.get(trial.number, "")), f"{trial.reported.get('seconds', 0.0):.0f}"
             mark = "*" if trial is self._best else ""
             table.add_row(str(trial.number), group, trial.status, _value(trial), mark, seconds, _point(trial))
         for trial, since in self._running.values():
@@ -142,11 +142,11 @@ def _point(trial: Trial) -> str:
 
 
 def _words(trial: Trial) -> str:
-    told = trial.told
+    reported = trial.reported
     text = f"trial {trial.number}: {trial.status}, value {_value(trial)}"
-    if told.get("distance") is not None:
-        text += f" (distance {told['distance']:.4g}, floor {told['floor']:.4g})"
-    if told.get("latency_ms") is not None:
-        text += f", {told['latency_ms']:.3g} ms a shower"
-    text += f", {told.get('seconds', 0.0):.0f} s"
-    return text + (f": {told['reason']}" if told.get("reason") else "")
+    if reported.get("distance") is not None:
+        text += f" (distance {reported['distance']:.4g}, floor {reported['floor']:.4g})"
+    if reported.get("latency_ms") is not None:
+        text += f", {reported['latency_ms']:.3g} ms a shower"
+    text += f", {reported.get('seconds', 0.0):.0f} s"
+    return text + (f": {reported['reason']}" if reported.get("reason") else "")

@@ -98,7 +98,7 @@ class Evaluator:
         if not self.floor > 0:
             raise InputError(f"{where}: {len(first)} showers against as many others have no distance; use more of them")
 
-    def judge(self, config: TrainConfig, networks: Architecture) -> Evaluation:
+    def evaluate(self, config: TrainConfig, networks: Architecture) -> Evaluation:
         """Evaluator networks, finished or not.
 
         Raises
@@ -191,7 +191,7 @@ def read_halves(
     base: TrainConfig, objective: ObjectiveConfig, seed: int, where: str, fold: Fold | None = None
 ) -> tuple[ShowerSample, ShowerSample]:
     """Two samples of full simulation, alike in species and energy; parameters and errors as of `Evaluator`."""
-    rows = judged_rows(base, objective, seed, where, fold)
+    rows = evaluation_rows(base, objective, seed, where, fold)
     detector = load_detector(base.detector)
     thresholds = {name: detector.section(name).threshold for name in base.sections}
     parts: list[list[ShowerSample]] = [[], []]
@@ -207,7 +207,7 @@ def read_halves(
     return first, second
 
 
-def judged_rows(
+def evaluation_rows(
     base: TrainConfig, objective: ObjectiveConfig, seed: int, where: str, fold: Fold | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows of both samples, counted over all files."""
@@ -231,7 +231,7 @@ def judged_rows(
     if len(rows) < 2 * FEWEST:
         part = f"fold {fold.number} of {fold.of} of " if fold else ""
         raise InputError(
-            f"{where}: {part}{[str(f) for f in files]} has {len(rows)} showers to judge models by (species and "
+            f"{where}: {part}{[str(f) for f in files]} has {len(rows)} showers to evaluate models by (species and "
             f"validity as in the configuration, objective.showers = {objective.showers}); {2 * FEWEST} are needed"
         )
     return halves(pdg, energy, rows, rng)
@@ -242,7 +242,7 @@ def _files(base: TrainConfig, where: str, fold: Fold | None) -> list[Path]:
         return data_paths(base.data.train, where)
     if not base.data.test:
         raise ConfigError(
-            f"{where}: data.test names no showers to judge models by; name some, or set objective.folds to 2 or more"
+            f"{where}: data.test names no showers to evaluate models by; name some, or set objective.folds to 2 or more"
         )
     return data_paths(base.data.test, where)
 

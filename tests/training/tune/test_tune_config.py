@@ -74,10 +74,10 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("line", "instead", "told"), WRONG, ids=[f"{w[1]}"[:40] for w in WRONG])
-def test_what_makes_no_sense_is_refused_by_file_and_key(tmp_path, line, instead, told):
+@pytest.mark.parametrize(("line", "instead", "reported"), WRONG, ids=[f"{w[1]}"[:40] for w in WRONG])
+def test_what_makes_no_sense_is_refused_by_file_and_key(tmp_path, line, instead, reported):
     assert line in TUNE
-    with pytest.raises(ConfigError, match=rf"tune\.toml.*{told}"):
+    with pytest.raises(ConfigError, match=rf"tune\.toml.*{reported}"):
         load_tune(write_search(tmp_path, TUNE.replace(line, instead)))
 
 

@@ -1,4 +1,4 @@
-"""What a model is worth: nothing beats full simulation, and the same showers judge all."""
+"""What a model is worth: nothing beats full simulation, and the same showers evaluate all."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from fastcalo.training.config import DataConfig, load_config
 from fastcalo.training.data.folds import Fold, in_fold
 from fastcalo.training.trainer import build_architecture, load_run, train
 from fastcalo.training.tune.config import ObjectiveConfig
-from fastcalo.training.tune.objective import Evaluator, judged_rows, read_halves
+from fastcalo.training.tune.objective import Evaluator, evaluation_rows, read_halves
 from fastcalo.training.tune.running.trial import (
     StopReason,
     Task,
     TrialCallback,
-    judged_stages,
+    evaluated_stages,
     outcome_from,
     outcome_table,
 )
@@ -46,38 +46,38 @@ def base(data, tmp_path_factory):
 
 @pytest.mark.parametrize(("distance", "better_by"), [("fpd", 1.0), ("separation", 0.05)])
 def test_a_trained_model_is_worth_more_than_an_untrained_one(base, tmp_path, distance, better_by):
-    judge = Evaluator(base, ObjectiveConfig(distance, showers=100), 1, "here")
+    evaluate = Evaluator(base, ObjectiveConfig(distance, showers=100), 1, "here")
     stage = replace(base.stage[0], name="layers", steps=100, learning_rate=5e-3)
     config = replace(base, stage=(stage,))
-    before = judge.judge(config, build_architecture(config))
+    before = evaluate.evaluate(config, build_architecture(config))
     train(config, tmp_path / "run")
-    after = judge.judge(config, load_run(tmp_path / "run")[1])
+    after = evaluate.evaluate(config, load_run(tmp_path / "run")[1])
     assert after.value < before.value - better_by
     assert before.distance / before.floor == pytest.approx(math.exp(before.value))
-    assert before.floor == after.floor == judge.floor
+    assert before.floor == after.floor == evaluate.floor
     assert 0 < before.variance < 1
     assert before.latency_ms is None
 
 
 def test_the_same_networks_get_the_same_number(base):
     networks = build_architecture(base)
-    first, second = (Evaluator(base, FEW, 1, "here").judge(base, networks) for _ in range(2))
+    first, second = (Evaluator(base, FEW, 1, "here").evaluate(base, networks) for _ in range(2))
     assert first == second
-    assert Evaluator(base, FEW, 2, "here").judge(base, networks).value != first.value
+    assert Evaluator(base, FEW, 2, "here").evaluate(base, networks).value != first.value
 
 
 def test_a_look_leaves_no_trace_on_the_networks(base):
     networks = build_architecture(base)
     before = {k: v.clone() for k, v in networks.networks.state_dict().items()}
-    Evaluator(base, FEW, 1, "here").judge(base, networks)
+    Evaluator(base, FEW, 1, "here").evaluate(base, networks)
     assert networks.networks.training
     assert all(torch.equal(v, before[k]) for k, v in networks.networks.state_dict().items())
 
 
 def test_time_counts_by_its_weight(base):
     networks = build_architecture(base)
-    plain = Evaluator(base, FEW, 1, "here").judge(base, networks)
-    timed = Evaluator(base, replace(FEW, latency_weight=0.5), 1, "here").judge(base, networks)
+    plain = Evaluator(base, FEW, 1, "here").evaluate(base, networks)
+    timed = Evaluator(base, replace(FEW, latency_weight=0.5), 1, "here").evaluate(base, networks)
     assert timed.latency_ms > 0
     assert timed.value == pytest.approx(plain.value + 0.5 * math.log(timed.latency_ms))
 
@@ -87,7 +87,7 @@ def test_networks_that_are_not_finite_are_told(base):
     for value in networks.networks.parameters():
         value.data.fill_(math.nan)
     with pytest.raises(Exception, match=r"\w"):
-        Evaluator(base, FEW, 1, "here").judge(base, networks)
+        Evaluator(base, FEW, 1, "here").evaluate(base, networks)
 
 
 def test_halves_have_no_shower_in_common_and_are_alike(base):
@@ -113,14 +113,14 @@ def test_several_files_are_one_sample(base, tmp_path):
 
 def test_only_showers_within_the_validity_judge(base):
     narrow = replace(base, validity=replace(base.validity, kinetic_energy=(0.1, 0.2)))
-    with pytest.raises(InputError, match=r"test\.h5.* has \d+ showers to judge models by"):
-        judged_rows(narrow, FEW, 0, "here")
+    with pytest.raises(InputError, match=r"test\.h5.* has \d+ showers to evaluate models by"):
+        evaluation_rows(narrow, FEW, 0, "here")
 
 
 def test_no_showers_to_judge_by(base):
     nothing = replace(base, data=replace(base.data, test=()))
     with pytest.raises(ConfigError, match=r"here: data\.test names no showers .* objective\.folds"):
-        judged_rows(nothing, FEW, 0, "here")
+        evaluation_rows(nothing, FEW, 0, "here")
 
 
 def test_a_fold_is_judged_by_what_it_holds_out(base, tmp_path):
@@ -129,7 +129,7 @@ def test_a_fold_is_judged_by_what_it_holds_out(base, tmp_path):
     config = replace(base, data=replace(base.data, train=(str(path),), test=()))
     seen = []
     for k in range(2):
-        rows = np.concatenate(judged_rows(config, FEW, 5, "here", Fold(k, 2, 9)))
+        rows = np.concatenate(evaluation_rows(config, FEW, 5, "here", Fold(k, 2, 9)))
         assert in_fold([path], Fold(k, 2, 9, held_out=True))[rows].all()
         assert not in_fold([path], Fold(k, 2, 9))[rows].any()
         seen.append(set(rows.tolist()))
@@ -151,11 +151,11 @@ def test_rungs_are_where_all_parts_of_the_generator_are_trained(stages, expected
     config = tiny_config(DataConfig(("none.h5",)))
     by_name = {s.name: s for s in config.stage}
     config = replace(config, stage=tuple(by_name[name] for name in stages.split()))
-    assert judged_stages(config, build_architecture(config)) == expected
+    assert evaluated_stages(config, build_architecture(config)) == expected
 
 
 class Noted:
-    """A link that keeps what it is told."""
+    """A link that keeps what it is reported."""
 
     def __init__(self) -> None:
         self.rungs: list[tuple[int, int, float]] = []
@@ -173,7 +173,7 @@ def test_a_watch_tells_rungs_by_steps_of_the_whole_training():
     watch = TrialCallback(Task(4, {}, 60.0), link, lambda _: 0.5, {"hits": 100})
     watch.evaluated(None, "layers", 10)
     watch.evaluated(None, "hits", 10)
-    watch.judge = None
+    watch.evaluate = None
     watch.evaluated(None, "hits", 20)
     assert link.rungs == [(4, 110, 0.5)]
 

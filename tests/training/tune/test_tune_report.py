@@ -51,13 +51,13 @@ def worth(point) -> float:
 def outcome(trial: Trial, rng: np.random.Generator, **changes) -> Outcome:
     """What a training comes to, with noise that is known."""
     value = worth(trial.point) + 0.05 * float(rng.normal())
-    told = {"status": "done", "value": value, "variance": 0.05**2, "seconds": 60.0 + trial.number, "folds": (value,),
-            "distance": 0.01 * math.exp(value), "floor": 0.01,
+    reported = {"status": "done", "value": value, "variance": 0.05**2, "seconds": 60.0 + trial.number,
+            "folds": (value,), "distance": 0.01 * math.exp(value), "floor": 0.01,
             "latency_ms": trial.point["network.hit_width"] / 400}  # fmt: skip
-    return Outcome(**(told | changes))
+    return Outcome(**(reported | changes))
 
 
-def search(folder: Path, base: TrainConfig, optimiser: str, trials: int, seed=1, told=outcome, most=None, **table):
+def search(folder: Path, base: TrainConfig, optimiser: str, trials: int, seed=1, reported=outcome, most=None, **table):
     """Make a search with the real parts, except for the training; all but the first `most` trials stay open."""
     content = {"name": "em", "base": "em.toml", "trials": trials, "optimiser": optimiser, "initial": 6, "seed": seed,
                "space": SPACE, "start": [{}], "stopping": {"rule": "median", "least": 3}, "objective": {"folds": 2},
@@ -68,7 +68,7 @@ def search(folder: Path, base: TrainConfig, optimiser: str, trials: int, seed=1,
             study.begin(trial, trial.number % 2, [1 + trial.number % 2])
             if most is not None and trial.number >= most:
                 continue
-            ended = told(trial, rng)
+            ended = reported(trial, rng)
             reason = "" if ended.status != "done" else study.rung(trial, 1000, ended.value + 1 + 0.01 * trial.number)
             study.tell(trial, Outcome("stopped", reason=reason, seconds=30.0) if reason else ended)
         if most is None:
@@ -86,7 +86,7 @@ def mixed(trial: Trial, rng: np.random.Generator) -> Outcome:
 @pytest.fixture(scope="module")
 def searches(tmp_path_factory, base) -> Path:
     folder = tmp_path_factory.mktemp("searches")
-    search(folder / "gp", base, "gp", 18, told=mixed)
+    search(folder / "gp", base, "gp", 18, reported=mixed)
     search(folder / "random", base, "random", 16, seed=2)
     return folder
 
@@ -120,12 +120,12 @@ def lines(searches) -> list[dict]:
 
 
 def test_the_head_is_that_of_the_journal(numbers, lines):
-    tells = [line for line in lines if line["kind"] == "tell"]
-    counts = {status: sum(t["status"] == status for t in tells) for status in ("done", "failed", "stopped")}
+    reports = [line for line in lines if line["kind"] == "tell"]
+    counts = {status: sum(t["status"] == status for t in reports) for status in ("done", "failed", "stopped")}
     assert numbers["counts"] == counts | {"running": 0, "asked": 0}
     assert counts["failed"] >= 2
     assert counts["stopped"] >= 1
-    assert numbers["group_seconds"] == pytest.approx(sum(t["seconds"] for t in tells))
+    assert numbers["group_seconds"] == pytest.approx(sum(t["seconds"] for t in reports))
     assert numbers["wall_seconds"] == pytest.approx(lines[-1]["time"] - lines[0]["time"])
     assert (numbers["busy"], numbers["groups"], numbers["ended"]) == (0.985, 2, True)
     assert numbers["fastcalo"] == [fastcalo.__version__]
@@ -210,7 +210,7 @@ def test_expected_lowest_is_the_mean_over_all_orders(values):
 @given(st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), min_size=1, max_size=12))
 def test_no_trial_beats_those_of_the_front(pairs):
     trials = [
-        Trial(k, {}, "random", "done", 0.0, told={"distance": float(d), "floor": 1.0, "latency_ms": float(x)})
+        Trial(k, {}, "random", "done", 0.0, reported={"distance": float(d), "floor": 1.0, "latency_ms": float(x)})
         for k, (d, x) in enumerate(pairs)
     ]
     front = [pairs[t.number] for t in pareto(trials)]
@@ -341,7 +341,7 @@ def test_a_search_that_was_cut_short_is_reported(tmp_path, base):
 
 
 def test_one_trial_is_enough(tmp_path, base):
-    folder = search(tmp_path / "one", base, "gp", 1, told=lambda t, rng: outcome(t, rng, variance=0.0))
+    folder = search(tmp_path / "one", base, "gp", 1, reported=lambda t, rng: outcome(t, rng, variance=0.0))
     report = report_study(folder)
     report.write(tmp_path)
     text = (tmp_path / "index.html").read_text()
@@ -353,7 +353,7 @@ def test_one_trial_is_enough(tmp_path, base):
 
 
 def test_without_errors_the_scatter_is_the_error(tmp_path, base):
-    folder = search(tmp_path / "s", base, "random", 20, told=lambda t, rng: outcome(t, rng, variance=0.0),
+    folder = search(tmp_path / "s", base, "random", 20, reported=lambda t, rng: outcome(t, rng, variance=0.0),
                     stopping={"rule": "none"})  # fmt: skip
     best = report_study(folder).content["best"]
     assert best["error_from"] == ["surface"]
@@ -362,12 +362,12 @@ def test_without_errors_the_scatter_is_the_error(tmp_path, base):
 
 def test_alike_values_and_no_latency_make_no_surface_and_no_front(tmp_path, base):
     plain = Outcome("done", value=1.0, seconds=1.0)
-    folder = search(tmp_path / "s", base, "random", 8, told=lambda *_: plain, stopping={"rule": "none"})
+    folder = search(tmp_path / "s", base, "random", 8, reported=lambda *_: plain, stopping={"rule": "none"})
     report = report_study(folder)
     report.write(tmp_path)
     assert report.content["importance"] == {}
     assert report.content["pareto"] == []
-    assert "No trial told its latency" in (tmp_path / "index.html").read_text()
+    assert "No trial reported its latency" in (tmp_path / "index.html").read_text()
 
 
 # bad input
@@ -375,7 +375,7 @@ def test_alike_values_and_no_latency_make_no_surface_and_no_front(tmp_path, base
 
 def test_nothing_done_is_nothing_to_report(tmp_path, base):
     failing = Outcome("failed", reason="out of memory", seconds=1.0)
-    folder = search(tmp_path / "none", base, "random", 4, told=lambda *_: failing, most=3)
+    folder = search(tmp_path / "none", base, "random", 4, reported=lambda *_: failing, most=3)
     done = command(folder, "-o", tmp_path / "report")
     assert done.returncode == 1
     assert "no trial is done yet (3 failed, 1 running)" in done.stderr

@@ -40,14 +40,14 @@ def test_trials_are_trained_judged_and_told(data, tmp_path):
     file = write_search(tmp_path, data, stages="layers hits", evaluate=5, more='[stopping]\nrule = "median"\nleast = 9')
     study = search(file, tmp_path / "study")
     assert study is not None
-    told = [t.told for t in study.trials]
-    assert [t["status"] for t in told] == ["done"] * 3
+    reported = [t.reported for t in study.trials]
+    assert [t["status"] for t in reported] == ["done"] * 3
     # the stage hits begins at step 8
     assert [[step for step, _ in t.rungs] for t in study.trials] == [[13]] * 3
     for trial in study.trials:
-        assert trial.told["distance"] > 0
-        assert trial.told["seconds"] > 0
-        assert trial.told["folds"] == [trial.value]
+        assert trial.reported["distance"] > 0
+        assert trial.reported["seconds"] > 0
+        assert trial.reported["folds"] == [trial.value]
         run = json.loads((trial_folder(study.folder, trial.number) / "config.json").read_text())
         assert run["stage"][1]["learning_rate"] == trial.point["stage.hits.learning_rate"]
         assert steps_saved(trial_folder(study.folder, trial.number)) == 16
@@ -66,8 +66,8 @@ def test_folds_are_trained_each_and_their_spread_is_told(data, tmp_path):
     base.write_text(text)
     study = search(file, tmp_path / "study")
     (trial,) = study.trials
-    assert trial.status == "done", trial.told["reason"]
-    a, b = trial.told["folds"]
+    assert trial.status == "done", trial.reported["reason"]
+    a, b = trial.reported["folds"]
     assert trial.value == pytest.approx((a + b) / 2)
     assert trial.variance == pytest.approx((a - b) ** 2 / 4)
     hashes = [checkpoint.load(trial_folder(study.folder, 0) / f"fold{k}" / "hits.pt")["data_hash"] for k in range(2)]
@@ -89,7 +89,7 @@ def test_a_trial_that_fails_is_told_with_its_reason_and_the_others_go_on(data, t
     assert status.count("failed") == 1
     assert status.count("done") == len(status) - 1
     (failed,) = [t for t in study.trials if t.status == "failed"]
-    assert reason in failed.told["reason"]
+    assert reason in failed.reported["reason"]
     assert failed.value is not None
 
 
@@ -98,8 +98,8 @@ def test_a_trial_that_never_ends_is_stopped_between_two_steps(data, tmp_path):
     study = search(file, tmp_path / "study")
     (trial,) = study.trials
     assert trial.status == "failed"
-    assert "longer than trial_limit_s = 2" in trial.told["reason"]
-    assert 2 <= trial.told["seconds"] < 60
+    assert "longer than trial_limit_s = 2" in trial.reported["reason"]
+    assert 2 <= trial.reported["seconds"] < 60
 
 
 def test_a_hopeless_trial_is_stopped(data, tmp_path, caplog):
@@ -110,7 +110,7 @@ def test_a_hopeless_trial_is_stopped(data, tmp_path, caplog):
     study = search(file, tmp_path / "study")
     assert [t.status for t in study.trials] == ["done"] * 3 + ["stopped"]
     last = study.trials[-1]
-    assert last.told["reason"].startswith("median rule at step 45")
+    assert last.reported["reason"].startswith("median rule at step 45")
     assert steps_saved(trial_folder(study.folder, 3)) < 60
     # it is not for the user to go on with it
     assert "stage layers: stopped after step" in caplog.text
@@ -157,7 +157,7 @@ def test_a_trial_that_always_ends_the_search_is_given_up(data, tmp_path):
             books.begin_trial(study, trial, 0, [1])
     study = search(file, tmp_path / "study", resume=True)
     assert [t.status for t in study.trials] == ["failed", "done"]
-    assert "ended 3 times together with the search, at step 0" in study.trials[0].told["reason"]
+    assert "ended 3 times together with the search, at step 0" in study.trials[0].reported["reason"]
 
 
 def test_a_trial_that_gets_farther_each_time_is_not_given_up(data, tmp_path):
@@ -178,7 +178,7 @@ def test_a_trial_that_gets_farther_each_time_is_not_given_up(data, tmp_path):
     [
         ({"group_size": 2}, r"tune\.toml: group_size = 2 needs 3 processes at least.* there is 1: mpiexec -n 3"),
         ({"strategy": "easgd"}, r"tune\.toml: parallel\.strategy = 'easgd' of base\.toml needs a master .* group_size"),
-        ({"objective": "folds = 3"}, r"tune\.toml: fold 0 of 3 of .*a\.h5.* has \d+ showers to judge models by"),
+        ({"objective": "folds = 3"}, r"tune\.toml: fold 0 of 3 of .*a\.h5.* has \d+ showers to evaluate models by"),
         ({"space": '"stage.hits.batch" = { choices = [12] }'}, r"can only be 12"),
         ({"space": ""}, r"\[space\] is empty"),
         ({"space": '"stage.hits.bach" = { choices = [12, 13] }'}, r"did you mean 'batch'"),
@@ -233,8 +233,8 @@ def test_ranks_make_up_groups(size, ranks):
 
 
 def test_shares_count_as_long_as_there_is_work():
-    seats = [GroupState(0, [1], busy=8.0), GroupState(1, [2], busy=4.0, free=5.0)]
-    assert busy_shares(seats, 0.0, 10.0) == {"busy": pytest.approx(12 / 15), "wall_s": 10.0, "groups": 2}
+    states = [GroupState(0, [1], busy=8.0), GroupState(1, [2], busy=4.0, free=5.0)]
+    assert busy_shares(states, 0.0, 10.0) == {"busy": pytest.approx(12 / 15), "wall_s": 10.0, "groups": 2}
 
 
 @pytest.mark.parametrize(("limit", "more"), [(1.0, 5.0), (60.0, 60.0), (1e6, 600.0)])

@@ -131,7 +131,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("table", "told"), WRONG, ids=[str(w[0])[:40] for w in WRONG])
-def test_what_is_no_space_is_refused_by_its_key(table, told):
-    with pytest.raises(ConfigError, match=rf"^run\.toml.*{told}"):
+@pytest.mark.parametrize(("table", "reported"), WRONG, ids=[str(w[0])[:40] for w in WRONG])
+def test_what_is_no_space_is_refused_by_its_key(table, reported):
+    with pytest.raises(ConfigError, match=rf"^run\.toml.*{reported}"):
         read_space(table, "run.toml")

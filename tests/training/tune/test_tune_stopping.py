@@ -69,7 +69,7 @@ def test_halving_keeps_one_in_so_many():
 def test_rungs_between_levels_count_for_the_level_before():
     others = [[(12, 1.0)], [(11, 2.0)], [(13, 3.0)]]
     assert halving_rule([(14, 9.0)], others, 3, 10, 3)
-    # judged once only
+    # evaluated once only
     assert not halving_rule([(12, 9.0), (14, 9.0)], others, 3, 10, 3)
 
 

@@ -49,14 +49,14 @@ def test_a_search_goes_on_as_if_never_interrupted(setup, optimiser, tmp_path):
     config = replace(setup.config, optimiser=optimiser)
     with Study.create(setup.folder, config, setup.base) as study:
         work(study, 9)
-        here = json.loads(json.dumps([t.told for t in study.trials]))
+        here = json.loads(json.dumps([t.reported for t in study.trials]))
     (tmp_path / "copy").mkdir()
     (tmp_path / "copy/journal.jsonl").write_bytes(setup.path.read_bytes())
     points = []
     for folder, breaks in ((setup.folder, 1), (tmp_path / "copy", 3)):
         for _ in range(breaks):
             with Study.resume(folder) as study:
-                assert [t.told for t in study.trials[:9]] == here
+                assert [t.reported for t in study.trials[:9]] == here
                 assert [t.number for t in study.pending[:2]] == [3, 7]
                 work(study, 3 // breaks, first=len(study.trials))
         points.append([(t.point, t.source, t.status, t.value) for t in study.trials])
@@ -141,14 +141,14 @@ with Study.resume({str(setup.folder)!r}) as study:
 
 def test_failed_trials_are_told_as_the_worst_and_more(setup):
     with Study.create(setup.folder, setup.config, setup.base) as study:
-        told = [("failed", 0.0), ("done", 1.0), ("done", 3.0), ("failed", 0.0), ("done", math.nan), ("done", 9.0)]
-        for status, number in told:
+        reported = [("failed", 0.0), ("done", 1.0), ("done", 3.0), ("failed", 0.0), ("done", math.nan), ("done", 9.0)]
+        for status, number in reported:
             study.tell(study.ask(), Outcome(status, number, reason="out of memory"))
         values = [t.value for t in study.trials]
         # 3 and the spread of 2 on top of it
         assert values == [0.0, 1.0, 3.0, 5.0, 5.0, 9.0]
         assert [t.status for t in study.trials] == ["failed", "done", "done", "failed", "failed", "done"]
-        assert study.trials[4].told["reason"] == "out of memory"
+        assert study.trials[4].reported["reason"] == "out of memory"
         assert study.best is study.trials[1]
         # the optimiser raises the penalty with the worst value: 9 and the spread of 8
         np.testing.assert_array_equal(study._optimiser.history().value_N, [17, 1, 3, 17, 17, 9])
@@ -172,8 +172,8 @@ def test_stopped_trials_are_told_as_guessed_and_are_never_the_best(setup):
         trial = study.ask()
         study.tell(trial, Outcome("stopped", reason="too late"))
         assert trial.status == "failed"
-        assert trial.told["reason"] == "too late; it had told nothing by then"
-        with pytest.raises(ValueError, match="cannot be told"):
+        assert trial.reported["reason"] == "too late; it had reported nothing by then"
+        with pytest.raises(ValueError, match="cannot be reported"):
             study.tell(trial, Outcome("done", 1.0))
         with pytest.raises(ValueError, match="'lost'"):
             study.tell(study.ask(), Outcome("lost"))
@@ -225,14 +225,14 @@ DAMAGES = [
 ]
 
 
-@pytest.mark.parametrize(("number", "instead", "told"), DAMAGES, ids=[d[2][:25] for d in DAMAGES])
-def test_damage_is_told_by_line(setup, number, instead, told):
+@pytest.mark.parametrize(("number", "instead", "reported"), DAMAGES, ids=[d[2][:25] for d in DAMAGES])
+def test_damage_is_told_by_line(setup, number, instead, reported):
     with Study.create(setup.folder, setup.config, setup.base) as study:
         work(study, 2)
     lines = setup.path.read_bytes().splitlines(keepends=True)
     lines[number] = instead
     setup.path.write_bytes(b"".join(lines))
-    with pytest.raises((InputError, ConfigError), match=rf"journal\.jsonl.*({told})"):
+    with pytest.raises((InputError, ConfigError), match=rf"journal\.jsonl.*({reported})"):
         Study.resume(setup.folder)
 
 
@@ -264,6 +264,6 @@ def test_the_text_of_the_search_is_in_its_journal(setup):
     record = read_record(setup.folder)
     assert (record.config, record.base) == (setup.config, setup.base)
     assert [t.status for t in record.trials] == ["done", "failed", "stopped", "running"]
-    assert record.trials[0].told["metrics"] == {"x": 1.5}
+    assert record.trials[0].reported["metrics"] == {"x": 1.5}
     assert record.trials[1].begins[0]["group"] == 1
     assert record.lines[-1]["kind"] == "end"

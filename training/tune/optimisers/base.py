@@ -1,8 +1,8 @@
 """Interface of optimisers: `Optimiser` records trials, a `Strategy` proposes points.
 
-A strategy's choice is a pure function of the history (what was told, what is pending, how many points were asked for)
-and of the seed. An optimiser can so be rebuilt by telling another one the same in the same order, and goes on alike.
-Letters: N told points, P pending ones, D dimensions.
+A strategy's choice is a pure function of the history (what was reported, what is pending, how many points were asked
+for) and of the seed. An optimiser can so be rebuilt by telling another one the same in the same order, and goes on
+alike. Letters: N reported points, P pending ones, D dimensions.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class History:
     unit_ND : float64 [N, D]
         Told points in the unit cube, in the order of telling.
     value_N, variance_N : float64 [N]
-        What was told of them; failed points have `penalty` as their value.
+        What was reported of them; failed points have `penalty` as their value.
     failed_N : bool [N]
     pending_PD : float64 [P, D]
-        Points that were asked for and not told.
+        Points that were asked for and not reported.
     seed : tuple of int
         Seed of the next point: that of the search, and the number of points that were asked for.
     """
@@ -52,7 +52,7 @@ class History:
         return np.random.default_rng(self.seed)
 
     def untried(self, unit_CD: Floats) -> NDArray[np.bool_]:
-        """Which points are neither told nor pending, bool [C]; coordinates must be snapped."""
+        """Which points are neither reported nor pending, bool [C]; coordinates must be snapped."""
         tried = {row.tobytes() for row in np.concatenate([self.unit_ND, self.pending_PD])}
         return np.array([row.tobytes() not in tried for row in np.ascontiguousarray(unit_CD)], bool)
 
@@ -109,12 +109,12 @@ class Optimiser:
             self._given += [Proposal(p, "design") for p in space.points(design_ID)]
         self._asked = 0
         self._pending: dict[tuple[Value, ...], Point] = {}
-        self._told: list[Point] = []
+        self._reported: list[Point] = []
         self._values: list[float | None] = []
         self._variances: list[float] = []
 
     def ask(self, count: int = 1) -> list[Proposal]:
-        """The next points; each is pending until it is told.
+        """The next points; each is pending until it is reported.
 
         A strategy knows pending points, so that asking twice does not give the same point.
         """
@@ -138,7 +138,7 @@ class Optimiser:
         point : dict
             Any point of the space, asked for or not.
         value : float or None
-            None for a trial that failed: it counts as `penalty`, by the values of all others told so far.
+            None for a trial that failed: it counts as `penalty`, by the values of all others reported so far.
         variance : float
             Variance of the value, if it is known.
 
@@ -150,16 +150,16 @@ class Optimiser:
         if not math.isfinite(value or 0.0) or not 0 <= variance < math.inf:
             raise ValueError(f"value {value} and variance {variance} must be finite")
         self._pending.pop(self.space.identity(point), None)
-        self._told.append(point)
+        self._reported.append(point)
         self._values.append(None if value is None else float(value))
         self._variances.append(float(variance))
 
     def history(self) -> History:
-        """All that was told and asked for."""
+        """All that was reported and asked for."""
         worst = penalty([v for v in self._values if v is not None])
         return History(
             space=self.space,
-            unit_ND=self.space.units(self._told),
+            unit_ND=self.space.units(self._reported),
             value_N=np.array([worst if v is None else v for v in self._values], float),
             variance_N=np.array(self._variances, float),
             failed_N=np.array([v is None for v in self._values], bool),
@@ -205,7 +205,7 @@ def _random_untried(history: History) -> Floats:
 
 
 def kept_points(history: History, most: int) -> NDArray[np.intp]:
-    """Which told points a model holds: all, or the best half of `most` and a random half, in the order of telling."""
+    """Which reported points a model holds: all, or the best half of `most` and a random half, in order of report."""
     count = len(history.value_N)
     if count <= most:
         return np.arange(count)

@@ -1,16 +1,16 @@
 """Bayesian optimisation with the Gaussian process of scikit-optimize.
 
 Model: a constant times a Matérn kernel with ν = 5/2 and a length for each feature, and white noise, all with log-normal
-priors; variances that were told stand on the diagonal besides. Acquisition: augmented expected improvement (Huang,
-Allen, Notz & Zeng, J. Global Optim. 34 (2006) 441, eqs. 12 and 13): expected improvement on the mean at the told point
-of the smallest mean plus standard deviation, times a factor that is small where a value would tell little but its
-noise. Where no variances are told, it is plain expected improvement. Pending points have the mean of all values as a
-constant lie, as noisy as a value (Ginsbourger, Le Riche & Carraro, in Computational Intelligence in Expensive
+priors; variances that were reported stand on the diagonal besides. Acquisition: augmented expected improvement (Huang,
+Allen, Notz & Zeng, J. Global Optim. 34 (2006) 441, eqs. 12 and 13): expected improvement on the mean at the reported
+point of the smallest mean plus standard deviation, times a factor that is small where a value would tell little but its
+noise. Where no variances are reported, it is plain expected improvement. Pending points have the mean of all values as
+a constant lie, as noisy as a value (Ginsbourger, Le Riche & Carraro, in Computational Intelligence in Expensive
 Optimization Problems, 2010, section 4.2): with the smallest value as the lie, four points at a time kept 62 % of what
 Bayesian optimisation gains on Hartmann-6, with the mean 88 %.
 
-A proposal's cost is bounded: the model holds `MOST` told points, its hyper-parameters are fitted to `FITTED`, and only
-each time that there is a tenth more.
+A proposal's cost is bounded: the model holds `MOST` reported points, its hyper-parameters are fitted to `FITTED`, and
+only each time that there is a tenth more.
 
 Letters: N points, P pending ones, C candidates, D dimensions, F features, T hyper-parameters.
 """
@@ -41,7 +41,7 @@ _CANDIDATES = 1_000
 _CLIMBED = 4
 _WALL = 2.0
 _XI = 0.01  # least improvement that counts, in standard deviations of the target
-_LEAST = 1e-6  # least standard deviation that rounding leaves to be told from nothing
+_LEAST = 1e-6  # least standard deviation that rounding leaves to be reported from nothing
 # middle and width of the priors' logarithms; the length's middle is for one dimension, and grows with their root
 _AMPLITUDE = (0.0, 1.0)
 _LENGTH = (math.log(0.2), 1.0)
@@ -76,20 +76,20 @@ class GaussianProcess:
         model = _regressor(kernel, variance_N).fit(feature_NF, target_N)
         mean_N, spread_N = _posterior(model, feature_NF)
         level = float(mean_N[np.argmin(mean_N + spread_N)]) - _XI
-        told = _typical_variance(history, kept) * float(slope_N.max()) ** 2
+        reported = _typical_variance(history, kept) * float(slope_N.max()) ** 2
         pending = len(history.pending_PD)
         if pending:
             lied_NF = np.concatenate([feature_NF, space.features(history.pending_PD)])
             lied_N = np.concatenate([target_N, np.zeros(pending)])  # the mean
-            variance_N = np.concatenate([variance_N, np.full(pending, white + told)])
+            variance_N = np.concatenate([variance_N, np.full(pending, white + reported)])
             model = _regressor(kernel, variance_N).fit(lied_NF, lied_N)
-        # white noise that is fitted where none is told is mostly what the model cannot follow yet: news
-        return _Model(model, level, math.sqrt(white + told) if told else 0.0)
+        # white noise that is fitted where none is reported is mostly what the model cannot follow yet: news
+        return _Model(model, level, math.sqrt(white + reported) if reported else 0.0)
 
     def _kernel(self, history: History) -> tuple[Any, float]:
         """Kernel and noise, fitted to as many of the first points as a fixed schedule says.
 
-        Thus they follow from what was told alone, no matter when points were asked for, or how often.
+        Thus they follow from what was reported alone, no matter when points were asked for, or how often.
         """
         count = 2
         while (following := count + max(1, int(_GROWTH * count))) <= len(history.value_N):
@@ -135,7 +135,7 @@ class _Model:
 
 
 def _typical_variance(history: History, kept: NDArray[np.intp]) -> float:
-    """Median of the variances that were told with values, 0 if there are none."""
+    """Median of the variances that were reported with values, 0 if there are none."""
     told_N = history.variance_N[kept][~history.failed_N[kept]]
     return float(np.median(told_N)) if len(told_N) else 0.0
 

@@ -1,7 +1,7 @@
 """Bayesian optimisation with the Gaussian process of Optuna (needs PyTorch).
 
-Optuna fits the noise itself: it cannot be told the variance of a value. Pending points are integrated over instead of
-lied about.
+Optuna fits the noise itself: it cannot be reported the variance of a value. Pending points are integrated over instead
+of lied about.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ class OptunaGP:
             return history.rng.random(len(space))
         where = {d.key: _distribution(d) for d in space.dimensions}
         kept = kept_points(history, _MOST)
-        told = space.points(history.unit_ND[kept])
+        reported = space.points(history.unit_ND[kept])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what is experimental
             sampler = optuna.samplers.GPSampler(seed=int(history.rng.integers(2**31)), n_startup_trials=1)
             study = optuna.create_study(sampler=sampler)
-            for point, value in zip(told, history.value_N[kept], strict=True):
+            for point, value in zip(reported, history.value_N[kept], strict=True):
                 study.add_trial(_trial(point, where, float(value)))
             for point in space.points(history.pending_PD):
                 study.add_trial(_trial(point, where, None))

@@ -1,6 +1,7 @@
 """Analysis of a search: convergence, comparison with the default training and with other searches.
 
-All that stands here is about trials that were told, in the order in which they were told. Small values are good.
+All that stands here is about trials that were reported, in the order in which they were reported. Small values are
+good.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ def value_of(trial: Trial) -> float:
 
 
 def seconds_of(trial: Trial) -> float:
-    """Time of a group that a trial took, as it was told."""
-    return float(trial.told.get("seconds") or 0.0)
+    """Time of a group that a trial took, as it was reported."""
+    return float(trial.reported.get("seconds") or 0.0)
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class SearchTime:
     wall_seconds : float
         From the first line of the journal to the last, without breaks after an end.
     group_seconds : float
-        Sum of the times of all trials that were told.
+        Sum of the times of all trials that were reported.
     groups : int
     busy : float
         Share of the wall time that groups were busy: as the search says in the end, else of the times above.
@@ -82,7 +83,7 @@ class Convergence:
     Attributes
     ----------
     trials : list of int
-        Number of trials told by then.
+        Number of trials reported by then.
     group_hours : list of float
         Their time.
     best : list of float
@@ -207,8 +208,8 @@ def compare_trials(
 def error_of(trial: Trial, surface: ResponseSurface | None) -> float:
     """Standard error of a trial's value; NaN if nothing is known of it.
 
-    What was told of it (of folds, or of the showers that were judged) leaves out how trainings differ from seed to
-    seed. The scatter of trials about the surface, as far as their own errors do not explain it, stands for that.
+    What was reported of it (of folds, or of the showers that were evaluated) leaves out how trainings differ from seed
+    to seed. The scatter of trials about the surface, as far as their own errors do not explain it, stands for that.
     """
     variance = trial.variance + (surface.noise if surface is not None else 0.0)
     return math.sqrt(variance) if variance > 0 else math.nan
@@ -245,7 +246,7 @@ def fit(records: Sequence[Record]) -> ResponseSurface | None:
 
 
 def trials_with_latency(trials: Sequence[Trial]) -> list[Trial]:
-    """Trials that told both distance and latency."""
+    """Trials that reported both distance and latency."""
     return [t for t in trials if {"distance", "latency_ms"} <= objective_parts(t).keys()]
 
 
@@ -261,8 +262,8 @@ def pareto(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def objective_parts(trial: Trial) -> dict[str, float]:
-    """What a trial's value was made of, as far as it was told: ``distance``, ``floor``, ``latency_ms``."""
-    found = {key: trial.told.get(key) for key in ("distance", "floor", "latency_ms")}
+    """What a trial's value was made of, as far as it was reported: ``distance``, ``floor``, ``latency_ms``."""
+    found = {key: trial.reported.get(key) for key in ("distance", "floor", "latency_ms")}
     return {key: float(value) for key, value in found.items() if value is not None}
 
 
@@ -278,7 +279,7 @@ def relative_distance(trial: Trial) -> float:
 
 
 def within_budget(record: Record, count: int) -> Trial | None:
-    """The best of the first trials that were told."""
+    """The best of the first trials that were reported."""
     done = [t for t in ended_trials(record)[:count] if t.status == "done"]
     return min(done, key=value_of, default=None)
 

@@ -38,7 +38,7 @@ def draw_convergence(mine: Convergence, others: dict[str, Convergence], expected
         mean, spread = np.array(expected.mean), np.array(expected.spread)
         axis.plot(expected.trials, mean, "--", color=INK, lw=1.2, label=f"random order of {expected.of}")
         axis.fill_between(expected.trials, mean - spread, mean + spread, color=GREY, alpha=0.3, lw=0)
-    axis.set(xlabel="trials told", ylabel="lowest value so far")
+    axis.set(xlabel="trials reported", ylabel="lowest value so far")
     axes[0, 1].set(xlabel="group-hours")
     axis.legend(frameon=False, fontsize=8)
     caption = "Trials that failed or were stopped take time and bring nothing."

@@ -174,7 +174,9 @@ def _with_trials(path: str | Path) -> Record:
     if record.best is None:
         counts = Counter(t.status for t in record.trials)
         so_far = ", ".join(f"{n} {status}" for status, n in counts.items()) or "none was begun"
-        reasons = {str(t.told.get("reason")) for t in record.trials if t.status == "failed" and t.told.get("reason")}
+        reasons = {
+            str(t.reported.get("reason")) for t in record.trials if t.status == "failed" and t.reported.get("reason")
+        }
         text = f"{Path(path) / JOURNAL}: no trial is done yet ({so_far}), so there is nothing to report"
         raise InputError(text + (f"; failed: {'; '.join(sorted(reasons))}" if reasons else "; wait for the first one"))
     return record
@@ -186,7 +188,7 @@ def _labels(paths: list[str]) -> dict[str, str]:
 
 
 def _random_order(record: Record) -> RandomOrder | None:
-    """What random search would have come to, by the trials whose points do not depend on what was told."""
+    """What random search would have come to, by the trials whose points do not depend on what was reported."""
     values = [value_of(t) for t in ended_trials(record, "done") if t.source in ("design", "random")]
     sources = {t.source for t in ended_trials(record, "done")} & {"design", "random"}
     kind = {"design": f"initial design ({record.config.design})", "random": "random search"}
@@ -291,7 +293,7 @@ def _row(trial: Trial, surface: ResponseSurface | None) -> dict[str, Any]:
         "value": trial.value,
         "error": math.sqrt(trial.variance) if trial.variance > 0 else None,
         "smooth": smooth,
-        "reason": str(trial.told.get("reason") or ""),
+        "reason": str(trial.reported.get("reason") or ""),
         "seconds": seconds_of(trial) if trial.ended else None,
         "group": trial.begins[-1].get("group") if trial.begins else None,
         "begun": len(trial.begins),

@@ -1,7 +1,7 @@
 """Gaussian process fitted to the trials, and the dependence on each dimension.
 
 Its kernel is a constant times a Matérn kernel with ν = 5/2 and a length for each feature (Rasmussen & Williams,
-Gaussian Processes for Machine Learning, 2006, eq. 4.17), with white noise besides the variances that were told. It
+Gaussian Processes for Machine Learning, 2006, eq. 4.17), with white noise besides the variances that were reported. It
 serves to look at, not to search with: it shows values as they are.
 Letters: N trials, M points, G values on an axis, B points of the background, D dimensions, F features.
 """
@@ -72,7 +72,7 @@ class ResponseSurface:
         self._factor_NN = np.linalg.cholesky(cov_NN)
         self._white_N = self._whiten((value_N - self._middle) / self._scale)
         self.noise = noise * self._scale**2
-        """Variance of values besides what was told, as fitted."""
+        """Variance of values besides what was reported, as fitted."""
 
     def _whiten(self, columns: Floats) -> Floats:
         from scipy.linalg import solve_triangular

@@ -90,7 +90,7 @@ class Clock:
         """Seconds."""
         return time.monotonic()
 
-    def nap(self) -> None:
+    def sleep(self) -> None:
         """Wait for a moment."""
         sleep_briefly()
 
@@ -101,45 +101,45 @@ class Coordinator:
     Parameters
     ----------
     study : Study
-    seats : list of GroupState
-    post : MessageChannel
+    states : list of GroupState
+    channel : MessageChannel
         Of the world.
     display : Display
-    hand : BackgroundTasks, optional
+    background : BackgroundTasks, optional
     clock : Clock, optional
     """
 
     def __init__(
         self,
         study: Study,
-        seats: list[GroupState],
-        post: MessageChannel,
+        states: list[GroupState],
+        channel: MessageChannel,
         display: Display,
-        hand: BackgroundTasks | None = None,
+        background: BackgroundTasks | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._study, self._seats, self._post, self._display = study, seats, post, display
-        self._hand, self._clock = hand or BackgroundTasks(), clock or Clock()
+        self._study, self._states, self._channel, self._display = study, states, channel, display
+        self._background, self._clock = background or BackgroundTasks(), clock or Clock()
         self._queue: deque[Trial] = deque()
         self._asking, self._exhausted, self._halted = 0, False, False
         self._limit = study.config.trial_limit_s
 
     def run(self) -> None:
-        """Until all trials are told, or a signal comes.
+        """Until all trials are reported, or a signal comes.
 
         Raises
         ------
         Stopped
             By a signal, when all groups have saved their trials.
         TrainingError
-            A group has not answered for too long; its trial was told as failed.
+            A group has not answered for too long; its trial was reported as failed.
         """
         start = self._clock.now()
         self._queue = unfinished_trials(self._study, self._display)
         with Signals() as signals:
             while not self._over():
-                self._hand.collect()
-                while found := self._post.look():
+                self._background.collect()
+                while found := self._channel.look():
                     self._heed(*found)
                 self._ask_ahead()
                 self._hand_out()
@@ -147,50 +147,52 @@ class Coordinator:
                     self._halt()
                 self._give_up()
                 self._display.refresh()
-                self._clock.nap()
-        self._hand.collect(everything=True)
+                self._clock.sleep()
+        self._background.collect(everything=True)
         self._dismiss()
-        self._hand.close()
-        self._study.end(**busy_shares(self._seats, start, self._clock.now()))
+        self._background.close()
+        self._study.end(**busy_shares(self._states, start, self._clock.now()))
         if self._halted:
             self._display.said("stopped; all trials under way are saved: go on with --resume")
             raise Stopped(128 + signals.received)
 
     def _over(self) -> bool:
-        working = any(seat.trial for seat in self._seats)
-        left = self._queue or not self._exhausted or not self._hand.idle
+        working = any(state.trial for state in self._states)
+        left = self._queue or not self._exhausted or not self._background.idle
         return not working and (self._halted or not left)
 
     def _heed(self, rank: int, message: dict[str, Any]) -> None:
-        seat = next(seat for seat in self._seats if seat.ranks[0] == rank)
-        trial = seat.trial
+        state = next(state for state in self._states if state.ranks[0] == rank)
+        trial = state.trial
         if message["do"] == "interrupted":
-            seat.trial = None
+            state.trial = None
             self._halt()
         elif trial is None or message["trial"] != trial.number:
             return
         elif message["do"] == "rung":
             step, value = message["step"], message["value"]
-            self._hand.do(lambda: self._study.rung(trial, step, value), lambda why: self._stop(seat, trial, why))
+            self._background.do(lambda: self._study.rung(trial, step, value), lambda why: self._stop(state, trial, why))
         else:
-            seat.busy += self._clock.now() - seat.since
-            seat.trial = None
+            state.busy += self._clock.now() - state.since
+            state.trial = None
             self._tell(trial, outcome_from(message["outcome"]))
 
     def _tell(self, trial: Trial, outcome: Outcome) -> None:
-        self._hand.do(lambda: self._study.tell(trial, outcome), lambda _: self._display.ended(trial, self._study.best))
+        self._background.do(
+            lambda: self._study.tell(trial, outcome), lambda _: self._display.ended(trial, self._study.best)
+        )
 
-    def _stop(self, seat: GroupState, trial: Trial, reason: str) -> None:
-        if reason and seat.trial is trial:
-            self._post.send(seat.ranks[0], do="stop", trial=trial.number, status="stopped", reason=reason)
+    def _stop(self, state: GroupState, trial: Trial, reason: str) -> None:
+        if reason and state.trial is trial:
+            self._channel.send(state.ranks[0], do="stop", trial=trial.number, status="stopped", reason=reason)
 
     def _ask_ahead(self) -> None:
         """Have a trial ready for each group that waits, and some more."""
-        waiting = sum(seat.trial is None for seat in self._seats)
-        wanted = waiting + max(1, len(self._seats) // _AHEAD)
+        waiting = sum(state.trial is None for state in self._states)
+        wanted = waiting + max(1, len(self._states) // _AHEAD)
         while not (self._exhausted or self._halted) and len(self._queue) + self._asking < wanted:
             self._asking += 1
-            self._hand.do(self._study.ask, self._asked)
+            self._background.do(self._study.ask, self._asked)
 
     def _asked(self, trial: Trial | None) -> None:
         self._asking -= 1
@@ -201,19 +203,19 @@ class Coordinator:
 
     def _hand_out(self) -> None:
         now = self._clock.now()
-        for seat in self._seats:
-            if seat.trial is not None or self._halted:
+        for state in self._states:
+            if state.trial is not None or self._halted:
                 continue
             if self._queue:
                 trial = self._queue.popleft()
                 again = bool(trial.begins)
-                seat.trial, seat.since, seat.free = trial, now, None
+                state.trial, state.since, state.free = trial, now, None
                 task = Task(trial.number, trial.point, self._limit)
-                self._post.send(seat.ranks[0], do="trial", **vars(task))
-                self._hand.do(lambda t=trial, s=seat: begin_trial(self._study, t, s.number, s.ranks))  # type: ignore[misc]
-                self._display.began(trial, seat.number, again)
-            elif self._exhausted and seat.free is None:
-                seat.free = now
+                self._channel.send(state.ranks[0], do="trial", **vars(task))
+                self._background.do(lambda t=trial, s=state: begin_trial(self._study, t, s.number, s.ranks))  # type: ignore[misc]
+                self._display.began(trial, state.number, again)
+            elif self._exhausted and state.free is None:
+                state.free = now
 
     def _halt(self) -> None:
         """Let all groups save and stop."""
@@ -221,35 +223,35 @@ class Coordinator:
             return
         self._halted = True
         now = self._clock.now()
-        for seat in self._seats:
-            seat.free = seat.free or now
-            if seat.trial is not None:
-                seat.busy += now - seat.since
-                seat.since = now
-                self._post.send(seat.ranks[0], do="stop", trial=seat.trial.number, status="", reason="")
+        for state in self._states:
+            state.free = state.free or now
+            if state.trial is not None:
+                state.busy += now - state.since
+                state.since = now
+                self._channel.send(state.ranks[0], do="stop", trial=state.trial.number, status="", reason="")
 
     def _give_up(self) -> None:
         """End the search if a group is stuck: nobody can take its ranks back."""
         now = self._clock.now()
-        for seat in self._seats:
-            if seat.trial is None:
+        for state in self._states:
+            if state.trial is None:
                 continue
-            if self._halted and now - seat.since > _HALT_S:
-                raise TrainingError(f"trial {seat.trial.number} does not stop; go on with --resume")
-            if not self._halted and now - seat.since > self._limit + patience(self._limit):
-                trial = seat.trial
+            if self._halted and now - state.since > _HALT_S:
+                raise TrainingError(f"trial {state.trial.number} does not stop; go on with --resume")
+            if not self._halted and now - state.since > self._limit + patience(self._limit):
+                trial = state.trial
                 reason = (
-                    f"no end in sight after {now - seat.since:.0f} s, with trial_limit_s = {self._limit:g}: "
-                    f"stuck within a step, on ranks {seat.ranks}"
+                    f"no end in sight after {now - state.since:.0f} s, with trial_limit_s = {self._limit:g}: "
+                    f"stuck within a step, on ranks {state.ranks}"
                 )
-                self._tell(trial, Outcome("failed", reason=reason, seconds=now - seat.since))
-                self._hand.collect(everything=True)
-                raise TrainingError(f"trial {trial.number}: {reason}; it is told as failed: go on with --resume")
+                self._tell(trial, Outcome("failed", reason=reason, seconds=now - state.since))
+                self._background.collect(everything=True)
+                raise TrainingError(f"trial {trial.number}: {reason}; it is reported as failed: go on with --resume")
 
     def _dismiss(self) -> None:
-        for rank in range(1, self._post.size):
-            self._post.send(rank, do="end")
-        self._post.flush(10.0)
+        for rank in range(1, self._channel.size):
+            self._channel.send(rank, do="end")
+        self._channel.flush(10.0)
 
 
 def patience(limit_s: float) -> float:
@@ -257,13 +259,13 @@ def patience(limit_s: float) -> float:
     return max(_MORE_S[0], min(limit_s, _MORE_S[1]))
 
 
-def busy_shares(seats: list[GroupState], start: float, end: float) -> dict[str, Any]:
+def busy_shares(states: list[GroupState], start: float, end: float) -> dict[str, Any]:
     """How busy groups were, as long as there was work for them."""
-    there = sum((seat.free or end) - start for seat in seats)
+    there = sum((state.free or end) - start for state in states)
     return {
-        "busy": sum(seat.busy for seat in seats) / there if there > 0 else 0.0,
+        "busy": sum(state.busy for state in states) / there if there > 0 else 0.0,
         "wall_s": end - start,
-        "groups": len(seats),
+        "groups": len(states),
     }
 
 
@@ -272,18 +274,18 @@ class RemoteLink:
 
     Parameters
     ----------
-    post : MessageChannel
+    channel : MessageChannel
         Of the world.
     """
 
-    def __init__(self, post: MessageChannel) -> None:
-        self._post = post
+    def __init__(self, channel: MessageChannel) -> None:
+        self._channel = channel
         self._verdict: tuple[int, StopReason] | None = None
 
     def next(self, quit_: Callable[[], bool]) -> Task | None:
         """Wait for a trial; what comes meanwhile about earlier ones is of no matter."""
         while not quit_():
-            found = self._post.look()
+            found = self._channel.look()
             if found is None:
                 sleep_briefly()
                 continue
@@ -298,11 +300,11 @@ class RemoteLink:
 
     def rung(self, trial: int, step: int, value: float) -> None:
         """Send a rung; if the trial is hopeless, that comes later."""
-        self._post.send(0, do="rung", trial=trial, step=step, value=value)
+        self._channel.send(0, do="rung", trial=trial, step=step, value=value)
 
     def verdict(self, trial: int) -> StopReason | None:
         """What the coordinator has said of a trial."""
-        while found := self._post.look():
+        while found := self._channel.look():
             _, m = found
             if m["do"] == "stop":
                 self._verdict = m["trial"], StopReason(m["status"], m["reason"])
@@ -310,9 +312,9 @@ class RemoteLink:
 
     def ended(self, trial: int, outcome: Outcome) -> None:
         """Send an outcome."""
-        self._post.send(0, do="ended", trial=trial, outcome=outcome_table(outcome))
+        self._channel.send(0, do="ended", trial=trial, outcome=outcome_table(outcome))
 
     def interrupted(self, trial: int | None) -> None:
         """Send that a signal came."""
-        self._post.send(0, do="interrupted", trial=trial)
-        self._post.flush(10.0)
+        self._channel.send(0, do="interrupted", trial=trial)
+        self._channel.flush(10.0)

@@ -17,23 +17,23 @@ from ..config_paths import with_values
 from ..objective import Evaluation, Evaluator
 from ..study.study import Outcome
 from .group_training import GroupTraining
-from .trial import SearchLink, SearchSetup, StopReason, Task, TrialCallback, describe, judged_stages
+from .trial import SearchLink, SearchSetup, StopReason, Task, TrialCallback, describe, evaluated_stages
 
 log = logging.getLogger(__name__)
 
 
 class Group:
-    """A crew and its leader.
+    """The ranks of a group and their leader.
 
     Parameters
     ----------
     setup : SearchSetup
-    crew : GroupTraining
+    group_training : GroupTraining
     link : SearchLink
     """
 
-    def __init__(self, setup: SearchSetup, crew: GroupTraining, link: SearchLink) -> None:
-        self._setup, self._crew, self._link = setup, crew, link
+    def __init__(self, setup: SearchSetup, group_training: GroupTraining, link: SearchLink) -> None:
+        self._setup, self._group_training, self._link = setup, group_training, link
         # full simulation is the same for all trials
         self._judges: dict[int, Evaluator] = {}
 
@@ -48,42 +48,44 @@ class Group:
         else:
             if signals.received:
                 self._link.interrupted(None)
-        self._crew.release()
+        self._group_training.release()
 
     def _work(self, task: Task, signals: Signals) -> Outcome | None:
         """How a trial ended; None if it is to go on another time."""
         start, found = time.monotonic(), list[Evaluation]()
         try:
             config = with_values(self._setup.base, task.point, f"trial {task.number}")
-            stages = judged_stages(config, build_architecture(config))
+            stages = evaluated_stages(config, build_architecture(config))
         # other points may be possible
         except Exception as error:  # noqa: BLE001
             return _failed(describe(error), start)
-        watch = TrialCallback(task, self._link, self._judge_of(config), stages, lambda: signals.received != 0)
+        watch = TrialCallback(
+            task, self._link, self._intermediate_evaluation(config), stages, lambda: signals.received != 0
+        )
         for fold in range(self._setup.tune.objective.folds):
-            ending = self._crew.train(task.number, task.point, fold, watch)
+            ending = self._group_training.train(task.number, task.point, fold, watch)
             if ending.error:
                 return _failed(ending.error, start)
             if ending.halted:
                 return _halted(watch.verdict, start)
             try:
                 networks = load_run(self._setup.run_of(task.number, fold))[1]
-                found.append(self._judge(fold).judge(config, networks))
-            # nor are all models such that they can be judged
+                found.append(self._evaluator(fold).evaluate(config, networks))
+            # nor are all models such that they can be evaluated
             except Exception as error:
                 log.debug("trial %d", task.number, exc_info=True)
                 return _failed(describe(error), start)
             # rungs are those of the first fold
-            watch.judge = None
+            watch.evaluate = None
         return _done(found, time.monotonic() - start)
 
-    def _judge_of(self, config: TrainConfig) -> Callable[[Architecture], float] | None:
-        """How the first fold is judged on its way."""
+    def _intermediate_evaluation(self, config: TrainConfig) -> Callable[[Architecture], float] | None:
+        """How the first fold is evaluated on its way."""
         if self._setup.tune.stopping.rule == "none":
             return None
-        return lambda networks: self._judge(0).judge(config, networks).value
+        return lambda networks: self._evaluator(0).evaluate(config, networks).value
 
-    def _judge(self, fold: int) -> Evaluator:
+    def _evaluator(self, fold: int) -> Evaluator:
         if fold not in self._judges:
             setup, folds = self._setup, self._setup.tune.objective.folds
             part = Fold(fold, folds, setup.tune.seed) if folds > 1 else None

@@ -1,7 +1,7 @@
 """Training of one trial by all ranks of a group, abandoned by all when one fails.
 
-An error that all ranks have alike ends the training of all. One that a single rank has is told to the others, which
-heed it where they wait; their messages that are then still under way belong to a communicator which is given up.
+An error that all ranks have alike ends the training of all. One that a single rank has is reported to the others, which
+react to it where they wait; their messages that are then still under way belong to a communicator which is given up.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class GroupTraining:
 
     def __init__(self, setup: SearchSetup, comm: Any = None) -> None:
         self._setup, self._comm = setup, comm if comm is not None and comm.size > 1 else None
-        self._post = MessageChannel(self._comm) if self._comm is not None else None
+        self._channel = MessageChannel(self._comm) if self._comm is not None else None
         self._inbox: list[tuple[int, dict[str, Any]]] = []
         self._attempt, self._clean = 0, True
         self._used: Any = None
@@ -69,7 +69,7 @@ class GroupTraining:
     @property
     def size(self) -> int:
         """How many ranks there are."""
-        return 1 if self._post is None else self._post.size
+        return 1 if self._channel is None else self._channel.size
 
     # the leader's
 
@@ -90,18 +90,18 @@ class GroupTraining:
         if not errors:
             return TrainingOutcome(halted=any(e.halted for e in endings.values()))
         rank, error = min(errors.items())
-        return TrainingOutcome(error=error if self._post is None else f"rank {rank} of {self.size}: {error}")
+        return TrainingOutcome(error=error if self._channel is None else f"rank {rank} of {self.size}: {error}")
 
     def release(self) -> None:
         """Let the others go."""
         self._order(do="end", clean=self._clean)
-        if self._post is not None:
-            self._post.flush(10.0)
+        if self._channel is not None:
+            self._channel.flush(10.0)
 
     def _order(self, **message: Any) -> None:
         for rank in range(1, self.size):
-            assert self._post is not None
-            self._post.send(rank, attempt=self._attempt, **message)
+            assert self._channel is not None
+            self._channel.send(rank, attempt=self._attempt, **message)
 
     def _gather(self, trial: int) -> dict[int, TrainingOutcome]:
         """Endings of the others; those that have only been called away have no error of their own."""
@@ -124,7 +124,7 @@ class GroupTraining:
 
     def follow(self, signals: Signals) -> None:
         """Do what the leader says, until it says that this is all."""
-        assert self._post is not None
+        assert self._channel is not None
         while True:
             self._look()
             for _, message in self._taken("order"):
@@ -133,7 +133,7 @@ class GroupTraining:
                     return
                 fold, clean = message["fold"], message["clean"]
                 ending = self._train(message["trial"], message["point"], fold, _Signalled(signals), clean)
-                self._post.send(0, attempt=self._attempt, halted=ending.halted, error=ending.error, do="ended")
+                self._channel.send(0, attempt=self._attempt, halted=ending.halted, error=ending.error, do="ended")
             sleep_briefly()
 
     # everyone's
@@ -155,10 +155,10 @@ class GroupTraining:
         # whatever it is, other trials may fare better
         except Exception as error:
             log.debug("trial %d", trial, exc_info=True)
-            if self._post is not None:
+            if self._channel is not None:
                 for rank in range(self.size):
-                    if rank != self._post.rank:
-                        self._post.send(rank, attempt=self._attempt, do="fail")
+                    if rank != self._channel.rank:
+                        self._channel.send(rank, attempt=self._attempt, do="fail")
             return TrainingOutcome(error=describe(error))
         return TrainingOutcome()
 
@@ -180,7 +180,7 @@ class GroupTraining:
             raise _OtherRankFailed("another rank has failed")
 
     def _look(self) -> None:
-        while self._post is not None and (found := self._post.look()):
+        while self._channel is not None and (found := self._channel.look()):
             self._inbox.append(found)
 
     def _taken(self, kind: str) -> list[tuple[int, dict[str, Any]]]:

@@ -15,7 +15,7 @@ from ...config import TrainConfig, check, data_paths, from_dict
 from ...data.folds import Fold
 from ...run.signals import Signals, Stopped
 from ..config import TuneConfig, load_tune, tune_config
-from ..objective import judged_rows
+from ..objective import evaluation_rows
 from ..study.study import Outcome, Study, Trial
 from .coordinator import Coordinator, GroupState, RemoteLink, busy_shares
 from .group import Group
@@ -73,21 +73,21 @@ def search(
         with _open(file, folder, resume, 1) as study:
             _work_alone(study, _setup(study, threads, file), display)
             return study
-    post = MessageChannel(world)
+    channel = MessageChannel(world)
     if world.rank:
-        _follow(world, post)
+        _follow(world, channel)
         return None
     with _open(file, folder, resume, int(world.size)) as study:
         setup = _setup(study, threads, file)
         for rank in range(1, world.size):
-            post.send(rank, **_setup_table(setup))
+            channel.send(rank, **_setup_table(setup))
         size = study.config.group_size
         world.Split(communicator_colour(0, size, world.size), 0)
         groups = (world.size - 1) // size
         if idle := (world.size - 1) % size:
             display.said(f"{idle} of {world.size} ranks are left over: {groups} groups of {size}, and the first rank")
-        seats = [GroupState(g, list(range(1 + g * size, 1 + (g + 1) * size))) for g in range(groups)]
-        Coordinator(study, seats, post, display).run()
+        states = [GroupState(g, list(range(1 + g * size, 1 + (g + 1) * size))) for g in range(groups)]
+        Coordinator(study, states, channel, display).run()
         return study
 
 
@@ -116,7 +116,7 @@ def _open(file: Path, folder: Path, resume: bool, ranks: int) -> Study:
     folds = config.objective.folds
     for fold in range(folds):
         part = Fold(fold, folds, config.seed) if folds > 1 else None
-        judged_rows(base, config.objective, config.seed, where, part)
+        evaluation_rows(base, config.objective, config.seed, where, part)
     return Study.resume(folder, config) if resume else Study.create(folder, config, base)
 
 
@@ -142,34 +142,34 @@ def _setup_from(table: dict[str, Any]) -> SearchSetup:
     return SearchSetup(Path(table["folder"]), tune, base, where)
 
 
-def _follow(world: Any, post: MessageChannel) -> None:
+def _follow(world: Any, channel: MessageChannel) -> None:
     """Be any rank but the first."""
     with Signals() as signals:
-        while not (found := post.look()):
+        while not (found := channel.look()):
             sleep_briefly()
         setup = _setup_from(found[1])
         size = setup.tune.group_size
         color = communicator_colour(world.rank, size, world.size)
         comm = world.Split(color, world.rank)
-        link = RemoteLink(post)
+        link = RemoteLink(channel)
         if color > (world.size - 1) // size:
             # left over
             while link.next(lambda: signals.received != 0):
                 pass
             return
-        crew = GroupTraining(setup, comm)
+        group_training = GroupTraining(setup, comm)
         if comm.rank:
-            crew.follow(signals)
+            group_training.follow(signals)
         else:
-            Group(setup, crew, link).run(signals)
+            Group(setup, group_training, link).run(signals)
 
 
 def _work_alone(study: Study, setup: SearchSetup, display: Display) -> None:
-    seat, start = GroupState(0, [0]), time.monotonic()
+    state, start = GroupState(0, [0]), time.monotonic()
     with Signals() as signals:
-        link = _LocalLink(study, seat, display)
+        link = _LocalLink(study, state, display)
         Group(setup, GroupTraining(setup), link).run(signals)
-    study.end(**busy_shares([seat], start, time.monotonic()))
+    study.end(**busy_shares([state], start, time.monotonic()))
     if link.stopped:
         display.said("stopped; the trial under way is saved: go on with --resume")
         raise Stopped(128 + signals.received)
@@ -178,8 +178,8 @@ def _work_alone(study: Study, setup: SearchSetup, display: Display) -> None:
 class _LocalLink:
     """A group's link to a study in the same process."""
 
-    def __init__(self, study: Study, seat: GroupState, display: Display) -> None:
-        self._study, self._seat, self._display = study, seat, display
+    def __init__(self, study: Study, state: GroupState, display: Display) -> None:
+        self._study, self._state, self._display = study, state, display
         self._queue: deque[Trial] = unfinished_trials(study, display)
         self._verdict: StopReason | None = None
         self.stopped = False
@@ -190,8 +190,8 @@ class _LocalLink:
         if trial is None:
             return None
         self._display.began(trial, 0, bool(trial.begins))
-        begin_trial(self._study, trial, 0, self._seat.ranks)
-        self._seat.trial, self._seat.since, self._verdict = trial, time.monotonic(), None
+        begin_trial(self._study, trial, 0, self._state.ranks)
+        self._state.trial, self._state.since, self._verdict = trial, time.monotonic(), None
         return Task(trial.number, trial.point, self._study.config.trial_limit_s)
 
     def rung(self, trial: int, step: int, value: float) -> None:
@@ -206,12 +206,12 @@ class _LocalLink:
 
     def ended(self, trial: int, outcome: Outcome) -> None:
         """Tell the study."""
-        self._seat.busy += time.monotonic() - self._seat.since
+        self._state.busy += time.monotonic() - self._state.since
         self._study.tell(self._study.trials[trial], outcome)
         self._display.ended(self._study.trials[trial], self._study.best)
 
     def interrupted(self, trial: int | None) -> None:
         """Note that a signal came."""
         if trial is not None:
-            self._seat.busy += time.monotonic() - self._seat.since
+            self._state.busy += time.monotonic() - self._state.since
         self.stopped = True

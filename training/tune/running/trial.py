@@ -82,7 +82,7 @@ class StopReason:
     Attributes
     ----------
     status : str
-        As which it is told: ``stopped``, ``failed``, or empty if it is to go on another time.
+        As which it is reported: ``stopped``, ``failed``, or empty if it is to go on another time.
     reason : str
     """
 
@@ -97,8 +97,8 @@ class TrialCallback(Callback):
     ----------
     task : Task
     link : SearchLink
-    judge : callable, optional
-        Gives the objective's value of networks; a trial is judged on its way only if there is one.
+    evaluate : callable, optional
+        Gives the objective's value of networks; a trial is evaluated on its way only if there is one.
     before : dict of str to int
         For each stage in which that makes sense, the steps of those before it.
     signalled : callable
@@ -106,7 +106,7 @@ class TrialCallback(Callback):
 
     Attributes
     ----------
-    judge : callable or None
+    evaluate : callable or None
     verdict : StopReason or None
     """
 
@@ -114,11 +114,11 @@ class TrialCallback(Callback):
         self,
         task: Task,
         link: SearchLink,
-        judge: Callable[[Architecture], float] | None,
+        evaluate: Callable[[Architecture], float] | None,
         before: dict[str, int],
         signalled: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._task, self._link, self.judge, self._before, self._signalled = task, link, judge, before, signalled
+        self._task, self._link, self.evaluate, self._before, self._signalled = task, link, evaluate, before, signalled
         self._end = time.monotonic() + task.limit_s
         self.verdict: StopReason | None = None
 
@@ -133,18 +133,20 @@ class TrialCallback(Callback):
 
     def evaluated(self, networks: Architecture, stage: str, step: int) -> None:
         """Tell the search what the networks are worth so far."""
-        if self.judge is None or stage not in self._before:
+        if self.evaluate is None or stage not in self._before:
             return
         try:
-            value = self.judge(networks)
+            value = self.evaluate(networks)
         # a look on the way must not end a training
         except Exception as error:  # noqa: BLE001
-            log.info("trial %d cannot be judged at step %d of %s: %s", self._task.number, step, stage, describe(error))
+            log.info(
+                "trial %d cannot be evaluated at step %d of %s: %s", self._task.number, step, stage, describe(error)
+            )
             return
         self._link.rung(self._task.number, self._before[stage] + step, value)
 
 
-def judged_stages(config: TrainConfig, networks: Architecture) -> dict[str, int]:
+def evaluated_stages(config: TrainConfig, networks: Architecture) -> dict[str, int]:
     """Stages in which all parts of the generator are trained, and the steps of the stages before each."""
     kept = {s.name: {n for n in networks.kept_by(s.name) if n != "critic"} for s in config.stage}
     needed, trained, before, out = set().union(*kept.values()), set(), 0, {}
@@ -183,5 +185,5 @@ def outcome_table(outcome: Outcome) -> dict[str, Any]:
 
 
 def outcome_from(table: dict[str, Any]) -> Outcome:
-    """What `outcome_table` has told."""
+    """What `outcome_table` has reported."""
     return Outcome(**(table | {"folds": tuple(table["folds"])}))

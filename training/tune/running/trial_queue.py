@@ -19,7 +19,7 @@ class Display(Protocol):
         """A group works on a trial, or goes on with one."""
 
     def ended(self, trial: Trial, best: Trial | None) -> None:
-        """A trial was told."""
+        """A trial was reported."""
 
     def said(self, text: str) -> None:
         """Anything else worth a line."""
@@ -47,8 +47,8 @@ class NoDisplay:
 def unfinished_trials(study: Study, display: Display) -> deque[Trial]:
     """Trials that were under way when the search was interrupted.
 
-    One that began `ATTEMPTS` times and never got further than before is told as failed: whatever ends it would end the
-    search each time.
+    One that began `ATTEMPTS` times and never got further than before is reported as failed: whatever ends it would end
+    the search each time.
     """
     queue: deque[Trial] = deque()
     for trial in study.pending:

@@ -32,8 +32,8 @@ class Trial:
     value, variance : float or None
         What the journal has of it: of failed and stopped trials, what `study.Study.tell` says.
     rungs : list of (step, value)
-        What it told on its way, by increasing step.
-    told : dict
+        What it reported on its way, by increasing step.
+    reported : dict
         The journal's line of its end; empty before.
     begins : list of dict
         The journal's lines of its starts: more than one if it was queued again.
@@ -48,19 +48,19 @@ class Trial:
     value: float | None = None
     variance: float = 0.0
     rungs: list[tuple[int, float]] = field(default_factory=list)
-    told: dict[str, Any] = field(default_factory=dict)
+    reported: dict[str, Any] = field(default_factory=dict)
     begins: list[dict[str, Any]] = field(default_factory=list)
     asked_at: float = 0.0
 
     @property
     def ended(self) -> bool:
-        """Whether it was told."""
-        return bool(self.told)
+        """Whether it was reported."""
+        return bool(self.reported)
 
 
 @dataclass
 class Record:
-    """What a journal tells; for reports, and for a search that goes on.
+    """What a journal reports; for reports, and for a search that goes on.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class Record:
 
     @property
     def pending(self) -> list[Trial]:
-        """Trials that were asked for and not told, by their numbers."""
+        """Trials that were asked for and not reported, by their numbers."""
         return [t for t in self.trials if not t.ended]
 
 
@@ -130,7 +130,7 @@ def apply_line(trials: list[Trial], line: dict[str, Any]) -> None:
             _add_rung(trial, line["step"], line["value"])
         else:
             trial.status, trial.value, trial.variance = line["status"], line["value"], line["variance"]
-            trial.told = line
+            trial.reported = line
 
 
 def _add_rung(trial: Trial, step: int, value: float) -> None:

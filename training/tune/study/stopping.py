@@ -51,7 +51,8 @@ def halving_rule(mine: Rungs, others: Sequence[Rungs], least: int, first: int, r
     """Stop where the value is not among the best 1/`reduction` of those that came to a level.
 
     Asynchronous successive halving in the form that stops instead of pausing (Li et al., MLSys 2020, arXiv:1810.05934;
-    the levels are steps `first`, `first` x `reduction`, ...). A level is judged once, at the first rung on or past it.
+    the levels are steps `first`, `first` x `reduction`, ...). A level is evaluated once, at the first rung on or past
+    it.
     """
     step = mine[-1][0]
     level = first

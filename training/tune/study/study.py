@@ -145,7 +145,7 @@ class Study:
 
     @property
     def pending(self) -> list[Trial]:
-        """Trials that were asked for and not told, by their numbers."""
+        """Trials that were asked for and not reported, by their numbers."""
         return self.record.pending
 
     @property
@@ -183,32 +183,34 @@ class Study:
     def tell(self, trial: Trial, outcome: Outcome) -> None:
         """Note how a trial ended, and let the optimiser know.
 
-        - A trial that is done is told as it is. One whose value or variance is not finite has failed.
-        - One that failed is told as `penalty`: the worst of the finite values, and their spread on top. The journal has
+        - A trial that is done is reported as it is. One whose value or variance is not finite has failed.
+        - One that failed is reported as `penalty`: the worst of the finite values, and their spread on top. The journal
+        has
           what that was at the time; the optimiser raises it along with the worst value.
-        - One that was stopped is told as `extrapolated` says, with the variance of that guess. If it told nothing on
+        - One that was stopped is reported as `extrapolated` says, with the variance of that guess. If it reported
+        nothing on
           its way it counts as failed.
 
         Raises
         ------
         ValueError
-            The trial was told already, or the status is unknown.
+            The trial was reported already, or the status is unknown.
         """
         if trial.ended or outcome.status not in ("done", "failed", "stopped"):
-            raise ValueError(f"trial {trial.number} ({trial.status}) cannot be told as {outcome.status!r}")
+            raise ValueError(f"trial {trial.number} ({trial.status}) cannot be reported as {outcome.status!r}")
         line = asdict(outcome)
         if outcome.status == "done" and not (math.isfinite(outcome.value) and 0 <= outcome.variance < math.inf):
             wrong = f"value {outcome.value} with variance {outcome.variance}"
             line |= {"status": "failed", "reason": outcome.reason or f"{wrong} makes no sense"}
         if outcome.status == "stopped" and not trial.rungs:
-            line |= {"status": "failed", "reason": f"{outcome.reason or 'stopped'}; it had told nothing by then"}
+            line |= {"status": "failed", "reason": f"{outcome.reason or 'stopped'}; it had reported nothing by then"}
         if line["status"] == "stopped":
             finished = [(t.rungs, t.value) for t in self.trials if t.status == "done" and t.value is not None]
             others = [t.rungs for t in self.trials if t is not trial]
             line["value"], line["variance"] = extrapolated(trial.rungs, finished, others)
         elif line["status"] == "failed":
-            told = [t.value for t in self.trials if t.status in ("done", "stopped") and t.value is not None]
-            line["value"], line["variance"] = penalty(told), 0.0
+            reported = [t.value for t in self.trials if t.status in ("done", "stopped") and t.value is not None]
+            line["value"], line["variance"] = penalty(reported), 0.0
         self._write("tell", trial=trial.number, **line)
         _tell(self._optimiser, trial)
 
@@ -239,7 +241,7 @@ def _header(journal: Journal, config: TuneConfig, base: TrainConfig) -> dict[str
 
 
 def _rebuilt(record: Record) -> Optimiser:
-    """An optimiser that has been through all that the journal tells, in its order."""
+    """An optimiser that has been through all that the journal reports, in its order."""
     c = record.config
     optimiser = make_optimiser(c.optimiser, c.space, c.seed, initial=c.initial, design=c.design, start=c.start)
     for line in record.lines:
