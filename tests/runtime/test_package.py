@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FLOORS = ("training", "export", "integration")
 # libraries that only the upper floors may use; a runtime with one of them is no longer a light one
-HEAVY = ("torch", "mpi4py", "onnx", "onnxscript", "skopt")
+HEAVY = ("torch", "mpi4py", "onnx", "skopt")
 # and those that the runtime uses in one place only, when that is called
 PLACES = {"sklearn": "validation"}
 
