@@ -27,7 +27,7 @@ from fastcalo.training.distributed.synchronous.allreduce import AllReduce
 from fastcalo.training.distributed.synchronous.torch_transport import join
 from fastcalo.training.distributed.world import join_world, open_exchange
 from fastcalo.training.exchange import Exchange, SingleProcess
-from fastcalo.training.trainer import train
+from fastcalo.training.trainer import run_stages
 
 if TYPE_CHECKING:
     from torch.nn.parallel import DistributedDataParallel
@@ -180,7 +180,7 @@ def main() -> None:
             exchange = InStep(world, run) if options.in_step else open_exchange(p, world, run)
     with Client(("127.0.0.1", options.port), authkey=options.key.encode()) as conductor:
         conductor.send((options.name, rank))
-        train(config, options.run, where=str(options.config), exchange=exchange, trace=Conducted(conductor))
+        run_stages(config, options.run, where=str(options.config), exchange=exchange, trace=Conducted(conductor))
 
 
 if __name__ == "__main__":

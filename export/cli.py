@@ -25,7 +25,7 @@ def command(
     from fastcalo.cli.output import console, show_rows
     from fastcalo.model.shower_model import ShowerModel
 
-    from .exporter import export_run
+    from .exporter import export
 
-    export_run(run, output, overwrite=overwrite, progress=lambda text: console().print(f"{text} ..."))
+    export(run, output, overwrite=overwrite, status=lambda text: console().print(f"{text} ..."))
     show_rows(f"Model {output}", ShowerModel(output).describe())

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
 
 from fastcalo._version import __version__
 from fastcalo.detector.description import load_detector
+from fastcalo.display import html_table
 from fastcalo.errors import OutputError
 from fastcalo.model.contract import METADATA_KEY, Contract
+from fastcalo.model.shower_model import ShowerModel
 from fastcalo.training.architectures.base import Architecture
 from fastcalo.training.config import TrainConfig
 from fastcalo.training.trainer import load_run
@@ -25,25 +27,51 @@ _QUICK_SHOWERS = 2_000
 """Showers that tell how much noise is needed, where nobody is to keep the model."""
 
 
-def export_run(
-    run: Path, output: Path, *, overwrite: bool = False, progress: Callable[[str], None] = lambda _: None
-) -> Contract:
-    """Export a run's model.
+@dataclass(frozen=True, repr=False)
+class ExportResult:
+    """An exported model.
+
+    Attributes
+    ----------
+    path : Path
+        The ``.onnx`` file; `load_model` opens it.
+    contract : Contract
+        What the file states: species, ranges, noise, and the scores of its comparison with the torch model.
+    """
+
+    path: Path
+    contract: Contract
+
+    def __repr__(self) -> str:
+        return f"<ExportResult {str(self.path)!r}: {self.contract.name}, species {list(self.contract.species)}>"
+
+    def _repr_html_(self) -> str:
+        return html_table(f"Model {self.path}", (), ShowerModel(self.path).describe())
+
+
+def export(
+    run: str | Path,
+    output: str | Path,
+    *,
+    overwrite: bool = False,
+    status: Callable[[str], None] = lambda _: None,
+) -> ExportResult:
+    """Turn a trained model into one self-describing ONNX file.
 
     Parameters
     ----------
-    run : Path
+    run : str or Path
         Folder of a finished training.
-    output : Path
+    output : str or Path
         The ``.onnx`` file to write; it appears under its name when it has passed all checks.
     overwrite : bool
         Whether the file may be replaced.
-    progress : callable, optional
-        Told in words what is being done.
+    status : callable, optional
+        Called with what is being done, in words.
 
     Returns
     -------
-    Contract
+    ExportResult
 
     Raises
     ------
@@ -53,20 +81,26 @@ def export_run(
         The graph does not draw the torch model's showers.
     OutputError
         The file exists already, or cannot be written.
+
+    Examples
+    --------
+    >>> from fastcalo import export
+    >>> export("runs/em", "em.onnx").contract.scores  # doctest: +SKIP
     """
+    run, output = Path(run), Path(output)
     if output.exists() and not overwrite:
         raise OutputError(f"{output} exists already; give another name, or --overwrite")
     config, networks, state = load_run(run)
     networks.networks.eval()
     twin = exportable_of(networks)
-    progress("measuring how much noise showers need")
+    status("measuring how much noise showers need")
     contract = _contract(config, twin, str(state["data_hash"]))
-    progress("building and checking the graph")
+    status("building and checking the graph")
     graph = twin.graph(contract)
     temporary = output.with_name(f".{output.name}.{os.getpid()}.onnx")
     try:
         _write(graph, contract, temporary)
-        progress("comparing with the torch model")
+        status("comparing with the torch model")
         contract = replace(contract, scores=check_parity(temporary, twin))
         _write(graph, contract, temporary)
         temporary.replace(output)
@@ -74,7 +108,7 @@ def export_run(
         raise OutputError(f"{output} cannot be written: {e.strerror or e}") from e
     finally:
         temporary.unlink(missing_ok=True)
-    return contract
+    return ExportResult(output, contract)
 
 
 def export_unchecked(config: TrainConfig, networks: Architecture, output: Path) -> None:

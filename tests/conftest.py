@@ -24,7 +24,7 @@ def tiny_run(tmp_path_factory) -> Path:
     """Folder of a finished training of ``arch = "hits"``, of a few steps only; not to be changed."""
     from helpers.tiny_training import tiny_config, write_data
 
-    from fastcalo.training.trainer import train
+    from fastcalo.training.trainer import run_stages as train
 
     run = tmp_path_factory.mktemp("runs") / "tiny"
     train(tiny_config(write_data(tmp_path_factory.mktemp("data"))), run)
@@ -36,7 +36,7 @@ def hadron_run(tmp_path_factory) -> Path:
     """As `tiny_run`, of hadrons in both sections."""
     from helpers.tiny_training import hadron_config
 
-    from fastcalo.training.trainer import train
+    from fastcalo.training.trainer import run_stages as train
 
     run = tmp_path_factory.mktemp("runs") / "hadrons"
     train(hadron_config(), run)

@@ -60,7 +60,7 @@ def build_architecture(config: TrainConfig) -> Architecture:
     return DenseGan(config)
 
 
-def train(
+def run_stages(
     config: TrainConfig,
     run: Path,
     *,

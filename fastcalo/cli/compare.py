@@ -41,12 +41,11 @@ def command(
       fastcalo compare full.root fast.root
       fastcalo compare full.root fast.root -o comparison
     """  # noqa: D301
-    from ..detector.description import load_detector
-    from ..validation.hits.compare import compare_hits
+    from ..validation.hits.compare import compare
 
     if output is not None:
         _make_folder(output)
-    result = compare_hits(full, fast, None if detector is None else load_detector(detector))
+    result = compare(full, fast, detector)
     if output is not None:
         _write(result, output)
     if as_json:

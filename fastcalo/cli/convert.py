@@ -27,7 +27,7 @@ class EngineName(StrEnum):
 
 
 # events simulated at a time: enough for the networks to be quick, few enough for progress to be seen
-_CHUNK = {EngineName.FAST: 500, EngineName.GEANT4: 10}
+_STEP_SIZE = {EngineName.FAST: 500, EngineName.GEANT4: 10}
 
 
 def command(
@@ -41,8 +41,9 @@ def command(
     engine: Annotated[EngineName, Option(help="What simulates.")] = EngineName.FAST,
     seed: Annotated[int, Option(help="The same seed gives the same hits.", min=0)] = 0,
     workers: Annotated[int, Option(help="Processes that simulate.", min=1)] = 1,
-    chunk: Annotated[
-        int | None, Option(help="Events simulated at a time.", min=1, show_default="500, or 10 with Geant4")
+    step_size: Annotated[
+        int | None,
+        Option("--step-size", "--chunk", help="Events at a time.", min=1, show_default="500, or 10 with Geant4"),
     ] = None,
     threads: Annotated[
         int | None, Option(help="Threads of each process; unless given, the free cores are shared out.", min=1)
@@ -95,7 +96,7 @@ def command(
             reader,
             output,
             chosen,
-            chunk=chunk or _CHUNK[engine],
+            step_size=step_size or _STEP_SIZE[engine],
             workers=workers if engine is EngineName.FAST else 1,
             rejected=rejected,
             seed=seed,
@@ -122,18 +123,15 @@ def _overrides(schema: Path | None, tree: str | None, branches: list[str]) -> Sc
 
 
 def _fast(detector: str, models: list[str], threads: int | None) -> FastSimulation:
-    from ..detector.description import load_detector
-    from ..model.shower_model import load_model
     from ..simulation.fast import FastSimulation
 
-    return FastSimulation(load_detector(detector), [load_model(model) for model in models], threads=threads)
+    return FastSimulation(detector, models, threads=threads)
 
 
 def _geant4(detector: str, workers: int) -> Geant4Simulation:
-    from ..detector.description import load_detector
     from ..fullsim.engine import Geant4Simulation
 
-    return Geant4Simulation(load_detector(detector), workers)
+    return Geant4Simulation(detector, workers)
 
 
 def _threads(workers: int) -> int | None:

@@ -21,7 +21,7 @@ from ..detector.description import DEFAULT_DETECTOR
 from ..fullsim.gun import Spectrum
 
 if TYPE_CHECKING:
-    from ..fullsim.campaign import CampaignResult
+    from ..fullsim.campaign import GunResult
 
 _SAY_AGAIN_S = 30.0
 
@@ -63,24 +63,25 @@ def gun(
       fastcalo fullsim gun -o hadrons.h5 --species pi+ --species pi- --species 130 --energy 1 50 --cone 30
       fastcalo fullsim gun -o muons.h5 --species 13,-13 --spectrum flat --seed 2
     """  # noqa: D301
-    from ..detector.description import load_detector
-    from ..fullsim.campaign import run_campaign
-    from ..fullsim.gun import Gun
+    from ..fullsim.campaign import gun as shoot
 
-    shot = Gun(_codes(species or ["11,-11,22"]), energy, spectrum, cone, seed)
     with _reporting() as report, _saying_how_to_go_on(output):
-        made = run_campaign(
+        made = shoot(
             output,
-            load_detector(detector),
-            shot,
             events,
+            detector=detector,
+            species=_codes(species or ["11,-11,22"]),
+            energy=energy,
+            spectrum=spectrum,
+            cone_degrees=cone,
+            seed=seed,
             workers=workers,
             part=part,
             resume=resume,
             overwrite=overwrite,
             progress=report,
         )
-    _show(output, made)
+    _show(made)
 
 
 def again(
@@ -101,12 +102,10 @@ def again(
     Example:
       fastcalo fullsim again em.h5 --shower 17 --shower 4711 -o again.h5
     """  # noqa: D301
-    from ..detector.description import load_detector
     from ..fullsim.campaign import repeat_showers
 
-    chosen = None if detector is None else load_detector(detector)
-    made = repeat_showers(source, shower, output, detector=chosen, workers=workers, overwrite=overwrite)
-    _show(output, made)
+    made = repeat_showers(source, shower, output, detector=detector, workers=workers, overwrite=overwrite)
+    _show(made)
 
 
 commands = {"gun": gun, "again": again}
@@ -155,8 +154,8 @@ def _saying_how_to_go_on(output: Path) -> Iterator[None]:
         raise
 
 
-def _show(output: Path, made: CampaignResult) -> None:
+def _show(made: GunResult) -> None:
     from .output import console
 
     pace = f"{1 / made.seconds_per_shower:.3g} showers per second and core in Geant4"
-    console().print(f"{output}: {made.showers} showers; {pace}", soft_wrap=True)
+    console().print(f"{made.path}: {made.showers} showers; {pace}", soft_wrap=True)

@@ -29,11 +29,9 @@ def command(
       fastcalo convert events.root -o fast.root --rejected rejected.root
       fastcalo convert rejected.root -o rest.root --engine geant4
     """  # noqa: D301
-    from ..detector.description import load_detector
-    from ..production.merge import merge_hits
+    from ..production.merge import merge
     from .output import progress_bar, show_summary
 
-    chosen = None if detector is None else load_detector(detector)
     with progress_bar("events") as progress:
-        summary = merge_hits(hits, rest, output, detector=chosen, overwrite=overwrite, progress=progress)
+        summary = merge(hits, rest, output, detector=detector, overwrite=overwrite, progress=progress)
     show_summary(summary)

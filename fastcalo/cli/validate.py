@@ -76,7 +76,7 @@ def command(
         showers=showers,
         seed=seed,
         threads=threads,
-        report=lambda text: out.print(f"{text} ...", style="dim"),
+        status=lambda text: out.print(f"{text} ...", style="dim"),
     )
     output.mkdir(exist_ok=True)
     found.write(output, overwrite=overwrite)

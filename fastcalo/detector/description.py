@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..config.validation import Table
+from ..display import html_table
 from ..errors import DetectorError, InputError
 from .geant4_settings import Geant4Settings
 from .modules import Barrel, Endcap, FloatArray, Layout
@@ -24,10 +25,13 @@ from .substitutes import Substitutes
 
 DEFAULT_DETECTOR = "clic-like"
 
+DetectorLike: TypeAlias = "Detector | str | Path"
+"""A detector, the name of a shipped one, or the path of a TOML file."""
+
 _SHIPPED = Path(__file__).parent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Detector:
     """A calorimeter: sections stacked one behind the other, the same in every module, around a solenoid field.
 
@@ -182,6 +186,13 @@ class Detector:
             )
         return values
 
+    def __repr__(self) -> str:
+        sections = ", ".join(f"{s.name}: {len(s.absorber_mm)} layers" for s in self.sections)
+        return f"<Detector {self.name!r}: {sections}>"
+
+    def _repr_html_(self) -> str:
+        return html_table(f"Detector {self.name}", (), self.describe())
+
     def describe(self) -> list[tuple[str, str]]:
         """Return what a person wants to know, as pairs of a label and a text."""
         last = len(self.layout) - 1
@@ -198,19 +209,21 @@ class Detector:
         return [*rows, ("hash", self.hash), ("stack hash", self.stack_hash)]
 
 
-def load_detector(name_or_path: str | Path = DEFAULT_DETECTOR) -> Detector:
+def load_detector(name_or_path: DetectorLike = DEFAULT_DETECTOR) -> Detector:
     """Load a detector by the name of a shipped description, or from a TOML file.
 
     Parameters
     ----------
-    name_or_path : str or Path
-        ``"clic-like"``, or the path of a file.
+    name_or_path : str, Path or Detector
+        ``"clic-like"``, or the path of a file; a detector is returned as it is.
 
     Raises
     ------
     DetectorError
         No such name or file, or a description that cannot be used; the message gives file and key.
     """
+    if isinstance(name_or_path, Detector):
+        return name_or_path
     path = _SHIPPED / f"{name_or_path}.toml"
     try:
         path = path if path.is_file() else Path(name_or_path)

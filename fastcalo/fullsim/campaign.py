@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 
 from .._version import __version__
-from ..detector.description import Detector, parse_detector
+from ..detector.description import DEFAULT_DETECTOR, Detector, DetectorLike, load_detector, parse_detector
+from ..display import html_table
 from ..errors import ConfigError, InputError, OutputError
 from ..io.atomic import check_output, output_errors, whole_file
 from ..io.showers.native import ShowerFile
 from ..io.showers.native_writer import join_showers, write_showers
+from ..particles import code_of
 from .engine import geant4_facts
-from .gun import Gun, cut_to_windows, shots_of
+from .gun import Gun, Spectrum, cut_to_windows, shots_of
 from .pool import Geant4Pool
 from .shots import Shots, Showers
 
@@ -33,18 +35,25 @@ _SETTINGS = "settings.json"
 
 
 @dataclass(frozen=True)
-class CampaignResult:
-    """What came of it.
+class GunResult:
+    """What a campaign of showers made.
 
     Attributes
     ----------
+    path : Path
+        The file of showers.
     showers : int
     seconds_per_shower : float
         Time of one core spent in Geant4.
     """
 
+    path: Path
     showers: int
     seconds_per_shower: float
+
+    def _repr_html_(self) -> str:
+        rows = [("showers", f"{self.showers}"), ("Geant4", f"{self.seconds_per_shower:.3g} s per shower and core")]
+        return html_table(f"Showers {self.path}", (), rows)
 
 
 def run_campaign(
@@ -58,7 +67,7 @@ def run_campaign(
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
-) -> CampaignResult:
+) -> GunResult:
     """Simulate showers and write them to a file.
 
     Parameters
@@ -82,7 +91,7 @@ def run_campaign(
 
     Returns
     -------
-    CampaignResult
+    GunResult
 
     Raises
     ------
@@ -113,7 +122,94 @@ def run_campaign(
         output, detector, parts.paths, attributes={**facts, "seconds_per_shower": seconds}, overwrite=overwrite
     )
     parts.remove()
-    return CampaignResult(showers, seconds)
+    return GunResult(output, showers, seconds)
+
+
+def gun(
+    output: str | Path,
+    showers: int = 100,
+    *,
+    detector: DetectorLike = DEFAULT_DETECTOR,
+    species: Sequence[int | str] = ("e-", "e+", "gamma"),
+    energy: tuple[float, float] = (0.1, 100.0),
+    spectrum: Spectrum | str = Spectrum.LOG,
+    cone_degrees: float = 56.0,
+    seed: int = 0,
+    workers: int = 1,
+    part: int = 100,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> GunResult:
+    """Shoot particles at the calorimeter with Geant4, one shower each.
+
+    They enter the central cell of the first section, evenly spread over it, in directions that are isotropic within the
+    cone. The showers depend on the seed, but not on `workers`, `part` or interruptions.
+
+    Parameters
+    ----------
+    output : str or Path
+        An HDF5 file in the native format of showers; see `run_campaign`.
+    showers : int
+        How many.
+    detector : Detector, name or path
+    species : sequence of int or str
+        PDG codes, or names such as ``"pi+"``; each as likely as another.
+    energy : (float, float)
+        Smallest and largest kinetic energy, GeV.
+    spectrum : Spectrum or str
+        ``"log"`` for energies spread evenly in their logarithm, ``"flat"`` for evenly.
+    cone_degrees : float
+        Largest angle to the layers' normal.
+    seed : int
+    workers : int
+        Processes of Geant4.
+    part : int
+        Showers after which what is done is safe.
+    resume : bool
+        Go on with an interrupted run.
+    overwrite : bool
+        Whether the file, and an unfinished run, may be replaced.
+    progress : callable, optional
+        Called with the showers done and all showers.
+
+    Returns
+    -------
+    GunResult
+
+    Raises
+    ------
+    ConfigError
+        A species or the spectrum is not known; or see `run_campaign`.
+    OutputError, DetectorError, Geant4DataError, Geant4Error, MissingDependencyError
+        See `run_campaign`.
+
+    Examples
+    --------
+    >>> from fastcalo import gun
+    >>> gun("pions.h5", 1000, species=["pi+", "pi-"], energy=(1, 50), workers=8)  # doctest: +SKIP
+    """
+    try:
+        spread = Spectrum(spectrum)
+    except ValueError as error:
+        raise ConfigError(f"spectrum: {spectrum!r} is none of {[s.value for s in Spectrum]}") from error
+    shot = Gun(codes_of(species), (energy[0], energy[1]), spread, cone_degrees, seed)
+    options: dict[str, Any] = {"workers": workers, "part": part, "resume": resume, "overwrite": overwrite}
+    return run_campaign(output, load_detector(detector), shot, showers, **options, progress=progress)
+
+
+def codes_of(species: Sequence[int | str]) -> tuple[int, ...]:
+    """Return the PDG codes of species given by code or name.
+
+    Raises
+    ------
+    ConfigError
+        One is not known.
+    """
+    codes = [code_of(str(each)) for each in species]
+    if None in codes:
+        raise ConfigError(f"{species[codes.index(None)]!r} is neither a PDG code nor a particle's name")
+    return tuple(code for code in codes if code is not None)
 
 
 def repeat_showers(
@@ -121,10 +217,10 @@ def repeat_showers(
     rows: Sequence[int],
     output: str | Path,
     *,
-    detector: Detector | None = None,
+    detector: DetectorLike | None = None,
     workers: int = 1,
     overwrite: bool = False,
-) -> CampaignResult:
+) -> GunResult:
     """Simulate showers of a file again, from their stored conditions and seeds.
 
     Parameters
@@ -134,14 +230,14 @@ def repeat_showers(
         Which of its showers.
     output : str or Path
         The file for them.
-    detector : Detector, optional
+    detector : Detector, name or path, optional
         The one that the file describes unless given.
     workers : int
     overwrite : bool
 
     Returns
     -------
-    CampaignResult
+    GunResult
 
     Raises
     ------
@@ -153,20 +249,20 @@ def repeat_showers(
     """
     check_output(output, overwrite=overwrite)
     with ShowerFile(source) as file:
-        detector = detector or _described(file)
-        file.check_detector(detector)
+        calorimeter = load_detector(detector) if detector is not None else _described(file)
+        file.check_detector(calorimeter)
         if bad := [row for row in rows if not 0 <= row < len(file)]:
             raise InputError(f"{source}: has no shower {bad[0]}; they are numbered 0 to {len(file) - 1}")
         columns = ("pdg", "kinetic_energy", "direction", "entry", "seeds")
         conditions = {c: np.concatenate([getattr(file, c)(row, row + 1) for row in rows]) for c in columns}
-    with Geant4Pool(detector, workers) as pool:
+    with Geant4Pool(calorimeter, workers) as pool:
         found = list(pool.run(shots_of(conditions).split(1)))
         facts = _facts(pool)
     seconds = sum(s.seconds for s in found) / len(found)
-    hits, totals = cut_to_windows(detector, found)
+    hits, totals = cut_to_windows(calorimeter, found)
     attributes = {**facts, "again": json.dumps(list(rows)), "seconds_per_shower": seconds}
-    write_showers(output, detector, conditions, hits, totals=totals, attributes=attributes, overwrite=overwrite)
-    return CampaignResult(len(rows), seconds)
+    write_showers(output, calorimeter, conditions, hits, totals=totals, attributes=attributes, overwrite=overwrite)
+    return GunResult(Path(output), len(rows), seconds)
 
 
 def _described(file: ShowerFile) -> Detector:

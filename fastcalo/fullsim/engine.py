@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..detector.description import Detector
+from ..detector.description import DEFAULT_DETECTOR, DetectorLike, load_detector
 from ..events import Events, Hits, Reason
 from ..model.random_numbers import random_streams
 from ..simulation.acceptance import first_reason, outside_range
@@ -31,7 +31,7 @@ class Geant4Simulation:
 
     Parameters
     ----------
-    detector : Detector
+    detector : Detector, name or path
         Its table ``[geant4]`` says with which physics, and for which energies and angles.
     workers : int
         Processes of Geant4. What comes out does not depend on it.
@@ -44,17 +44,20 @@ class Geant4Simulation:
 
     Examples
     --------
-    >>> from fastcalo import Geant4Simulation, load_detector, open_events
-    >>> events = next(open_events("examples/demo/events.root").chunks(3))
-    >>> with Geant4Simulation(load_detector(), workers=2) as engine:  # doctest: +SKIP
+    >>> from fastcalo import Geant4Simulation, open_events
+    >>> events = next(open_events("examples/demo/events.root").iterate(step_size=3))
+    >>> with Geant4Simulation("clic-like", workers=2) as engine:  # doctest: +SKIP
     ...     hits = engine.run(events, seed=1)
     """
 
-    def __init__(self, detector: Detector, workers: int = 1) -> None:
-        self.detector = detector
+    def __init__(self, detector: DetectorLike = DEFAULT_DETECTOR, workers: int = 1) -> None:
+        self.detector = load_detector(detector)
         self.geant4_seconds = 0.0
-        self._pool = Geant4Pool(detector, workers)
+        self._pool = Geant4Pool(self.detector, workers)
         self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<Geant4Simulation of {self.detector.name!r}>"
 
     def __getstate__(self) -> dict[str, Any]:
         return {"detector": self.detector, "geant4_seconds": self.geant4_seconds, "_pool": self._pool}
@@ -135,7 +138,7 @@ class Geant4Simulation:
             s.name: sum_deposits(self.detector, s.name, found[s.name], events.n_events, s.threshold)
             for s in self.detector.sections
         }
-        return Hits(sections, events.run, events.event, reason)
+        return Hits(sections, events.run, events.event, reason, events.offsets, events.luminosity_block)
 
     def _range(self, arrival: Arrival, energy: NDArray[np.float64]) -> NDArray[np.int8]:
         """Second part of the verdict, for particles of known species."""

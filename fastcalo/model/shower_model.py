@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..display import html_table
 from ..errors import ContractError, InputError, ModelNotFoundError
 from .contract import METADATA_KEY, NoiseSpec, read_contract
 from .onnx_session import open_session
@@ -139,6 +140,9 @@ class ShowerModel:
 
     def __repr__(self) -> str:
         return f"ShowerModel({self.contract.name!r}, species={list(self.contract.species)}, path={str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        return html_table(f"Model {self.name}", (), self.describe())
 
     def generate(
         self,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 import platform
 import signal
 import time
 import uuid
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
@@ -19,12 +19,11 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
-from .._version import __version__
 from ..detector.description import Detector
 from ..errors import ConfigError, FastCaloError, OutputError
 from ..events import Events, Hits
 from ..io.atomic import check_output
-from ..io.hits.writer import HitsWriter, RejectedWriter
+from ..io.hits.writer import HitsWriter, RejectedWriter, file_provenance
 from ..io.particles.batches import FileEvents, limit_particles
 from ..io.particles.reader import EventReader, PathLike, open_events
 from ..io.particles.schemas import SchemaOverrides
@@ -34,9 +33,6 @@ logger = logging.getLogger(__name__)
 
 # Final-state particles that are simulated at a time. A shower has some hundred hits, so this bounds the memory.
 _MOST_PARTICLES = 10_000
-
-# of the branches of hits, by what their names end in
-_UNITS = {"energy": "GeV", "x": "mm", "y": "mm", "z": "mm"}
 
 Progress = Callable[[int, int], None]
 """Called with the number of entries done, and of all entries."""
@@ -82,7 +78,7 @@ def convert(
     output: PathLike,
     engine: Engine | None = None,
     *,
-    chunk: int = 500,
+    step_size: int = 500,
     workers: int = 1,
     executor: Executor | None = None,
     rejected: PathLike | None = None,
@@ -91,6 +87,7 @@ def convert(
     tree: str | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
+    chunk: int | None = None,
 ) -> Summary:
     """Convert files of particles to a file of calorimeter hits.
 
@@ -102,7 +99,7 @@ def convert(
         The ROOT file to write; see `HitsWriter`. It appears under its name when it is whole.
     engine : Engine, optional
         The shipped models in the default detector unless given.
-    chunk : int
+    step_size : int
         Events that are simulated at a time; fewer if they have very many particles. Neither this nor `workers` changes
         what comes out.
     workers : int
@@ -118,7 +115,9 @@ def convert(
     overwrite : bool
         Whether files of these names may be replaced.
     progress : callable, optional
-        Called with the entries done and all entries after every chunk.
+        Called with the entries done and all entries after every step.
+    chunk : int, optional
+        Deprecated name of `step_size`.
 
     Returns
     -------
@@ -134,8 +133,11 @@ def convert(
         A worker died.
     """
     start = time.perf_counter()
-    if chunk < 1 or workers < 1:
-        raise ConfigError(f"chunk and workers must be at least 1, but are {chunk} and {workers}")
+    if chunk is not None:
+        warnings.warn("convert(chunk=...) is now step_size=...", DeprecationWarning, stacklevel=2)
+        step_size = chunk
+    if step_size < 1 or workers < 1:
+        raise ConfigError(f"step_size and workers must be at least 1, but are {step_size} and {workers}")
     engine = _default_engine() if engine is None else engine
     reader = inputs if isinstance(inputs, EventReader) else open_events(inputs, schema, tree)
     outputs = [Path(path) for path in (output, rejected) if path is not None]
@@ -155,7 +157,7 @@ def convert(
         refused = stack.enter_context(RejectedWriter(outputs[1], **options)) if rejected is not None else None
         writer = stack.enter_context(HitsWriter(outputs[0], sections, **options))
         pool = executor or (stack.enter_context(_processes(workers)) if workers > 1 else None)
-        chunks = limit_particles(reader.chunks(chunk), _MOST_PARTICLES)
+        chunks = limit_particles(reader.iterate(step_size), _MOST_PARTICLES)
         for events, hits, seconds in _simulated(chunks, engine, seed, pool, 2 * workers):
             writer.write(events, hits)
             if refused is not None:
@@ -191,8 +193,8 @@ def _simulated(
             yield _first(waiting)
     except BrokenExecutor as error:
         raise FastCaloError(
-            "a worker process died. It may have been out of memory: use fewer workers or smaller chunks. Or the script "
-            f"that calls convert is not guarded by if __name__ == '__main__'. ({error})"
+            "a worker process died. It may have been out of memory: use fewer workers or a smaller step_size. Or the "
+            f"script that calls convert is not guarded by if __name__ == '__main__'. ({error})"
         ) from error
     finally:
         for _, future in waiting:
@@ -272,21 +274,10 @@ def _check_paths(reader: EventReader, outputs: Sequence[Path], overwrite: bool) 
 
 def _provenance(reader: EventReader, engine: Engine, seed: int) -> dict[str, Any]:
     return {
-        "fastcalo": __version__,
-        "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        **file_provenance(engine.detector),
         "seed": seed,
         "inputs": [{"path": file.path, "tree": file.tree, "entries": file.n_entries} for file in reader.files],
         "schema": dict(reader.schema.describe()),
-        "detector": {
-            "name": engine.detector.name,
-            "hash": engine.detector.hash,
-            "stack_hash": engine.detector.stack_hash,
-            "sections": {
-                s.name: {"encoding": s.encoding.text, "system": s.system, "threshold_gev": s.threshold}
-                for s in engine.detector.sections
-            },
-        },
-        "units": _UNITS,
         "engine": type(engine).__name__,
         "simulation": engine.provenance() if isinstance(engine, TracedEngine) else {},
         "versions": {"python": platform.python_version(), **_versions("numpy", "uproot", "awkward", "onnxruntime")},

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from ..detector.description import load_detector
+from ..display import html_table
 from ..errors import InputError
 from ..particles import name_of
 
@@ -22,7 +24,7 @@ _MAX_BRANCHES = 40
 _SLICE = 1000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FileDescription:
     """What there is to tell of one thing.
 
@@ -36,6 +38,17 @@ class FileDescription:
 
     title: str
     parts: tuple[tuple[str, Rows], ...]
+
+    def __repr__(self) -> str:
+        lines = [self.title]
+        for heading, rows in self.parts:
+            width = max((len(label) for label, _ in rows), default=0)
+            lines += [heading] if heading else []
+            lines += [f"  {label:{width}}  {text}" for label, text in rows]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return f"<h4>{escape(self.title)}</h4>" + "".join(html_table(heading, (), rows) for heading, rows in self.parts)
 
 
 def inspect(name_or_path: str | Path, *, binning: str | Path | None = None, pdg: int | None = None) -> FileDescription:

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._version import __version__
-from ..detector.description import Detector
+from ..detector.description import Detector, DetectorLike, load_detector
 from ..errors import InputError, OutputError
 from ..events import Reason, SectionHits
 from ..io.atomic import check_output
-from ..io.hits.reader import PARTICLES, Chunk, HitFile, hits_tree, open_hits, read_chunk
+from ..io.hits.reader import PARTICLES, Chunk, HitFile, hits_tree, open_hit_file, read_chunk
 from ..io.hits.writer import HitsWriter
 from ..simulation.placing import Deposits, sum_deposits
 from ..validation.hits.event_order import EventOrder
@@ -28,12 +28,12 @@ _NEVER_REJECTED = (Reason.SIMULATED, Reason.NOT_FINAL_STATE)
 _KEPT_OF_BOTH = ("units", "detector", "versions")
 
 
-def merge_hits(
+def merge(
     hits: str | Path,
     rest: str | Path,
     output: str | Path,
     *,
-    detector: Detector | None = None,
+    detector: DetectorLike | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Summary:
@@ -50,7 +50,7 @@ def merge_hits(
         Hits made by `convert` of that file.
     output : str or Path
         The file of hits to write.
-    detector : Detector, optional
+    detector : Detector, name or path, optional
         In which both were made; needed only where the files don't name a shipped one.
     overwrite : bool
         Whether a file of that name may be replaced.
@@ -74,13 +74,14 @@ def merge_hits(
     if Path(output).resolve() in (Path(hits).resolve(), Path(rest).resolve()):
         raise OutputError(f"{output}: cannot be written, for it is an input; give another name")
     check_output(output, overwrite=overwrite)
-    with open_hits(str(hits), detector) as one, open_hits(str(rest), detector) as other:
-        detector = _check(one, other)
+    given = None if detector is None else load_detector(detector)
+    with open_hit_file(str(hits), given) as one, open_hit_file(str(rest), given) as other:
+        calorimeter = _check(one, other)
         trees = _tree(one), _tree(other)
         n, n_other = one.entries(trees[0]), other.entries(trees[1])
         if n != n_other:
             raise InputError(f"{one.path} has {n} events, but {other.path} has {n_other}: not the same events")
-        sections = [s.name for s in detector.sections]
+        sections = [s.name for s in calorimeter.sections]
         summary = _particles(one, other, sections)
         order = EventOrder()
         luminosity = "luminosityBlock" in one.branches(trees[0])
@@ -92,7 +93,7 @@ def merge_hits(
                 order.add(*chunks)
                 if order.lines:
                     raise InputError(f"{one.path} (FULL) and {other.path} (FAST) hold other {order.lines[0]}")
-                merged = _sections(detector, chunks)
+                merged = _sections(calorimeter, chunks)
                 events, counts = chunks[0].events, _counts(chunks, (one.path, other.path))
                 writer.write_counted(events["run"], events["event"], events.get("luminosityBlock"), counts, merged)
                 summary.add_hits(merged)
@@ -106,7 +107,7 @@ def merge_hits(
 def _check(one: HitFile, other: HitFile) -> Detector:
     """The detector of both files, whose hits must be of the same kind."""
     for file in (one, other):
-        if not file.provenance:
+        if not file.provenance.get("accounts"):
             raise InputError(f"{file.path}: does not say how it was made; only files of 'fastcalo convert' are merged")
     if differences := schema_differences(one, other):
         raise InputError(f"{one.path} (FULL) and {other.path} (FAST) cannot be merged: {'; '.join(differences)}")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..display import html_table
 from ..events import Events, Hits, Reason, SectionHits
 
 
@@ -25,7 +26,7 @@ class ParticleCounts:
         self.energy += energy
 
 
-@dataclass
+@dataclass(repr=False)
 class Summary:
     """What a conversion did. Grows chunk by chunk.
 
@@ -89,6 +90,20 @@ class Summary:
             self.sections.setdefault(name, ParticleCounts()).add(
                 len(found.energy), float(found.energy.sum(dtype=np.float64))
             )
+
+    def __repr__(self) -> str:
+        simulated = self.reasons[Reason.SIMULATED].count
+        hits = "".join(f"; {name} {found.count} hits" for name, found in self.sections.items())
+        return f"<Summary: {self.events} events, {simulated} of {self.particles.count} particles simulated{hits}>"
+
+    def _repr_html_(self) -> str:
+        reasons = [(r.text, f"{c.count}", f"{c.energy:.4g}") for r, c in self.reasons.items() if c.count]
+        whole = ("all", f"{self.particles.count}", f"{self.particles.energy:.4g}")
+        sections = [(name, f"{found.count}", f"{found.energy:.4g}") for name, found in self.sections.items()]
+        title = f"{self.events} events in {self.wall_seconds:.2f} s"
+        return html_table(title, ("particles", "number", "kinetic energy [GeV]"), [*reasons, whole]) + html_table(
+            "", ("hits", "number", "visible energy [GeV]"), sections
+        )
 
     @property
     def share_outside_network(self) -> float | None:

@@ -9,11 +9,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..detector.description import Detector
+from ..detector.description import DEFAULT_DETECTOR, DetectorLike, load_detector
 from ..errors import ConfigError
 from ..events import Events, Hits, Reason
 from ..model.random_numbers import random_streams
-from ..model.shower_model import ShowerModel, SparseShowers, load_model
+from ..model.shower_model import DEFAULT_MODELS, ShowerModel, SparseShowers, load_model
 from .acceptance import first_reason, outside_range
 from .placing import Deposits, crossed_cells, sum_deposits
 from .propagation import Arrival, propagate
@@ -27,10 +27,10 @@ class FastSimulation:
 
     Parameters
     ----------
-    detector : Detector
+    detector : Detector, name or path
     models : ShowerModel, name or path, or several of them
-        A particle goes to the first that knows its species; if there is none, the detector's description may name
-        another species that it is simulated as.
+        The shipped ones, of electrons, photons and hadrons, unless given. A particle goes to the first that knows its
+        species; if there is none, the detector's description may name another species that it is simulated as.
     threads : int, optional
         Threads of ONNX Runtime, for models given by name or path.
 
@@ -41,23 +41,31 @@ class FastSimulation:
 
     Examples
     --------
-    >>> from fastcalo import FastSimulation, load_detector, open_events
-    >>> engine = FastSimulation(load_detector(), "em")
-    >>> reader = open_events("examples/demo/events.root")
-    >>> hits = engine.run(next(reader.chunks(10)), seed=1)
-    >>> hits.n_events
-    10
+    >>> from fastcalo import FastSimulation, open_events
+    >>> engine = FastSimulation("clic-like", "em")
+    >>> for events in open_events("examples/demo/events.root").iterate(step_size=150):
+    ...     print(engine.run(events, seed=1).n_events)
+    150
+    150
     """
 
-    def __init__(self, detector: Detector, models: ModelLike | Sequence[ModelLike], threads: int | None = None) -> None:
+    def __init__(
+        self,
+        detector: DetectorLike = DEFAULT_DETECTOR,
+        models: ModelLike | Sequence[ModelLike] = DEFAULT_MODELS,
+        threads: int | None = None,
+    ) -> None:
         several = [models] if isinstance(models, ShowerModel | str | Path) else list(models)
         if not several:
             raise ConfigError("FastSimulation needs at least one model")
-        self.detector = detector
+        self.detector = load_detector(detector)
         self.models = [m if isinstance(m, ShowerModel) else load_model(m, threads) for m in several]
         for model in self.models:
-            model.contract.check_detector(detector, str(model.path))
-        self.substitutes = detector.substitutes.in_force([s for m in self.models for s in m.contract.species])
+            model.contract.check_detector(self.detector, str(model.path))
+        self.substitutes = self.detector.substitutes.in_force([s for m in self.models for s in m.contract.species])
+
+    def __repr__(self) -> str:
+        return f"<FastSimulation of {self.detector.name!r} by {', '.join(repr(m.name) for m in self.models)}>"
 
     @property
     def network_seconds(self) -> float:
@@ -129,7 +137,7 @@ class FastSimulation:
                     )
                 )
         sections = {name: sum_deposits(self.detector, name, parts, events.n_events) for name, parts in found.items()}
-        return Hits(sections, events.run, events.event, reason)
+        return Hits(sections, events.run, events.event, reason, events.offsets, events.luminosity_block)
 
     def _species(self, events: Events, pdg: NDArray[np.int64]) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
         """First part of the verdict, and the model that knows what each particle is simulated as (-1 for none)."""

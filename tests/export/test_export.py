@@ -17,7 +17,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import fastcalo
 from fastcalo.errors import ExportError, OutputError, TrainingError
-from fastcalo.export.exporter import export_run
+from fastcalo.export.exporter import export
 from fastcalo.export.hits.energies import _log_rate
 from fastcalo.export.hits.exportable import ExportableHitGan, fit_capacity
 from fastcalo.export.hits.points import Blobs, Placed
@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[2]
 def exported(tiny_run, tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "tiny.onnx"
     told = []
-    export_run(tiny_run, path, progress=told.append)
+    export(tiny_run, path, status=told.append)
     assert len(told) == 3
     assert [p.name for p in path.parent.iterdir()] == ["tiny.onnx"]
     return path
@@ -116,7 +116,7 @@ def test_the_contract_is_that_of_the_run(exported, tiny_run):
 
 def test_a_model_just_exported_simulates(exported):
     engine = fastcalo.FastSimulation(fastcalo.load_detector(), exported)
-    events = next(iter(fastcalo.open_events(ROOT / "examples" / "demo" / "events.root").chunks(5)))
+    events = next(iter(fastcalo.open_events(ROOT / "examples" / "demo" / "events.root").iterate(5)))
     assert engine.run(events).n_events == 5
 
 
@@ -160,7 +160,7 @@ def test_nothing_is_written_where_parity_fails(tiny_run, tmp_path, monkeypatch):
 
     monkeypatch.setattr(ExportableHitGan, "showers", brighter)
     with pytest.raises(ExportError, match="cell energies differ by more than"):
-        export_run(tiny_run, tmp_path / "model.onnx")
+        export(tiny_run, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 
 
@@ -201,9 +201,9 @@ def test_an_existing_file_is_replaced_only_when_asked(tiny_run, tmp_path, monkey
     path = tmp_path / "model.onnx"
     path.write_text("something dear")
     with pytest.raises(OutputError, match=r"model\.onnx exists already"):
-        export_run(tiny_run, path)
+        export(tiny_run, path)
     assert path.read_text() == "something dear"
-    export_run(tiny_run, path, overwrite=True)
+    export(tiny_run, path, overwrite=True)
     assert fastcalo.load_model(path).name == "tiny"
 
 
@@ -211,15 +211,15 @@ def test_a_run_that_is_not_finished_is_refused(tiny_run, tmp_path):
     run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
     (run / "adversarial.pt").unlink()
     with pytest.raises(TrainingError, match="stage 'adversarial' stands at step 0 of 6"):
-        export_run(run, tmp_path / "model.onnx")
+        export(run, tmp_path / "model.onnx")
     with pytest.raises(TrainingError, match="holds no training"):
-        export_run(tmp_path, tmp_path / "model.onnx")
+        export(tmp_path, tmp_path / "model.onnx")
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
 
 
 def test_a_folder_that_is_not_there_is_told(tiny_run, tmp_path):
     with pytest.raises(OutputError, match=r"none/model\.onnx cannot be written"):
-        export_run(tiny_run, tmp_path / "none" / "model.onnx")
+        export(tiny_run, tmp_path / "none" / "model.onnx")
 
 
 # --- the builder

@@ -11,7 +11,7 @@ from numpy.testing import assert_array_equal
 
 import fastcalo
 from fastcalo.errors import ExportError
-from fastcalo.export.exporter import export_run
+from fastcalo.export.exporter import export
 from fastcalo.export.hits.exportable import ExportableHitGan
 from fastcalo.export.parity import check_parity, domain
 from fastcalo.io.showers.native import ShowerFile
@@ -29,7 +29,7 @@ def exported(hadron_run, tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "hadrons.onnx"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ExportableHitGan, "parity_showers", 500)
-        export_run(hadron_run, path)
+        export(hadron_run, path)
     return path
 
 
@@ -111,7 +111,7 @@ def test_a_graph_of_other_weights_of_the_history_is_refused(exported, hadron_run
 
 def test_hadrons_of_collisions_make_hits_in_both_sections(path):
     engine = fastcalo.FastSimulation(fastcalo.load_detector(), path)
-    hits = engine.run(next(iter(fastcalo.open_events(EVENTS).chunks(20))))
+    hits = engine.run(next(iter(fastcalo.open_events(EVENTS).iterate(20))))
     for name in SHAPES:
         assert len(hits.sections[name].energy) > 0
 

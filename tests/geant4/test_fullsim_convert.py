@@ -65,7 +65,7 @@ def test_chunks_do_not_matter(geant4, few, tmp_path):
     arrays = []
     for chunk in (1, 3, 100):
         path = tmp_path / f"{chunk}.root"
-        summary = convert(few, path, geant4, chunk=chunk, seed=1)
+        summary = convert(few, path, geant4, step_size=chunk, seed=1)
         assert summary.reasons[Reason.SIMULATED].count > 8
         assert summary.network_seconds is None
         arrays.append(uproot.open(path)["Events"].arrays())
@@ -77,9 +77,9 @@ def test_chunks_do_not_matter(geant4, few, tmp_path):
 def test_processes_of_convert_and_threads_of_others_may_share_an_engine(geant4, few, tmp_path):
     convert(few, tmp_path / "one.root", geant4, seed=1)
     # each process of convert gets a copy of the engine, and that starts a process of Geant4 in its turn
-    convert(few, tmp_path / "processes.root", Geant4Simulation(geant4.detector), chunk=2, workers=2, seed=1)
+    convert(few, tmp_path / "processes.root", Geant4Simulation(geant4.detector), step_size=2, workers=2, seed=1)
     with ThreadPoolExecutor(3) as executor:
-        convert(few, tmp_path / "threads.root", geant4, chunk=1, executor=executor, workers=3, seed=1)
+        convert(few, tmp_path / "threads.root", geant4, step_size=1, executor=executor, workers=3, seed=1)
     one, *others = (uproot.open(tmp_path / f"{n}.root")["Events"].arrays() for n in ("one", "processes", "threads"))
     for other in others:
         for name in one.fields:
@@ -104,7 +104,7 @@ def test_what_the_model_refuses_geant4_takes(geant4, few, tmp_path):
 @pytest.mark.timeout(600)
 def test_collisions_of_the_demo_deposit_alike_in_both_engines(geant4, tmp_path):
     """Electrons, positrons and photons of Z decays: what the model learnt must be what Geant4 does, event by event."""
-    (events,) = open_events(DEMO).chunks(300)
+    (events,) = open_events(DEMO).iterate(300)
     light = np.isin(events.pdg, (11, -11, 22)) & events.final & (events.kinetic_energy > 0.1)
     which = np.flatnonzero(np.bincount(events.event_of_particle, light, 300) > 0)[:60]
     branches = {}

@@ -36,7 +36,7 @@ class StraightEngine:
             for section in self.detector.sections
         }
         self.network_seconds += 0.001
-        return Hits(sections, events.run, events.event, reason)
+        return Hits(sections, events.run, events.event, reason, events.offsets, events.luminosity_block)
 
     def provenance(self) -> dict:
         return {"fraction": FRACTION}

@@ -8,6 +8,7 @@ import resource
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 
 import awkward as ak
@@ -49,7 +50,14 @@ def make(n_events: int, hits_per_event: int = 20, seed: int = 0, first: int = 0)
         luminosity_block=number % 7,
     )
     sections = {name: random_hits(rng, n_events, hits_per_event) for name in SECTIONS}
-    return events, Hits(sections, events.run, events.event, rng.choice(list(Reason), n).astype(np.int8))
+    return events, Hits(
+        sections,
+        events.run,
+        events.event,
+        rng.choice(list(Reason), n).astype(np.int8),
+        offsets,
+        events.luminosity_block,
+    )
 
 
 def random_hits(rng: np.random.Generator, n_events: int, most: int) -> SectionHits:
@@ -112,7 +120,7 @@ def test_particles_are_counted_by_reason_in_every_event(tmp_path):
 
 def test_a_section_without_hits_has_empty_lists(tmp_path):
     events, hits = make(5)
-    only = Hits({"ECAL": hits.sections["ECAL"]}, hits.run, hits.event, hits.reason)
+    only = replace(hits, sections={"ECAL": hits.sections["ECAL"]})
     with HitsWriter(tmp_path / "hits.root", SECTIONS) as writer:
         writer.write(events, only)
     tree = uproot.open(tmp_path / "hits.root")["Events"].arrays()
@@ -148,7 +156,7 @@ def test_rejected_particles_are_read_back(tmp_path_factory, sizes, step):
     with RejectedWriter(path, luminosity_block=True) as writer:
         for events, hits in made:
             writer.write(events, hits.reason)
-    chunks = list(open_events(path).chunks(step))
+    chunks = list(open_events(path).iterate(step))
     chosen = [~np.isin(hits.reason, [Reason.SIMULATED, Reason.NOT_FINAL_STATE]) for _, hits in made]
     for name in ("pdg", "momentum", "mass", "vertex"):
         wanted = np.concatenate([getattr(events, name)[mask] for (events, _), mask in zip(made, chosen, strict=True)])

@@ -30,7 +30,7 @@ ELECTRON = particles.mass([11])[0]
 
 def read(reader: EventReader) -> Events:
     """Everything at once."""
-    (events,) = reader.chunks(10**9)
+    (events,) = reader.iterate(10**9)
     return events
 
 
@@ -139,7 +139,7 @@ def test_flat_without_event_numbers_is_one_event_per_entry(tmp_path):
 def test_flat_rows_with_the_same_event_number_are_one_event(tmp_path, monkeypatch, step, block):
     monkeypatch.setattr(root_module, "_BLOCK", block)
     path = write_tree(tmp_path / "flat.root", {**FLAT, "event": [8, 9, 9, 8], "run": [1, 1, 1, 1]})
-    chunks = list(open_events([path, path]).chunks(step))
+    chunks = list(open_events([path, path]).iterate(step))
     assert [chunk.n_events for chunk in chunks][:-1] == [step] * (len(chunks) - 1)
     assert_array_equal(np.concatenate([chunk.event for chunk in chunks]), [8, 9, 8, 8, 9, 8])
     assert_array_equal(np.concatenate([np.diff(chunk.offsets) for chunk in chunks]), [1, 2, 1, 1, 2, 1])
@@ -192,7 +192,7 @@ def test_events_without_particles_and_a_tree_without_events(tmp_path):
     nothing = {name: array[:0] for name, array in empty.items()}
     reader = open_events(write_tree(tmp_path / "nothing.root", nothing))
     assert reader.n_entries == 0
-    assert list(reader.chunks(10)) == []
+    assert list(reader.iterate(10)) == []
 
 
 # chunks and files
@@ -210,7 +210,7 @@ def test_chunks_of_any_size_over_any_files_hold_the_same(tmp_path_factory, sizes
     reader = open_events([write_tree(folder / f"{i}.root", part) for i, part in enumerate(parts)])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(root_module, "_BLOCK", block)
-        chunks = list(reader.chunks(step))
+        chunks = list(reader.iterate(step))
     n, rest = sum(sizes), sum(sizes) % step
     assert reader.n_entries == n
     assert [chunk.n_events for chunk in chunks] == [step] * (n // step) + [rest] * (rest > 0)
@@ -267,7 +267,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
                 file["events"].extend(block)
         reader = open_events(path)
         tracemalloc.start()
-        assert sum(events.n_particles for events in reader.chunks(1000)) == 5000 * thousands
+        assert sum(events.n_particles for events in reader.iterate(1000)) == 5000 * thousands
         peaks[thousands] = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     # the larger file has a million particles: 28 MB in columns, 80 MB as events
@@ -350,7 +350,7 @@ def test_damage_in_the_middle_is_told_with_tree_and_entries(tmp_path):
     with pytest.raises(
         InputError, match=r"tree 'events', entries 0 to 300, branch 'MCParticles\.momentum\.x' cannot be read"
     ):
-        list(reader.chunks(10))
+        list(reader.iterate(10))
 
 
 def test_files_without_a_tree_or_particles(tmp_path):
@@ -378,7 +378,7 @@ def test_lists_of_different_lengths_are_told_with_the_entry(tmp_path, bad):
     branches = {"pdg": [[22], [22, 22]], "px": bad, "py": [[0.0], [0.0, 0.0]], "pz": [[0.0], [0.0, 0.0]]}
     reader = open_events(write_tree(tmp_path / "a.root", branches))
     with pytest.raises(InputError, match=r"entry 0: 'px' has \d values, but 'pdg' has 1"):
-        list(reader.chunks(10))
+        list(reader.iterate(10))
 
 
 def test_branches_that_are_no_numbers(tmp_path):
@@ -389,7 +389,7 @@ def test_branches_that_are_no_numbers(tmp_path):
         )
     reader = open_events(path)
     with pytest.raises(InputError, match="branch 'px' holds string, but a number or a list of numbers"):
-        list(reader.chunks(10))
+        list(reader.iterate(10))
     with uproot.recreate(path) as file:
         file.mkrntuple("events", {**{name: np.asarray(x) for name, x in FLAT.items()}, "pdg": ak.Array([[[1]]] * 4)})
     with pytest.raises(InputError, match="branch 'pdg' holds var"):
@@ -401,9 +401,9 @@ def test_an_entry_without_its_event_number(tmp_path):
     branches |= {f"MCParticles.momentum.{axis}": [[1.0], [1.0]] for axis in "xyz"}
     reader = open_events(write_tree(tmp_path / "a.root", branches))
     with pytest.raises(InputError, match=r"entry 1: 'EventHeader\.eventNumber' has no value"):
-        list(reader.chunks(10))
+        list(reader.iterate(10))
 
 
 def test_a_chunk_of_nothing():
     with pytest.raises(ConfigError, match="at least one event"):
-        open_events(DEMO).chunks(0)
+        open_events(DEMO).iterate(0)

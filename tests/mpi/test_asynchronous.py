@@ -136,7 +136,7 @@ from pathlib import Path
 from mpi4py import MPI
 from fastcalo.training.config import load_config
 from fastcalo.training.exchange import SingleProcess
-from fastcalo.training.trainer import train
+from fastcalo.training.trainer import run_stages as train
 from fastcalo.training.distributed.asynchronous.exchange import ServerExchange
 for file, orders in json.loads(sys.argv[1]):
     config, run = load_config(file), Path(file).with_suffix("")
@@ -288,7 +288,7 @@ from pathlib import Path
 from mpi4py import MPI
 from fastcalo.training.config import load_config
 from fastcalo.training.exchange import SingleProcess
-from fastcalo.training.trainer import train
+from fastcalo.training.trainer import run_stages as train
 from fastcalo.training.distributed.asynchronous.exchange import ServerExchange
 world, folder = MPI.COMM_WORLD, Path(sys.argv[1])
 for ranks, strategy in ((5, "downpour"), (1, "allreduce"), (2, "easgd"), (3, "gem")):

@@ -68,7 +68,7 @@ from pathlib import Path
 from mpi4py import MPI
 from fastcalo.training.config import load_config
 from fastcalo.training.exchange import SingleProcess
-from fastcalo.training.trainer import train
+from fastcalo.training.trainer import run_stages as train
 from fastcalo.training.distributed.asynchronous.exchange import ServerExchange
 from fastcalo.training.run.signals import Stopped
 from fastcalo.training.run.callback import Callback
@@ -212,7 +212,7 @@ class Several(SingleProcess):
 def test_too_few_processes(data, tmp_path, ranks, options, text):
     file = configure(tmp_path / "run.toml", data, "hits", "downpour", options)
     with pytest.raises(ConfigError) as error:
-        loop.train(load_config(file), tmp_path / "run", where=str(file), exchange=Several(ranks))
+        loop.run_stages(load_config(file), tmp_path / "run", where=str(file), exchange=Several(ranks))
     assert text in str(error.value)
     assert str(file) in str(error.value)
     assert not (tmp_path / "run").exists()

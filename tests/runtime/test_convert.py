@@ -71,10 +71,10 @@ def test_chunks_and_workers_and_executors_give_the_same(tmp_path, engine):
     summary = convert(DEMO, first, engine, seed=5)
     with ThreadPoolExecutor(1) as executor:
         runs = {
-            "small": convert(DEMO, tmp_path / "small.root", engine, seed=5, chunk=10),
-            "large": convert(DEMO, tmp_path / "large.root", engine, seed=5, chunk=10_000),
-            "processes": convert(DEMO, tmp_path / "processes.root", engine, seed=5, chunk=70, workers=2),
-            "executor": convert(DEMO, tmp_path / "executor.root", engine, seed=5, chunk=70, executor=executor),
+            "small": convert(DEMO, tmp_path / "small.root", engine, seed=5, step_size=10),
+            "large": convert(DEMO, tmp_path / "large.root", engine, seed=5, step_size=10_000),
+            "processes": convert(DEMO, tmp_path / "processes.root", engine, seed=5, step_size=70, workers=2),
+            "executor": convert(DEMO, tmp_path / "executor.root", engine, seed=5, step_size=70, executor=executor),
         }
     for name, other in runs.items():
         same(first, tmp_path / f"{name}.root")
@@ -106,8 +106,8 @@ def test_another_seed_gives_other_hits_of_the_same_particles(tmp_path, engine):
 
 def test_the_accounts_close(tmp_path, engine):
     path = tmp_path / "hits.root"
-    summary = convert(DEMO, path, engine, chunk=64)
-    (events,) = open_events(DEMO).chunks(1000)
+    summary = convert(DEMO, path, engine, step_size=64)
+    (events,) = open_events(DEMO).iterate(1000)
     assert summary.events == 300
     assert summary.particles.count == events.n_particles == sum(tally.count for tally in summary.reasons.values())
     assert summary.particles.energy == pytest.approx(events.kinetic_energy.sum(), rel=1e-12)
@@ -128,8 +128,8 @@ def test_the_accounts_close(tmp_path, engine):
 
 def test_energy_of_every_event_is_that_of_its_particles(tmp_path):
     engine = make_engine()
-    convert(DEMO, tmp_path / "hits.root", engine, seed=3, chunk=77)
-    (events,) = open_events(DEMO).chunks(1000)
+    convert(DEMO, tmp_path / "hits.root", engine, seed=3, step_size=77)
+    (events,) = open_events(DEMO).iterate(1000)
     hits = engine.run(events, seed=3)
     kinetic = np.where(hits.reason == Reason.SIMULATED, events.kinetic_energy, 0)
     keys = zip(events.run.tolist(), events.event.tolist(), strict=True)
@@ -183,7 +183,7 @@ def test_provenance_tells_how_the_file_was_made(tmp_path, engine):
 
 def test_rejected_particles_go_to_a_file_that_can_be_converted(tmp_path, engine):
     rejected = tmp_path / "rejected.root"
-    summary = convert(DEMO, tmp_path / "hits.root", engine, rejected=rejected, chunk=50)
+    summary = convert(DEMO, tmp_path / "hits.root", engine, rejected=rejected, step_size=50)
     again = convert(rejected, tmp_path / "again.root", engine)
     assert again.events == summary.events
     assert again.reasons[Reason.SIMULATED].count == again.reasons[Reason.NOT_FINAL_STATE].count == 0
@@ -247,7 +247,7 @@ def test_a_tree_without_entries_gives_a_file_without_entries(tmp_path, engine):
 def test_luminosity_blocks_are_carried_over(tmp_path):
     branches = plain(20, seed=1) | {"run": np.full(20, 3), "event": np.arange(20) + 2**33, "lumi": np.arange(20) // 4}
     source = write_tree(tmp_path / "in.root", branches)
-    convert(source, tmp_path / "hits.root", make_engine(), rejected=tmp_path / "rejected.root", chunk=7)
+    convert(source, tmp_path / "hits.root", make_engine(), rejected=tmp_path / "rejected.root", step_size=7)
     for name in ("hits.root", "rejected.root"):
         tree = uproot.open(tmp_path / name)["Events"].arrays(["run", "luminosityBlock", "event"])
         assert_array_equal(tree["run"], 3)
@@ -256,7 +256,7 @@ def test_luminosity_blocks_are_carried_over(tmp_path):
 
 
 def test_several_files_are_one_input(tmp_path, engine):
-    convert([DEMO, DEMO], tmp_path / "both.root", engine, chunk=250)
+    convert([DEMO, DEMO], tmp_path / "both.root", engine, step_size=250)
     convert(DEMO, tmp_path / "one.root", engine)
     both, one = (uproot.open(tmp_path / f"{name}.root")["Events"].arrays() for name in ("both", "one"))
     assert len(both) == 2 * len(one)
@@ -266,7 +266,7 @@ def test_several_files_are_one_input(tmp_path, engine):
 
 def test_progress_is_told(tmp_path):
     calls = []
-    convert(DEMO, tmp_path / "hits.root", make_engine(), chunk=120, progress=lambda *args: calls.append(args))
+    convert(DEMO, tmp_path / "hits.root", make_engine(), step_size=120, progress=lambda *args: calls.append(args))
     assert calls == [(120, 300), (240, 300), (300, 300)]
 
 
@@ -294,7 +294,7 @@ def test_no_more_chunks_are_under_way_than_the_workers_need(tmp_path):
             written.append(done)
             executor.most = max(executor.most, executor.submitted - len(written) + 1)
 
-        convert(DEMO, tmp_path / "hits.root", make_engine(), chunk=10, executor=executor, workers=2, progress=look)
+        convert(DEMO, tmp_path / "hits.root", make_engine(), step_size=10, executor=executor, workers=2, progress=look)
     assert executor.submitted == 30
     assert 2 <= executor.most <= 4
     assert written == sorted(written)
@@ -312,7 +312,7 @@ def test_memory_does_not_grow_with_the_number_of_entries(tmp_path):
         engine = make_engine()
         convert(path, tmp_path / "warm.root", engine, overwrite=True)
         tracemalloc.start()
-        convert(path, tmp_path / "hits.root", engine, chunk=100, overwrite=True)
+        convert(path, tmp_path / "hits.root", engine, step_size=100, overwrite=True)
         peaks[times] = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert peaks[12] < 1.3 * peaks[3]
@@ -340,14 +340,14 @@ class Breaks(StraightEngine):
 def test_an_error_of_the_engine_leaves_nothing(tmp_path, workers):
     engine = Breaks(load_detector(), at=222)
     with pytest.raises(InputError, match="event 222 is cursed"):
-        convert(DEMO, tmp_path / "hits.root", engine, rejected=tmp_path / "no.root", chunk=20, workers=workers)
+        convert(DEMO, tmp_path / "hits.root", engine, rejected=tmp_path / "no.root", step_size=20, workers=workers)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_death_of_a_worker_is_told_and_leaves_nothing(tmp_path):
     engine = Breaks(load_detector(), at=222, kill=True)
     with pytest.raises(FastCaloError, match="a worker process died"):
-        convert(DEMO, tmp_path / "hits.root", engine, chunk=20, workers=2)
+        convert(DEMO, tmp_path / "hits.root", engine, step_size=20, workers=2)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -359,7 +359,7 @@ def test_damaged_input_leaves_nothing(tmp_path):
     source = tmp_path / "damaged.root"
     source.write_bytes(whole)
     with pytest.raises(InputError, match=r"damaged\.root: tree 'events', entries 0 to 300"):
-        convert(source, tmp_path / "hits.root", make_engine(), chunk=20)
+        convert(source, tmp_path / "hits.root", make_engine(), step_size=20)
     assert list(tmp_path.iterdir()) == [source]
 
 
@@ -368,7 +368,7 @@ def test_a_full_disk_leaves_nothing(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
         with pytest.raises(OutputError, match=r"hits\.root: cannot be written: File too large"):
-            convert(DEMO, tmp_path / "hits.root", make_engine(), chunk=20, rejected=tmp_path / "rejected.root")
+            convert(DEMO, tmp_path / "hits.root", make_engine(), step_size=20, rejected=tmp_path / "rejected.root")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list(tmp_path.iterdir()) == []
@@ -398,8 +398,8 @@ def test_outputs_are_checked_before_the_work(tmp_path):
         convert(copy, free, engine, rejected=free)
     with pytest.raises(OutputError, match="there is no folder"):
         convert(copy, tmp_path / "none" / "hits.root", engine)
-    with pytest.raises(ConfigError, match="chunk and workers must be at least 1, but are 0 and 1"):
-        convert(copy, free, engine, chunk=0)
+    with pytest.raises(ConfigError, match="step_size and workers must be at least 1, but are 0 and 1"):
+        convert(copy, free, engine, step_size=0)
     assert taken.read_text() == "precious"
     assert copy.read_bytes() == DEMO.read_bytes()
     assert sorted(tmp_path.iterdir()) == [copy, taken]

@@ -434,7 +434,7 @@ import fastcalo
 assert not {"onnxruntime", "uproot", "awkward", "h5py", "particle"} & set(sys.modules), "importing is not light"
 import fastcalo.simulation.fast, fastcalo.production.convert
 engine = fastcalo.FastSimulation(fastcalo.load_detector(), "em")
-events = next(iter(fastcalo.open_events(sys.argv[1]).chunks(5)))
+events = next(iter(fastcalo.open_events(sys.argv[1]).iterate(5)))
 assert engine.run(events).n_events == 5
 print(*sorted({"torch", "mpi4py", "onnx", "sklearn", "matplotlib"} & set(sys.modules)))
 """
@@ -446,7 +446,7 @@ print(*sorted({"torch", "mpi4py", "onnx", "sklearn", "matplotlib"} & set(sys.mod
 
 
 def test_collisions_of_the_demonstration():
-    events = next(iter(fastcalo.open_events(DEMO).chunks(40)))
+    events = next(iter(fastcalo.open_events(DEMO).iterate(40)))
     hits = EM.run(events, seed=1)
     assert hits.n_events == events.n_events == 40
     simulated = hits.reason == Reason.SIMULATED

@@ -17,7 +17,7 @@ from fastcalo import FastSimulation, convert, load_detector
 from fastcalo.errors import InputError, OutputError
 from fastcalo.events import Reason
 from fastcalo.io.hits.root_tree import PROVENANCE
-from fastcalo.production.merge import merge_hits
+from fastcalo.production.merge import merge
 
 DETECTOR = load_detector()
 
@@ -33,7 +33,7 @@ def files(tmp_path_factory) -> dict[str, Path]:
     model = FastSimulation(DETECTOR, write_tiny_model(folder / "tiny.onnx"))
     convert(paths["events"], paths["hits"], model, rejected=paths["rejected"], seed=1)
     convert(paths["rejected"], paths["rest"], StraightEngine(DETECTOR), seed=1)
-    merge_hits(paths["hits"], paths["rest"], paths["all"])
+    merge(paths["hits"], paths["rest"], paths["all"])
     return paths
 
 
@@ -83,18 +83,18 @@ def test_accounts_close(files):
 
 
 def test_the_file_says_what_it_was_made_of_and_can_stand_for_any_other(files):
-    from fastcalo.validation.hits.compare import compare_hits
+    from fastcalo.validation.hits.compare import compare
 
     told = provenance(files["all"])
     assert [part["engine"] for part in told["merged"]] == ["FastSimulation", "StraightEngine"]
     assert told["inputs"][0]["path"].endswith("events.root")
-    assert compare_hits(files["hits"], files["all"]).differences == ()
+    assert compare(files["hits"], files["all"]).differences == ()
 
 
 def test_hits_that_are_not_of_the_refused_particles_are_refused(files, tmp_path):
     convert(files["events"], tmp_path / "again.root", StraightEngine(DETECTOR))
     with pytest.raises(InputError, match=r"again\.root: entry \d+ has \d+ particles, but \d+ were refused.*--rejected"):
-        merge_hits(files["hits"], tmp_path / "again.root", tmp_path / "out.root")
+        merge(files["hits"], tmp_path / "again.root", tmp_path / "out.root")
     assert not (tmp_path / "out.root").exists()
 
 
@@ -118,7 +118,7 @@ def test_files_that_do_not_fit_are_refused(tmp_path, change, words):
     one = spoilt(tmp_path, "one", lambda c: c.provenance["accounts"].update(ACCOUNTS))
     other = spoilt(tmp_path, "other", lambda c: (c.provenance["accounts"].update(ACCOUNTS), change(c)))
     with pytest.raises(InputError, match=words) as caught:
-        merge_hits(one, other, tmp_path / "out.root")
+        merge(one, other, tmp_path / "out.root")
     assert "other.root" in str(caught.value)
     assert not (tmp_path / "out.root").exists()
 
@@ -134,13 +134,13 @@ def test_another_number_of_events_is_refused(files, tmp_path):
     write_tree(tmp_path / "few.root", plain(n_events=5))
     convert(tmp_path / "few.root", tmp_path / "short.root", StraightEngine(DETECTOR))
     with pytest.raises(InputError, match=r"has 40 events, but .*short\.root has 5"):
-        merge_hits(files["hits"], tmp_path / "short.root", tmp_path / "out.root")
+        merge(files["hits"], tmp_path / "short.root", tmp_path / "out.root")
 
 
 def test_inputs_and_files_that_exist_are_not_written_over(files, tmp_path):
     with pytest.raises(OutputError, match="it is an input"):
-        merge_hits(files["hits"], files["rest"], files["hits"], overwrite=True)
+        merge(files["hits"], files["rest"], files["hits"], overwrite=True)
     (tmp_path / "out.root").write_text("mine")
     with pytest.raises(OutputError, match="exists already"):
-        merge_hits(files["hits"], files["rest"], tmp_path / "out.root")
+        merge(files["hits"], files["rest"], tmp_path / "out.root")
     assert (tmp_path / "out.root").read_text() == "mine"

@@ -12,7 +12,7 @@ from numpy.testing import assert_array_equal
 from fastcalo.training.data import showers as data
 from fastcalo.training.data.cache import load_or_make
 from fastcalo.training.run import checkpoint
-from fastcalo.training.trainer import train
+from fastcalo.training.trainer import run_stages as train
 
 ARRAYS = {"a": np.arange(12, dtype=np.float32).reshape(3, 4), "b": np.arange(5), "none": np.zeros((0, 3), np.int32)}
 

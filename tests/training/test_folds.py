@@ -18,7 +18,7 @@ from fastcalo.errors import InputError, TrainingError
 from fastcalo.training.config import DataConfig
 from fastcalo.training.data.folds import Fold, assign_folds
 from fastcalo.training.data.showers import ShowerData
-from fastcalo.training.trainer import train
+from fastcalo.training.trainer import run_stages as train
 
 
 @given(st.integers(1, 200), st.integers(2, 7), st.integers(0, 5))

@@ -110,7 +110,7 @@ def whole(data, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "LOG_EVERY", 1)
         for make in (hits, dense):
-            loop.train(make(data), folder / make.__name__)
+            loop.run_stages(make(data), folder / make.__name__)
     return folder
 
 
@@ -119,7 +119,7 @@ def whole(data, tmp_path_factory):
 @pytest.mark.parametrize("make", [hits, dense])
 def test_any_number_of_parts_follows_the_same_losses(data, whole, tmp_path, monkeypatch, make, parts):
     monkeypatch.setattr(loop, "LOG_EVERY", 1)
-    loop.train(accumulating(make(data), parts), tmp_path / "run")
+    loop.run_stages(accumulating(make(data), parts), tmp_path / "run")
     expected = losses(whole / make.__name__)
     assert len(expected) == STEPS * (3 if make is hits else 1)
     assert {"generator", "gradient"} <= expected["adversarial", STEPS].keys()

@@ -9,7 +9,7 @@ from helpers.tiny_training import STEPS, tiny_config, write_data
 
 from fastcalo.errors import MissingDependencyError
 from fastcalo.training.run.throughput import TIMINGS
-from fastcalo.training.trainer import train
+from fastcalo.training.trainer import run_stages as train
 
 accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 

@@ -183,7 +183,7 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(begun, finished, c
     code = (
         "import os, pathlib, sys\n"
         "from fastcalo.training.config import load_config\n"
-        "from fastcalo.training.trainer import train\n"
+        "from fastcalo.training.trainer import run_stages as train\n"
         "def report(stage, step, steps, metrics):\n"
         "    if (stage, step) == ('hits', 4):\n"
         "        os.kill(os.getpid(), 9)\n"

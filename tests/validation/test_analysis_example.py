@@ -93,7 +93,7 @@ def test_single_photons_are_made_converted_and_analysed(tmp_path):
     events, hits, picture = tmp_path / "photons.root", tmp_path / "hits.root", tmp_path / "z.png"
     done = run("make_photons.py", events, "--photons", 120, "--seed", 3)
     assert done.returncode == 0, done.stderr
-    generated = next(open_events(events).chunks(1000))
+    generated = next(open_events(events).iterate(1000))
     assert generated.n_events == 120
     assert (generated.pdg == 22).all()
     assert 1 <= generated.kinetic_energy.min() < generated.kinetic_energy.max() <= 50

@@ -20,7 +20,7 @@ from numpy.testing import assert_allclose
 
 from fastcalo.detector.description import load_detector
 from fastcalo.errors import InputError
-from fastcalo.validation.hits.compare import HitsComparison, compare_hits
+from fastcalo.validation.hits.compare import HitsComparison, compare
 from fastcalo.validation.hits.figure import draw
 
 
@@ -32,7 +32,7 @@ def full(tmp_path_factory) -> Path:
 def against(full: Path, folder: Path, spoil: Callable[[Content], None], **options: Any) -> HitsComparison:
     content = Content(**options)
     spoil(content)
-    return compare_hits(full, content.write(folder / "fast.root"))
+    return compare(full, content.write(folder / "fast.root"))
 
 
 def fastcalo(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -44,7 +44,7 @@ def fastcalo(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_file_differs_in_nothing_from_itself(full):
-    found = compare_hits(full, full)
+    found = compare(full, full)
     assert found.drop_in
     assert found.differences == found.notes == ()
     physics = found.physics
@@ -212,7 +212,7 @@ def test_every_difference_is_told_with_its_place(full, tmp_path, spoil, expected
 def test_the_reference_is_checked_too(full, tmp_path):
     content = Content()
     weak(content)
-    found = compare_hits(content.write(tmp_path / "weak.root"), full)
+    found = compare(content.write(tmp_path / "weak.root"), full)
     assert [line.split(":")[0] for line in found.differences] == ["FULL"]
 
 
@@ -231,7 +231,7 @@ def test_a_file_of_other_origin_is_compared_as_far_as_it_goes(full, tmp_path):
     content = Content()
     content.provenance = None
     content.events["particles_simulated"] = content.events["particles_simulated"].astype(np.int64)
-    found = compare_hits(full, content.write(tmp_path / "foreign.root"))
+    found = compare(full, content.write(tmp_path / "foreign.root"))
     assert any("'particles_simulated': int32_t in FULL, but int64_t in FAST" in line for line in found.differences)
     assert not any("unit" in line or "encoding" in line for line in found.differences)
     assert any("FAST has no fastcalo_provenance" in note for note in found.notes)
@@ -246,8 +246,8 @@ def test_a_detector_given_by_hand_checks_positions_of_other_files(tmp_path):
     content.provenance = None
     moved(content)
     path = content.write(tmp_path / "foreign.root")
-    assert compare_hits(path, path).drop_in
-    lines = compare_hits(path, path, load_detector()).differences
+    assert compare(path, path).drop_in
+    lines = compare(path, path, load_detector()).differences
     assert len(lines) == 2
     assert all("is not the centre of the cell" in line for line in lines)
 
@@ -257,7 +257,7 @@ def test_doubts_are_notes(full, tmp_path):
     assert content.provenance
     content.provenance["inputs"] = [{"path": "else/where/events.root"}, {"path": "more.root"}]
     content.provenance["detector"]["hash"] = "0" * 64
-    found = compare_hits(full, content.write(tmp_path / "fast.root"))
+    found = compare(full, content.write(tmp_path / "fast.root"))
     assert found.drop_in
     notes = "\n".join(found.notes)
     assert "different descriptions of the detector" in notes
@@ -277,7 +277,7 @@ def test_damaged_files_are_refused(full, tmp_path, damage, message):
     path = tmp_path / "fast.root"
     path.write_bytes(damage(full.read_bytes()))
     with pytest.raises(InputError, match=message):
-        compare_hits(full, path)
+        compare(full, path)
 
 
 def test_an_encoding_that_is_none_is_refused_with_its_place(full, tmp_path):
@@ -309,7 +309,7 @@ def test_a_provenance_that_is_none_is_refused_with_its_place(full, tmp_path, tol
     content = Content()
     content.tree, content.provenance = "tree", told
     with pytest.raises(InputError, match=r"fast\.root: .*" + message):
-        compare_hits(full, content.write(tmp_path / "fast.root"))
+        compare(full, content.write(tmp_path / "fast.root"))
 
 
 def louder(c: Content) -> None:
@@ -345,7 +345,7 @@ def test_layers_that_are_exchanged_show_in_the_profile_only(full, tmp_path):
     many = Content(200).write(tmp_path / "many.root")
     other = Content(200)
     shifted(other)
-    physics = compare_hits(many, other.write(tmp_path / "other.root")).physics
+    physics = compare(many, other.write(tmp_path / "other.root")).physics
     assert physics is not None
     _, degrees, p_value = physics.all["ECAL"].spectra["profile"].test
     # what an even layer and the odd one behind it hold together is the same
@@ -377,7 +377,7 @@ def test_events_with_refusals_are_set_apart(full, tmp_path):
 
 
 def test_the_numbers_are_those_of_the_file(full):
-    physics = compare_hits(full, full).physics
+    physics = compare(full, full).physics
     assert physics is not None
     arrays = uproot.open(full)["Events"].arrays()
     for name, layers in SECTIONS.items():
@@ -397,7 +397,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     def peak(n_events: int) -> int:
         path = Content(n_events).write(tmp_path / f"{n_events}.root")
         tracemalloc.start()
-        compare_hits(path, path)
+        compare(path, path)
         highest = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return highest

@@ -113,7 +113,7 @@ def _train(
     from fastcalo.cli.output import console, progress_bar
 
     from ..run.signals import Stopped
-    from ..trainer import train
+    from ..trainer import run_stages
 
     first = exchange is None or not exchange.rank
     with progress_bar(f"training {settings.name}") if first else nullcontext() as bar:
@@ -126,7 +126,7 @@ def _train(
                 console().print(f"{name} {step}/{steps}: {numbers}", soft_wrap=True)
 
         try:
-            train(
+            run_stages(
                 settings, run, only=only, resume=resume, where=where, exchange=exchange, report=report, trace=trace,
                 tensorboard=tensorboard,
             )  # fmt: skip

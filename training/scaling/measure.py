@@ -23,7 +23,7 @@ from ..distributed.world import open_exchange
 from ..exchange import Exchange, SingleProcess
 from ..run.curves import read_metrics
 from ..run.signals import Stopped
-from ..trainer import train
+from ..trainer import run_stages
 from .runs import SIZES, ScalingRun, Target, scaling_report
 from .step_times import StepTimes
 
@@ -158,7 +158,7 @@ def _one(
         exchange = open_exchange(config.parallel, world, run)
     watch = StepTimes()
     try:
-        train(replace(config, stage=(stage,)), run, where=where, exchange=exchange, trace=watch)
+        run_stages(replace(config, stage=(stage,)), run, where=where, exchange=exchange, trace=watch)
     except Stopped as stop:
         # those that wait know nothing of it
         raise SystemExit(stop.code) from stop

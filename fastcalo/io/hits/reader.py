@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -56,12 +56,18 @@ class HitFile:
     provenance: Mapping[str, Any]
     trees: Mapping[str, str]
     detector: Detector | None
+    # uproot parses a tree's description anew whenever it is asked for it, which takes longer than to read some events
+    _trees: dict[str, Any] = field(default_factory=dict, repr=False)
+    _branches: dict[str, dict[str, str]] = field(default_factory=dict, repr=False)
 
     def branches(self, tree: str) -> dict[str, str]:
         """Types of a tree's branches by their names; a list per event ends with ``[]``, or is a C++ vector."""
-        with reading_errors(f"{self.path}: tree {tree!r}"):
-            types = self.root[tree].typenames()
-            return {name: str(types[name]) for name in branch_names(self.root[tree]) if name in types}
+        if tree not in self._branches:
+            with reading_errors(f"{self.path}: tree {tree!r}"):
+                types = self._tree(tree).typenames()
+                names = [name for name in branch_names(self._tree(tree)) if name in types]
+                self._branches[tree] = {name: str(types[name]) for name in names}
+        return self._branches[tree]
 
     def sections(self, tree: str) -> list[str]:
         """Names S of which the tree has the lists ``S_cell_id`` or ``S_energy``."""
@@ -72,12 +78,12 @@ class HitFile:
     def entries(self, tree: str) -> int:
         """Return the number of events."""
         with reading_errors(f"{self.path}: tree {tree!r}"):
-            return int(self.root[tree].num_entries)
+            return int(self._tree(tree).num_entries)
 
     def step(self, tree: str, memory: str) -> int:
         """Entries that take about so much memory, all branches together."""
         with reading_errors(f"{self.path}: tree {tree!r}"):
-            return max(1, int(self.root[tree].num_entries_for(memory)))
+            return max(1, int(self._tree(tree).num_entries_for(memory)))
 
     def read(self, tree: str, names: Sequence[str], entries: range) -> dict[str, Column]:
         """Read branches of a range of entries.
@@ -92,8 +98,13 @@ class HitFile:
     def _read(self, tree: str, name: str, entries: range) -> Column:
         where = f"{self.path}: tree {tree!r}, entries {entries.start} to {entries.stop}, branch {name!r}"
         with reading_errors(where):
-            array = self.root[tree][name].array(entry_start=entries.start, entry_stop=entries.stop, library="ak")
+            array = self._tree(tree)[name].array(entry_start=entries.start, entry_stop=entries.stop, library="ak")
             return to_column(array, where)
+
+    def _tree(self, name: str) -> Any:
+        if name not in self._trees:
+            self._trees[name] = self.root[name]
+        return self._trees[name]
 
     @cached_property
     def units(self) -> dict[str, str]:
@@ -192,7 +203,7 @@ def _section(file: HitFile, tree: str, section: str, names: Sequence[str], entri
 
 
 @contextmanager
-def open_hits(path: str, detector: Detector | None = None) -> Iterator[HitFile]:
+def open_hit_file(path: str, detector: Detector | None = None) -> Iterator[HitFile]:
     """Open a file of hits, having made sure that it is whole.
 
     Parameters

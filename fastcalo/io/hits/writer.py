@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -10,9 +12,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ..._version import __version__
+from ...detector.description import Detector, DetectorLike, load_detector
 from ...errors import InputError
 from ...events import Events, Hits, Reason, SectionHits
-from ..particles.batches import FileEvents
+from ..atomic import check_output
 from .root_tree import Lists, open_tree
 
 _HIT: dict[str, DTypeLike] = {
@@ -23,6 +27,8 @@ _HIT: dict[str, DTypeLike] = {
     "z": np.float32,
     "layer": np.int16,
 }
+# of the branches of hits, by what their names end in
+_UNITS = {"energy": "GeV", "x": "mm", "y": "mm", "z": "mm"}
 _PARTICLE: dict[str, DTypeLike] = {
     "pdg": np.int32,
     "px": np.float64,
@@ -102,7 +108,7 @@ class HitsWriter(_EventWriter):
     sections : sequence of str
         The sections to write; one that an engine gives no hits for has empty lists.
     luminosity_block : bool
-        Whether the events have one (`FileEvents.luminosity_block`).
+        Whether the events have one (`Events.luminosity_block`).
     overwrite : bool
         Whether a file of that name may be replaced.
 
@@ -139,8 +145,7 @@ class HitsWriter(_EventWriter):
                 f"hits of {hits.n_events} events and {len(hits.reason)} particles don't belong to "
                 f"{events.n_events} events with {events.n_particles} particles"
             )
-        counts = count_reasons(events, hits.reason)
-        self.write_counted(events.run, events.event, _luminosity_block(events), counts, hits.sections)
+        self.write_counted(events.run, events.event, events.luminosity_block, hits.particles, hits.sections)
 
     def write_counted(
         self,
@@ -184,7 +189,7 @@ class RejectedWriter(_EventWriter):
     ----------
     path : str or Path
     luminosity_block : bool
-        Whether the events have one (`FileEvents.luminosity_block`).
+        Whether the events have one (`Events.luminosity_block`).
     overwrite : bool
         Whether a file of that name may be replaced.
 
@@ -230,22 +235,79 @@ class RejectedWriter(_EventWriter):
         }
         chosen = {name: column[rejected].astype(_PARTICLE[name], copy=False) for name, column in columns.items()}
         rows = Lists(np.concatenate([[0], np.cumsum(counts)]), chosen)
-        self._append(events.run, events.event, _luminosity_block(events), {}, {"particle": rows})
+        self._append(events.run, events.event, events.luminosity_block, {}, {"particle": rows})
 
 
-def count_reasons(events: Events, reason: NDArray[np.int8]) -> NDArray[np.int64]:
-    """Count the particles of each event by reason.
+def write_hits(
+    path: str | Path,
+    hits: Hits | Iterable[Hits],
+    *,
+    detector: DetectorLike | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write hits to a file that `open_hits` reads back.
 
-    Returns
-    -------
-    int64 [n_events, number of reasons]
+    Parameters
+    ----------
+    path : str or Path
+        The ROOT file to write; see `HitsWriter`. It appears under its name when it is whole.
+    hits : Hits, or iterable of them
+        Several are written one after the other, in bounded memory if they are made one by one. All have the sections of
+        the first.
+    detector : Detector, name or path, optional
+        The calorimeter that they are of, for the file to state: `compare` needs it.
+    overwrite : bool
+        Whether a file of that name may be replaced.
+
+    Raises
+    ------
+    InputError
+        There are none, or they differ in their sections or in whether they have luminosity blocks.
+    OutputError
+        The file exists already, or cannot be written.
+
+    Examples
+    --------
+    >>> from fastcalo import Events, FastSimulation, open_hits, write_hits
+    >>> photon = Events.from_arrays(pdg=[[22]], momentum=[[[0.0, 20.0, 0.0]]])
+    >>> write_hits("photon.root", FastSimulation().run(photon, seed=1), detector="clic-like")
+    >>> open_hits("photon.root").n_events
+    1
     """
-    cell = events.event_of_particle * len(Reason) + reason
-    return np.bincount(cell, minlength=events.n_events * len(Reason)).reshape(events.n_events, len(Reason))
+    parts = iter([hits] if isinstance(hits, Hits) else hits)
+    first = next(parts, None)
+    if first is None:
+        raise InputError(f"{path}: there are no hits to write")
+    check_output(path, overwrite=overwrite)
+    sections, blocks = tuple(first.sections), first.luminosity_block is not None
+    with HitsWriter(path, sections, luminosity_block=blocks, overwrite=overwrite) as writer:
+        for part in chain([first], parts):
+            if tuple(part.sections) != sections or (part.luminosity_block is not None) != blocks:
+                raise InputError(
+                    f"{path}: all hits must have the sections {list(sections)}, and all luminosity blocks or none"
+                )
+            writer.write_counted(part.run, part.event, part.luminosity_block, part.particles, part.sections)
+        writer.provenance.update(file_provenance(None if detector is None else load_detector(detector)))
 
 
-def _luminosity_block(events: Events) -> NDArray[np.int64] | None:
-    return events.luminosity_block if isinstance(events, FileEvents) else None
+def file_provenance(detector: Detector | None) -> dict[str, Any]:
+    """Return what every file of hits states of itself, as JSON can hold it: who wrote it, units and calorimeter."""
+    said: dict[str, Any] = {
+        "fastcalo": __version__,
+        "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "units": _UNITS,
+    }
+    if detector is not None:
+        said["detector"] = {
+            "name": detector.name,
+            "hash": detector.hash,
+            "stack_hash": detector.stack_hash,
+            "sections": {
+                s.name: {"encoding": s.encoding.text, "system": s.system, "threshold_gev": s.threshold}
+                for s in detector.sections
+            },
+        }
+    return said
 
 
 def _hit_lists(hits: SectionHits | None, n_events: int) -> Lists:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...events import Events
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FileEvents(Events):
     """Events that know where in the input they are from.
 
@@ -20,12 +20,9 @@ class FileEvents(Events):
     ----------
     entry : int64 [n_events]
         Number of the entry that each event begins at, counted over all files of the input.
-    luminosity_block : int64 [n_events] or None
-        Where the input has it.
     """
 
-    entry: NDArray[np.int64]
-    luminosity_block: NDArray[np.int64] | None = None
+    entry: NDArray[np.int64] = field(kw_only=True)
 
 
 _PER_PARTICLE = ("pdg", "momentum", "mass", "vertex", "final")

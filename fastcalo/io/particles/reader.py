@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from ...display import html_table
 from ...errors import ConfigError, FastCaloError, InputError
 from .batches import FileEvents, group_rows, rechunk
 from .columns import Column, assemble, to_column
@@ -46,7 +48,7 @@ class EventFile:
 
 @dataclass(frozen=True)
 class EventReader:
-    """Particles of one or more ROOT files, to be read chunk by chunk as often as one likes.
+    """Particles of one or more ROOT files, to be read step by step as often as one likes.
 
     Attributes
     ----------
@@ -63,13 +65,13 @@ class EventReader:
         """Entries of all files. An entry is an event, unless the files are flat and name the event of each particle."""
         return sum(file.n_entries for file in self.files)
 
-    def chunks(self, step: int = 500) -> Iterator[FileEvents]:
-        """Read everything, file by file, in order.
+    def iterate(self, step_size: int = 500) -> Iterator[FileEvents]:
+        """Read everything, file by file, in order and in bounded memory.
 
         Parameters
         ----------
-        step : int
-            Events per chunk; the last may hold fewer. What is in the events does not depend on it.
+        step_size : int
+            Events at a time; the last may be fewer. What is in the events does not depend on it.
 
         Yields
         ------
@@ -80,11 +82,25 @@ class EventReader:
         InputError
             A file cannot be read on, or its branches don't fit each other; the message names file, tree and entries.
         """
-        if step < 1:
-            raise ConfigError(f"a chunk must hold at least one event, but {step} are asked for")
+        if step_size < 1:
+            raise ConfigError(f"step_size must be at least one event, but is {step_size}")
         firsts = [sum(file.n_entries for file in self.files[:i]) for i in range(len(self.files))]
         parts = chain.from_iterable(map(self._events, self.files, firsts))
-        return rechunk(parts, step)
+        return rechunk(parts, step_size)
+
+    def chunks(self, step: int = 500) -> Iterator[FileEvents]:
+        """Read everything; the old name of `iterate`."""
+        warnings.warn("EventReader.chunks(step) is now iterate(step_size)", DeprecationWarning, stacklevel=2)
+        return self.iterate(step)
+
+    def __len__(self) -> int:
+        return self.n_entries
+
+    def __repr__(self) -> str:
+        return f"<EventReader: {self.n_entries} entries in {len(self.files)} files, as {self.schema.name}>"
+
+    def _repr_html_(self) -> str:
+        return html_table("Particles", (), self.describe())
 
     def describe(self) -> list[tuple[str, str]]:
         """What is read, as pairs of a label and a text."""
@@ -142,7 +158,7 @@ def open_events(
     >>> reader = open_events("examples/demo/events.root")
     >>> reader.schema.name
     'EDM4hep'
-    >>> next(reader.chunks(100)).n_events
+    >>> next(reader.iterate(step_size=100)).n_events
     100
     """
     listed = [os.fspath(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ...detector.voxels import Voxels
 from ...errors import InputError
 from .hdf5_file import Hdf5File
+from .slices import ShowerSlice, iterate_showers
 
 if TYPE_CHECKING:
     from ...detector.description import Detector
@@ -37,6 +38,27 @@ class DenseShowers(Hdf5File):
     _energy: str
     # code of all particles of the file
     _species: int
+
+    def iterate(self, step_size: int = 1000) -> Iterator[ShowerSlice]:
+        """Read all showers in order, in bounded memory.
+
+        Parameters
+        ----------
+        step_size : int
+            Showers at a time; the last may be fewer.
+
+        Yields
+        ------
+        ShowerSlice
+
+        Raises
+        ------
+        InputError
+            A value cannot be, or the file is damaged.
+        ConfigError
+            `step_size` is less than one shower.
+        """
+        return iterate_showers(self, step_size)
 
     def voxels(self, section: str) -> Voxels:
         """Where the voxels are."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ...display import html_table
 from ...errors import InputError
 
 if TYPE_CHECKING:
@@ -71,6 +72,15 @@ class Hdf5File(ABC):
 
     def __len__(self) -> int:
         return self._length
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {str(self.path)!r}: {len(self)} showers, {', '.join(self.sections)}>"
+
+    def _repr_html_(self) -> str:
+        rows = [("showers", str(len(self))), ("sections", ", ".join(self.sections))]
+        # the description of the detector is long
+        told = {key: value for key, value in self.attributes.items() if key not in {"showers", "detector"}}
+        return html_table(f"Showers {self.path}", (), [*rows, *((key, f"{value}") for key, value in told.items())])
 
     def close(self) -> None:
         """Close the file."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from ...detector.voxels import Voxels
 from ...errors import InputError
 from .hdf5_file import Hdf5File
+from .slices import ShowerSlice, iterate_showers
 
 if TYPE_CHECKING:
     import h5py
@@ -73,6 +75,27 @@ class ShowerFile(Hdf5File):
     def __init__(self, path: str | Path, file: h5py.File | None = None) -> None:
         self._offsets: dict[str, NDArray[np.int64]] = {}
         super().__init__(path, file)
+
+    def iterate(self, step_size: int = 1000) -> Iterator[ShowerSlice]:
+        """Read all showers in order, in bounded memory.
+
+        Parameters
+        ----------
+        step_size : int
+            Showers at a time; the last may be fewer.
+
+        Yields
+        ------
+        ShowerSlice
+
+        Raises
+        ------
+        InputError
+            A value cannot be, or the file is damaged.
+        ConfigError
+            `step_size` is less than one shower.
+        """
+        return iterate_showers(self, step_size)
 
     @property
     def lengths(self) -> dict[str, int]:

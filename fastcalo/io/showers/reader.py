@@ -110,9 +110,14 @@ def open_showers(
 
     Examples
     --------
-    >>> with open_showers("examples/data/em_geant4.h5") as showers:
-    ...     showers.sections
+    >>> from fastcalo import open_showers
+    >>> with open_showers("examples/data/em_geant4.h5") as file:
+    ...     print(file.sections)
+    ...     for showers in file.iterate(step_size=500):
+    ...         print(len(showers), showers.sections["ECAL"])
     ('ECAL', 'HCAL')
+    500 <SectionDeposits: 500 showers, ... deposits>
+    ...
     """
     path = Path(path)
     options = {"binning": binning, "pdg": pdg, "deposit_scale": deposit_scale}

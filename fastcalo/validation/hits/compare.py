@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...detector.description import Detector
-from ...io.hits.reader import Chunk, HitFile, hits_tree, open_hits, read_chunk
+from ...detector.description import DetectorLike, load_detector
+from ...display import html_table
+from ...io.hits.reader import Chunk, HitFile, hits_tree, open_hit_file, read_chunk
 from .contents import HitFaults, check_hits
 from .event_order import EventOrder
+from .paired import PairedMean
 from .physics import Physics, accounts
 from .schema import doubts, schema_differences, unknowns
 
@@ -18,7 +20,7 @@ from .schema import doubts, schema_differences, unknowns
 _MEMORY, _EVENTS = "16 MB", 2000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class HitsComparison:
     """What two files of hits have in common, and what not.
 
@@ -43,6 +45,20 @@ class HitsComparison:
     physics: Physics | None
     accounts: dict[str, dict[str, dict[str, float]]]
 
+    def __repr__(self) -> str:
+        return f"<HitsComparison of {self.full!r} and {self.fast!r}: {self._verdict()}>"
+
+    def _repr_html_(self) -> str:
+        rows = [("difference", line) for line in self.differences] + [("note", line) for line in self.notes]
+        text = html_table(f"{self.fast} for {self.full}: {self._verdict()}", (), rows)
+        for name, sums in ({} if self.physics is None else self.physics.all).items():
+            numbers = [(key, *_numbers(pair)) for key, pair in sums.scalars.items() if pair.n]
+            text += html_table(name, ("per event", "mean FULL", "mean FAST", "FAST / FULL", "p"), numbers)
+        return text
+
+    def _verdict(self) -> str:
+        return "what reads one reads the other" if self.drop_in else f"{len(self.differences)} differences"
+
     @property
     def drop_in(self) -> bool:
         """Whether what reads one file reads the other."""
@@ -61,14 +77,19 @@ class HitsComparison:
         }
 
 
-def compare_hits(full: str | Path, fast: str | Path, detector: Detector | None = None) -> HitsComparison:
+def _numbers(pair: PairedMean) -> tuple[str, ...]:
+    ratio, error = pair.ratio
+    return (f"{pair.mean[0]:.4g}", f"{pair.mean[1]:.4g}", f"{ratio:.4f} ± {error:.4f}", f"{pair.p_value:.2g}")
+
+
+def compare(full: str | Path, fast: str | Path, detector: DetectorLike | None = None) -> HitsComparison:
     """Compare two files of hits of the same events, in bounded memory.
 
     Parameters
     ----------
     full, fast : str or Path
         Local paths or URLs: the reference, and what is to stand for it.
-    detector : Detector, optional
+    detector : Detector, name or path, optional
         In which both were made; needed only where the files don't name a shipped one.
 
     Returns
@@ -82,10 +103,14 @@ def compare_hits(full: str | Path, fast: str | Path, detector: Detector | None =
 
     Examples
     --------
-    >>> compare("full.root", "fast.root").differences  # doctest: +SKIP
-    ()
+    >>> from fastcalo import compare, convert
+    >>> first = convert("examples/demo/events.root", "first.root", seed=1)
+    >>> second = convert("examples/demo/events.root", "second.root", seed=2)
+    >>> compare("first.root", "second.root").drop_in
+    True
     """
-    with open_hits(str(full), detector) as one, open_hits(str(fast), detector) as other:
+    given = None if detector is None else load_detector(detector)
+    with open_hit_file(str(full), given) as one, open_hit_file(str(fast), given) as other:
         differences = schema_differences(one, other)
         notes = [*unknowns(one, "FULL"), *unknowns(other, "FAST"), *doubts(one, other)]
         trees = [hits_tree(list(file.trees)) for file in (one, other)]

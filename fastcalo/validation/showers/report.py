@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...display import html_table
 from ..html_report import NUMBERS, PAGE, Figure, numbers_text, render, write_texts
 from .compare import ShowerComparison
 from .estimates import Estimate
@@ -30,7 +31,7 @@ _MEANINGS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ValidationReport:
     """A comparison with all that belongs to it.
 
@@ -57,6 +58,19 @@ class ValidationReport:
     provenance: dict[str, Any]
     verdicts: list[LimitResult] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        limits = f"{sum(v.kept for v in self.verdicts)} of {len(self.verdicts)} limits kept"
+        return f"<ValidationReport {self.title!r}: {self.showers} showers, {limits}>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (name, f"{n.value:.4g} ± {n.error:.2g}", f"{n.floor:.4g} ± {n.floor_error:.2g}")
+            for name, n in self.comparison.numbers.items()
+        ]
+        broken = ", ".join(verdict.limit.name for verdict in self.verdicts if not verdict.kept)
+        note = f"Limits that are not kept: {broken}" if broken else ""
+        return html_table(f"{self.title}: {self.showers} showers", ("number", "candidate", "floor"), rows, note)
 
     @property
     def passed(self) -> bool:

@@ -37,7 +37,7 @@ def validate(
     showers: int = 20_000,
     seed: int = 0,
     threads: int | None = None,
-    report: Callable[[str], None] = lambda _: None,
+    status: Callable[[str], None] = lambda _: None,
 ) -> ValidationReport:
     """Compare a model, or showers in a file, with full simulation.
 
@@ -59,8 +59,8 @@ def validate(
         Chooses halves, showers of the model, bootstraps and classifiers.
     threads : int, optional
         Of ONNX Runtime.
-    report : callable, optional
-        Called with what is being done.
+    status : callable, optional
+        Called with what is being done, in words.
 
     Raises
     ------
@@ -72,6 +72,13 @@ def validate(
         The limits make no sense.
     MissingDependencyError
         The extra ``validate`` is not installed.
+
+    Examples
+    --------
+    >>> from fastcalo import validate
+    >>> report = validate("em", "examples/data/em_geant4.h5", showers=200, threads=1)
+    >>> report.comparison.numbers["separation.mean"].value < 0.2
+    True
     """
     _check_installed()
     if showers < 2 * FEWEST:
@@ -81,7 +88,7 @@ def validate(
     wanted = load_limits(limits) if limits is not None else []
     model = _model(candidate, threads)
     with ExitStack() as stack:
-        report("reading")
+        status("reading")
         full = stack.enter_context(options.open(data))
         others = {"reference": stack.enter_context(options.open(reference))} if reference is not None else {}
         if not isinstance(candidate, ShowerModel) and model is None:
@@ -90,10 +97,10 @@ def validate(
         samples, outside = choose_samples(model, full, others, sections, thresholds, showers, seed)
         attributes = full.attributes
     timing = _timing(model, samples.candidate, attributes, threads)
-    comparison = compare_showers(samples, seed, report)
+    comparison = compare_showers(samples, seed, status)
     verdicts = check_limits(wanted, comparison.numbers, str(limits))
     label = model.name if model is not None else Path(str(candidate)).name
-    report("figures")
+    status("figures")
     figures = list(draw_figures(samples, comparison, label))
     provenance = {
         "fastcalo": __version__,

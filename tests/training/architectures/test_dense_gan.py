@@ -16,7 +16,7 @@ from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError, ExportError
 from fastcalo.export import parity
 from fastcalo.export.dense_gan import ExportableDenseGan
-from fastcalo.export.exporter import export_run
+from fastcalo.export.exporter import export
 from fastcalo.export.parity import check_parity
 from fastcalo.model.onnx_session import open_session
 from fastcalo.training import trainer as loop
@@ -237,7 +237,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "EVALUATION_SHOWERS", 40)
-        loop.train(make_config(), folder)
+        loop.run_stages(make_config(), folder)
     return folder
 
 
@@ -247,7 +247,7 @@ def exported(run: Path) -> Path:
         patch.setattr(ExportableDenseGan, "parity_showers", 60)
         # a network of a few steps has cells everywhere at the threshold, where rounding decides
         patch.setattr(parity, "MIN_IDENTICAL", 0.98)
-        contract = export_run(run, run / "tiny.onnx")
+        contract = export(run, run / "tiny.onnx").contract
     assert contract.scores["parity_showers"] == 60
     assert contract.scores["parity_identical_showers"] >= 0.98
     assert 0 < contract.scores["parity_cell_max"] <= ExportableDenseGan.tolerance
@@ -311,5 +311,5 @@ def test_a_model_that_draws_nothing_is_refused(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(ExportableDenseGan, "parity_showers", 20)
     monkeypatch.setattr("fastcalo.export.exporter.load_run", lambda _: (make_config(), silent, {"data_hash": ""}))
     with pytest.raises(ExportError, match="draws no hit in 20 showers"):
-        export_run(run, tmp_path / "silent.onnx")
+        export(run, tmp_path / "silent.onnx")
     assert not list(tmp_path.iterdir())

@@ -18,7 +18,7 @@ from ...distributed.world import open_exchange
 from ...exchange import Exchange
 from ...run.callback import Callback
 from ...run.signals import Signals, Stopped
-from ...trainer import train
+from ...trainer import run_stages
 from ..config_paths import with_values
 from ..study.space import Point
 from .mpi_messages import MessageChannel, sleep_briefly
@@ -147,7 +147,9 @@ class GroupTraining:
             config = with_values(setup.base, point, f"trial {trial}")
             part = Fold(fold, folds, setup.tune.seed) if folds > 1 else None
             run = setup.run_of(trial, fold)
-            train(config, run, resume=True, where=setup.where, exchange=exchange, curves=False, fold=part, watch=watch)
+            run_stages(
+                config, run, resume=True, where=setup.where, exchange=exchange, curves=False, fold=part, watch=watch
+            )
         except Stopped:
             return TrainingOutcome(halted=True)
         except _OtherRankFailed:

@@ -1,0 +1,197 @@
+"""Files of hits, read step by step: `open_hits`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...detector.description import Detector, DetectorLike, load_detector
+from ...display import html_table
+from ...errors import ConfigError, InputError
+from ...events import Hits, Reason, SectionHits
+from .reader import PARTICLES, Chunk, SectionChunk, hits_tree, open_hit_file, read_chunk
+
+_COLUMNS = ("cell_id", "energy", "x", "y", "z", "layer")
+
+
+class HitsReader:
+    """An open file of hits, to be read step by step as often as one likes; made by `open_hits`.
+
+    It may be used as a context manager, which closes the file.
+
+    Parameters
+    ----------
+    path : str or Path
+    detector : Detector, optional
+
+    Attributes
+    ----------
+    path : str
+    n_events : int
+    sections : tuple of str
+    """
+
+    def __init__(self, path: str | Path, detector: Detector | None = None) -> None:
+        self._stack = ExitStack()
+        self._file = self._stack.enter_context(open_hit_file(str(path), detector))
+        self.path = str(path)
+        tree = hits_tree(list(self._file.trees))
+        if tree is None:
+            self.close()
+            raise InputError(f"{path}: has no tree 'Events'; it has {sorted(self._file.trees)}")
+        self._tree = tree
+        self.n_events = self._file.entries(tree)
+        self.sections = tuple(self._file.sections(tree))
+        if not self.sections:
+            self.close()
+            raise InputError(f"{path}: tree {tree!r} has no hits: no lists such as ECAL_cell_id and ECAL_energy")
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """What the file states of itself: its inputs, models, seed, units and counts; empty for files of others."""
+        return self._file.provenance
+
+    @property
+    def detector(self) -> Detector | None:
+        """The calorimeter, where the file names a shipped one or `open_hits` was given it."""
+        return self._file.detector
+
+    def iterate(self, step_size: int | str = "16 MB") -> Iterator[Hits]:
+        """Read all events in order, in bounded memory.
+
+        Parameters
+        ----------
+        step_size : int or str
+            Events at a time, or the memory that they may take, such as ``"100 MB"``.
+
+        Yields
+        ------
+        Hits
+
+        Raises
+        ------
+        InputError
+            A branch is missing or damaged, or lists of one section differ in length; the message names the entries.
+        ConfigError
+            `step_size` is less than one event, or no amount of memory.
+        """
+        step = self._step(step_size)
+        for start in range(0, self.n_events, step):
+            entries = range(start, min(start + step, self.n_events))
+            yield self._hits(read_chunk(self._file, self._tree, entries))
+
+    def read(self) -> Hits:
+        """Read all events at once.
+
+        Raises
+        ------
+        InputError
+            See `iterate`.
+        """
+        return self._hits(read_chunk(self._file, self._tree, range(self.n_events)))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return self.n_events
+
+    def __repr__(self) -> str:
+        return f"<HitsReader {self.path!r}: {self.n_events} events, {', '.join(self.sections)}>"
+
+    def _repr_html_(self) -> str:
+        made = self.provenance.get("engine", "not told")
+        detector = dict(self.provenance.get("detector") or {}).get("name", "not told")
+        rows = [("events", str(self.n_events)), ("sections", ", ".join(self.sections))]
+        return html_table(f"Hits {self.path}", (), [*rows, ("made by", str(made)), ("detector", str(detector))])
+
+    def _step(self, step_size: int | str) -> int:
+        if isinstance(step_size, str):
+            try:
+                return self._file.step(self._tree, step_size)
+            except InputError as error:
+                raise ConfigError(f"step_size: {step_size!r} is no amount of memory, such as '100 MB'") from error
+        if step_size < 1:
+            raise ConfigError(f"step_size must be at least one event, but is {step_size}")
+        return step_size
+
+    def _hits(self, chunk: Chunk) -> Hits:
+        n = len(chunk.entries)
+        zeros = np.zeros(n, np.int64)
+        counts = np.stack([chunk.events.get(f"{PARTICLES}{r.name.lower()}", zeros) for r in Reason], axis=1)
+        offsets = np.concatenate([[0], np.cumsum(counts.sum(1))]).astype(np.int64)
+        reason = np.repeat(np.tile(np.arange(len(Reason), dtype=np.int8), n), counts.ravel())
+        blocks = chunk.events.get("luminosityBlock")
+        return Hits(
+            sections={name: self._section(name, chunk.sections.get(name)) for name in self.sections},
+            run=_int64(chunk.events.get("run", zeros)),
+            event=_int64(chunk.events.get("event", np.arange(chunk.entries.start, chunk.entries.stop))),
+            reason=reason,
+            particle_offsets=offsets,
+            luminosity_block=None if blocks is None else _int64(blocks),
+        )
+
+    def _section(self, name: str, chunk: SectionChunk | None) -> SectionHits:
+        columns = {} if chunk is None else chunk.columns
+        if chunk is None or (lacking := [column for column in _COLUMNS if column not in columns]):
+            missing = [f"{name}_{column}" for column in (lacking if columns else _COLUMNS)]
+            raise InputError(f"{self.path}: tree {self._tree!r} has no branches {missing}, which hits are read from")
+        return SectionHits(
+            offsets=np.concatenate([[0], np.cumsum(chunk.counts)]).astype(np.int64),
+            cell_id=columns["cell_id"].astype(np.uint64, copy=False),
+            energy=columns["energy"].astype(np.float32, copy=False),
+            position=np.stack([columns[axis].astype(np.float32, copy=False) for axis in "xyz"], axis=1),
+            layer=columns["layer"].astype(np.int16, copy=False),
+        )
+
+
+def open_hits(path: str | Path, detector: DetectorLike | None = None) -> HitsReader:
+    """Open a file of hits.
+
+    Parameters
+    ----------
+    path : str or Path
+        A ROOT file of `convert`, `merge` or `write_hits`, local or by URL.
+    detector : Detector, name or path, optional
+        In which it was made; found by what the file states unless given.
+
+    Returns
+    -------
+    HitsReader
+
+    Raises
+    ------
+    InputError
+        It is missing, empty, no ROOT file or cut short, holds no tree, or its provenance is damaged.
+
+    Examples
+    --------
+    >>> import fastcalo
+    >>> summary = fastcalo.convert("examples/demo/events.root", "hits.root")
+    >>> with fastcalo.open_hits("hits.root") as file:
+    ...     for hits in file.iterate(step_size=100):
+    ...         print(hits.n_events, sorted(hits.sections))
+    100 ['ECAL', 'HCAL']
+    100 ['ECAL', 'HCAL']
+    100 ['ECAL', 'HCAL']
+    """
+    return HitsReader(path, None if detector is None else load_detector(detector))
+
+
+def _int64(values: NDArray[Any]) -> NDArray[np.int64]:
+    return values.astype(np.int64, copy=False)

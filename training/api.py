@@ -1,0 +1,149 @@
+"""Training from Python: `train`, with what `fastcalo train` does and a result to look at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fastcalo.display import html_table
+from fastcalo.io.atomic import output_errors
+
+from .config import TrainConfig, check, load_config
+from .distributed.world import abort_on_error, join_world, open_exchange
+from .trainer import run_stages
+
+
+@dataclass(frozen=True, repr=False)
+class TrainingResult:
+    """A finished training.
+
+    Attributes
+    ----------
+    path : Path
+        Folder of the run: checkpoints, ``config.json``, ``metrics.jsonl`` and ``curves.png``. `export` takes it.
+    config : TrainConfig
+    metrics : mapping of str to mapping of str to float
+        Numbers of the last evaluation of each stage, by the stage's name.
+    """
+
+    path: Path
+    config: TrainConfig
+    metrics: Mapping[str, Mapping[str, float]]
+
+    def __repr__(self) -> str:
+        stages = ", ".join(f"{stage.name} {stage.steps} steps" for stage in self.config.stage)
+        return f"<TrainingResult {str(self.path)!r}: {self.config.name}; {stages}>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (stage, name, f"{value:.4g}") for stage, numbers in self.metrics.items() for name, value in numbers.items()
+        ]
+        return html_table(f"Training {self.path}", ("stage", "number", "last evaluation"), rows)
+
+
+def train(
+    config: TrainConfig | str | Path,
+    output: str | Path | None = None,
+    *,
+    stages: Sequence[str] = (),
+    resume: bool = False,
+    threads: int = 0,
+    device: str | None = None,
+    tensorboard: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> TrainingResult:
+    """Train a shower model on full simulation.
+
+    Where ``mpiexec`` has started several processes, they train together: each calls this with the same arguments.
+
+    Parameters
+    ----------
+    config : TrainConfig, str or Path
+        What to train, and how; the path of a TOML file, or one that was loaded.
+    output : str or Path, optional
+        Folder of the run; ``runs/`` and the configuration's name unless given.
+    stages : sequence of str
+        Names of the stages to run; all, one after the other, unless given.
+    resume : bool
+        Go on with the run that the folder holds.
+    threads : int
+        Threads of torch; 0 leaves it to the configuration and to torch.
+    device : str, optional
+        ``"auto"``, ``"cpu"`` or ``"cuda"``, instead of what the configuration says.
+    tensorboard : bool
+        Write metrics for TensorBoard, too.
+    progress : callable, optional
+        Called with the steps done, and all steps of the stages to run, each time that numbers are logged.
+
+    Returns
+    -------
+    TrainingResult
+
+    Raises
+    ------
+    ConfigError
+        The configuration, or the device, cannot be used.
+    TrainingError
+        The folder holds another run, or one and `resume` is false; there is no such stage; or a loss is not finite.
+    MissingDependencyError
+        TensorBoard, or mpi4py where several processes were started, is not installed.
+
+    Examples
+    --------
+    >>> from fastcalo import export, train
+    >>> result = train("configs/em.toml", "runs/em", threads=2)  # doctest: +SKIP
+    >>> export(result.path, "em.onnx")  # doctest: +SKIP
+    """
+    world = join_world()
+    with abort_on_error(world):
+        where = "configuration" if isinstance(config, TrainConfig) else str(config)
+        settings = config if isinstance(config, TrainConfig) else load_config(Path(config))
+        if threads:
+            settings = replace(settings, threads=threads)
+        if device:
+            settings = replace(settings, device=device)
+            check(settings, "device")
+        run = Path("runs") / settings.name if output is None else Path(output)
+        exchange = None if world is None else open_exchange(settings.parallel, world, run)
+        run_stages(
+            settings,
+            run,
+            only=stages,
+            resume=resume,
+            where=where,
+            exchange=exchange,
+            report=_reporter(settings, stages, progress),
+            tensorboard=tensorboard,
+        )
+        return TrainingResult(run, settings, _last_evaluations(run))
+
+
+def _reporter(
+    config: TrainConfig, only: Sequence[str], progress: Callable[[int, int], None] | None
+) -> Callable[[str, int, int, dict[str, float]], None] | None:
+    """Return what turns reports of single stages into the progress of all."""
+    if progress is None:
+        return None
+    chosen = [stage for stage in config.stage if not only or stage.name in only]
+    total = sum(stage.steps for stage in chosen)
+
+    def report(name: str, step: int, steps: int, metrics: dict[str, float]) -> None:
+        del steps, metrics
+        names = [stage.name for stage in chosen]
+        progress(sum(stage.steps for stage in chosen[: names.index(name)]) + step, total)
+
+    return report
+
+
+def _last_evaluations(run: Path) -> dict[str, dict[str, float]]:
+    """Read the numbers of the last evaluation of each stage from ``metrics.jsonl``."""
+    file, found = run / "metrics.jsonl", {}
+    with output_errors(file):
+        lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    for line in lines:
+        if line.get("kind") == "test":
+            numbers = {key: value for key, value in line.items() if key not in {"stage", "step", "kind", "seconds"}}
+            found[str(line["stage"])] = numbers
+    return found
