@@ -18,7 +18,8 @@ from fastcalo.training.device import assign_gpu, choose_device, local_rank
 from fastcalo.training.exchange import SingleProcess
 from fastcalo.training.run import checkpoint
 from fastcalo.training.run.throughput import TIMINGS
-from fastcalo.training.trainer import build_architecture, load_run, train
+from fastcalo.training.trainer import build_architecture, load_run
+from fastcalo.training.trainer import run_stages as train
 
 
 @pytest.fixture(scope="module")

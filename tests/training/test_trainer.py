@@ -28,7 +28,8 @@ from fastcalo.training.random_numbers import ShowerRandom
 from fastcalo.training.run import checkpoint
 from fastcalo.training.run.curves import read_metrics
 from fastcalo.training.run.throughput import TIMINGS
-from fastcalo.training.trainer import build_architecture, load_run, train
+from fastcalo.training.trainer import build_architecture, load_run
+from fastcalo.training.trainer import run_stages as train
 
 ROOT = Path(__file__).parents[2]
 

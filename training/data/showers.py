@@ -21,7 +21,8 @@ from torch import Tensor
 from fastcalo.detector.description import Detector
 from fastcalo.errors import InputError
 from fastcalo.io.showers.native import describe_section
-from fastcalo.io.showers.reader import ShowerSource, open_showers
+from fastcalo.io.showers.reader import open_showers
+from fastcalo.io.showers.slices import ShowerSource
 
 from .batch_order import BatchOrder
 from .cache import load_or_make

@@ -1,10 +1,12 @@
-"""Slices of files of showers, in memory: what `open_showers(...).iterate()` yields."""
+"""Interface of files of showers, `ShowerSource`, and the slices of them that `iterate` yields."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +17,8 @@ from ...errors import ConfigError
 if TYPE_CHECKING:
     import awkward as ak
 
-    from .reader import ShowerSource
+    from ...detector.description import Detector
+    from ...detector.voxels import Voxels
 
 
 @dataclass(frozen=True, repr=False)
@@ -93,6 +96,68 @@ class ShowerSlice:
         rows = [(n, f"{len(s.cell)}", f"{s.total.sum(dtype=np.float64):.4g}") for n, s in self.sections.items()]
         title = f"Showers {self.start} to {self.start + len(self)}"
         return html_table(title, ("section", "deposits", "visible energy [GeV]"), rows)
+
+
+class ShowerSource(Protocol):
+    """Showers that can be read slice by slice: `ShowerFile`, or a reader of someone else's format.
+
+    Attributes
+    ----------
+    path : Path
+    sections : tuple of str
+    attributes : dict
+        What else the file says of itself.
+    """
+
+    path: Path
+    sections: tuple[str, ...]
+    attributes: dict[str, Any]
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def __len__(self) -> int: ...
+
+    def voxels(self, section: str) -> Voxels:
+        """Where the voxels are that `hits` counts."""
+        ...
+
+    def pdg(self, start: int = 0, stop: int | None = None) -> NDArray[np.int32]:
+        """PDG codes, int32 [n]."""
+        ...
+
+    def kinetic_energy(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+        """Kinetic energies, float32 [n], GeV."""
+        ...
+
+    def direction(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+        """Directions of flight, float32 [n, 3], z > 0."""
+        ...
+
+    def entry(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+        """Entry points from the centre of the cell that is hit, float32 [n, 2], mm."""
+        ...
+
+    def total(self, section: str, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+        """Energies deposited in a section, float32 [n], GeV."""
+        ...
+
+    def hits(
+        self, section: str, start: int = 0, stop: int | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+        """Offsets int64 [n + 1], voxel int32 [h] and deposit float32 [h] (GeV) of the showers `start` to `stop`."""
+        ...
+
+    def iterate(self, step_size: int = 1000) -> Iterator[ShowerSlice]:
+        """All showers in order, `step_size` at a time."""
+        ...
+
+    def check_detector(self, detector: Detector, sections: tuple[str, ...] | None = None) -> None:
+        """Refuse a detector that is not the one the showers are from."""
+        ...
 
 
 def iterate_showers(source: ShowerSource, step_size: int) -> Iterator[ShowerSlice]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...detector.voxels import Voxels
-from ...io.showers.reader import ShowerSource
+from ...io.showers.slices import ShowerSource
 from ...model.random_numbers import random_streams
 from ...model.shower_model import ShowerModel
 

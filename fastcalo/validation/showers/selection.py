@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from ...detector.description import DEFAULT_DETECTOR, Detector, load_detector
 from ...errors import InputError
-from ...io.showers.reader import ShowerSource, open_showers
+from ...io.showers.reader import open_showers
+from ...io.showers.slices import ShowerSource
 from ...model.shower_model import ShowerModel
 from .compare import ThreeSamples
 from .sample import generate_sample, read_sample

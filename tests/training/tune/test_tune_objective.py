@@ -16,7 +16,8 @@ from helpers.tiny_training import tiny_config
 from fastcalo.errors import ConfigError, InputError, TrainingError
 from fastcalo.training.config import DataConfig, load_config
 from fastcalo.training.data.folds import Fold, in_fold
-from fastcalo.training.trainer import build_architecture, load_run, train
+from fastcalo.training.trainer import build_architecture, load_run
+from fastcalo.training.trainer import run_stages as train
 from fastcalo.training.tune.config import ObjectiveConfig
 from fastcalo.training.tune.objective import Evaluator, evaluation_rows, read_halves
 from fastcalo.training.tune.running.trial import (
