@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,12 +11,16 @@ from numpy.typing import ArrayLike, NDArray
 from .display import html_table
 from .errors import InputError
 from .event_arrays import ParticleColumns, masses_of, momentum_of, vertex_of
+from .model.random_numbers import event_digest
 from .reasons import NOT_TO_SIMULATE, Reason
 
 if TYPE_CHECKING:
     import awkward as ak
 
-__all__ = ["NOT_TO_SIMULATE", "Events", "Hits", "Reason", "SectionHits"]
+__all__ = ["NOT_TO_SIMULATE", "Events", "Hits", "Identifier", "Reason", "SectionHits"]
+
+Identifier: TypeAlias = NDArray[np.int64] | NDArray[np.uint64]
+"""Numbers that events bear; those of files whose numbers have no sign go up to 2**64 - 1."""
 
 _MOMENTA = ("momentum", "px", "py", "pz", "pt", "eta", "phi")
 _ARRAYS = ("pdg", *_MOMENTA, "mass", "vertex", "vx", "vy", "vz", "final", "run", "event")
@@ -43,10 +47,14 @@ class Events:
         Production vertex, mm.
     final : bool [n]
         Whether the generator left the particle in the final state.
-    run, event : int64 [n_events]
+    run, event : int64 or uint64 [n_events]
         The event's identifiers, carried to the output.
-    luminosity_block : int64 [n_events] or None
-        Where the input has it.
+    luminosity_block : int64 or uint64 [n_events] or None
+        A third one, where the input has it.
+    repeat : uint64 [n_events] or None
+        Tells events apart whose identifiers are the same otherwise; 0 where there is nothing to tell apart.
+    stream : uint64 [n_events] or None
+        By which the event's particles draw random numbers. Unless given, it is made of the identifiers and `repeat`.
 
     Examples
     --------
@@ -61,9 +69,11 @@ class Events:
     mass: NDArray[np.float64]
     vertex: NDArray[np.float64]
     final: NDArray[np.bool_]
-    run: NDArray[np.int64]
-    event: NDArray[np.int64]
-    luminosity_block: NDArray[np.int64] | None = None
+    run: Identifier
+    event: Identifier
+    luminosity_block: Identifier | None = None
+    repeat: NDArray[np.uint64] | None = None
+    stream: NDArray[np.uint64] | None = None
 
     def __post_init__(self) -> None:
         n, m = self.n_particles, self.n_events
@@ -75,11 +85,14 @@ class Events:
             "final": (n,),
             "run": (m,),
             "event": (m,),
+            "luminosity_block": (m,),
+            "repeat": (m,),
+            "stream": (m,),
         }
         for name, shape in want.items():
-            got = getattr(self, name).shape
-            if got != shape:
-                raise InputError(f"Events.{name} has shape {got}, but the offsets ask for {shape}")
+            column = getattr(self, name)
+            if column is not None and column.shape != shape:
+                raise InputError(f"Events.{name} has shape {column.shape}, but the offsets ask for {shape}")
 
     @classmethod
     def from_arrays(
@@ -220,6 +233,14 @@ class Events:
         return np.repeat(np.arange(self.n_events), np.diff(self.offsets))
 
     @property
+    def random_keys(self) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+        """By what each particle draws random numbers: digest of its event, uint64 [n], and index in it, int64 [n]."""
+        stream = self.stream
+        if stream is None:
+            stream = event_digest(self.run, self.event, self.luminosity_block, self.repeat)
+        return stream[self.event_of_particle], self.index_in_event
+
+    @property
     def index_in_event(self) -> NDArray[np.int64]:
         """Position of each particle in its event, int64 [n]."""
         return np.arange(self.n_particles) - np.repeat(self.offsets[:-1], np.diff(self.offsets))
@@ -308,23 +329,26 @@ class Hits:
     Attributes
     ----------
     sections : dict of str to SectionHits
-    run, event : int64 [n_events]
+    run, event : int64 or uint64 [n_events]
         Identifiers, as in the events.
     reason : int8 [n_particles]
         `Reason` of every particle of the input, in its order. Files only count them: those of `open_hits` are ordered
         by their reason within each event.
     particle_offsets : int64 [n_events + 1]
         Event ``i`` had the particles ``particle_offsets[i]:particle_offsets[i + 1]``.
-    luminosity_block : int64 [n_events] or None
+    luminosity_block : int64 or uint64 [n_events] or None
         Where the input has it.
+    repeat : uint64 [n_events] or None
+        As in the events.
     """
 
     sections: dict[str, SectionHits]
-    run: NDArray[np.int64]
-    event: NDArray[np.int64]
+    run: Identifier
+    event: Identifier
     reason: NDArray[np.int8]
     particle_offsets: NDArray[np.int64]
-    luminosity_block: NDArray[np.int64] | None = None
+    luminosity_block: Identifier | None = None
+    repeat: NDArray[np.uint64] | None = None
 
     @property
     def n_events(self) -> int:
@@ -361,6 +385,8 @@ class Hits:
         columns = {"run": self.run, "event": self.event}
         if self.luminosity_block is not None:
             columns["luminosity_block"] = self.luminosity_block
+        if self.repeat is not None:
+            columns["repeat"] = self.repeat
         contents = [ak.to_layout(np.ascontiguousarray(column)) for column in columns.values()]
         contents += [section._layout() for section in self.sections.values()]  # noqa: SLF001
         return ak.Array(ak.contents.RecordArray(contents, [*columns, *self.sections], length=self.n_events))

@@ -95,6 +95,8 @@ def show_summary(summary: Summary) -> None:
     out = console()
     out.print(particles)
     out.print(hits)
+    if repeated := summary.repeats.get("repeated"):
+        out.print(f"{repeated} of {summary.events} events bear numbers that came before; see the warning")
     out.print(_pace(summary))
 
 

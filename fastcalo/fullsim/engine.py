@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..detector.description import DEFAULT_DETECTOR, DetectorLike, load_detector
 from ..events import Events, Hits, Reason
-from ..model.random_numbers import random_streams
+from ..model.random_numbers import streams_of
 from ..simulation.acceptance import first_reason, outside_range
 from ..simulation.placing import Deposits, sum_deposits
 from ..simulation.propagation import Arrival, propagate
@@ -96,7 +96,7 @@ class Geant4Simulation:
         ----------
         events : Events
         seed : int
-            What a particle draws depends on the seed, its run and event, and its index in the event, only.
+            What a particle draws depends on the seed, its event's identifiers, and its index in the event, only.
 
         Returns
         -------
@@ -124,7 +124,8 @@ class Geant4Simulation:
             arrived = reason[rows] == Reason.SIMULATED
             rows = rows[arrived]
             event = events.event_of_particle[rows]
-            random = random_streams(seed, events.run[event], events.event[event], events.index_in_event[rows])
+            digest, index = events.random_keys
+            random = streams_of(seed, digest[rows], index[rows])
             shots = Shots(
                 number=rows,
                 pdg=events.pdg[rows].astype(np.int64),
@@ -138,7 +139,7 @@ class Geant4Simulation:
             s.name: sum_deposits(self.detector, s.name, found[s.name], events.n_events, s.threshold)
             for s in self.detector.sections
         }
-        return Hits(sections, events.run, events.event, reason, events.offsets, events.luminosity_block)
+        return Hits(sections, events.run, events.event, reason, events.offsets, events.luminosity_block, events.repeat)
 
     def _range(self, arrival: Arrival, energy: NDArray[np.float64]) -> NDArray[np.int8]:
         """Second part of the verdict, for particles of known species."""

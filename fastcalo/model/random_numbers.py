@@ -1,8 +1,8 @@
 """Counter-based random numbers (Philox), keyed by the identity of a particle.
 
 Philox4x32-10 (Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC11, section 3.3), keyed
-by the seed; the counter holds the block of four numbers, the particle's index in its event, and a digest of run and
-event. Whatever the chunk, the process or the thread, the same particle draws the same numbers.
+by the seed; the counter holds the block of four numbers, the particle's index in its event, and a digest of the event's
+identifiers. Whatever the chunk, the process or the thread, the same particle draws the same numbers.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class RandomStreams:
     particle : uint64 [n]
         Second word of the counter.
     low, high : uint64 [n]
-        Third and fourth word: a digest of run and event.
+        Third and fourth word: the event's digest, see `event_digest`.
     """
 
     seed: int
@@ -120,9 +120,20 @@ class RandomStreams:
 
 
 def random_streams(
-    seed: int, run: NDArray[np.int64], event: NDArray[np.int64], particle: NDArray[np.int64]
+    seed: int, run: NDArray[np.integer], event: NDArray[np.integer], particle: NDArray[np.integer]
 ) -> RandomStreams:
-    """Streams of particles known by run, event and index in the event, each int64 [n].
+    """Streams of particles known by run, event and index in the event, each int [n].
+
+    Raises
+    ------
+    InputError
+        The seed does not fit 64 bits.
+    """
+    return streams_of(seed, event_digest(run, event), particle)
+
+
+def streams_of(seed: int, digest: NDArray[np.uint64], particle: NDArray[np.integer]) -> RandomStreams:
+    """Streams of particles known by the digest of their event, uint64 [n], and their index in it, int [n].
 
     Raises
     ------
@@ -131,11 +142,47 @@ def random_streams(
     """
     if not 0 <= seed < 2**64:
         raise InputError(f"seed must be between 0 and 2**64 - 1, not {seed}")
-    digest = _mix(_mix(run.astype(np.uint64)) ^ event.astype(np.uint64))
     return RandomStreams(seed, particle.astype(np.uint64) & _LOW, digest & _LOW, digest >> _32)
 
 
-def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def event_digest(
+    run: NDArray[np.integer],
+    event: NDArray[np.integer],
+    luminosity_block: NDArray[np.integer] | None = None,
+    repeat: NDArray[np.uint64] | None = None,
+) -> NDArray[np.uint64]:
+    """What an event's particles take their random numbers by: 64 bits that stand for its identifiers.
+
+    Parameters
+    ----------
+    run, event : int [n_events]
+        Negative numbers count as their two's complement of 64 bits.
+    luminosity_block : int [n_events], optional
+    repeat : uint64 [n_events], optional
+        Tells events apart that have the same identifiers otherwise.
+
+    Returns
+    -------
+    uint64 [n_events]
+        M(block_digest xor event), and M of that xor `repeat` where that is not zero.
+    """
+    digest = mix(block_digest(run, luminosity_block) ^ event.astype(np.uint64))
+    return digest if repeat is None else np.where(repeat == 0, digest, mix(digest ^ repeat))
+
+
+def block_digest(run: NDArray[np.integer], luminosity_block: NDArray[np.integer] | None = None) -> NDArray[np.uint64]:
+    """64 bits that stand for run and luminosity block, uint64 [n]: M(run), and M of that xor a block other than 0.
+
+    A block of zero counts as none, so that files with and without that column give the same showers.
+    """
+    digest = mix(run.astype(np.uint64))
+    if luminosity_block is None:
+        return digest
+    block = luminosity_block.astype(np.uint64)
+    return np.where(block == 0, digest, mix(digest ^ block))
+
+
+def mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """The finaliser of SplitMix64 (Steele, Lea & Flood, OOPSLA 2014, fig. 16): one-to-one, and thorough."""
     x = x + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -15,15 +15,16 @@ from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypedDict, runtime_checkable
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ..detector.description import Detector
 from ..errors import ConfigError, FastCaloError, OutputError
 from ..events import Events, Hits
 from ..io.atomic import check_output
-from ..io.hits.writer import HitsWriter, RejectedWriter, file_provenance
+from ..io.hits.writer import HitsWriter, RejectedWriter, file_provenance, identifier_types
 from ..io.particles.batches import FileEvents, limit_particles
 from ..io.particles.reader import EventReader, PathLike, open_events
 from ..io.particles.schemas import SchemaOverrides
@@ -146,14 +147,17 @@ def convert(
         logger.info("%s: %s", label, text)
 
     sections = [section.name for section in engine.detector.sections]
-    luminosity_block = "luminosity_block" in reader.schema.branches
+    repeats = reader.repeats
+    if repeats.warning:
+        logger.warning("%s", repeats.warning)
     summary = Summary.of(sections, workers)
+    summary.repeats = repeats.facts()
     provenance = _provenance(reader, engine, seed)
     summary.substitutes = {
         int(species): row["pdg"] for species, row in provenance["simulation"].get("substitutes", {}).items()
     }
     with ExitStack() as stack:
-        options = {"luminosity_block": luminosity_block, "overwrite": overwrite}
+        options: _Options = {"identifiers": _identifiers(reader), "overwrite": overwrite}
         refused = stack.enter_context(RejectedWriter(outputs[1], **options)) if rejected is not None else None
         writer = stack.enter_context(HitsWriter(outputs[0], sections, **options))
         pool = executor or (stack.enter_context(_processes(workers)) if workers > 1 else None)
@@ -261,6 +265,17 @@ def _default_engine() -> Engine:
     from ..simulation.fast import FastSimulation
 
     return FastSimulation(load_detector(), DEFAULT_MODELS)
+
+
+class _Options(TypedDict):
+    identifiers: dict[str, DTypeLike]
+    overwrite: bool
+
+
+def _identifiers(reader: EventReader) -> dict[str, DTypeLike]:
+    """Branches of the output that events are known by."""
+    told_apart = bool(reader.repeats.repeated) or "repeat" in reader.schema.branches
+    return identifier_types(reader.repeats.types, told_apart)
 
 
 def _check_paths(reader: EventReader, outputs: Sequence[Path], overwrite: bool) -> None:

@@ -15,7 +15,7 @@ from ..detector.description import Detector, DetectorLike, load_detector
 from ..errors import InputError, OutputError
 from ..events import Reason, SectionHits
 from ..io.atomic import check_output
-from ..io.hits.reader import PARTICLES, Chunk, HitFile, hits_tree, open_hit_file, read_chunk
+from ..io.hits.reader import IDENTIFIERS, PARTICLES, Chunk, HitFile, hits_tree, open_hit_file, read_chunk
 from ..io.hits.writer import HitsWriter
 from ..simulation.placing import Deposits, sum_deposits
 from ..validation.hits.event_order import EventOrder
@@ -84,9 +84,10 @@ def merge(
         sections = [s.name for s in calorimeter.sections]
         summary = _particles(one, other, sections)
         order = EventOrder()
-        luminosity = "luminosityBlock" in one.branches(trees[0])
+        kinds = one.branches(trees[0])
+        identifiers = {name: np.dtype(kinds[name].removesuffix("_t")) for name in IDENTIFIERS if name in kinds}
         step = min(_EVENTS, *(f.step(t, _MEMORY) for f, t in zip((one, other), trees, strict=True)))
-        with HitsWriter(output, sections, luminosity_block=luminosity, overwrite=overwrite) as writer:
+        with HitsWriter(output, sections, identifiers=identifiers, overwrite=overwrite) as writer:
             for start in range(0, n, step):
                 entries = range(start, min(start + step, n))
                 chunks = read_chunk(one, trees[0], entries), read_chunk(other, trees[1], entries)
@@ -95,7 +96,7 @@ def merge(
                     raise InputError(f"{one.path} (FULL) and {other.path} (FAST) hold other {order.lines[0]}")
                 merged = _sections(calorimeter, chunks)
                 events, counts = chunks[0].events, _counts(chunks, (one.path, other.path))
-                writer.write_counted(events["run"], events["event"], events.get("luminosityBlock"), counts, merged)
+                writer.write_counted(events, counts, merged)
                 summary.add_hits(merged)
                 if progress is not None:
                     progress(entries.stop, n)

@@ -45,6 +45,8 @@ class Summary:
         By PDG code: particles that were simulated as another species.
     substitutes : dict of int to int
         What they are simulated as.
+    repeats : dict of str to int or bool
+        Events whose identifiers came before: see `io.particles.repeats.Repeats.facts`.
     wall_seconds : float
         From the first look at the input to the finished output.
     network_seconds : float or None
@@ -61,6 +63,7 @@ class Summary:
     unknown: dict[int, ParticleCounts] = field(default_factory=dict)
     substituted: dict[int, ParticleCounts] = field(default_factory=dict)
     substitutes: dict[int, int] = field(default_factory=dict)
+    repeats: dict[str, int | bool] = field(default_factory=dict)
     wall_seconds: float = 0.0
     network_seconds: float | None = None
     workers: int = 1
@@ -116,6 +119,7 @@ class Summary:
         """Everything but the times, as JSON can hold it: the same for the same input, whatever the machine."""
         return {
             "events": self.events,
+            "repeats": self.repeats,
             "particles": asdict(self.particles),
             "reasons": {reason.name.lower(): asdict(tally) for reason, tally in self.reasons.items()},
             "unknown": {str(code): asdict(tally) for code, tally in sorted(self.unknown.items())},

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..detector.description import DEFAULT_DETECTOR, DetectorLike, load_detector
 from ..errors import ConfigError
 from ..events import Events, Hits, Reason
-from ..model.random_numbers import random_streams
+from ..model.random_numbers import streams_of
 from ..model.shower_model import DEFAULT_MODELS, ShowerModel, SparseShowers, load_model
 from .acceptance import first_reason, outside_range
 from .placing import Deposits, crossed_cells, sum_deposits
@@ -96,7 +96,7 @@ class FastSimulation:
         ----------
         events : Events
         seed : int
-            What a particle draws depends on the seed, its run and event, and its index in the event, only.
+            What a particle draws depends on the seed, its event's identifiers, and its index in the event, only.
 
         Returns
         -------
@@ -116,8 +116,9 @@ class FastSimulation:
         )
         energy = kinetic_energy[candidates]
         reason[candidates] = self._validity(arrival, energy, model_of[candidates])
-        event, index = events.event_of_particle[candidates], events.index_in_event[candidates]
-        random = random_streams(seed, events.run[event], events.event[event], index)
+        event = events.event_of_particle[candidates]
+        digest, index = events.random_keys
+        random = streams_of(seed, digest[candidates], index[candidates])
         found: dict[str, list[Deposits]] = {s.name: [] for s in self.detector.sections}
         for k, model in enumerate(self.models):
             mine = np.flatnonzero((reason[candidates] == Reason.SIMULATED) & (model_of[candidates] == k))
@@ -137,7 +138,7 @@ class FastSimulation:
                     )
                 )
         sections = {name: sum_deposits(self.detector, name, parts, events.n_events) for name, parts in found.items()}
-        return Hits(sections, events.run, events.event, reason, events.offsets, events.luminosity_block)
+        return Hits(sections, events.run, events.event, reason, events.offsets, events.luminosity_block, events.repeat)
 
     def _species(self, events: Events, pdg: NDArray[np.int64]) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
         """First part of the verdict, and the model that knows what each particle is simulated as (-1 for none)."""

@@ -23,11 +23,12 @@ from fastcalo.errors import InputError, OutputError
 from fastcalo.events import Hits, Reason, SectionHits
 from fastcalo.io.atomic import whole_file
 from fastcalo.io.hits import root_tree as trees
-from fastcalo.io.hits.writer import HitsWriter, RejectedWriter
+from fastcalo.io.hits.writer import HitsWriter, RejectedWriter, identifier_types
 from fastcalo.io.particles.batches import FileEvents
 from fastcalo.io.particles.reader import open_events
 
 SECTIONS = ("ECAL", "HCAL")
+WITH_BLOCKS = identifier_types({"luminosity_block": np.int64}, repeat=False)
 TYPES = {"cell_id": "uint64", "energy": "float32", "x": "float32", "y": "float32", "z": "float32", "layer": "int16"}
 
 
@@ -109,7 +110,7 @@ def test_hits_come_back_however_they_are_cut(tmp_path_factory, sizes, basket, he
 
 def test_particles_are_counted_by_reason_in_every_event(tmp_path):
     events, hits = make(50)
-    with HitsWriter(tmp_path / "hits.root", SECTIONS, luminosity_block=True) as writer:
+    with HitsWriter(tmp_path / "hits.root", SECTIONS, identifiers=WITH_BLOCKS) as writer:
         writer.write(events, hits)
     tree = uproot.open(tmp_path / "hits.root")["Events"].arrays()
     for reason in Reason:
@@ -153,7 +154,7 @@ def test_provenance_is_kept(tmp_path):
 def test_rejected_particles_are_read_back(tmp_path_factory, sizes, step):
     path = tmp_path_factory.mktemp("rejected") / "rejected.root"
     made = [make(n, seed=i, first=100 * i) for i, n in enumerate(sizes)]
-    with RejectedWriter(path, luminosity_block=True) as writer:
+    with RejectedWriter(path, identifiers=WITH_BLOCKS) as writer:
         for events, hits in made:
             writer.write(events, hits.reason)
     chunks = list(open_events(path).iterate(step))
@@ -339,8 +340,8 @@ def test_hits_of_other_events_are_refused(tmp_path):
     ):
         writer.write(other, hits)
     with (
-        pytest.raises(InputError, match="luminosity blocks, but the events have none"),
-        HitsWriter(tmp_path / "hits.root", SECTIONS, luminosity_block=True) as writer,
+        pytest.raises(InputError, match="'luminosityBlock', but the events have none"),
+        HitsWriter(tmp_path / "hits.root", SECTIONS, identifiers=WITH_BLOCKS) as writer,
     ):
         writer.write(FileEvents(**{**vars(events), "luminosity_block": None}), hits)
     assert list(tmp_path.iterdir()) == []

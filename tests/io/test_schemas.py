@@ -227,7 +227,14 @@ def test_the_example_of_the_documentation_names_every_role(tmp_path):
     text = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
     path = tmp_path / "schema.toml"
     path.write_text(text.split("```toml\n")[1].split("```")[0])
-    assert load_overrides(path).branches.keys() == set(ROLES) - {"pt", "eta", "phi", "energy", "luminosity_block"}
+    assert load_overrides(path).branches.keys() == set(ROLES) - {
+        "pt",
+        "eta",
+        "phi",
+        "energy",
+        "luminosity_block",
+        "repeat",
+    }
 
 
 @pytest.mark.parametrize(

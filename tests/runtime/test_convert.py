@@ -256,12 +256,16 @@ def test_luminosity_blocks_are_carried_over(tmp_path):
 
 
 def test_several_files_are_one_input(tmp_path, engine):
-    convert([DEMO, DEMO], tmp_path / "both.root", engine, step_size=250)
-    convert(DEMO, tmp_path / "one.root", engine)
-    both, one = (uproot.open(tmp_path / f"{name}.root")["Events"].arrays() for name in ("both", "one"))
-    assert len(both) == 2 * len(one)
-    for half in (both[: len(one)], both[len(one) :]):
-        assert_alike(hits_of(one, "ECAL"), hits_of(half, "ECAL"))
+    sources = [
+        write_tree(tmp_path / f"in{k}.root", plain(60, seed=k) | {"event": np.arange(60) + 60 * k}) for k in range(2)
+    ]
+    for name, inputs in {"both": sources, "first": sources[0], "second": sources[1]}.items():
+        convert(inputs, tmp_path / f"{name}.root", engine, step_size=50)
+    both, *halves = (uproot.open(tmp_path / f"{name}.root")["Events"].arrays() for name in ("both", "first", "second"))
+    assert len(both) == 120
+    for half, part in zip(halves, (both[:60], both[60:]), strict=True):
+        assert_array_equal(half["event"], part["event"])
+        assert_alike(hits_of(half, "ECAL"), hits_of(part, "ECAL"))
 
 
 def test_progress_is_told(tmp_path):

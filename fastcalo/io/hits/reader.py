@@ -20,7 +20,7 @@ from ..particles.reader import branch_names, open_root, reading_errors, tree_nam
 from .root_tree import PROVENANCE, TREE
 
 PARTICLES = "particles_"
-IDENTIFIERS = ("run", "luminosityBlock", "event")
+IDENTIFIERS = ("run", "luminosityBlock", "event", "fastcalo_repeat")
 _HIT = ("cell_id", "energy", "x", "y", "z", "layer")
 # what is read of a file's provenance: types by key, any key where there is an asterisk
 _TOLD: dict[str, Any] = {

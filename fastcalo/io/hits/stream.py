@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from ...detector.description import Detector, DetectorLike, load_detector
 from ...display import html_table
 from ...errors import ConfigError, InputError
-from ...events import Hits, Reason, SectionHits
+from ...events import Hits, Identifier, Reason, SectionHits
 from .reader import PARTICLES, Chunk, SectionChunk, hits_tree, open_hit_file, read_chunk
+from .writer import LUMINOSITY_BLOCK, REPEAT
 
 _COLUMNS = ("cell_id", "energy", "x", "y", "z", "layer")
 
@@ -136,14 +137,15 @@ class HitsReader:
         counts = np.stack([chunk.events.get(f"{PARTICLES}{r.name.lower()}", zeros) for r in Reason], axis=1)
         offsets = np.concatenate([[0], np.cumsum(counts.sum(1))]).astype(np.int64)
         reason = np.repeat(np.tile(np.arange(len(Reason), dtype=np.int8), n), counts.ravel())
-        blocks = chunk.events.get("luminosityBlock")
+        blocks, repeat = (chunk.events.get(name) for name in (LUMINOSITY_BLOCK, REPEAT))
         return Hits(
             sections={name: self._section(name, chunk.sections.get(name)) for name in self.sections},
-            run=_int64(chunk.events.get("run", zeros)),
-            event=_int64(chunk.events.get("event", np.arange(chunk.entries.start, chunk.entries.stop))),
+            run=_whole(chunk.events.get("run", zeros)),
+            event=_whole(chunk.events.get("event", np.arange(chunk.entries.start, chunk.entries.stop))),
             reason=reason,
             particle_offsets=offsets,
-            luminosity_block=None if blocks is None else _int64(blocks),
+            luminosity_block=None if blocks is None else _whole(blocks),
+            repeat=None if repeat is None else repeat.astype(np.uint64, copy=False),
         )
 
     def _section(self, name: str, chunk: SectionChunk | None) -> SectionHits:
@@ -193,5 +195,5 @@ def open_hits(path: str | Path, detector: DetectorLike | None = None) -> HitsRea
     return HitsReader(path, None if detector is None else load_detector(detector))
 
 
-def _int64(values: NDArray[Any]) -> NDArray[np.int64]:
-    return values.astype(np.int64, copy=False)
+def _whole(values: NDArray[Any]) -> Identifier:
+    return values if values.dtype == np.uint64 else values.astype(np.int64, copy=False)

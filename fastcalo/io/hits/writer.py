@@ -43,6 +43,10 @@ _PARTICLE: dict[str, DTypeLike] = {
 }
 _NOT_REJECTED = (Reason.SIMULATED, Reason.NOT_FINAL_STATE)
 
+LUMINOSITY_BLOCK, REPEAT = "luminosityBlock", "fastcalo_repeat"
+IDENTIFIERS: Mapping[str, DTypeLike] = {"run": np.int64, "event": np.int64}
+"""Branches that events are known by, and their types, where there are no more."""
+
 
 class _EventWriter:
     """A file of one tree with the identifiers of events; what else stands in it, its children say."""
@@ -54,12 +58,11 @@ class _EventWriter:
         lists: Mapping[str, Mapping[str, DTypeLike]],
         *,
         bare: str | None = None,
-        luminosity_block: bool,
+        identifiers: Mapping[str, DTypeLike],
         overwrite: bool,
     ) -> None:
-        self._luminosity_block = luminosity_block
-        names = ("run", "luminosityBlock", "event") if luminosity_block else ("run", "event")
-        branches = dict.fromkeys(names, np.int64) | dict(events)
+        self._identifiers = dict(identifiers)
+        branches = self._identifiers | dict(events)
         self._opening = open_tree(path, branches, lists, bare=bare, overwrite=overwrite)
 
     def __enter__(self) -> Self:
@@ -78,27 +81,25 @@ class _EventWriter:
 
     def _append(
         self,
-        run: NDArray[np.int64],
-        event: NDArray[np.int64],
-        luminosity_block: NDArray[np.int64] | None,
+        identifiers: Mapping[str, NDArray[Any] | None],
         columns: Mapping[str, NDArray[Any]],
         lists: Mapping[str, Lists],
     ) -> None:
-        identifiers = {"run": run, "event": event}
-        if self._luminosity_block:
-            if luminosity_block is None:
-                raise InputError("the file is to hold luminosity blocks, but the events have none")
-            identifiers["luminosityBlock"] = luminosity_block
-        self._tree.append(identifiers | dict(columns), lists)
+        known: dict[str, NDArray[Any]] = {}
+        for name, kind in self._identifiers.items():
+            if (values := identifiers.get(name)) is None:
+                raise InputError(f"the file is to hold {name!r}, but the events have none")
+            known[name] = values.astype(kind, copy=False)
+        self._tree.append(known | dict(columns), lists)
 
 
 class HitsWriter(_EventWriter):
     """Hits of events, as a TTree ``Events`` in the manner of NanoAOD.
 
-    Per event ``run``, ``event`` (and ``luminosityBlock``), and ``particles_simulated``, ``particles_not_final_state``,
-    … : how many of its particles were simulated, or were not for that reason. Per section S ``nS`` and the lists
-    ``S_cell_id`` (uint64), ``S_energy`` (float32, GeV), ``S_x``, ``S_y``, ``S_z`` (float32, centre of the cell, mm) and
-    ``S_layer`` (int16).
+    Per event its identifiers, such as ``run`` and ``event``, and ``particles_simulated``,
+    ``particles_not_final_state``, … : how many of its particles were simulated, or were not for that reason. Per
+    section S ``nS`` and the lists ``S_cell_id`` (uint64), ``S_energy`` (float32, GeV), ``S_x``, ``S_y``, ``S_z``
+    (float32, centre of the cell, mm) and ``S_layer`` (int16).
 
     Use it as a context manager. The file appears under its name when the block ends well; otherwise nothing does.
 
@@ -107,8 +108,9 @@ class HitsWriter(_EventWriter):
     path : str or Path
     sections : sequence of str
         The sections to write; one that an engine gives no hits for has empty lists.
-    luminosity_block : bool
-        Whether the events have one (`Events.luminosity_block`).
+    identifiers : mapping of str to dtype
+        Branches that the events are known by: ``run`` and ``event``, perhaps ``luminosityBlock`` (where events have a
+        luminosity block) and ``fastcalo_repeat`` (where they have `Events.repeat`). See `identifier_types`.
     overwrite : bool
         Whether a file of that name may be replaced.
 
@@ -119,14 +121,19 @@ class HitsWriter(_EventWriter):
     """
 
     def __init__(
-        self, path: str | Path, sections: Sequence[str], *, luminosity_block: bool = False, overwrite: bool = False
+        self,
+        path: str | Path,
+        sections: Sequence[str],
+        *,
+        identifiers: Mapping[str, DTypeLike] = IDENTIFIERS,
+        overwrite: bool = False,
     ) -> None:
         self._sections = tuple(sections)
         super().__init__(
             path,
             {f"particles_{reason.name.lower()}": np.int32 for reason in Reason},
             dict.fromkeys(self._sections, _HIT),
-            luminosity_block=luminosity_block,
+            identifiers=identifiers,
             overwrite=overwrite,
         )
 
@@ -145,13 +152,11 @@ class HitsWriter(_EventWriter):
                 f"hits of {hits.n_events} events and {len(hits.reason)} particles don't belong to "
                 f"{events.n_events} events with {events.n_particles} particles"
             )
-        self.write_counted(events.run, events.event, events.luminosity_block, hits.particles, hits.sections)
+        self.write_counted(_identifiers(events), hits.particles, hits.sections)
 
     def write_counted(
         self,
-        run: NDArray[np.int64],
-        event: NDArray[np.int64],
-        luminosity_block: NDArray[np.int64] | None,
+        identifiers: Mapping[str, NDArray[Any] | None],
         counts: NDArray[np.int64],
         sections: Mapping[str, SectionHits],
     ) -> None:
@@ -159,27 +164,27 @@ class HitsWriter(_EventWriter):
 
         Parameters
         ----------
-        run, event, luminosity_block : int64 [n_events]
+        identifiers : mapping of str to int [n_events]
         counts : int64 [n_events, number of reasons]
         sections : mapping of str to SectionHits
 
         Raises
         ------
         InputError
-            A luminosity block is missing.
+            An identifier is missing.
         OutputError
             The data cannot be written.
         """
         columns = {f"particles_{reason.name.lower()}": counts[:, reason].astype(np.int32) for reason in Reason}
-        lists = {name: _hit_lists(sections.get(name), len(event)) for name in self._sections}
-        self._append(run, event, luminosity_block, columns, lists)
+        lists = {name: _hit_lists(sections.get(name), len(counts)) for name in self._sections}
+        self._append(identifiers, columns, lists)
 
 
 class RejectedWriter(_EventWriter):
     """Final-state particles that were not simulated, for full simulation to take over.
 
     A TTree ``Events`` that `open_events` reads back, with an entry for every event of the input, also for those without
-    such a particle. Per event ``run``, ``event`` (and ``luminosityBlock``); per particle ``pdg``, ``px``, ``py``,
+    such a particle. Per event its identifiers, such as ``run`` and ``event``; per particle ``pdg``, ``px``, ``py``,
     ``pz``, ``mass`` (GeV), ``vx``, ``vy``, ``vz`` (mm), ``reason`` (the number of a `Reason`) and ``index`` (its place
     in the input's event).
 
@@ -188,8 +193,9 @@ class RejectedWriter(_EventWriter):
     Parameters
     ----------
     path : str or Path
-    luminosity_block : bool
-        Whether the events have one (`Events.luminosity_block`).
+    identifiers : mapping of str to dtype
+        Branches that the events are known by: ``run`` and ``event``, perhaps ``luminosityBlock`` (where events have a
+        luminosity block) and ``fastcalo_repeat`` (where they have `Events.repeat`). See `identifier_types`.
     overwrite : bool
         Whether a file of that name may be replaced.
 
@@ -199,13 +205,15 @@ class RejectedWriter(_EventWriter):
         The file cannot be written.
     """
 
-    def __init__(self, path: str | Path, *, luminosity_block: bool = False, overwrite: bool = False) -> None:
+    def __init__(
+        self, path: str | Path, *, identifiers: Mapping[str, DTypeLike] = IDENTIFIERS, overwrite: bool = False
+    ) -> None:
         super().__init__(
             path,
             {},
             {"particle": _PARTICLE},
             bare="particle",
-            luminosity_block=luminosity_block,
+            identifiers=identifiers,
             overwrite=overwrite,
         )
 
@@ -235,7 +243,7 @@ class RejectedWriter(_EventWriter):
         }
         chosen = {name: column[rejected].astype(_PARTICLE[name], copy=False) for name, column in columns.items()}
         rows = Lists(np.concatenate([[0], np.cumsum(counts)]), chosen)
-        self._append(events.run, events.event, events.luminosity_block, {}, {"particle": rows})
+        self._append(_identifiers(events), {}, {"particle": rows})
 
 
 def write_hits(
@@ -279,14 +287,16 @@ def write_hits(
     if first is None:
         raise InputError(f"{path}: there are no hits to write")
     check_output(path, overwrite=overwrite)
-    sections, blocks = tuple(first.sections), first.luminosity_block is not None
-    with HitsWriter(path, sections, luminosity_block=blocks, overwrite=overwrite) as writer:
+    sections = tuple(first.sections)
+    kinds = {name: column.dtype for name, column in _identifiers(first).items() if column is not None}
+    with HitsWriter(path, sections, identifiers=kinds, overwrite=overwrite) as writer:
         for part in chain([first], parts):
-            if tuple(part.sections) != sections or (part.luminosity_block is not None) != blocks:
+            known = {name: column for name, column in _identifiers(part).items() if column is not None}
+            if tuple(part.sections) != sections or known.keys() != kinds.keys():
                 raise InputError(
                     f"{path}: all hits must have the sections {list(sections)}, and all luminosity blocks or none"
                 )
-            writer.write_counted(part.run, part.event, part.luminosity_block, part.particles, part.sections)
+            writer.write_counted(known, part.particles, part.sections)
         writer.provenance.update(file_provenance(None if detector is None else load_detector(detector)))
 
 
@@ -308,6 +318,30 @@ def file_provenance(detector: Detector | None) -> dict[str, Any]:
             },
         }
     return said
+
+
+def identifier_types(types: Mapping[str, DTypeLike], repeat: bool) -> dict[str, DTypeLike]:
+    """Branches that events are known by, and their types.
+
+    Parameters
+    ----------
+    types : mapping of str to dtype
+        Of ``run``, ``event`` and ``luminosity_block``, where there is one; int64 where they are not said.
+    repeat : bool
+        Whether `Events.repeat` tells events apart.
+    """
+    block = {LUMINOSITY_BLOCK: types["luminosity_block"]} if "luminosity_block" in types else {}
+    more = {REPEAT: np.uint64} if repeat else {}
+    return {"run": types.get("run", np.int64), **block, "event": types.get("event", np.int64), **more}
+
+
+def _identifiers(events: Events | Hits) -> dict[str, NDArray[Any] | None]:
+    return {
+        "run": events.run,
+        LUMINOSITY_BLOCK: events.luminosity_block,
+        "event": events.event,
+        REPEAT: events.repeat,
+    }
 
 
 def _hit_lists(hits: SectionHits | None, n_events: int) -> Lists:

@@ -26,7 +26,7 @@ class FileEvents(Events):
 
 
 _PER_PARTICLE = ("pdg", "momentum", "mass", "vertex", "final")
-_PER_EVENT = ("run", "event", "entry", "luminosity_block")
+_PER_EVENT = ("run", "event", "entry", "luminosity_block", "repeat", "stream")
 
 
 def slice_events(events: FileEvents, start: int, stop: int) -> FileEvents:
@@ -94,7 +94,7 @@ def group_rows(parts: Iterable[FileEvents]) -> Iterator[FileEvents]:
 
 
 def _grouped(events: FileEvents) -> FileEvents:
-    keys = [key for key in (events.run, events.event, events.luminosity_block) if key is not None]
+    keys = [key for key in (events.run, events.event, events.luminosity_block, events.repeat) if key is not None]
     first = np.concatenate([[True], np.any([key[1:] != key[:-1] for key in keys], axis=0)])
     begins = np.flatnonzero(first)
     columns: dict[str, Any] = {name: getattr(events, name) for name in _PER_PARTICLE}
@@ -102,5 +102,5 @@ def _grouped(events: FileEvents) -> FileEvents:
     return FileEvents(offsets=np.append(events.offsets[begins], events.offsets[-1]), **columns)
 
 
-def _at(column: NDArray[np.int64] | None, where: slice | NDArray[np.int64]) -> NDArray[np.int64] | None:
+def _at(column: NDArray[Any] | None, where: slice | NDArray[np.int64]) -> NDArray[Any] | None:
     return None if column is None else column[where]

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from ... import particles
 from ...errors import InputError
+from ...events import Identifier
 from .batches import FileEvents
-from .schemas import CARTESIAN, LENGTH_UNITS, MOMENTUM_UNITS, POLAR, VERTEX, Schema
+from .repeats import Identifiers
+from .schemas import CARTESIAN, EVENT_ROLES, LENGTH_UNITS, MOMENTUM_UNITS, POLAR, VERTEX, Schema
 
 FloatArray = NDArray[np.float64]
 
@@ -101,6 +103,7 @@ def assemble(columns: Mapping[str, Column], schema: Schema, entries: range, befo
         final = np.isin(taker.particle("status"), schema.final_status)
     else:
         final = np.ones(len(pdg), np.bool_)
+    known = identifiers(columns, schema, entries, where)
     return FileEvents(
         offsets=np.concatenate([[0], np.cumsum(counts)]),
         pdg=pdg,
@@ -108,10 +111,31 @@ def assemble(columns: Mapping[str, Column], schema: Schema, entries: range, befo
         mass=mass,
         vertex=np.stack(vertex, axis=1).astype(np.float64) * LENGTH_UNITS[schema.length_unit],
         final=final,
-        run=taker.event("run") if "run" in columns else np.zeros(len(entries), np.int64),
-        event=taker.event("event") if "event" in columns else entry,
+        run=known.run,
+        event=known.event if "event" in columns else entry,
         entry=entry,
-        luminosity_block=taker.event("luminosity_block") if "luminosity_block" in columns else None,
+        luminosity_block=known.luminosity_block,
+        repeat=known.repeat,
+    )
+
+
+def identifiers(columns: Mapping[str, Column], schema: Schema, entries: range, where: str) -> Identifiers:
+    """What the events of some entries are known by; the number of the entry in its file where they have no number.
+
+    Parameters are those of `assemble`; of the columns only those of `EVENT_ROLES` are needed.
+
+    Raises
+    ------
+    InputError
+        An identifier is missing.
+    """
+    reader = _ColumnReader(columns, schema.branches, np.ones(len(entries), np.int64), entries, where)
+    found = {role: reader.event(role) for role in EVENT_ROLES if role in columns}
+    return Identifiers(
+        run=found.get("run", np.zeros(len(entries), np.int64)),
+        event=found.get("event", np.arange(entries.start, entries.stop, dtype=np.int64)),
+        luminosity_block=found.get("luminosity_block"),
+        repeat=found["repeat"].astype(np.uint64) if "repeat" in found else None,
     )
 
 
@@ -137,14 +161,14 @@ class _ColumnReader:
             )
         return column.values
 
-    def event(self, role: str) -> NDArray[np.int64]:
+    def event(self, role: str) -> Identifier:
         values, counts = self.columns[role].values, self.columns[role].counts
         if counts is not None:
             if (none := counts == 0).any():
                 entry = self.entries[int(np.argmax(none))]
                 raise InputError(f"{self.where}, entry {entry}: {self.branches[role]!r} has no value")
             values = values[np.cumsum(counts) - counts]
-        return values.astype(np.int64)
+        return values.astype(np.uint64) if values.dtype == np.uint64 else values.astype(np.int64)
 
 
 def _codes(values: NDArray[Any]) -> NDArray[np.int32]:

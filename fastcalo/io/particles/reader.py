@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from typing import Any
 from ...display import html_table
 from ...errors import ConfigError, FastCaloError, InputError
 from .batches import FileEvents, group_rows, rechunk
-from .columns import Column, assemble, to_column
-from .schemas import Schema, SchemaOverrides, find_schema, load_overrides, nearest
+from .columns import Column, assemble, identifiers, to_column
+from .repeats import Identifiers, Repeats, Source, find_repeats
+from .schemas import EVENT_ROLES, Schema, SchemaOverrides, find_schema, load_overrides, nearest
 
 PathLike = str | os.PathLike[str]
 
@@ -24,6 +26,9 @@ _TREES = ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple")
 _EVENT_TREES = ("events", "Events")
 # columns that are read at a time, in memory
 _BLOCK = "4 MB"
+_WITHOUT_BRANCHES = 1 << 19
+# entries by whose particles files are told apart that say they are the same
+_SAMPLE = 100
 
 
 @dataclass(frozen=True)
@@ -85,13 +90,27 @@ class EventReader:
         if step_size < 1:
             raise ConfigError(f"step_size must be at least one event, but is {step_size}")
         firsts = [sum(file.n_entries for file in self.files[:i]) for i in range(len(self.files))]
-        parts = chain.from_iterable(map(self._events, self.files, firsts))
-        return rechunk(parts, step_size)
+        parts = (
+            self.repeats.marked(self._events(file, before), i, before)
+            for i, (file, before) in enumerate(zip(self.files, firsts, strict=True))
+        )
+        return rechunk(chain.from_iterable(parts), step_size)
 
     def chunks(self, step: int = 500) -> Iterator[FileEvents]:
         """Read everything; the old name of `iterate`."""
         warnings.warn("EventReader.chunks(step) is now iterate(step_size)", DeprecationWarning, stacklevel=2)
         return self.iterate(step)
+
+    @cached_property
+    def repeats(self) -> Repeats:
+        """Which identifiers come more than once; for that, the identifiers of all events are read once.
+
+        Raises
+        ------
+        InputError
+            A file cannot be read.
+        """
+        return find_repeats([self._source(file) for file in self.files], "event" in self.schema.branches)
 
     def __len__(self) -> int:
         return self.n_entries
@@ -113,14 +132,42 @@ class EventReader:
         blocks = self._blocks(file, before)
         return group_rows(blocks) if file.flat and "event" in self.schema.branches else blocks
 
-    def _blocks(self, file: EventFile, before: int) -> Iterator[FileEvents]:
+    def _source(self, file: EventFile) -> Source:
+        def identity() -> bytes:
+            with open_root(file.path) as root, reading_errors(file.path):
+                return bytes(root.file.uuid.bytes) + file.tree.encode()
+
+        def sample() -> bytes:
+            first = next(self._blocks(file, 0, most=_SAMPLE), None)
+            return b"" if first is None else first.pdg.tobytes() + first.momentum.tobytes()
+
+        return Source(self._identifiers(file), identity, sample)
+
+    def _identifiers(self, file: EventFile) -> Iterator[Identifiers]:
+        where = f"{file.path}: tree {file.tree!r}"
+        branches = {role: branch for role, branch in self.schema.branches.items() if role in EVENT_ROLES}
+        before = None
+        with open_root(file.path) as root:
+            with reading_errors(where):
+                tree = root[file.tree]
+                step = _step(tree, list(branches.values()))
+            for start in range(0, file.n_entries, step):
+                entries = range(start, min(start + step, file.n_entries))
+                columns = {role: _read(tree, branch, entries, where) for role, branch in branches.items()}
+                block = identifiers(columns, self.schema, entries, where)
+                # rows of one event follow on each other
+                yield block.changes(before) if file.flat and "event" in branches else block
+                before = block
+
+    def _blocks(self, file: EventFile, before: int, most: int | None = None) -> Iterator[FileEvents]:
         where, branches = f"{file.path}: tree {file.tree!r}", self.schema.branches
         with open_root(file.path) as root:
             with reading_errors(where):
                 tree = root[file.tree]
-                step = max(1, tree.num_entries_for(_BLOCK, filter_name=list(branches.values())))
-            for start in range(0, file.n_entries, step):
-                entries = range(start, min(start + step, file.n_entries))
+                step = _step(tree, list(branches.values()))
+            stop = file.n_entries if most is None else min(most, file.n_entries)
+            for start in range(0, stop, step):
+                entries = range(start, min(start + step, stop))
                 columns = {role: _read(tree, branch, entries, where) for role, branch in branches.items()}
                 yield assemble(columns, self.schema, entries, before, where)
 
@@ -265,6 +312,11 @@ def _there(name: str, names: Sequence[str], problem: str) -> str:
     if name not in names:
         raise InputError(f"{problem} {name!r}; {nearest(name, names)}")
     return name
+
+
+def _step(tree: Any, branches: Sequence[str]) -> int:
+    """Entries to read at a time."""
+    return max(1, tree.num_entries_for(_BLOCK, filter_name=branches)) if branches else _WITHOUT_BRANCHES
 
 
 def _read(tree: Any, branch: str, entries: range, where: str) -> Column:

@@ -20,7 +20,7 @@ from ...errors import ConfigError, InputError
 CARTESIAN = ("px", "py", "pz")
 POLAR = ("pt", "eta", "phi")
 VERTEX = ("vx", "vy", "vz")
-EVENT_ROLES = ("run", "event", "luminosity_block")
+EVENT_ROLES = ("run", "event", "luminosity_block", "repeat")
 ROLES = ("pdg", *CARTESIAN, *POLAR, "mass", "energy", *VERTEX, "status", *EVENT_ROLES)
 """What a branch may stand for. `EVENT_ROLES` belong to the event, all others to the particle."""
 
@@ -75,6 +75,7 @@ _PLAIN_EVENT = {
     "run": ("run", "runnumber"),
     "event": ("event", "eventnumber", "eventid", "evt"),
     "luminosity_block": ("luminosityblock", "lumiblock", "lumi"),
+    "repeat": ("fastcalorepeat",),
 }
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...io.hits.reader import IDENTIFIERS, Chunk
 
@@ -30,13 +29,12 @@ class EventOrder:
         if full is None or fast is None or not names:
             return
         n = min(len(full.entries), len(fast.entries))
-        mine, its = (np.stack([chunk.events[name][:n] for name in names], axis=1) for chunk in (full, fast))
-        differ = (mine != its).any(axis=1)
+        # column by column: numbers with and without sign have no common type that holds them all
+        differ = np.any([full.events[name][:n] != fast.events[name][:n] for name in names], axis=0)
         if differ.any() and not self.others:
             i = int(differ.argmax())
-            self._first = (
-                f"entry {full.entries[i]} is {_text(names, mine[i])} in FULL, but {_text(names, its[i])} in FAST"
-            )
+            mine, its = ([chunk.events[name][i] for name in names] for chunk in (full, fast))
+            self._first = f"entry {full.entries[i]} is {_text(names, mine)} in FULL, but {_text(names, its)} in FAST"
         self.others += int(differ.sum())
         self.entries += n
 
@@ -51,7 +49,7 @@ class EventOrder:
         return [f"events: {kind}: {self.others} of {self.entries} entries differ; {self._first}"]
 
 
-def _text(names: Sequence[str], values: NDArray[np.int64]) -> str:
+def _text(names: Sequence[str], values: Sequence[int]) -> str:
     return ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
 
 

@@ -1,0 +1,233 @@
+"""Events whose identifiers come more than once in the input: found before they are simulated, and told apart.
+
+An event is known by run, luminosity block and event number, and its particles draw random numbers by them. Where files
+bear the same numbers again, events would share showers. So each such event gets a further word:
+
+- Let k be how many events of the same identifiers came before it in its file. If no other file has these identifiers,
+  the word is 0 for k = 0, and M(M(0) xor k) otherwise.
+- If another file has them too, it is M(M(F) xor k) for every k, with the word F of its file.
+
+M is `model.random_numbers.mix`; `model.random_numbers.event_digest` says how the word enters. F is the first eight
+bytes, low one first, of SHA-256 of the file's UUID and the name of the tree. Files that have both in common are told
+apart by their first particles, and by their order if these are the same, too: then they are copies. So the word depends
+on neither chunks nor workers nor the order of files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...events import Identifier
+from ...model.random_numbers import block_digest, event_digest, mix
+from .batches import FileEvents
+from .occurrences import Intervals, Occurrences
+
+
+@dataclass(frozen=True, eq=False)
+class Identifiers:
+    """What a block of events is known by.
+
+    Attributes
+    ----------
+    run, event : int [n]
+    luminosity_block : int [n] or None
+    repeat : uint64 [n] or None
+        What an earlier conversion told them apart by.
+    """
+
+    run: Identifier
+    event: Identifier
+    luminosity_block: Identifier | None = None
+    repeat: NDArray[np.uint64] | None = None
+
+    @property
+    def key(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+        """Group and number for `Occurrences`, uint64 [n] each: events share showers where both are the same."""
+        group = block_digest(self.run, self.luminosity_block)
+        if self.repeat is not None:
+            group = np.where(self.repeat == 0, group, mix(group ^ self.repeat))
+        return group, self.event.astype(np.uint64)
+
+    def changes(self, before: Identifiers | None) -> Identifiers:
+        """Those that differ from the ones right before them; `before` is the block before."""
+        columns = (self.run, self.event, self.luminosity_block, self.repeat)
+        new = np.zeros(len(self.run), np.bool_)
+        for name, column in zip(_COLUMNS, columns, strict=True):
+            if column is not None and len(column):
+                earlier = None if before is None else getattr(before, name)
+                new[0] |= earlier is None or not len(earlier) or bool(earlier[-1] != column[0])
+                new[1:] |= column[1:] != column[:-1]
+        return Identifiers(*(None if column is None else column[new] for column in columns))  # type: ignore[arg-type]
+
+
+_COLUMNS = ("run", "event", "luminosity_block", "repeat")
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """One file of the input, as far as the identifiers go.
+
+    Attributes
+    ----------
+    blocks : iterable of Identifiers
+    identity : callable
+        Returns the UUID of the file, and the name of its tree.
+    sample : callable
+        Returns bytes of the first particles, by which copies of one file are told from others of the same identity.
+    """
+
+    blocks: Iterable[Identifiers]
+    identity: Callable[[], bytes]
+    sample: Callable[[], bytes]
+
+
+@dataclass(frozen=True, eq=False)
+class Repeats:
+    """Which identifiers of the input come more than once.
+
+    Attributes
+    ----------
+    events : int
+        Events of the input.
+    repeated : int
+        Those whose identifiers came before.
+    within : int
+        Those of them whose identifiers came before in the same file.
+    numbered : bool
+        Whether the input has event numbers. If not, the number of the entry in its file stands for it.
+    types : dict of str to dtype
+        Of ``run``, ``event`` and ``luminosity_block`` in all files: uint64 where one of them has it, else int64.
+    """
+
+    events: int = 0
+    repeated: int = 0
+    within: int = 0
+    numbered: bool = True
+    types: dict[str, np.dtype[Any]] = field(default_factory=dict)
+    _shared: Intervals = field(default_factory=Intervals.none)
+    _again: Intervals = field(default_factory=Intervals.none)
+    _words: tuple[np.uint64, ...] = ()
+
+    @property
+    def warning(self) -> str:
+        """What the user must know of it, or nothing."""
+        if not (self.repeated and self.numbered):
+            return ""
+        across = self.repeated - self.within
+        where = " and ".join(
+            f"{count} in {place}"
+            for count, place in ((self.within, "the same file"), (across, "another file"))
+            if count
+        )
+        return (
+            f"{self.repeated} of {self.events} events bear a run, luminosity block and event number that came before "
+            f"({where}). They have random numbers of their own all the same, by the number of the occurrence"
+            f"{' and the UUID of the file' if across else ''}; the output tells them apart by fastcalo_repeat. If the "
+            "numbers were never set, set them in the generator"
+        )
+
+    def facts(self) -> dict[str, int | bool]:
+        """The numbers, as JSON can hold them."""
+        return {
+            "repeated": self.repeated,
+            "within_a_file": self.within,
+            "in_several_files": self.repeated - self.within,
+            "event_numbers": self.numbered,
+        }
+
+    def marked(self, parts: Iterable[FileEvents], file: int, before: int) -> Iterator[FileEvents]:
+        """Events of a file, with what tells them apart where their identifiers come more than once.
+
+        Parameters
+        ----------
+        parts : iterable of FileEvents
+            All events of the file, in order.
+        file : int
+            Place of the file in the input.
+        before : int
+            How many entries the files before it have.
+        """
+        seen = Occurrences()
+        for part in parts:
+            same_type = {
+                name: column.astype(kind, copy=False)
+                for name, kind in self.types.items()
+                if (column := getattr(part, name)) is not None
+            }
+            typed = replace(part, **same_type)
+            yield self._told_apart(typed, file, before, seen) if self.repeated else typed
+
+    def _told_apart(self, part: FileEvents, file: int, before: int, seen: Occurrences) -> FileEvents:
+        number = part.event if self.numbered else part.entry - before
+        group, number_word = Identifiers(part.run, number, part.luminosity_block, part.repeat).key
+        again = self._again.count_of(group, number_word) > 0
+        occurrence = np.zeros(part.n_events, np.int64)
+        occurrence[again] = seen.number(group[again], number_word[again])
+        shared = self._shared.count_of(group, number_word) > 0
+        word = mix(mix(np.where(shared, self._words[file], np.uint64(0))) ^ occurrence.astype(np.uint64))
+        word[(occurrence == 0) & ~shared] = 0
+        if part.repeat is not None:
+            word = np.where(word == 0, part.repeat, np.where(part.repeat == 0, word, mix(part.repeat ^ word)))
+        return replace(part, repeat=word, stream=event_digest(part.run, number, part.luminosity_block, word))
+
+
+def find_repeats(sources: Sequence[Source], numbered: bool) -> Repeats:
+    """Look through the identifiers of all files.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        Their blocks are taken one after the other, and not kept: only intervals of numbers are.
+    numbered : bool
+        Whether the identifiers hold event numbers of the files.
+
+    Returns
+    -------
+    Repeats
+    """
+    everything, files, again = Intervals.none(), Intervals.none(), Intervals.none()
+    types: dict[str, Any] = {}
+    within = 0
+    for source in sources:
+        seen = Occurrences()
+        for block in source.blocks:
+            for name in _COLUMNS[:3]:
+                if (column := getattr(block, name)) is not None:
+                    types[name] = np.uint64 if np.uint64 in (column.dtype, types.get(name)) else np.int64
+            seen.add(*block.key)
+        mine = seen.all()
+        within += mine.total() - mine.distinct()
+        everything, files = Intervals.sum([everything, mine]), Intervals.sum([files, mine.once()])
+        again = Intervals.sum([again, mine.more_than(1)])
+    events = everything.total()
+    repeated = events - everything.distinct()
+    shared = files.more_than(1)
+    return Repeats(
+        events=events,
+        repeated=repeated,
+        within=within,
+        numbered=numbered,
+        types={name: np.dtype(kind) for name, kind in types.items()},
+        _shared=shared,
+        _again=again,
+        _words=_file_words(sources) if len(shared) else (np.uint64(0),) * len(sources),
+    )
+
+
+def _file_words(sources: Sequence[Source]) -> tuple[np.uint64, ...]:
+    """The word F of each file."""
+    words = [source.identity() for source in sources]
+    several = Counter(words)
+    words = [word + source.sample() if several[word] > 1 else word for word, source in zip(words, sources, strict=True)]
+    before: Counter[bytes] = Counter()
+    for i, word in enumerate(words):
+        words[i] = word + before[word].to_bytes(8, "little") if before[word] else word
+        before[word] += 1
+    return tuple(np.uint64(int.from_bytes(hashlib.sha256(word).digest()[:8], "little")) for word in words)
