@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -79,6 +80,23 @@ def test_what_comes_out_depends_on_seed_and_event_only(geant4):
         assert_array_equal(columns[1], hits.energy)
     other = geant4.run(make_events(*lists), seed=4)
     assert len(other.sections["ECAL"].energy) != len(whole.sections["ECAL"].energy)
+
+
+def test_events_of_the_same_numbers_have_showers_of_their_own_by_block_and_repetition(geant4):
+    events = make_events(*[[particle(22, 1.0, 0.1, 0.1)]] * 4)
+    same = replace(events, event=np.zeros(4, np.int64))
+    alike = [geant4.run(same, seed=1)]
+    word = replace(same, repeat=np.arange(4, dtype=np.uint64))
+    block = replace(same, luminosity_block=np.arange(4))
+    for other in (word, block):
+        hits = geant4.run(other, seed=1).sections["ECAL"]
+        energies = np.add.reduceat(hits.energy, hits.offsets[:-1])
+        assert len(np.unique(energies)) == 4
+        alike.append(geant4.run(other, seed=1))
+    first = [hits.sections["ECAL"].energy[: hits.sections["ECAL"].offsets[1]] for hits in alike]
+    # neither a word nor a block of zero is one
+    assert_array_equal(first[0], first[1])
+    assert_array_equal(first[0], first[2])
 
 
 def test_a_pickled_engine_is_the_same_engine(geant4):
