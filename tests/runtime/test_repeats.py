@@ -18,8 +18,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from fastcalo import FastSimulation, convert, load_detector, open_events
 from fastcalo.model.random_numbers import event_digest
-from fastcalo.production.merge import merge_hits
-from fastcalo.validation.hits.compare import compare_hits
+from fastcalo.production.merge import merge
+from fastcalo.validation.hits.compare import compare
 
 DETECTOR = load_detector()
 PHOTON = {"pdg": 22, "px": 20.0, "py": 0.3, "pz": 0.2}
@@ -235,10 +235,10 @@ def test_repeated_events_are_paired_by_their_occurrence(tmp_path, engine):
     paths = [photons(tmp_path / f"{i}.root", np.arange(5)) for i in range(2)]
     for name, inputs in {"one": paths, "again": paths, "swapped": paths[::-1]}.items():
         convert(inputs, tmp_path / f"{name}.out.root", engine)
-    same = compare_hits(tmp_path / "one.out.root", tmp_path / "again.out.root")
+    same = compare(tmp_path / "one.out.root", tmp_path / "again.out.root")
     assert same.drop_in
     assert same.physics is not None
-    (line,) = compare_hits(tmp_path / "one.out.root", tmp_path / "swapped.out.root").differences
+    (line,) = compare(tmp_path / "one.out.root", tmp_path / "swapped.out.root").differences
     assert "the same events, in another order" in line
     assert "fastcalo_repeat" in line
 
@@ -255,7 +255,7 @@ def test_refused_particles_of_repeated_events_are_merged_with_their_own(tmp_path
     rest = convert(tmp_path / "rejected.root", tmp_path / "rest.root", pion)
     # the rejected file says which is which, and nothing is repeated any more
     assert rest.repeats["repeated"] == 0
-    merge_hits(tmp_path / "hits.root", tmp_path / "rest.root", tmp_path / "all.root")
+    merge(tmp_path / "hits.root", tmp_path / "rest.root", tmp_path / "all.root")
     trees = [uproot.open(tmp_path / f"{name}.root")["Events"] for name in ("hits", "rest", "all")]
     words = [tree["fastcalo_repeat"].array().tolist() for tree in trees]
     assert words[0] == words[1] == words[2]
