@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from dataclasses import replace
 
 import pytest
@@ -119,9 +118,7 @@ def test_a_killed_rank_ends_the_job_and_the_last_checkpoint_is_kept(data, tmp_pa
     process = subprocess.Popen(command(ranks, file, run), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
     until((run / "hits.pt").exists)
     os.kill(pid(run, killed), signal.SIGKILL)
-    began = time.monotonic()
     process.communicate(timeout=60)
-    assert time.monotonic() - began < 60
     assert process.returncode != 0
     assert checkpoint.load(run / "hits.pt")["step"] >= 20
 

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -103,9 +102,7 @@ def test_a_killed_rank_ends_the_job_and_the_resumed_run_is_that_of_an_uninterrup
     process = subprocess.Popen(command(2, config, run), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
     until((run / "hits.pt").exists)
     os.kill(pid(run, 1), signal.SIGKILL)
-    began = time.monotonic()
     process.communicate(timeout=60)
-    assert time.monotonic() - began < 60
     assert process.returncode != 0
     assert 10 <= checkpoint.load(run / "hits.pt")["step"] < 150
     done = train(2, config, run, "--resume")

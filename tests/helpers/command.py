@@ -1,0 +1,57 @@
+"""The command line, called in the process of the test: to start a process and import takes longer than most commands.
+
+Where the process is the point (signals, environment, imports, what Python does at its end), tests start one with the
+arguments of `process_command`.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from pathlib import Path
+
+from fastcalo.cli import main
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def run_command(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Call ``fastcalo`` with these arguments; exit code and output are returned as `subprocess.run` returns them.
+
+    Warnings are errors, as everywhere in the tests. The output of processes that the command starts is not in it.
+    """
+    out, err, words = io.StringIO(), io.StringIO(), [str(argument) for argument in arguments]
+    with _settings_kept(), chdir(cwd) if cwd else nullcontext(), redirect_stdout(out), redirect_stderr(err):
+        try:
+            main(words)
+        except SystemExit as end:
+            assert isinstance(end.code, int), end.code
+            return subprocess.CompletedProcess(words, end.code, out.getvalue(), err.getvalue())
+
+
+def process_command(*arguments: object) -> list[str]:
+    """Arguments of `subprocess.run` for ``fastcalo`` in a process of its own, where warnings are errors."""
+    return [sys.executable, "-W", "error", "-m", "fastcalo", *map(str, arguments)]
+
+
+@contextmanager
+def _settings_kept() -> Iterator[None]:
+    """Give the command a log without handlers, as in a new process, and undo what it sets for the whole process."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    receivers = {number: signal.getsignal(number) for number in SIGNALS}
+    hook = sys.unraisablehook
+    root.handlers.clear()
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        sys.unraisablehook = hook
+        for number, receiver in receivers.items():
+            signal.signal(number, receiver)
