@@ -1,16 +1,21 @@
 # Everything happens in one virtual environment, made and filled on first use.
 #   make demo                      the demonstration: particles in, hits and pictures out
 #   make test PYTHON=python3.12    another interpreter
+#   make test WORKERS=8            in more processes than two
 #   make test TORCH_INDEX=https://download.pytorch.org/whl/cpu    PyTorch without CUDA, where PyPI's build carries it
 
 PYTHON      ?= python3
 VENV        ?= .venv
 TORCH_INDEX ?=
+WORKERS     ?= 2
 
 BIN     := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 TORCH   := $(shell grep '^torch==' constraints.txt)
 ROOT    := $(shell grep '^root==' constraints.txt)
+PYTEST  := $(BIN)/python -m pytest
+# tests in several processes; not those which start several themselves, with mpiexec
+BESIDE  := --numprocesses $(WORKERS) --dist loadgroup
 
 MADE      := $(VENV)/.made
 FOR_DEMO  := $(VENV)/.for-demo
@@ -30,11 +35,12 @@ pictures: demo  ## the demo, and its pictures into the documents
 	cp examples/demo/output/*.png docs/images/
 
 test: $(FOR_TEST)  ## all tests
-	$(BIN)/python -m pytest
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) $(BESIDE) -m 'not mpi'
+	$(PYTEST) -m mpi
 
 test-fast: $(FOR_TEST)  ## the tests without the slow ones
-	$(BIN)/python -m pytest
+	$(PYTEST) $(BESIDE) -m 'not slow and not mpi'
+	$(PYTEST) -m 'mpi and not slow'
 
 lint: $(FOR_TEST) $(FOR_LINT)  ## style and types
 	$(BIN)/ruff check .

@@ -1,11 +1,38 @@
+"""What all tests have in common: their threads, markers with what they need, and files and engines that many use."""
+
+import importlib.util
+import os
 from pathlib import Path
 
 import pytest
+from helpers.mpi import MPIEXEC
 from hypothesis import settings
+
+# before a library reads them: the matrices of tests are small, and several processes test beside each other
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
 
 # the first example may have to load a library, and the machine may be busy: time is for pytest's own limit to watch
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests of Geant4, and keep together, in one of several processes, what shares a file's fixtures or Geant4."""
+    for item in items:
+        folder = item.path.parent.name
+        if folder == "geant4":
+            item.add_marker(pytest.mark.geant4)
+        item.add_marker(pytest.mark.xdist_group("geant4" if folder == "geant4" else item.path.stem))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a library that is not there."""
+    if item.get_closest_marker("mpi") and not MPIEXEC.exists():
+        pytest.skip("needs MPI in this environment: pip install mpich")
+    if item.get_closest_marker("root") and importlib.util.find_spec("ROOT") is None:
+        pytest.skip("needs ROOT: pip install --pre root")
 
 
 @pytest.fixture(scope="session")

@@ -219,11 +219,12 @@ def test_a_missing_library_names_its_extra(tmp_path):
     (tmp_path / "onnxruntime.py").write_text(
         "raise ModuleNotFoundError(\"No module named 'onnxruntime'\", name='onnxruntime')"
     )
-    done = start_command("convert", DEMO, "-o", tmp_path / "hits.root", "--model", DEMO, PYTHONPATH=f"{tmp_path}:{ROOT}")
+    path = f"{tmp_path}:{ROOT}"
+    done = start_command("convert", DEMO, "-o", tmp_path / "hits.root", "--model", DEMO, PYTHONPATH=path)
     assert done.returncode == 1
     assert "pip install 'fastcalo[cpu]'" in done.stderr
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')")
-    done = start_command("train", ROOT / "configs" / "em.toml", PYTHONPATH=f"{tmp_path}:{ROOT}")
+    done = start_command("train", ROOT / "configs" / "em.toml", PYTHONPATH=path)
     assert done.returncode == 1
     assert "'fastcalo train' needs torch, which is not installed: pip install 'fastcalo[train]'" in done.stderr
 
@@ -234,8 +235,8 @@ def test_a_missing_library_names_its_extra(tmp_path):
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_leaves_nothing(tmp_path, tiny_model, number, code, workers):
-    arguments = process_command("convert", *[DEMO] * 200, "-o", tmp_path / "hits.root", "--model", tiny_model, "--chunk", 20)
-    arguments += ["--workers", str(workers)]
+    options = ["--model", tiny_model, "--chunk", 20, "--workers", workers]
+    arguments = process_command("convert", *[DEMO] * 200, "-o", tmp_path / "hits.root", *options)
     # as a user runs it: where a signal falls between the opening of an input and its entry into a with statement, the
     # file is closed by the collector, which only -W error makes a noise of
     del arguments[1:3]

@@ -13,7 +13,7 @@ from helpers.mpi import ENVIRONMENT, MPIEXEC, write_config
 from helpers.shower_files import write_real
 
 LINE = re.compile(r"(\[rank (\d)/(\d)\] )?(INFO|WARNING) (fastcalo[\w.]*): (.*)")
-RANKS = [0, pytest.param(2, marks=pytest.mark.skipif(not MPIEXEC.exists(), reason="needs MPI: pip install mpich"))]
+RANKS = [0, pytest.param(2, marks=pytest.mark.mpi)]
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import chdir, contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+
+import pytest
 
 from fastcalo.cli import main
 
@@ -26,12 +28,13 @@ def run_command(*arguments: object, cwd: Path | None = None) -> subprocess.Compl
     Warnings are errors, as everywhere in the tests. The output of processes that the command starts is not in it.
     """
     out, err, words = io.StringIO(), io.StringIO(), [str(argument) for argument in arguments]
-    with _settings_kept(), chdir(cwd) if cwd else nullcontext(), redirect_stdout(out), redirect_stderr(err):
-        try:
-            main(words)
-        except SystemExit as end:
-            assert isinstance(end.code, int), end.code
-            return subprocess.CompletedProcess(words, end.code, out.getvalue(), err.getvalue())
+    with (
+        _settings_kept(), chdir(cwd or Path()), redirect_stdout(out), redirect_stderr(err),
+        pytest.raises(SystemExit) as end,
+    ):  # fmt: skip
+        main(words)
+    assert isinstance(end.value.code, int)
+    return subprocess.CompletedProcess(words, end.value.code, out.getvalue(), err.getvalue())
 
 
 def process_command(*arguments: object) -> list[str]:

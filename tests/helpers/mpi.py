@@ -16,10 +16,7 @@ STEPS = 50
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 TREE = "masters = 2\nsync_every = 3"
 
-needs_mpi = [
-    pytest.mark.skipif(not MPIEXEC.exists(), reason="needs MPI in this environment: pip install mpich"),
-    pytest.mark.timeout(300),
-]
+needs_mpi = [pytest.mark.mpi, pytest.mark.timeout(300)]
 
 HEAD = """
 name = "tiny"

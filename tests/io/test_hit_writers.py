@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import resource
 import subprocess
@@ -218,7 +217,7 @@ def look_with_root(*paths) -> list[dict]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("ROOT") is None, reason="needs ROOT: pip install --pre root")
+@pytest.mark.root
 def test_root_reads_back_what_was_written(tmp_path, monkeypatch):
     path = tmp_path / "hits.root"
     # several baskets, longer lists in later ones

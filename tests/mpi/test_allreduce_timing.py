@@ -11,7 +11,7 @@ import pytest
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 
-pytestmark = pytest.mark.skipif(not MPIEXEC.exists(), reason="needs MPI in this environment: pip install mpich")
+pytestmark = pytest.mark.mpi
 
 HEAD = """
 import time

@@ -17,7 +17,6 @@ from helpers.shower_files import write_real
 from fastcalo.training.run import checkpoint
 
 CLUSTER = Path(__file__).parents[2] / "examples" / "cluster"
-with_mpi = pytest.mark.skipif(not MPIEXEC.exists(), reason="needs MPI in this environment: pip install mpich")
 
 
 @pytest.mark.parametrize("name", ["train.slurm", "train.sh"])
@@ -82,7 +81,7 @@ def stop(command, run: Path, environment, to) -> tuple[int, str]:
     return process.returncode, said
 
 
-@with_mpi
+@pytest.mark.mpi
 @pytest.mark.slow
 def test_a_job_of_slurm_is_stopped_in_time_queued_again_and_goes_on(job, tmp_path):
     config, run, environment = job
@@ -101,7 +100,7 @@ def test_a_job_of_slurm_is_stopped_in_time_queued_again_and_goes_on(job, tmp_pat
     assert checkpoint.load(run / "hits.pt")["step"] > step
 
 
-@with_mpi
+@pytest.mark.mpi
 def test_a_job_of_slurm_that_fails_is_not_queued_again(job, tmp_path):
     config, run, environment = job
     config.write_text("nonsense")
@@ -112,7 +111,7 @@ def test_a_job_of_slurm_that_fails_is_not_queued_again(job, tmp_path):
     assert not (tmp_path / "scontrol.log").exists()
 
 
-@with_mpi
+@pytest.mark.mpi
 @pytest.mark.slow
 def test_a_job_of_condor_is_stopped_by_a_signal_to_mpiexec_and_goes_on(job):
     config, run, environment = job

@@ -23,7 +23,6 @@ from fastcalo.training.distributed.synchronous.mpi_transport import RequestSeque
 from fastcalo.training.run.throughput import TIMINGS
 
 KINDS = ("fp16", "bf16")
-with_mpi = pytest.mark.skipif(not MPIEXEC.exists(), reason="needs MPI in this environment: pip install mpich")
 
 
 class Room:
@@ -225,7 +224,7 @@ if not world.rank:
 """
 
 
-@with_mpi
+@pytest.mark.mpi
 @pytest.mark.parametrize("ranks", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_mpi_and_torch_carry_the_same(ranks):
     command = [str(MPIEXEC), "-n", str(ranks), sys.executable, "-W", "error", "-c", SCRIPT]
@@ -243,7 +242,7 @@ def test_mpi_and_torch_carry_the_same(ranks):
         assert sums == pytest.approx(whole, abs=1.0)
 
 
-@with_mpi
+@pytest.mark.mpi
 def test_memory_that_mpi_cannot_read_ends_the_process_that_tries_only(monkeypatch):
     # as the launcher would have it
     monkeypatch.setenv("PMI_RANK", "1")
@@ -257,7 +256,7 @@ def with_lines(config: Path, lines: str) -> Path:
     return config
 
 
-@with_mpi
+@pytest.mark.mpi
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_training_converges_as_without(data, tmp_path):
@@ -276,7 +275,7 @@ def test_a_training_converges_as_without(data, tmp_path):
             assert theirs != numbers
 
 
-@with_mpi
+@pytest.mark.mpi
 @pytest.mark.parametrize(
     ("lines", "message"),
     [

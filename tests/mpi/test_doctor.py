@@ -16,7 +16,6 @@ from fastcalo.training.diagnostics.findings import RankFacts, check_binding, che
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 DOCTOR = [sys.executable, "-m", "fastcalo", "doctor"]
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-with_mpi = pytest.mark.skipif(not MPIEXEC.exists(), reason="needs MPI in this environment: pip install mpich")
 
 
 def examine(*options: str, ranks: int = 0, launcher: tuple[str, ...] = (), **variables: str):
@@ -41,7 +40,7 @@ def python_path(first: Path) -> str:
     return f"{first}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
 
 
-@with_mpi
+@pytest.mark.mpi
 def test_one_process_without_a_launcher(tmp_path):
     found, code = examine("--folder", str(tmp_path))
     assert code == 0
@@ -52,7 +51,7 @@ def test_one_process_without_a_launcher(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@with_mpi
+@pytest.mark.mpi
 @pytest.mark.parametrize("ranks", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_under_mpiexec(ranks, tmp_path):
     found, code = examine("--folder", str(tmp_path), ranks=ranks)
@@ -69,21 +68,21 @@ def test_under_mpiexec(ranks, tmp_path):
         assert CORES == 1 or "ranks [0, 1] may run on the same cores" in found["cores"]["text"]
 
 
-@with_mpi
+@pytest.mark.mpi
 @pytest.mark.skipif(CORES < 2, reason="needs two cores")
 def test_bound_ranks_are_good():
     found, _ = examine(ranks=2, launcher=("-bind-to", "core"))
     assert found["cores"]["verdict"] == "good"
 
 
-@with_mpi
+@pytest.mark.mpi
 @pytest.mark.slow
 def test_more_ranks_than_cores_are_warned_of():
     found, _ = examine(ranks=CORES + 1)
     assert f"{CORES + 1} ranks on {CORES} cores" in found["cores"]["text"]
 
 
-@pytest.mark.parametrize("ranks", [0, pytest.param(2, marks=[with_mpi, pytest.mark.slow])])
+@pytest.mark.parametrize("ranks", [0, pytest.param(2, marks=[pytest.mark.mpi, pytest.mark.slow])])
 def test_more_threads_than_cores_are_bad(ranks):
     found, code = examine(ranks=ranks, OMP_NUM_THREADS=str(CORES + 3))
     assert code == 1
@@ -92,7 +91,7 @@ def test_more_threads_than_cores_are_bad(ranks):
     assert f"export OMP_NUM_THREADS={CORES}" in found["threads"]["mend"]
 
 
-@with_mpi
+@pytest.mark.mpi
 @pytest.mark.slow
 @pytest.mark.skipif(CORES < 2, reason="needs two cores")
 def test_more_threads_of_all_ranks_than_cores_are_warned_of():
@@ -101,7 +100,7 @@ def test_more_threads_of_all_ranks_than_cores_are_warned_of():
     assert found["threads"]["verdict"] == "warning"
 
 
-@with_mpi
+@pytest.mark.mpi
 def test_a_launcher_of_another_mpi_is_bad():
     found, code = examine(OMPI_COMM_WORLD_SIZE="4")
     assert code == 1
@@ -109,7 +108,7 @@ def test_a_launcher_of_another_mpi_is_bad():
     assert "knows of 1" in found["MPI"]["text"]
 
 
-@with_mpi
+@pytest.mark.mpi
 def test_of_lonely_processes_only_the_first_speaks():
     done = subprocess.run(
         DOCTOR, capture_output=True, text=True, check=False, timeout=100,
@@ -118,7 +117,7 @@ def test_of_lonely_processes_only_the_first_speaks():
     assert (done.returncode, done.stdout) == (1, "")
 
 
-@with_mpi
+@pytest.mark.mpi
 def test_an_mpiexec_of_another_mpi_in_the_path_is_bad(tmp_path):
     script = tmp_path / "mpiexec"
     script.write_text("#!/bin/sh\necho 'mpiexec (Open MPI) 5.0.2'\n")
@@ -155,14 +154,14 @@ def test_two_onnx_runtimes_are_bad(tmp_path):
     assert "pip uninstall" in found["ONNX"]["mend"]
 
 
-@pytest.mark.parametrize("ranks", [0, pytest.param(2, marks=[with_mpi, pytest.mark.slow])])
+@pytest.mark.parametrize("ranks", [0, pytest.param(2, marks=[pytest.mark.mpi, pytest.mark.slow])])
 def test_a_folder_that_is_not_there_is_bad(tmp_path, ranks):
     found, code = examine("--folder", str(tmp_path / "nothing"), ranks=ranks)
     assert code == 1
     assert "nothing cannot be written to" in found["folder"]["text"]
 
 
-@with_mpi
+@pytest.mark.mpi
 def test_a_folder_that_another_rank_does_not_see_is_bad(tmp_path):
     """Ranks of which each has another folder under one name: what a node without the shared file system is like."""
     script = tmp_path / "script.py"

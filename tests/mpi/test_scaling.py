@@ -31,8 +31,6 @@ from fastcalo.training.scaling.projection import (
 from fastcalo.training.scaling.runs import SIZES, Target
 from fastcalo.training.scaling.step_times import StepTimes
 
-with_mpi = pytest.mark.skipif(not MPIEXEC.exists(), reason="needs MPI in this environment: pip install mpich")
-
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
@@ -60,7 +58,7 @@ def measured(data, tmp_path_factory) -> tuple[subprocess.CompletedProcess[str], 
     return done, folder / "out"
 
 
-@with_mpi
+@pytest.mark.mpi
 def test_strategies_beside_each_other(measured):
     done, out = measured
     # nothing is left of the trainings
@@ -92,7 +90,7 @@ def test_strategies_beside_each_other(measured):
     assert "Measured: stage layers, 10 steps" in done.stdout
 
 
-@with_mpi
+@pytest.mark.mpi
 def test_a_projection_that_says_that_it_is_one(measured):
     done, out = measured
     found = json.loads((out / "scaling.json").read_text())
@@ -113,7 +111,7 @@ def test_a_projection_that_says_that_it_is_one(measured):
     assert "Projection, not measured" in done.stdout
 
 
-@with_mpi
+@pytest.mark.mpi
 @pytest.mark.slow
 def test_files_that_are_there_are_not_replaced_unasked(measured, data, tmp_path):
     _, out = measured
@@ -122,7 +120,7 @@ def test_files_that_are_there_are_not_replaced_unasked(measured, data, tmp_path)
     assert "scaling.json: exists already" in again.stderr
 
 
-@with_mpi
+@pytest.mark.mpi
 @pytest.mark.slow
 def test_a_target_that_is_not_reached(data, tmp_path):
     config = write_config(tmp_path / "run.toml", data, "layers")

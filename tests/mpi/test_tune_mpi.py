@@ -22,7 +22,7 @@ from fastcalo.training.tune.running.trial import steps_saved, trial_folder
 from fastcalo.training.tune.study.study import read_record
 
 pytestmark = [
-    pytest.mark.skipif(not MPIEXEC.exists(), reason="needs MPI in this environment: pip install mpich"),
+    pytest.mark.mpi,
     pytest.mark.timeout(400),
 ]
 

@@ -8,8 +8,8 @@ from dataclasses import fields, replace
 
 import pytest
 import torch
-from helpers.mpi import MPIEXEC, write_config
 from helpers.mpi import train as train_ranks
+from helpers.mpi import write_config
 from helpers.shower_files import write_real
 from helpers.tiny_training import tiny_config, write_data
 
@@ -128,7 +128,7 @@ def test_any_number_of_parts_follows_the_same_losses(data, whole, tmp_path, monk
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.skipif(not MPIEXEC.exists(), reason="needs MPI in this environment: pip install mpich")
+@pytest.mark.mpi
 @pytest.mark.parametrize(("arch", "stages"), [("hits", "layers hits adversarial"), ("3dgan", "adversarial")])
 def test_parts_of_ranks_follow_the_same_losses(tmp_path, arch, stages):
     write_real(tmp_path / "a.h5", 30)

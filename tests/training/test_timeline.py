@@ -11,7 +11,7 @@ from collections import defaultdict
 from itertools import pairwise
 
 import pytest
-from helpers.mpi import ENVIRONMENT, MPIEXEC, command, pid, train, until, write_config
+from helpers.mpi import ENVIRONMENT, command, pid, train, until, write_config
 from helpers.shower_files import write_real
 
 from fastcalo.errors import OutputError
@@ -19,7 +19,7 @@ from fastcalo.training.exchange import SingleProcess
 from fastcalo.training.run.throughput import TIMINGS, Throughput
 from fastcalo.training.run.timeline import NoTimeline, RankTimeline, write_timeline
 
-RANKS = [0, pytest.param(2, marks=pytest.mark.skipif(not MPIEXEC.exists(), reason="needs MPI: pip install mpich"))]
+RANKS = [0, pytest.param(2, marks=pytest.mark.mpi)]
 KINDS = {"preparation", "log", "data", "compute", "backward", "waiting", "optimiser", "evaluation", "checkpoint"}
 
 
@@ -72,7 +72,7 @@ def test_without_the_option_nothing_is_noted(tiny_run):
     assert vars(NoTimeline()) == {}
 
 
-@pytest.mark.skipif(not MPIEXEC.exists(), reason="needs MPI: pip install mpich")
+@pytest.mark.mpi
 def test_a_stopped_training_leaves_its_timeline(data, tmp_path):
     config = write_config(tmp_path / "run.toml", data, "hits", steps=100_000, checkpoint=100_000)
     run, file = tmp_path / "run", tmp_path / "trace.json"
