@@ -90,7 +90,7 @@ MAKER = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from fastcalo.training.data.cache import cached
+from fastcalo.training.data.cache import load_or_make
 
 folder, number = Path(sys.argv[1]), sys.argv[2]
 
@@ -105,7 +105,7 @@ def make():
 (folder / f"here-{number}").touch()
 while len(list(folder.glob("here-*"))) < 3:
     time.sleep(0.01)
-print(cached(folder / "cache", "k", make)["a"].sum())
+print(load_or_make(folder / "cache", "k", make)["a"].sum())
 """
 
 
