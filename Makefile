@@ -78,6 +78,8 @@ $(FOR_TEST): $(MADE) pyproject.toml constraints.txt
 	$(INSTALL) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(TORCH)
 	$(INSTALL) --pre $(ROOT)
 	$(INSTALL) --editable '.[test]'
+# where PYTHONDONTWRITEBYTECODE is set, each of the many processes of the tests would compile torch for itself
+	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null || true
 	touch $@
 
 $(FOR_LINT): $(MADE) constraints.txt
