@@ -18,13 +18,14 @@ settings.load_profile("unhurried")
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark tests of Geant4, and keep together, in one of several processes, what shares a file's fixtures or Geant4."""
     for item in items:
         folder = item.path.parent.name
         if folder == "geant4":
             item.add_marker(pytest.mark.geant4)
-        item.add_marker(pytest.mark.xdist_group("geant4" if folder == "geant4" else item.path.stem))
+        if config.pluginmanager.hasplugin("xdist"):
+            item.add_marker(pytest.mark.xdist_group("geant4" if folder == "geant4" else item.path.stem))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

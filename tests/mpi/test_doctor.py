@@ -169,7 +169,7 @@ def test_a_folder_that_another_rank_does_not_see_is_bad(tmp_path):
         "import sys\nfrom pathlib import Path\nfrom mpi4py import MPI\n"
         "from fastcalo.training.diagnostics import doctor\n"
         "if MPI.COMM_WORLD.rank: doctor._seen = lambda file: False\n"
-        "found = doctor.examine(MPI.COMM_WORLD, '', Path(sys.argv[1]))\n"
+        "found = doctor.diagnose(MPI.COMM_WORLD, '', Path(sys.argv[1]))\n"
         "print(*(f.verdict + ' ' + f.text for f in found if f.subject == 'folder'), end='')\n"
     )
     command = [str(MPIEXEC), "-n", "2", sys.executable, str(script), str(tmp_path)]
