@@ -25,8 +25,9 @@ from torch import Tensor, nn
 from fastcalo.training.config import load_config
 from fastcalo.training.distributed.synchronous.allreduce import AllReduce
 from fastcalo.training.distributed.synchronous.torch_transport import join
-from fastcalo.training.distributed.world import join_world, open_exchange
+from fastcalo.training.distributed.world import join_world
 from fastcalo.training.exchange import Exchange, SingleProcess
+from fastcalo.training.strategies import open_exchange
 from fastcalo.training.trainer import run_stages
 
 if TYPE_CHECKING:

@@ -14,6 +14,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from fastcalo.errors import ConfigError
 
+from . import registry
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -129,7 +131,7 @@ class TrainConfig:
         return asdict(self)
 
 
-ARCHITECTURES = {"hits": ("layers", "hits", "adversarial"), "3dgan": ("adversarial",)}
+ARCHITECTURES = {name: entry.stages for name, entry in registry.ARCHITECTURES.items()}
 """Architectures and the stages that each knows."""
 
 
@@ -186,11 +188,6 @@ def check(config: TrainConfig, where: str) -> None:
         raise ConfigError(f"{where}: no [[stage]]")
     for s in config.stage:
         _check_stage(s, where)
-        if s.accumulate > 1 and config.parallel.strategy != "allreduce":
-            raise ConfigError(
-                f"{where}: stage {s.name!r}: accumulate = {s.accumulate} is for parallel.strategy = 'allreduce' only; "
-                "under others batch is that of a worker: make it smaller"
-            )
     if not config.data.train:
         raise ConfigError(f"{where}: data.train must not be empty")
     _check_sections(config, where)

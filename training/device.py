@@ -31,22 +31,17 @@ def choose_device(config: TrainConfig, exchange: Exchange, where: str) -> torch.
     Raises
     ------
     ConfigError
-        A GPU is asked for, and there is none, or ranks train at their own pace.
+        A GPU is asked for, and there is none.
     """
-    in_step = config.parallel.strategy == "allreduce"
     there = torch.cuda.is_available()
-    if config.device == "cuda" and not in_step:
-        raise ConfigError(
-            f"{where}: device = 'cuda' is for parallel.strategy = 'allreduce' only, not {config.parallel.strategy!r}; "
-            "choose one of them, or device = 'cpu'"
-        )
-    if config.device == "cuda" and not there:
+    # masters keep parameters on the CPU, where messages are
+    if config.device == "cuda" and not there and exchange.computes:
         why = "it is built without CUDA" if torch.version.cuda is None else "no GPU or no driver is seen"
         raise ConfigError(
             f"{where}: device = 'cuda', but torch {torch.__version__} cannot use it: {why}. Install a build for CUDA "
             "(https://pytorch.org), look at what nvidia-smi and CUDA_VISIBLE_DEVICES say, or choose 'auto' or 'cpu'"
         )
-    seen = visible_gpus() if there and in_step and config.device != "cpu" else ()
+    seen = visible_gpus() if there and exchange.computes and config.device != "cpu" else ()
     rank, everyone = exchange.on_node(" ".join(seen))
     if not seen:
         return torch.device("cpu")

@@ -17,11 +17,17 @@ class Exchange(Protocol):
     rank, size : int
     waited : float
         Seconds in which nothing was computed because messages were under way.
+    computes : bool
+        Whether this rank computes losses and gradients; the masters of an asynchronous training do not.
     """
 
     rank: int
     size: int
     waited: float
+
+    @property
+    def computes(self) -> bool:
+        """Whether this rank computes losses and gradients."""
 
     def backward(self, loss: Tensor, parameters: Sequence[nn.Parameter], share: float, *, last: bool = True) -> None:
         """Leave in each parameter's ``grad`` the gradient of the global batch's loss.
@@ -70,6 +76,7 @@ class SingleProcess:
     rank = 0
     size = 1
     waited = 0.0
+    computes = True
 
     def backward(
         self,

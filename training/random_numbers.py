@@ -7,6 +7,7 @@ however many there are, and whatever else is in the batch.
 
 from __future__ import annotations
 
+import hashlib
 import math
 
 import torch
@@ -72,3 +73,13 @@ def _mix(z: Tensor) -> Tensor:
 def _signed(word: int) -> int:
     word &= (1 << 64) - 1
     return word - (1 << 64) if word >> 63 else word
+
+
+def combine_seeds(*words: int) -> int:
+    """A 63-bit number that depends on all of `words`."""
+    return int(short_digest(repr(words).encode()), 16) >> 1
+
+
+def short_digest(data: bytes) -> str:
+    """Digest of 8 bytes, in hexadecimal."""
+    return hashlib.blake2b(data, digest_size=8).hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from fastcalo.training.config import ParallelConfig, StageConfig
 from fastcalo.training.distributed.asynchronous.flat_parameters import FlatParameters
@@ -13,6 +13,7 @@ from fastcalo.training.distributed.asynchronous.messages import Pull, Push
 from fastcalo.training.distributed.asynchronous.parameter_server import ParameterServer
 from fastcalo.training.distributed.asynchronous.sub_server import SubServer
 from fastcalo.training.distributed.asynchronous.worker import Worker
+from fastcalo.training.gradient_accumulation import PartialLoss
 from fastcalo.training.optimisers import make_optimiser
 
 TRUTH = torch.tensor([1.0, -2.0, 0.5])
@@ -28,14 +29,14 @@ class Line:
         self.parameters = {"generator": [self.slope], "critic": [self.offset]}
         self.made: list[int] = []
 
-    def losses(self, step: int, metrics: dict[str, float]) -> Iterator[tuple[str, Tensor]]:
+    def losses(self, step: int, metrics: dict[str, float]) -> Iterator[PartialLoss]:
         self.made.append(step)
         points = torch.randn(32, 2, generator=torch.Generator().manual_seed(step))
         target = points @ TRUTH[:2] + TRUTH[2]
         for name in ("critic", "generator"):
             loss = (points @ self.slope + self.offset - target).square().mean() / 2
             metrics[name] = loss.item()
-            yield name, loss
+            yield PartialLoss(name, loss, first=True, last=True)
 
 
 def stage(strategy: str, steps: int = 600) -> StageConfig:

@@ -76,7 +76,7 @@ def test_one_worker_of_downpour_is_a_training_of_one_process():
     line = Line()
     optimisers = {name: make_optimiser(settings, name, ps) for name, ps in line.parameters.items()}
     for step in range(100):
-        for name, loss in line.losses(step, {}):
+        for name, loss, *_ in line.losses(step, {}):
             optimisers[name].zero_grad()
             loss.backward(inputs=line.parameters[name])
             set_rate(optimisers[name], settings, name, step)
@@ -231,9 +231,9 @@ def test_an_order_with_a_worker_that_does_not_exist_is_refused():
 def test_a_loss_that_is_not_finite_names_step_and_worker():
     class Broken(Line):
         def losses(self, step, metrics):
-            for name, loss in super().losses(step, metrics):
+            for part in super().losses(step, metrics):
                 metrics["generator"] = float("nan") if step == 7 else 0.0
-                yield name, loss
+                yield part
 
     config, settings = ParallelConfig("easgd"), stage("easgd")
     workers = [Worker(k, 2, Broken(), settings, config) for k in range(2)]

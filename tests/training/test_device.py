@@ -11,10 +11,15 @@ from helpers.tiny_training import STAGES, STEPS, tiny_config, write_data
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError
 from fastcalo.training import device
 from fastcalo.training.config import NetworkConfig, ParallelConfig, StageConfig
+from fastcalo.training.data.showers import ShowerData
 from fastcalo.training.device import assign_gpu, choose_device, local_rank
+from fastcalo.training.distributed.asynchronous.messages import Pull
+from fastcalo.training.distributed.asynchronous.stage import WorkerBatches
+from fastcalo.training.distributed.asynchronous.worker import Worker
 from fastcalo.training.exchange import SingleProcess
 from fastcalo.training.run import checkpoint
 from fastcalo.training.run.throughput import TIMINGS
@@ -135,17 +140,18 @@ class Gpus:
         self.used = []
         monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(names))
         monkeypatch.setattr(torch.cuda, "set_device", self.used.append)
-        monkeypatch.setattr(device, "gpus", lambda: names)
+        monkeypatch.setattr(device, "visible_gpus", lambda: names)
 
 
 class Node(SingleProcess):
     """One of several ranks of a node, which all see the same."""
 
-    def __init__(self, rank, size):
-        self.rank, self.size = rank, size
+    def __init__(self, rank, size, masters=0):
+        self.rank, self.size, self.masters = rank, size, masters
+        self.computes = rank >= masters
 
     def on_node(self, fact):
-        return self.rank, [fact] * self.size
+        return self.rank, [""] * self.masters + [fact] * (self.size - self.masters)
 
 
 @pytest.mark.parametrize("wanted", ["auto", "cpu"])
@@ -163,13 +169,62 @@ def test_asking_for_cuda_without_it_tells_what_to_do(data, monkeypatch, tmp_path
     assert not (tmp_path / "run").exists()
 
 
-def test_cuda_is_for_training_in_step_only(data, monkeypatch):
-    config = tiny_config(data, parallel=ParallelConfig("easgd"))
-    gpus = Gpus(monkeypatch, "a")
-    with pytest.raises(ConfigError, match=r"device = 'cuda' is for parallel.strategy = 'allreduce' only, not 'easgd'"):
-        choose_device(replace(config, device="cuda"), Node(0, 2), "x")
-    assert choose_device(config, Node(0, 2), "x") == torch.device("cpu")
+@pytest.mark.parametrize("wanted", ["auto", "cuda"])
+def test_gpus_are_the_workers_and_masters_are_on_the_cpu(data, monkeypatch, caplog, wanted):
+    config = tiny_config(data, parallel=ParallelConfig("easgd"), device=wanted)
+    gpus = Gpus(monkeypatch, "a", "b")
+    assert choose_device(config, Node(0, 3, masters=1), "x") == torch.device("cpu")
     assert not gpus.used
+    assert [choose_device(config, Node(rank, 3, masters=1), "x").index for rank in (1, 2)] == [0, 1]
+    assert not caplog.records
+
+
+def test_a_worker_without_the_gpu_that_is_asked_for_is_an_error(data, monkeypatch):
+    config = tiny_config(data, parallel=ParallelConfig("easgd"), device="cuda")
+    Gpus(monkeypatch)
+    assert choose_device(config, Node(0, 2, masters=1), "x") == torch.device("cpu")
+    with pytest.raises(ConfigError, match=r"device = 'cuda', but torch"):
+        choose_device(config, Node(1, 2, masters=1), "x")
+
+
+# --- workers of an asynchronous training
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("strategy", "make"),
+    [("downpour", hits_config), ("downpour", dense_config), ("easgd", hits_config), ("gem", hits_config)],
+)
+def test_a_worker_computes_on_its_device_and_its_messages_are_of_the_cpu(data, strategy, make):
+    config = accumulating(make(data))
+    stage, parallel = config.stage[0], ParallelConfig(strategy, push_every=2)
+
+    def messages(on):
+        showers = ShowerData(data.train, load_detector(), ("ECAL",), config.species)
+        networks = build_architecture(config)
+        networks.networks.to(on)
+        batches = WorkerBatches(networks, stage, showers, 1, 0, 0, 2, on)
+        worker = Worker(0, 2, batches, stage, parallel)
+        assert worker.flat.values_N.device == torch.device(on)
+        first = worker.round(Pull(0, 2, 0, worker.flat.values_N.clone().cpu()))
+        # go on from the state, as after an interruption
+        values_N = worker.flat.values_N.clone().cpu()
+        state = worker.state(Pull(2, 1, 1, values_N))
+        assert all(type(t) is torch.Tensor for t in tensors_of(state))
+        return first, worker.round(worker.load_state(state, Pull(2, 1, 1, values_N)))
+
+    here = messages("cpu")
+    with Elsewhere():
+        away = messages(AWAY)
+    for found, expected in zip(away, here, strict=True):
+        assert type(found.rows_RN) is torch.Tensor
+        assert found.moved == expected.moved
+        assert found.metrics == pytest.approx(expected.metrics, rel=0.03)
+        assert found.rows_RN.shape == expected.rows_RN.shape
+        # the pretence does not see that a parameter was made a view of another tensor: of the messages, only
+        # gradients can be compared
+        if strategy == "downpour":
+            assert torch.allclose(found.rows_RN, expected.rows_RN, rtol=1e-2, atol=1e-3)
 
 
 @pytest.mark.parametrize("wanted", ["auto", "cuda"])

@@ -8,19 +8,22 @@ from dataclasses import fields, replace
 
 import pytest
 import torch
+from helpers.mpi import configure, write_config
 from helpers.mpi import train as train_ranks
-from helpers.mpi import write_config
 from helpers.shower_files import write_real
 from helpers.tiny_training import tiny_config, write_data
 
 from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError
-from fastcalo.training import trainer as loop
+from fastcalo.training import stage as stage_module
 from fastcalo.training.config import NetworkConfig, ParallelConfig, StageConfig, check
 from fastcalo.training.data.showers import ShowerData
+from fastcalo.training.distributed.asynchronous.messages import Pull
+from fastcalo.training.distributed.asynchronous.stage import WorkerBatches
+from fastcalo.training.distributed.asynchronous.worker import Worker
 from fastcalo.training.gradient_accumulation import partial_losses
 from fastcalo.training.run.throughput import TIMINGS
-from fastcalo.training.trainer import build_architecture
+from fastcalo.training.trainer import build_architecture, run_stages
 
 SPECIES = (11, -11, 22)
 STEPS = 24
@@ -108,9 +111,9 @@ def assert_alike(found, expected):
 def whole(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "LOG_EVERY", 1)
+        patch.setattr(stage_module, "LOG_EVERY", 1)
         for make in (hits, dense):
-            loop.run_stages(make(data), folder / make.__name__)
+            run_stages(make(data), folder / make.__name__)
     return folder
 
 
@@ -118,8 +121,8 @@ def whole(data, tmp_path_factory):
 @pytest.mark.parametrize("parts", [pytest.param(2, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("make", [hits, dense])
 def test_any_number_of_parts_follows_the_same_losses(data, whole, tmp_path, monkeypatch, make, parts):
-    monkeypatch.setattr(loop, "LOG_EVERY", 1)
-    loop.run_stages(accumulating(make(data), parts), tmp_path / "run")
+    monkeypatch.setattr(stage_module, "LOG_EVERY", 1)
+    run_stages(accumulating(make(data), parts), tmp_path / "run")
     expected = losses(whole / make.__name__)
     assert len(expected) == STEPS * (3 if make is hits else 1)
     assert {"generator", "gradient"} <= expected["adversarial", STEPS].keys()
@@ -174,6 +177,44 @@ def test_gradients_are_those_of_the_whole_batch(data, batch, make, stage):
     assert len(found) == len(expected) == (1 if settings.name in ("layers", "hits") else 3 if make is dense else 2)
     for f, e in zip(found, expected, strict=True):
         assert torch.linalg.vector_norm(f - e) <= 1e-4 * torch.linalg.vector_norm(e)
+
+
+# --- workers of an asynchronous training
+
+
+@pytest.mark.parametrize("make", [hits, dense])
+@pytest.mark.parametrize("strategy", ["downpour", "easgd", "gem"])
+def test_a_workers_message_is_the_same_in_any_number_of_parts(data, make, strategy):
+    config, parallel = make(data), ParallelConfig(strategy, push_every=2)
+    settings = config.stage[0]
+
+    def message(parts):
+        showers = ShowerData(data.train, load_detector(), ("ECAL",), SPECIES)
+        changed = replace(settings, accumulate=parts)
+        batches = WorkerBatches(build_architecture(config), changed, showers, 1, 0, 0, 2)
+        worker = Worker(0, 2, batches, changed, parallel)
+        return worker.round(Pull(0, 2, 0, worker.flat.values_N.clone()))
+
+    expected, found = message(1), message(3)
+    assert found.moved == expected.moved
+    assert found.metrics == pytest.approx(expected.metrics, rel=1e-4)
+    assert torch.linalg.vector_norm(found.rows_RN - expected.rows_RN) <= 1e-3 * torch.linalg.vector_norm(
+        expected.rows_RN
+    )
+    assert not torch.equal(found.rows_RN, expected.rows_RN)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.mpi
+def test_asynchronous_ranks_train_with_batches_in_parts(tmp_path):
+    write_real(tmp_path / "a.h5", 30)
+    write_real(tmp_path / "b.h5", 30, start=500)
+    config = configure(tmp_path / "run.toml", tmp_path, "layers", "easgd", steps=STEPS)
+    config.write_text(config.read_text().replace("batch = 12", "batch = 12\naccumulate = 3"))
+    done = train_ranks(3, config, tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert losses(tmp_path / "run")["layers", STEPS]["gradient"] > 0
 
 
 # --- in less memory
@@ -238,9 +279,3 @@ def test_more_parts_than_showers_are_refused(data):
         check(accumulating(hits(data), 10), "my.toml")
     with pytest.raises(ConfigError, match=r"stage 'layers': accumulate must be at least 1, not 0"):
         check(accumulating(hits(data), 0), "my.toml")
-
-
-def test_parts_are_for_training_in_step(data):
-    config = replace(accumulating(hits(data), 2), parallel=ParallelConfig("downpour"))
-    with pytest.raises(ConfigError, match=r"accumulate = 2 is for parallel.strategy = 'allreduce' only"):
-        check(config, "my.toml")

@@ -59,7 +59,8 @@ def command(
     from fastcalo.cli.output import name_rank
 
     from ..config import check, load_config
-    from ..distributed.world import abort_on_error, join_world, open_exchange
+    from ..distributed.world import abort_on_error, join_world
+    from ..strategies import open_exchange
 
     world = join_world()
     name_rank(world)

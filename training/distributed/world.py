@@ -8,14 +8,9 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastcalo.errors import FastCaloError, MissingDependencyError, TrainingError
-
-if TYPE_CHECKING:
-    from ..config import ParallelConfig
-    from ..exchange import Exchange
 
 _READ_S = 1.0
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MV2_COMM_WORLD_SIZE")
@@ -62,24 +57,6 @@ def join_world() -> Any:
             f"mpi4py, which uses {MPI.Get_library_version().splitlines()[0]}; start with the mpiexec that belongs to it"
         )
     return world
-
-
-def open_exchange(config: ParallelConfig, world: Any, run: Path) -> Exchange:
-    """What the strategy of a configuration asks for.
-
-    Parameters
-    ----------
-    config : ParallelConfig
-    world : mpi4py.MPI.Comm
-    run : Path
-        Folder of the training.
-    """
-    from .asynchronous.exchange import ServerExchange
-    from .synchronous.allreduce import AllReduce
-
-    if config.strategy != "allreduce":
-        return ServerExchange(world, run, config.patience_s, masters=config.masters)
-    return AllReduce(world, run, config.bucket_kib, config.patience_s, config.compression, config.transport)
 
 
 @contextmanager

@@ -19,10 +19,10 @@ from ..config import TrainConfig, check
 from ..distributed.allreduce_timing import time_allreduce, wait_for
 from ..distributed.asynchronous.exchange import ServerExchange
 from ..distributed.synchronous.allreduce import AllReduce
-from ..distributed.world import open_exchange
 from ..exchange import Exchange, SingleProcess
 from ..run.curves import read_metrics
 from ..run.signals import Stopped
+from ..strategies import open_exchange
 from ..trainer import run_stages
 from .runs import SIZES, ScalingRun, Target, scaling_report
 from .step_times import StepTimes

@@ -19,6 +19,7 @@ from fastcalo.export.dense_gan import ExportableDenseGan
 from fastcalo.export.exporter import export
 from fastcalo.export.parity import check_parity
 from fastcalo.model.onnx_session import open_session
+from fastcalo.training import stage as stage_module
 from fastcalo.training import trainer as loop
 from fastcalo.training.architectures.dense_gan.frame import compress, expand, fold, fold_cells, unfold
 from fastcalo.training.architectures.dense_gan.gan import DenseGan
@@ -236,7 +237,7 @@ def test_the_configuration_that_comes_along_builds() -> None:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "EVALUATION_SHOWERS", 40)
+        patch.setattr(stage_module, "EVALUATION_SHOWERS", 40)
         loop.run_stages(make_config(), folder)
     return folder
 

@@ -63,6 +63,11 @@ class ServerExchange(AllReduce):
         self._first = 1 + (between if self.rank else 0)
 
     @property
+    def computes(self) -> bool:
+        """Whether this rank is a worker."""
+        return self.rank > self.tree.between
+
+    @property
     def heartbeat(self) -> Heartbeat:
         """Sign of life of this rank."""
         return self._heartbeat
@@ -143,7 +148,7 @@ class ServerExchange(AllReduce):
         """Give all ranks the numbers of rank 0."""
         for state in states:
             for value in state.values():
-                whole = value.detach().contiguous()
+                whole = value.detach().cpu().contiguous()
                 self._wait([self._world.Ibcast(whole.numpy(), 0)], "networks")
                 with torch.no_grad():
                     value.copy_(whole)

@@ -14,7 +14,7 @@ class FlatParameters:
     Parameters
     ----------
     parameters : mapping of str to sequence of Parameter
-        Of each optimiser, float32, on the CPU. No parameter twice.
+        Of each optimiser, float32, on one device. No parameter twice.
 
     Attributes
     ----------

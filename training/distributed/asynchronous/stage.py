@@ -5,19 +5,21 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from fastcalo.errors import InputError
 
 from ...architectures.base import Architecture, Metrics
-from ...config import StageConfig
+from ...config import ParallelConfig, StageConfig
 from ...data.showers import Batch, ShowerData
-from ...random_numbers import ShowerRandom
+from ...gradient_accumulation import PartialLoss, partial_losses
+from ...random_numbers import combine_seeds
 from ...run.signals import Stopped
-from ...trainer import LOG_EVERY, StageTraining, combine_seeds
+from ...stage import LOG_EVERY, StageSetup, StageState
 from .exchange import ServerExchange
 from .flat_parameters import FlatParameters
 from .message_metrics import MessageMetrics
@@ -44,6 +46,8 @@ class WorkerBatches:
     step : int
         Of the stage, from which it goes on.
     worker, workers : int
+    device : torch.device or str
+        Where losses are computed.
 
     Raises
     ------
@@ -60,149 +64,192 @@ class WorkerBatches:
         step: int,
         worker: int,
         workers: int,
+        device: torch.device | str = "cpu",
     ) -> None:
-        self._architecture, self._stage, self._seed = architecture, stage, seed
+        self._architecture, self._stage, self._seed, self._device = architecture, stage, seed, device
         if stage.batch * workers > len(data):
             raise InputError(
                 f"stage {stage.name!r}: batches of {stage.batch} showers for {workers} workers take "
                 f"{stage.batch * workers}, but there are only {len(data)}; ask for smaller batches or fewer workers"
             )
-        self._batches = data.batches(stage.batch * workers, step // workers, worker, workers)
+        pinned = torch.device(device).type == "cuda"
+        self._batches = data.batches(stage.batch * workers, step // workers, worker, workers, pinned=pinned)
         self.parameters: Mapping[str, Sequence[nn.Parameter]] = architecture.trained_by(stage.name)
 
-    def losses(self, step: int, metrics: Metrics) -> Iterator[tuple[str, Tensor]]:
-        """Losses of one step, with random numbers of the step's own."""
-        batch = next(self._batches)
-        draws = ShowerRandom(combine_seeds(self._seed, step), batch.slot)
-        return self._architecture.losses(self._stage, batch, step, metrics, draws)
+    def losses(self, step: int, metrics: Metrics) -> Iterator[PartialLoss]:
+        """Terms of the losses of one step, with random numbers of the step's own."""
+        key = combine_seeds(self._seed, step)
+        return partial_losses(self._architecture, self._stage, next(self._batches), step, metrics, key, self._device)
 
 
-class AsynchronousStageTraining(StageTraining):
-    """One stage being run by a master and its workers, maybe with sub-masters in between.
+class AsynchronousStageTraining:
+    """A stage run by a master and its workers, with or without sub-masters in between.
 
     The stage's steps are those of all workers together, each on a batch of the stage's size; so as many showers are
-    seen as in a training of one process. Warm-up and annealing go by the centre's step.
+    seen as in a training of one process. Warm-up and annealing go by the central step. Masters keep parameters on the
+    CPU, where messages come from and go to; workers compute on the device of the setup.
+
+    Parameters
+    ----------
+    setup : StageSetup
+        Its exchange is a `ServerExchange`.
+    parallel : ParallelConfig
     """
 
+    def __init__(self, setup: StageSetup, parallel: ParallelConfig) -> None:
+        self._setup, self._parallel = setup, parallel
+        self._exchange, self._state = cast(ServerExchange, setup.exchange), StageState(setup)
+        exchange = self._exchange
+        applies = parallel.strategy == "easgd" and exchange.rank > 0
+        self._own = WorkerState(setup.folder, setup.stage.name, exchange.rank, exchange.tree, applies)
+
     def run(self) -> None:
-        """From the checkpoint, or from the start, to the last step."""
-        exchange, step = cast(ServerExchange, self.exchange), self._prepare()
-        tree, stopped, reached, state = exchange.tree, 0, 0, {}
+        """Train from the checkpoint, or from the start, to the last step.
+
+        Raises
+        ------
+        TrainingError
+            A number is not finite, on any worker.
+        Stopped
+            By a signal, or by the callback. A checkpoint is kept.
+        """
+        setup, exchange, stopped, reached, state = self._setup, self._exchange, 0, 0, {}
         if not exchange.rank:
-            stopped, reached = self._serve(exchange, step)
-        elif exchange.rank <= tree.between:
-            state = self._pass_on(exchange, step)
+            stopped, reached = self._serve()
+        elif exchange.rank <= exchange.tree.between:
+            state = self._pass_on()
         else:
-            state = self._work(exchange, step)
+            state = self._work()
         stopped, reached = exchange.tell(stopped, reached)
-        own = self._own(exchange)
         if stopped:
-            own.save(state, reached)
+            self._own.save(state, reached)
             raise Stopped(128 + stopped)
-        own.remove()
-        kept = self.architecture.kept_by(self.stage.name)
-        exchange.spread(self.architecture.networks[name].state_dict() for name in kept)
+        self._own.remove()
+        kept = setup.architecture.kept_by(setup.stage.name)
+        exchange.spread(setup.architecture.networks[name].state_dict() for name in kept)
 
-    def _own(self, exchange: ServerExchange) -> WorkerState:
-        applies = self.config.parallel.strategy == "easgd" and exchange.rank > 0
-        return WorkerState(self.directory, self.stage.name, exchange.rank, exchange.tree, applies)
+    def _flat_parameters(self) -> FlatParameters:
+        return FlatParameters(self._setup.architecture.trained_by(self._setup.stage.name))
 
-    def _work(self, exchange: ServerExchange, step: int) -> dict[str, Any]:
+    def _work(self) -> dict[str, Any]:
         """Make steps until there are no more; return what only this worker knows then."""
-        number, tree, config = exchange.number, exchange.tree, self.config.parallel
-        problem = WorkerBatches(self.architecture, self.stage, self.data, self.seed, step, number, tree.workers)
-        worker = Worker(number, tree.workers, problem, self.stage, config, exchange.heartbeat.beat)
-        worker.resume(self.optimisers)
+        setup, exchange, step = self._setup, self._exchange, self._state.step
+        number, tree, lap = exchange.number, exchange.tree, setup.timeline.lap
+        batches = WorkerBatches(
+            setup.architecture, setup.stage, setup.data, setup.seed, step, number, tree.workers, setup.device
+        )
+        worker = Worker(number, tree.workers, batches, setup.stage, self._parallel, exchange.heartbeat.beat)
+        worker.resume(self._state.optimisers)
         # every rank can work out what each has to do at first
-        first = tree.first(number, range(step, self.stage.steps), config)
-        pull = Pull(first.start, len(first), 0, worker.flat.values_N.clone())
-        own = self._own(exchange)
-        if state := own.load(step):
+        first = tree.first(number, range(step, setup.stage.steps), self._parallel)
+        pull = Pull(first.start, len(first), 0, worker.flat.values_N.clone().cpu())
+        if state := self._own.load(step):
             pull = worker.load_state(state, pull)
-        self.trace.lap("preparation")
+        lap("preparation")
         while pull.steps:
-            push = worker.round(pull, lambda: self.signals.received)
-            self.trace.lap("steps")
+            push = worker.round(pull, lambda: setup.signals.received)
+            lap("steps")
             pull = exchange.push(push)
-            self.trace.lap("exchange")
+            lap("exchange")
             if pull.checkpoint:
-                own.save(worker.state(pull), pull.checkpoint)
-                self.trace.lap("checkpoint")
+                self._own.save(worker.state(pull), pull.checkpoint)
+                lap("checkpoint")
         return worker.state(pull)
 
-    def _pass_on(self, exchange: ServerExchange, step: int) -> dict[str, Any]:
+    def _pass_on(self) -> dict[str, Any]:
         """Serve a block of workers until all are done; return what only this rank knows then."""
-        config, tree = self.config.parallel, exchange.tree
-        flat, own = FlatParameters(self.architecture.trained_by(self.stage.name)), self._own(exchange)
-        lease = tree.leases(range(step, self.stage.steps), config)[exchange.number]
+        setup, exchange, step = self._setup, self._exchange, self._state.step
+        tree, lap, flat = exchange.tree, setup.timeline.lap, self._flat_parameters()
+        lease = tree.leases(range(step, setup.stage.steps), self._parallel)[exchange.number]
         pull = Pull(lease.start, len(lease), 0, flat.values_N.clone())
-        if state := own.load(step):
+        if state := self._own.load(step):
             flat.values_N.copy_(state["values"])
-        desk = SubServer(exchange.number, flat, self.optimisers, tree.workers, self.stage, config, pull, exchange.push)
-        exchange.expect(desk.busy)
-        self.trace.lap("preparation")
-        while desk.busy:
-            push = exchange.receive(desk.rows, len(flat.values_N))
-            self.trace.lap("message")
-            desk.signal, told = desk.signal or self.signals.received, desk.checkpoint
-            answer = desk.serve(push)
-            exchange.reply(push.worker, answer, desk.busy)
-            self.trace.lap("centre")
-            if desk.checkpoint != told:
-                own.save({"values": flat.values_N}, desk.checkpoint)
-                self.trace.lap("checkpoint")
+        server = SubServer(
+            exchange.number,
+            flat,
+            self._state.optimisers,
+            tree.workers,
+            setup.stage,
+            self._parallel,
+            pull,
+            exchange.push,
+        )
+        exchange.expect(server.busy)
+        lap("preparation")
+        while server.busy:
+            push = exchange.receive(server.rows, len(flat.values_N))
+            lap("message")
+            server.signal, told = server.signal or setup.signals.received, server.checkpoint
+            answer = server.serve(push)
+            exchange.reply(push.worker, answer, server.busy)
+            lap("centre")
+            if server.checkpoint != told:
+                self._own.save({"values": flat.values_N}, server.checkpoint)
+                lap("checkpoint")
         return {"values": flat.values_N}
 
-    def _serve(self, exchange: ServerExchange, step: int) -> tuple[int, int]:
+    def _serve(self) -> tuple[int, int]:
         """Serve all until they are done; return the signal that has ended it, or 0, and the step reached."""
-        stage, flat = self.stage, FlatParameters(self.architecture.trained_by(self.stage.name))
-        centre = ParameterServer(flat, self.optimisers, exchange.tree.workers, stage, self.config.parallel, step)
-        judged, stopped = self._judged(), 0
-        tally, speed = MessageMetrics("staleness_top" if exchange.tree.between else "staleness"), _Speed(step)
-        log.info("stage %s: %d showers, from step %d to %d", stage.name, len(self.data), step, stage.steps)
-        exchange.expect(centre.busy)
-        self.trace.lap("preparation")
+        setup, exchange, stage, state = self._setup, self._exchange, self._setup.stage, self._state
+        flat, step, lap = self._flat_parameters(), state.step, setup.timeline.lap
+        server = ParameterServer(flat, state.optimisers, exchange.tree.workers, stage, self._parallel, step)
+        sample, stopped = state.evaluation_sample(), 0
+        messages = MessageMetrics("staleness_top" if exchange.tree.between else "staleness")
+        due = _Due(setup, state, server, sample, messages, _Speed(step))
+        log.info("stage %s: %d showers, from step %d to %d", stage.name, len(setup.data), step, stage.steps)
+        exchange.expect(server.busy)
+        lap("preparation")
         clock = time.perf_counter()
-        while centre.busy:
-            push = exchange.receive(centre.rows, len(flat.values_N))
-            self.trace.lap("message")
-            stopped = stopped or self.signals.received or push.signal
+        while server.busy:
+            push = exchange.receive(server.rows, len(flat.values_N))
+            lap("message")
+            stopped = stopped or setup.signals.received or push.signal
             if stopped:
-                centre.stop()
-            before, pull = centre.step, centre.serve(push)
-            tally.add(push, centre.staleness)
+                server.stop()
+            before, pull = server.step, server.serve(push)
+            messages.add(push, server.staleness)
             if "gradient" in push.metrics and stage.ema:
-                self._average(before, push.steps)
-            exchange.reply(push.worker, pull, centre.busy)
-            self.trace.lap("centre")
+                state.average(before, push.steps)
+            exchange.reply(push.worker, pull, server.busy)
+            lap("centre")
             now = time.perf_counter()
-            self.seconds, clock = self.seconds + now - clock, now
-            self._reached(before, centre, tally, speed, judged, bool(stopped) and not centre.busy)
+            state.seconds, clock = state.seconds + now - clock, now
+            due.after(before, bool(stopped) and not server.busy)
             clock += time.perf_counter() - now
-        return stopped if centre.step < stage.steps else 0, centre.step
+        return stopped if server.step < stage.steps else 0, server.step
 
-    def _reached(
-        self, before: int, centre: ParameterServer, tally: MessageMetrics, speed: _Speed, judged: Batch, stopped: bool
-    ) -> None:
-        """What is due at a step, or would have been at one that a message has passed over."""
-        stage, step = self.stage, centre.step
+
+@dataclass(frozen=True)
+class _Due:
+    """Log lines, evaluations and checkpoints of the first rank."""
+
+    setup: StageSetup
+    state: StageState
+    server: ParameterServer
+    sample: Batch
+    messages: MessageMetrics
+    speed: _Speed
+
+    def after(self, before: int, stopped: bool) -> None:
+        """Do what is due at the server's step, or would have been at one since `before` that a message passed over."""
+        stage, state, step, lap = self.setup.stage, self.state, self.server.step, self.setup.timeline.lap
         last = step == stage.steps
 
         def due(every: int) -> bool:
             return last or step // every > before // every
 
         if due(LOG_EVERY):
-            self._log(step, "train", {**tally.take(), "showers_per_second": speed.look(step, stage.batch)})
+            speed = self.speed.look(step, stage.batch)
+            state.log_metrics(step, "train", {**self.messages.take(), "showers_per_second": speed})
         if last and stage.ema:
-            self._use_averages()
+            state.use_averages()
         if due(stage.evaluate_every):
-            torch.manual_seed(0)
-            self._log(step, "test", self.architecture.evaluate(stage, judged))
-            self.trace.lap("evaluation")
+            state.evaluate(step, self.sample)
+            lap("evaluation")
         if due(stage.checkpoint_every) or stopped:
-            self._save(step)
-            centre.note_checkpoint(step)
-            self.trace.lap("checkpoint")
+            state.save(step)
+            self.server.note_checkpoint(step)
+            lap("checkpoint")
         if stopped and not last:
             log.warning("stage %s: stopped after step %d, which is saved", stage.name, step)
 

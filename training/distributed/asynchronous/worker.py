@@ -15,7 +15,11 @@ from fastcalo.errors import TrainingError
 
 from ...architectures.base import Metrics
 from ...config import ParallelConfig, StageConfig
-from ...optimisers import make_optimiser, set_rate
+from ...exchange import SingleProcess
+from ...gan_step import GanStep
+from ...gradient_accumulation import PartialLoss
+from ...optimisers import make_optimiser
+from ...run import checkpoint
 from .flat_parameters import FlatParameters
 from .messages import Pull, Push
 from .update_rules import make_update_rule
@@ -34,8 +38,8 @@ class Problem(Protocol):
     def parameters(self) -> Mapping[str, Sequence[nn.Parameter]]:
         """Of each optimiser."""
 
-    def losses(self, step: int, metrics: Metrics) -> Iterator[tuple[str, Tensor]]:
-        """Losses of one step, each with the name of the optimiser that is stepped before the next is asked for."""
+    def losses(self, step: int, metrics: Metrics) -> Iterator[PartialLoss]:
+        """Terms of the losses of one step; the optimiser of a loss is stepped before the next one is asked for."""
 
 
 class Worker:
@@ -75,6 +79,10 @@ class Worker:
             adamw = make_optimiser(stage, name, list(parameters))
             plain = torch.optim.SGD(parameters, lr=adamw.param_groups[0]["lr"])
             self._optimisers[name] = adamw if self._rules[name].adaptive else plain
+        self._moved: set[str] = set()
+        self._step = GanStep(
+            stage, problem.parameters, self._optimisers, SingleProcess().backward, before_update=self._accrue
+        )
 
     def resume(self, optimisers: Mapping[str, torch.optim.Optimizer]) -> None:
         """Go on with the moments of other optimisers of the same parameters, where this worker's have any."""
@@ -86,7 +94,8 @@ class Worker:
         """What this worker alone knows, once it has its answer: parameters to go on with, and moments."""
         return {
             "values": pull.values_N,
-            "optimisers": {name: optimiser.state_dict() for name, optimiser in self._optimisers.items()},
+            # on the CPU, to be read on any machine
+            "optimisers": checkpoint.to_device({name: o.state_dict() for name, o in self._optimisers.items()}, "cpu"),
         }
 
     def load_state(self, state: Mapping[str, Any], pull: Pull) -> Pull:
@@ -109,31 +118,27 @@ class Worker:
         TrainingError
             A number is not finite.
         """
-        self.flat.values_N.copy_(pull.values_N)
+        fetched_N = pull.values_N.to(self.flat.values_N.device)
+        self.flat.values_N.copy_(fetched_N)
         sums: Metrics = defaultdict(float)
         counts: dict[str, int] = defaultdict(int)
-        moved: set[str] = set()
+        self._moved.clear()
         for step in range(pull.step, pull.step + pull.steps):
             self._alive()
-            for name, value in self._step(step, moved).items():
+            for name, value in self._one(step).items():
                 sums[name] += value
                 counts[name] += 1
-        rows = [self._row(name, pull, name in moved) for name in self.flat.parts]
+        rows_RN = torch.cat([self._row(name, fetched_N) for name in self.flat.parts], 1).cpu()
         means = {name: value / counts[name] for name, value in sums.items()}
-        return Push(self.number, pull.steps, pull.version, tuple(sorted(moved)), means, torch.cat(rows, 1), signal())
+        return Push(self.number, pull.steps, pull.version, tuple(sorted(self._moved)), means, rows_RN, signal())
 
-    def _step(self, step: int, moved: set[str]) -> Metrics:
+    def _accrue(self, name: str) -> None:
+        self._rules[name].accrue(self.flat.gradient(name))
+        self._moved.add(name)
+
+    def _one(self, step: int) -> Metrics:
         metrics: Metrics = {}
-        for name, loss in self._problem.losses(step, metrics):
-            optimiser, parameters = self._optimisers[name], self._problem.parameters[name]
-            optimiser.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss, inputs=list(parameters))
-            set_rate(optimiser, self._stage, name, step)
-            if name == "generator":
-                metrics["gradient"] = nn.utils.clip_grad_norm_(parameters, self._stage.clip).item()
-            self._rules[name].accrue(self.flat.gradient(name))
-            optimiser.step()
-            moved.add(name)
+        self._step.run(step, self._problem.losses(step, metrics), metrics)
         if bad := [k for k, v in metrics.items() if not math.isfinite(v)]:
             raise TrainingError(
                 f"stage {self._stage.name!r}, step {step}, worker {self.number}: {', '.join(bad)} is not finite; the "
@@ -141,11 +146,11 @@ class Worker:
             )
         return metrics
 
-    def _row(self, name: str, pull: Pull, moved: bool) -> Tensor:
+    def _row(self, name: str, fetched_N: Tensor) -> Tensor:
         rule, part = self._rules[name], self.flat.parts[name]
-        if not moved:
-            return torch.zeros(rule.rows, part.stop - part.start)
-        return rule.message(self.flat.values_N[part], pull.values_N[part])
+        if name not in self._moved:
+            return fetched_N.new_zeros(rule.rows, part.stop - part.start)
+        return rule.message(self.flat.values_N[part], fetched_N[part])
 
 
 def _only_the_master(gradient_N: Tensor) -> None:

@@ -75,6 +75,11 @@ class AllReduce:
         self.messages = 0
 
     @property
+    def computes(self) -> bool:
+        """Whether this rank computes gradients, as all do."""
+        return True
+
+    @property
     def heartbeat(self) -> Heartbeat:
         """Sign of life of this rank."""
         return self._heartbeat

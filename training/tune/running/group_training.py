@@ -14,10 +14,10 @@ from typing import Any
 from fastcalo.errors import TrainingError
 
 from ...data.folds import Fold
-from ...distributed.world import open_exchange
 from ...exchange import Exchange
 from ...run.callback import Callback
 from ...run.signals import Signals, Stopped
+from ...strategies import open_exchange
 from ...trainer import run_stages
 from ..config_paths import with_values
 from ..study.space import Point
@@ -173,7 +173,7 @@ class GroupTraining:
         self._used = self._comm.Dup()
         setup = self._setup
         exchange = open_exchange(setup.base.parallel, self._used, setup.run_of(trial, fold))
-        exchange.heartbeat.listen = self._listen  # type: ignore[attr-defined]
+        exchange.heartbeat.listen = self._listen
         return exchange
 
     def _listen(self) -> None:
