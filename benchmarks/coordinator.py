@@ -36,7 +36,7 @@ from fastcalo.training.tune.running.coordinator import BackgroundTasks, Clock, C
 from fastcalo.training.tune.running.mpi_messages import MessageChannel
 from fastcalo.training.tune.running.trial import outcome_table
 from fastcalo.training.tune.running.trial_queue import NoDisplay
-from fastcalo.training.tune.study.space import Space, read_space
+from fastcalo.training.tune.space import Space, read_space
 from fastcalo.training.tune.study.study import Outcome, Study
 
 HERE = Path(__file__).parent

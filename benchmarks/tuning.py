@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from fastcalo.training.tune.optimisers import make_optimiser
 from fastcalo.training.tune.report.surface import ResponseSurface
-from fastcalo.training.tune.study.space import Point, Real, Space
+from fastcalo.training.tune.space import Point, Real, Space
 
 HERE = Path(__file__).parent
 

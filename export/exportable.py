@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from fastcalo.errors import ExportError
 from fastcalo.model.contract import Contract, NoiseSpec
 from fastcalo.training.architectures.base import Architecture
-from fastcalo.training.architectures.dense_gan.gan import DenseGan
-from fastcalo.training.architectures.hits.gan import HitGan
+from fastcalo.training.registry import entry_of, load_object
 
 Feed = dict[str, NDArray[Any]]
 """The graph's inputs of some showers, by name."""
@@ -52,19 +51,15 @@ class Exportable(Protocol):
 
 
 def exportable_of(architecture: Architecture) -> Exportable:
-    """The twin of trained networks.
+    """Trained networks as the export sees them.
 
     Raises
     ------
     ExportError
         There is no export of this architecture.
     """
-    if isinstance(architecture, HitGan):
-        from .hits.exportable import ExportableHitGan
-
-        return ExportableHitGan(architecture)
-    if isinstance(architecture, DenseGan):
-        from .dense_gan import ExportableDenseGan
-
-        return ExportableDenseGan(architecture)
-    raise ExportError(f"{type(architecture).__name__} can be trained, but not exported")
+    entry = entry_of(architecture)
+    if entry is None:
+        raise ExportError(f"{type(architecture).__name__} can be trained, but not exported")
+    exportable: Exportable = load_object(entry.exportable)(architecture)
+    return exportable

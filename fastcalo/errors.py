@@ -45,6 +45,10 @@ class MissingDependencyError(FastCaloError, ImportError):
     """An optional dependency that is not installed; the message gives the line that installs it."""
 
 
+class PackageNameError(FastCaloError, ImportError):
+    """A package of fastcalo imported under a name that would make a second copy of it."""
+
+
 class Geant4Error(FastCaloError, RuntimeError):
     """Geant4 died, or refused to work."""
 

@@ -53,6 +53,11 @@ ARCHITECTURES = {
 """All architectures by their names."""
 
 
+EXPORTER = "fastcalo.export.exporter:export_unchecked"
+"""Writes the models that a search evaluates. The export is built on training; so its function is named here, and the
+command that starts a search hands it in."""
+
+
 def load_object(reference: str) -> Any:
     """Import what a ``module:name`` refers to."""
     module, _, name = reference.partition(":")

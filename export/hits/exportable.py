@@ -16,7 +16,7 @@ from fastcalo.training.architectures.hits.gan import HitGan
 from fastcalo.training.architectures.hits.sampler import Noise, draw_noise, points_of, sample_showers
 
 from ..exportable import Feed
-from ..parity import domain
+from ..kinematics import domain
 from .graph import Capacity, build_graph
 
 _CAPACITY_POWERS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 0.9)

@@ -152,7 +152,7 @@ def _deposits(showers: Any, section: str, energy: float) -> str:
 
 def _inspect_root(path: str) -> FileDescription:
     from ..io.hits.root_tree import PROVENANCE
-    from ..io.particles.reader import open_root, reading_errors, tree_names
+    from ..io.root_files import open_root, reading_errors, tree_names
 
     parts: list[tuple[str, Rows]] = []
     with open_root(path) as root:
@@ -169,8 +169,8 @@ def _inspect_root(path: str) -> FileDescription:
 
 
 def _inspect_tree(tree: Any, name: str) -> tuple[str, Rows]:
-    from ..io.particles.reader import branch_names
     from ..io.particles.schemas import SchemaOverrides, find_schema
+    from ..io.root_files import branch_names
 
     branches = branch_names(tree)
     shown = ", ".join(branches[:_MAX_BRANCHES]) + (", …" if len(branches) > _MAX_BRANCHES else "")

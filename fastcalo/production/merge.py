@@ -15,11 +15,11 @@ from ..detector.description import Detector, DetectorLike, load_detector
 from ..errors import InputError, OutputError
 from ..events import Reason, SectionHits
 from ..io.atomic import check_output
+from ..io.hits.event_order import EventOrder
 from ..io.hits.reader import IDENTIFIERS, PARTICLES, Chunk, HitFile, hits_tree, open_hit_file, read_chunk
+from ..io.hits.schema import schema_differences
 from ..io.hits.writer import HitsWriter
 from ..simulation.placing import Deposits, sum_deposits
-from ..validation.hits.event_order import EventOrder
-from ..validation.hits.schema import schema_differences
 from .convert import Progress
 from .summary import ParticleCounts, Summary
 

@@ -21,8 +21,9 @@ from fastcalo.export.exporter import export
 from fastcalo.export.hits.energies import _log_rate
 from fastcalo.export.hits.exportable import ExportableHitGan, fit_capacity
 from fastcalo.export.hits.points import Blobs, Placed
+from fastcalo.export.kinematics import domain
 from fastcalo.export.onnx_graph import FLOAT, INT64, IR_VERSION, OPSET, Graph
-from fastcalo.export.parity import check_parity, domain
+from fastcalo.export.parity import check_parity
 from fastcalo.model.contract import METADATA_KEY
 from fastcalo.model.onnx_session import open_session
 from fastcalo.model.random_numbers import random_streams

@@ -13,7 +13,8 @@ import fastcalo
 from fastcalo.errors import ExportError
 from fastcalo.export.exporter import export
 from fastcalo.export.hits.exportable import ExportableHitGan
-from fastcalo.export.parity import check_parity, domain
+from fastcalo.export.kinematics import domain
+from fastcalo.export.parity import check_parity
 from fastcalo.io.showers.native import ShowerFile
 from fastcalo.model.onnx_session import open_session
 from fastcalo.model.random_numbers import random_streams

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from fastcalo.training.tune.study.space import Choice, Dimension, Integer, Real, Space
+from fastcalo.training.tune.space import Choice, Dimension, Integer, Real, Space
 
 BASE = """
 name = "small"

@@ -40,14 +40,16 @@ def command(
     from fastcalo.cli.output import console, name_rank
 
     from ..distributed.world import abort_on_error, join_world
+    from ..registry import EXPORTER, load_object
     from ..tune.running.search import search
 
     world = join_world()
     name_rank(world)
     with abort_on_error(world):
         first = world is None or not world.rank
+        exporter = load_object(EXPORTER)
         with _Board() if first else nullcontext() as board:
-            study = search(config, output, resume=resume, threads=threads, world=world, display=board)
+            study = search(config, output, exporter, resume=resume, threads=threads, world=world, display=board)
         if study is None:
             return
         out = console()

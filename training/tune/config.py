@@ -10,7 +10,7 @@ from fastcalo.errors import ConfigError
 
 from ..config import TrainConfig, from_dict, load_config, read_toml
 from .config_paths import check_space, full_point
-from .study.space import Point, Space, read_space
+from .space import Point, Space, read_space
 
 OPTIMISERS = ("gp", "optuna", "random")
 DESIGNS = ("sobol", "lhs", "random")

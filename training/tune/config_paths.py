@@ -12,7 +12,7 @@ from typing import Any
 from fastcalo.errors import ConfigError
 
 from ..config import TrainConfig, check, from_dict, unknown_key
-from .study.space import Choice, Point, Space, Value
+from .space import Choice, Point, Space, Value
 
 
 def with_values(base: TrainConfig, values: Mapping[str, Any], where: str) -> TrainConfig:

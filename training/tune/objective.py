@@ -27,6 +27,9 @@ from ..data.folds import Fold, in_fold
 from .config import ObjectiveConfig
 
 FloatArray = NDArray[np.float64]
+Exporter = Callable[[TrainConfig, Architecture, Path], None]
+"""Writes networks as they stand to a model file, as `fastcalo.export.exporter.export_unchecked` does."""
+
 _REPLICAS = 20
 _TIMED, _TIMINGS = 512, 3
 
@@ -74,6 +77,8 @@ class Evaluator:
         Which showers; and those that models draw, the same random numbers for all.
     where : str
         The configuration's file, for messages.
+    exporter : Exporter
+        Writes the model that is evaluated.
     fold : Fold, optional
         Held-out showers of ``data.train``; those of ``data.test`` unless given.
 
@@ -86,9 +91,15 @@ class Evaluator:
     """
 
     def __init__(
-        self, base: TrainConfig, objective: ObjectiveConfig, seed: int, where: str, fold: Fold | None = None
+        self,
+        base: TrainConfig,
+        objective: ObjectiveConfig,
+        seed: int,
+        where: str,
+        exporter: Exporter,
+        fold: Fold | None = None,
     ) -> None:
-        self._objective, self._seed, self._threads = objective, seed, base.threads or None
+        self._objective, self._seed, self._threads, self._exporter = objective, seed, base.threads or None, exporter
         first, second = read_halves(base, objective, seed, where, fold)
         self._particles = second
         self._rulers = ObservableBins.of(first)
@@ -107,7 +118,7 @@ class Evaluator:
             Their showers are not finite, or have no distance.
         """
         with tempfile.TemporaryDirectory() as folder:
-            model = _exported(config, networks, Path(folder), self._threads)
+            model = _exported(config, networks, Path(folder), self._threads, self._exporter)
             drawn, _ = generate_sample(model, self._particles, self._seed)
             latency = self._latency(model) if self._objective.latency_weight else None
         mine = observables(drawn, self._rulers)
@@ -176,14 +187,14 @@ _DISTANCES: dict[str, Callable[[FloatArray, FloatArray], tuple[float, float]]] =
 _REPLICATED = {"fpd": _replicated_frechet, "separation": _replicated_separation}
 
 
-def _exported(config: TrainConfig, networks: Architecture, folder: Path, threads: int | None) -> ShowerModel:
+def _exported(
+    config: TrainConfig, networks: Architecture, folder: Path, threads: int | None, exporter: Exporter
+) -> ShowerModel:
     """The model as it would be used; so distance and latency are those of what a user gets."""
-    from fastcalo.export.exporter import export_unchecked
-
     if next(networks.networks.parameters()).device.type != "cpu":
         networks = copy.deepcopy(networks)
         networks.networks.cpu()
-    export_unchecked(config, networks, folder / "model.onnx")
+    exporter(config, networks, folder / "model.onnx")
     return ShowerModel(folder / "model.onnx", threads)
 
 

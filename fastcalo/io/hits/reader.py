@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ...detector.description import Detector, load_detector
 from ...errors import DetectorError, InputError
 from ..particles.columns import Column, to_column
-from ..particles.reader import branch_names, open_root, reading_errors, tree_names
+from ..root_files import branch_names, open_root, reading_errors, tree_names
 from .root_tree import PROVENANCE, TREE
 
 PARTICLES = "particles_"

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 from ...display import html_table
-from ...errors import ConfigError, FastCaloError, InputError
+from ...errors import ConfigError, InputError
+from ..root_files import branch_names, open_root, reading_errors, tree_names
 from .batches import FileEvents, group_rows, rechunk
 from .columns import Column, assemble, identifiers, to_column
 from .repeats import Identifiers, Repeats, Source, find_repeats
@@ -21,7 +20,6 @@ from .schemas import EVENT_ROLES, Schema, SchemaOverrides, find_schema, load_ove
 
 PathLike = str | os.PathLike[str]
 
-_TREES = ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple")
 # names that collision events go by, in EDM4hep and NanoAOD
 _EVENT_TREES = ("events", "Events")
 # columns that are read at a time, in memory
@@ -222,57 +220,6 @@ def open_events(
     return EventReader(tuple(_look_into(path, found) for path in listed), found)
 
 
-@contextmanager
-def open_root(path: str) -> Iterator[Any]:
-    """Open a ROOT file, having made sure that it is whole.
-
-    Parameters
-    ----------
-    path : str
-        Local path or URL.
-
-    Yields
-    ------
-    uproot.ReadOnlyDirectory
-
-    Raises
-    ------
-    InputError
-        It is missing, empty, no ROOT file or cut short.
-    """
-    import uproot
-
-    if "://" not in path:
-        _check_local(Path(path))
-    with reading_errors(path):
-        # what uproot would keep in its caches is read once only
-        root = uproot.open({path: None}, array_cache=None, object_cache=None)
-    with root:
-        _check_length(root, path)
-        yield root
-
-
-def tree_names(root: Any, path: str) -> list[str]:
-    """Names of the TTrees and RNTuples of an open file, those in its folders too.
-
-    Raises
-    ------
-    InputError
-        There are none.
-    """
-    with reading_errors(path):
-        classes: dict[str, str] = root.classnames(recursive=True, cycle=False)
-    names = [name for name, kind in classes.items() if kind in _TREES]
-    if not names:
-        raise InputError(f"{path}: holds neither a TTree nor an RNTuple; it holds {classes or 'nothing'}")
-    return names
-
-
-def branch_names(tree: Any) -> list[str]:
-    """Names of the branches of a TTree, or of the fields of an RNTuple, without those of what they belong to."""
-    return list(tree.keys(full_paths=False) if hasattr(tree, "branches") else tree.keys())
-
-
 def _find_particles(root: Any, path: str, overrides: SchemaOverrides) -> Schema:
     names = tree_names(root, path)
     if overrides.tree is not None:
@@ -324,38 +271,3 @@ def _read(tree: Any, branch: str, entries: range, where: str) -> Column:
     with reading_errors(there):
         array = tree[branch].array(entry_start=entries.start, entry_stop=entries.stop, library="ak")
         return to_column(array, there)
-
-
-def _check_local(path: Path) -> None:
-    if not path.is_file():
-        raise InputError(f"{path}: {'is a folder, not a file' if path.is_dir() else 'no such file'}")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: is empty (0 bytes)")
-    try:
-        with path.open("rb") as file:
-            magic = file.read(4)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
-    if magic != b"root":
-        raise InputError(f"{path}: is not a ROOT file")
-
-
-def _check_length(root: Any, path: str) -> None:
-    if "://" in path:
-        return
-    promised, there = int(root.file.fEND), Path(path).stat().st_size
-    if there < promised:
-        raise InputError(f"{path}: is cut short: it has {there} bytes, but should have {promised}")
-
-
-@contextmanager
-def reading_errors(where: str) -> Iterator[None]:
-    """Turn whatever reading `where` ends in into an `InputError`."""
-    try:
-        yield
-    except FastCaloError:
-        raise
-    # uproot and the codecs below it raise whatever they trip over
-    except Exception as error:
-        first = str(error).strip().split("\n", 1)[0]
-        raise InputError(f"{where} cannot be read; it may be cut short or damaged: {first}") from error

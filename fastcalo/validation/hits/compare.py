@@ -9,12 +9,12 @@ from typing import Any
 
 from ...detector.description import DetectorLike, load_detector
 from ...display import html_table
+from ...io.hits.event_order import EventOrder
 from ...io.hits.reader import Chunk, HitFile, hits_tree, open_hit_file, read_chunk
+from ...io.hits.schema import doubts, schema_differences, unknowns
 from .contents import HitFaults, check_hits
-from .event_order import EventOrder
 from .paired import PairedMean
 from .physics import Physics, accounts
-from .schema import doubts, schema_differences, unknowns
 
 # of each file at a time; events without hits are small, but their histograms are not
 _MEMORY, _EVENTS = "16 MB", 2000

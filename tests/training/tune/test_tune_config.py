@@ -10,7 +10,7 @@ from fastcalo.errors import ConfigError
 from fastcalo.training.config import load_config
 from fastcalo.training.tune.config import load_tune, tune_config
 from fastcalo.training.tune.config_paths import value_at, with_values
-from fastcalo.training.tune.study.space import Choice, Integer, Real
+from fastcalo.training.tune.space import Choice, Integer, Real
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from helpers.tiny_search import write_search, write_showers_for_search
 from helpers.tiny_training import tiny_config
 
 from fastcalo.errors import ConfigError, InputError, TrainingError
+from fastcalo.export.exporter import export_unchecked
 from fastcalo.training.config import DataConfig, load_config
 from fastcalo.training.data.folds import Fold, in_fold
 from fastcalo.training.trainer import build_architecture, load_run
@@ -47,7 +48,7 @@ def base(data, tmp_path_factory):
 
 @pytest.mark.parametrize(("distance", "better_by"), [("fpd", 1.0), ("separation", 0.05)])
 def test_a_trained_model_is_worth_more_than_an_untrained_one(base, tmp_path, distance, better_by):
-    evaluate = Evaluator(base, ObjectiveConfig(distance, showers=100), 1, "here")
+    evaluate = Evaluator(base, ObjectiveConfig(distance, showers=100), 1, "here", export_unchecked)
     stage = replace(base.stage[0], name="layers", steps=100, learning_rate=5e-3)
     config = replace(base, stage=(stage,))
     before = evaluate.evaluate(config, build_architecture(config))
@@ -62,23 +63,23 @@ def test_a_trained_model_is_worth_more_than_an_untrained_one(base, tmp_path, dis
 
 def test_the_same_networks_get_the_same_number(base):
     networks = build_architecture(base)
-    first, second = (Evaluator(base, FEW, 1, "here").evaluate(base, networks) for _ in range(2))
+    first, second = (Evaluator(base, FEW, 1, "here", export_unchecked).evaluate(base, networks) for _ in range(2))
     assert first == second
-    assert Evaluator(base, FEW, 2, "here").evaluate(base, networks).value != first.value
+    assert Evaluator(base, FEW, 2, "here", export_unchecked).evaluate(base, networks).value != first.value
 
 
 def test_a_look_leaves_no_trace_on_the_networks(base):
     networks = build_architecture(base)
     before = {k: v.clone() for k, v in networks.networks.state_dict().items()}
-    Evaluator(base, FEW, 1, "here").evaluate(base, networks)
+    Evaluator(base, FEW, 1, "here", export_unchecked).evaluate(base, networks)
     assert networks.networks.training
     assert all(torch.equal(v, before[k]) for k, v in networks.networks.state_dict().items())
 
 
 def test_time_counts_by_its_weight(base):
     networks = build_architecture(base)
-    plain = Evaluator(base, FEW, 1, "here").evaluate(base, networks)
-    timed = Evaluator(base, replace(FEW, latency_weight=0.5), 1, "here").evaluate(base, networks)
+    plain = Evaluator(base, FEW, 1, "here", export_unchecked).evaluate(base, networks)
+    timed = Evaluator(base, replace(FEW, latency_weight=0.5), 1, "here", export_unchecked).evaluate(base, networks)
     assert timed.latency_ms > 0
     assert timed.value == pytest.approx(plain.value + 0.5 * math.log(timed.latency_ms))
 
@@ -88,7 +89,7 @@ def test_networks_that_are_not_finite_are_told(base):
     for value in networks.networks.parameters():
         value.data.fill_(math.nan)
     with pytest.raises(Exception, match=r"\w"):
-        Evaluator(base, FEW, 1, "here").evaluate(base, networks)
+        Evaluator(base, FEW, 1, "here", export_unchecked).evaluate(base, networks)
 
 
 def test_halves_have_no_shower_in_common_and_are_alike(base):

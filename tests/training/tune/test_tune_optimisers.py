@@ -19,7 +19,7 @@ from fastcalo.training.tune.optimisers import make_optimiser
 from fastcalo.training.tune.optimisers.base import kept_points, penalty
 from fastcalo.training.tune.optimisers.gp import MOST, GaussianProcess, _Model, _regressor
 from fastcalo.training.tune.optimisers.random import design_points
-from fastcalo.training.tune.study.space import read_space
+from fastcalo.training.tune.space import read_space
 
 MIXED = read_space(
     {

@@ -23,8 +23,8 @@ from fastcalo.training.tune.config_paths import with_values
 from fastcalo.training.tune.report.analysis import RandomOrder, pareto
 from fastcalo.training.tune.report.report import report_study
 from fastcalo.training.tune.report.surface import ResponseSurface
+from fastcalo.training.tune.space import Choice, Integer, Real, Space
 from fastcalo.training.tune.study.record import Trial, read_record
-from fastcalo.training.tune.study.space import Choice, Integer, Real, Space
 from fastcalo.training.tune.study.study import Outcome, Study
 
 ROOT = Path(__file__).parents[3]

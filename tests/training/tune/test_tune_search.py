@@ -12,6 +12,7 @@ from helpers.shower_files import write_real
 from helpers.tiny_search import SPACE, write_search, write_showers_for_search
 
 from fastcalo.errors import ConfigError, InputError, OutputError
+from fastcalo.export.exporter import export_unchecked
 from fastcalo.training.config import load_config
 from fastcalo.training.run import checkpoint
 from fastcalo.training.run.signals import Stopped
@@ -38,7 +39,7 @@ def kinds(folder: Path) -> list[str]:
 
 def test_trials_are_trained_judged_and_told(data, tmp_path):
     file = write_search(tmp_path, data, stages="layers hits", evaluate=5, more='[stopping]\nrule = "median"\nleast = 9')
-    study = search(file, tmp_path / "study")
+    study = search(file, tmp_path / "study", export_unchecked)
     assert study is not None
     reported = [t.reported for t in study.trials]
     assert [t["status"] for t in reported] == ["done"] * 3
@@ -64,7 +65,7 @@ def test_folds_are_trained_each_and_their_spread_is_told(data, tmp_path):
     text = base.read_text().replace('"]\ntest', f'", "{data}/test.h5", "{data}/more.h5"]\ntest')
     write_real(data / "more.h5", 150, start=600)
     base.write_text(text)
-    study = search(file, tmp_path / "study")
+    study = search(file, tmp_path / "study", export_unchecked)
     (trial,) = study.trials
     assert trial.status == "done", trial.reported["reason"]
     a, b = trial.reported["folds"]
@@ -84,7 +85,7 @@ def test_folds_are_trained_each_and_their_spread_is_told(data, tmp_path):
 )
 def test_a_trial_that_fails_is_told_with_its_reason_and_the_others_go_on(data, tmp_path, space, reason):
     file = write_search(tmp_path, data, trials=4 if "accumulate" in space else 2, space=space, optimiser="random")
-    study = search(file, tmp_path / "study")
+    study = search(file, tmp_path / "study", export_unchecked)
     status = [t.status for t in study.trials]
     assert status.count("failed") == 1
     assert status.count("done") == len(status) - 1
@@ -95,7 +96,7 @@ def test_a_trial_that_fails_is_told_with_its_reason_and_the_others_go_on(data, t
 
 def test_a_trial_that_never_ends_is_stopped_between_two_steps(data, tmp_path):
     file = write_search(tmp_path, data, trials=1, steps=1_000_000, trial_limit_s=2.0)
-    study = search(file, tmp_path / "study")
+    study = search(file, tmp_path / "study", export_unchecked)
     (trial,) = study.trials
     assert trial.status == "failed"
     assert "longer than trial_limit_s = 2" in trial.reported["reason"]
@@ -107,7 +108,7 @@ def test_a_hopeless_trial_is_stopped(data, tmp_path, caplog):
     space = '"stage.layers.learning_rate" = { low = 1e-12, high = 1e-2, log = true }'
     more = f'[stopping]\nrule = "median"\nleast = 3\n{start}'
     file = write_search(tmp_path, data, stages="hits layers", trials=4, steps=30, evaluate=15, space=space, more=more)
-    study = search(file, tmp_path / "study")
+    study = search(file, tmp_path / "study", export_unchecked)
     assert [t.status for t in study.trials] == ["done"] * 3 + ["stopped"]
     last = study.trials[-1]
     assert last.reported["reason"].startswith("median rule at step 45")
@@ -130,22 +131,22 @@ class Killer(NoDisplay):
 
 def test_a_signal_saves_the_trial_under_way_and_it_goes_on_to_the_same_end(data, tmp_path):
     file = write_search(tmp_path, data, steps=20)
-    whole = search(file, tmp_path / "whole")
+    whole = search(file, tmp_path / "whole", export_unchecked)
     with pytest.raises(Stopped) as stopped:
-        search(file, tmp_path / "study", display=Killer(1))
+        search(file, tmp_path / "study", export_unchecked, display=Killer(1))
     assert stopped.value.code == 128 + signal.SIGTERM
     record = read_record(tmp_path / "study")
     assert [t.status for t in record.trials] == ["done", "running"]
     assert 0 < steps_saved(trial_folder(tmp_path / "study", 1)) < 20
-    study = search(file, tmp_path / "study", resume=True)
+    study = search(file, tmp_path / "study", export_unchecked, resume=True)
     assert [t.value for t in study.trials] == [t.value for t in whole.trials]
     assert [len(t.begins) for t in study.trials] == [1, 2, 1]
     assert study.trials[1].begins[1]["saved"] > 0
 
 
 def test_more_trials_may_be_asked_for_later(data, tmp_path):
-    search(write_search(tmp_path, data, trials=1), tmp_path / "study")
-    study = search(write_search(tmp_path, data, trials=2), tmp_path / "study", resume=True)
+    search(write_search(tmp_path, data, trials=1), tmp_path / "study", export_unchecked)
+    study = search(write_search(tmp_path, data, trials=2), tmp_path / "study", export_unchecked, resume=True)
     assert [t.status for t in study.trials] == ["done"] * 2
 
 
@@ -155,7 +156,7 @@ def test_a_trial_that_always_ends_the_search_is_given_up(data, tmp_path):
         trial = study.ask()
         for _ in range(books.ATTEMPTS):
             books.begin_trial(study, trial, 0, [1])
-    study = search(file, tmp_path / "study", resume=True)
+    study = search(file, tmp_path / "study", export_unchecked, resume=True)
     assert [t.status for t in study.trials] == ["failed", "done"]
     assert "ended 3 times together with the search, at step 0" in study.trials[0].reported["reason"]
 
@@ -166,7 +167,7 @@ def test_a_trial_that_gets_farther_each_time_is_not_given_up(data, tmp_path):
         trial = study.ask()
         for saved in (0, 0, 3):
             study.begin(trial, 0, [1], saved=saved)
-    study = search(file, tmp_path / "study", resume=True)
+    study = search(file, tmp_path / "study", export_unchecked, resume=True)
     assert [t.status for t in study.trials] == ["done"]
 
 
@@ -189,7 +190,7 @@ def test_a_trial_that_gets_farther_each_time_is_not_given_up(data, tmp_path):
 def test_what_cannot_be_searched_is_refused_before_anything_is_written(data, tmp_path, keys, text):
     file = write_search(tmp_path, data, **{"space": SPACE, **keys})
     with pytest.raises((ConfigError, InputError), match=text):
-        search(file, tmp_path / "study")
+        search(file, tmp_path / "study", export_unchecked)
     assert not (tmp_path / "study").exists()
 
 
@@ -198,16 +199,16 @@ def test_showers_that_are_not_there_are_told_before_the_first_trial(data, tmp_pa
     base = tmp_path / "base.toml"
     base.write_text(base.read_text().replace("b.h5", "c.h5"))
     with pytest.raises(ConfigError, match=r"there is no file .*c\.h5"):
-        search(file, tmp_path / "study")
+        search(file, tmp_path / "study", export_unchecked)
 
 
 def test_a_folder_with_a_search_is_not_begun_anew(data, tmp_path):
     file = write_search(tmp_path, data, trials=1, steps=2)
-    search(file, tmp_path / "study")
+    search(file, tmp_path / "study", export_unchecked)
     with pytest.raises(OutputError, match="--resume"):
-        search(file, tmp_path / "study")
+        search(file, tmp_path / "study", export_unchecked)
     with pytest.raises(InputError, match="begin a search there without --resume"):
-        search(file, tmp_path / "other", resume=True)
+        search(file, tmp_path / "other", export_unchecked, resume=True)
 
 
 def test_the_shipped_search_begins_with_the_shipped_values():

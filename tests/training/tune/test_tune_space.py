@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastcalo.errors import ConfigError
-from fastcalo.training.tune.study.space import Integer, Real, Space, read_space
+from fastcalo.training.tune.space import Integer, Real, Space, read_space
 
 
 def cubes(space, count):

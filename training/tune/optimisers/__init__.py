@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..study.space import Point, Space
+from ..space import Point, Space
 from .base import Optimiser, Proposal, Strategy
 from .random import RandomSearch, design_points
 

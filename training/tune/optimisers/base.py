@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..study.space import Floats, Point, Space, Value
+from ..space import Floats, Point, Space, Value
 
 _ENUMERABLE = 20_000
 

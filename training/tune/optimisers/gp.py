@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from fastcalo.errors import MissingDependencyError
 
-from ..study.space import Floats, Space
+from ..space import Floats, Space
 from .base import History, kept_points, penalty
 
 MOST = 400

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastcalo.errors import MissingDependencyError
 
-from ..study.space import Choice, Dimension, Floats, Integer, Point
+from ..space import Choice, Dimension, Floats, Integer, Point
 from .base import History, kept_points
 
 _MOST = 200

@@ -6,7 +6,7 @@ import numpy as np
 
 from fastcalo.errors import MissingDependencyError
 
-from ..study.space import Floats
+from ..space import Floats
 from .base import History
 
 

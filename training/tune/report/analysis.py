@@ -16,8 +16,8 @@ import numpy as np
 from fastcalo.errors import InputError
 
 from ..config_paths import value_at
+from ..space import Space
 from ..study.record import Record, Trial
-from ..study.space import Space
 from .surface import ResponseSurface
 
 

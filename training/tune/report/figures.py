@@ -10,8 +10,8 @@ import numpy as np
 
 from fastcalo.validation.html_report import COLOUR, GREY, INK, Figure, png, subplots
 
+from ..space import Choice, Dimension, Floats, Space
 from ..study.record import Record, Trial
-from ..study.space import Choice, Dimension, Floats, Space
 from .analysis import Convergence, RandomOrder, latency, relative_distance, value_of
 from .surface import Dependence
 

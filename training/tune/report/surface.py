@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..study.space import Choice, Dimension, Floats, Space, Value
+from ..space import Choice, Dimension, Floats, Space, Value
 
 _LENGTHS = (0.1, 20.0)
 _BACKGROUND = 64

@@ -87,9 +87,9 @@ class Group:
 
     def _evaluator(self, fold: int) -> Evaluator:
         if fold not in self._judges:
-            setup, folds = self._setup, self._setup.tune.objective.folds
-            part = Fold(fold, folds, setup.tune.seed) if folds > 1 else None
-            self._judges[fold] = Evaluator(setup.base, setup.tune.objective, setup.tune.seed, setup.where, part)
+            setup, tune = self._setup, self._setup.tune
+            part = Fold(fold, tune.objective.folds, tune.seed) if tune.objective.folds > 1 else None
+            self._judges[fold] = Evaluator(setup.base, tune.objective, tune.seed, setup.where, setup.exporter, part)
         return self._judges[fold]
 
 

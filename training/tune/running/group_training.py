@@ -20,7 +20,7 @@ from ...run.signals import Signals, Stopped
 from ...strategies import open_exchange
 from ...trainer import run_stages
 from ..config_paths import with_values
-from ..study.space import Point
+from ..space import Point
 from .mpi_messages import MessageChannel, sleep_briefly
 from .trial import SearchSetup, describe
 

@@ -15,7 +15,7 @@ from ...config import TrainConfig, check, data_paths, from_dict
 from ...data.folds import Fold
 from ...run.signals import Signals, Stopped
 from ..config import TuneConfig, load_tune, tune_config
-from ..objective import evaluation_rows
+from ..objective import Exporter, evaluation_rows
 from ..study.study import Outcome, Study, Trial
 from .coordinator import Coordinator, GroupState, RemoteLink, busy_shares
 from .group import Group
@@ -28,6 +28,7 @@ from .trial_queue import Display, NoDisplay, begin_trial, unfinished_trials
 def search(
     file: Path,
     folder: Path,
+    exporter: Exporter,
     *,
     resume: bool = False,
     threads: int = 0,
@@ -42,6 +43,8 @@ def search(
         The search's TOML.
     folder : Path
         Of the search.
+    exporter : Exporter
+        Writes models to be evaluated; needed on every rank.
     resume : bool
         Whether it goes on; any number of ranks will do.
     threads : int
@@ -71,14 +74,14 @@ def search(
     display = display or NoDisplay()
     if world is None or world.size == 1:
         with _open(file, folder, resume, 1) as study:
-            _work_alone(study, _setup(study, threads, file), display)
+            _work_alone(study, _setup(study, threads, file, exporter), display)
             return study
     channel = MessageChannel(world)
     if world.rank:
-        _follow(world, channel)
+        _follow(world, channel, exporter)
         return None
     with _open(file, folder, resume, int(world.size)) as study:
-        setup = _setup(study, threads, file)
+        setup = _setup(study, threads, file, exporter)
         for rank in range(1, world.size):
             channel.send(rank, **_setup_table(setup))
         size = study.config.group_size
@@ -120,9 +123,9 @@ def _open(file: Path, folder: Path, resume: bool, ranks: int) -> Study:
     return Study.resume(folder, config) if resume else Study.create(folder, config, base)
 
 
-def _setup(study: Study, threads: int, file: Path) -> SearchSetup:
+def _setup(study: Study, threads: int, file: Path, exporter: Exporter) -> SearchSetup:
     base = replace(study.base, threads=threads) if threads else study.base
-    return SearchSetup(study.folder, study.config, base, str(file))
+    return SearchSetup(study.folder, study.config, base, str(file), exporter)
 
 
 def _setup_table(setup: SearchSetup) -> dict[str, Any]:
@@ -134,20 +137,20 @@ def _setup_table(setup: SearchSetup) -> dict[str, Any]:
     }
 
 
-def _setup_from(table: dict[str, Any]) -> SearchSetup:
+def _setup_from(table: dict[str, Any], exporter: Exporter) -> SearchSetup:
     where = table["where"]
     base: TrainConfig = from_dict(TrainConfig, table["base"], where)
     check(base, where)
     tune: TuneConfig = tune_config(table["tune"], base, where)
-    return SearchSetup(Path(table["folder"]), tune, base, where)
+    return SearchSetup(Path(table["folder"]), tune, base, where, exporter)
 
 
-def _follow(world: Any, channel: MessageChannel) -> None:
+def _follow(world: Any, channel: MessageChannel, exporter: Exporter) -> None:
     """Be any rank but the first."""
     with Signals() as signals:
         while not (found := channel.look()):
             sleep_briefly()
-        setup = _setup_from(found[1])
+        setup = _setup_from(found[1], exporter)
         size = setup.tune.group_size
         color = communicator_colour(world.rank, size, world.size)
         comm = world.Split(color, world.rank)

@@ -16,7 +16,8 @@ from ...config import TrainConfig
 from ...run import checkpoint
 from ...run.callback import Callback
 from ..config import TuneConfig
-from ..study.space import Point
+from ..objective import Exporter
+from ..space import Point
 from ..study.study import Outcome
 
 log = logging.getLogger(__name__)
@@ -34,12 +35,15 @@ class SearchSetup:
     base : TrainConfig
     where : str
         The search's file, for messages.
+    exporter : Exporter
+        Writes models to be evaluated.
     """
 
     folder: Path
     tune: TuneConfig
     base: TrainConfig
     where: str
+    exporter: Exporter
 
     def run_of(self, trial: int, fold: int = 0) -> Path:
         """Folder of a training; there are several in a trial with several folds."""

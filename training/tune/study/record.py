@@ -10,8 +10,8 @@ from fastcalo.errors import InputError
 
 from ...config import TrainConfig, check, from_dict
 from ..config import TuneConfig, tune_config
+from ..space import Point
 from .journal import read_journal
-from .space import Point
 
 JOURNAL = "journal.jsonl"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...io.hits.reader import IDENTIFIERS, Chunk
+from .reader import IDENTIFIERS, Chunk
 
 
 @dataclass

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fastcalo.errors import ConfigError
 
-from ...config import from_dict, unknown_key
+from ..config import from_dict, unknown_key
 
 Value: TypeAlias = float | int | str | bool
 Point: TypeAlias = dict[str, Value]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ...io.hits.reader import HitFile, hits_tree, is_list
+from .reader import HitFile, hits_tree, is_list
 
 
 def schema_differences(full: HitFile, fast: HitFile) -> list[str]:

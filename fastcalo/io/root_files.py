@@ -1,0 +1,98 @@
+"""ROOT files of any content: opened when they are whole, their trees and branches by name, errors as one kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..errors import FastCaloError, InputError
+
+_TREES = ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple")
+
+
+@contextmanager
+def open_root(path: str) -> Iterator[Any]:
+    """Open a ROOT file, having made sure that it is whole.
+
+    Parameters
+    ----------
+    path : str
+        Local path or URL.
+
+    Yields
+    ------
+    uproot.ReadOnlyDirectory
+
+    Raises
+    ------
+    InputError
+        It is missing, empty, no ROOT file or cut short.
+    """
+    import uproot
+
+    if "://" not in path:
+        _check_local(Path(path))
+    with reading_errors(path):
+        # what uproot would keep in its caches is read once only
+        root = uproot.open({path: None}, array_cache=None, object_cache=None)
+    with root:
+        _check_length(root, path)
+        yield root
+
+
+def tree_names(root: Any, path: str) -> list[str]:
+    """Names of the TTrees and RNTuples of an open file, those in its folders too.
+
+    Raises
+    ------
+    InputError
+        There are none.
+    """
+    with reading_errors(path):
+        classes: dict[str, str] = root.classnames(recursive=True, cycle=False)
+    names = [name for name, kind in classes.items() if kind in _TREES]
+    if not names:
+        raise InputError(f"{path}: holds neither a TTree nor an RNTuple; it holds {classes or 'nothing'}")
+    return names
+
+
+def branch_names(tree: Any) -> list[str]:
+    """Names of the branches of a TTree, or of the fields of an RNTuple, without those of what they belong to."""
+    return list(tree.keys(full_paths=False) if hasattr(tree, "branches") else tree.keys())
+
+
+@contextmanager
+def reading_errors(where: str) -> Iterator[None]:
+    """Turn whatever reading `where` ends in into an `InputError`."""
+    try:
+        yield
+    except FastCaloError:
+        raise
+    # uproot and the codecs below it raise whatever they trip over
+    except Exception as error:
+        first = str(error).strip().split("\n", 1)[0]
+        raise InputError(f"{where} cannot be read; it may be cut short or damaged: {first}") from error
+
+
+def _check_local(path: Path) -> None:
+    if not path.is_file():
+        raise InputError(f"{path}: {'is a folder, not a file' if path.is_dir() else 'no such file'}")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: is empty (0 bytes)")
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    if magic != b"root":
+        raise InputError(f"{path}: is not a ROOT file")
+
+
+def _check_length(root: Any, path: str) -> None:
+    if "://" in path:
+        return
+    promised, there = int(root.file.fEND), Path(path).stat().st_size
+    if there < promised:
+        raise InputError(f"{path}: is cut short: it has {there} bytes, but should have {promised}")
