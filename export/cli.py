@@ -7,6 +7,13 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from fastcalo.cli.commands import Subcommand
+
+COMMANDS = (
+    Subcommand("export", "Turn a trained model into one self-describing ONNX file.", "fastcalo.export.cli", "export"),
+)
+"""Sub-commands of this folder."""
+
 
 def command(
     run: Annotated[Path, Argument(metavar="RUN", help="Folder of a finished training.")],

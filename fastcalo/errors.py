@@ -45,6 +45,10 @@ class MissingDependencyError(FastCaloError, ImportError):
     """An optional dependency that is not installed; the message gives the line that installs it."""
 
 
+class CommandError(FastCaloError, ImportError):
+    """A sub-command of another distribution that cannot be loaded."""
+
+
 class PackageNameError(FastCaloError, ImportError):
     """A package of fastcalo imported under a name that would make a second copy of it."""
 

@@ -1,9 +1,25 @@
-"""The ``fastcalo`` command."""
+"""Command line: the ``fastcalo`` command, and the sub-commands of the runtime."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NoReturn
+
+from .commands import Subcommand
+
+COMMANDS = (
+    Subcommand("convert", "Turn files of particles into a file of calorimeter hits.", "fastcalo.cli.convert", "cpu"),
+    Subcommand("inspect", "Tell what a file, a detector or a model is.", "fastcalo.cli.inspect", "cpu"),
+    Subcommand("merge", "Add hits of refused particles to a file of hits.", "fastcalo.cli.merge", "cpu"),
+    Subcommand(
+        "compare", "Tell whether two files of hits can stand for each other.", "fastcalo.cli.compare", "validate"
+    ),
+    Subcommand("fullsim", "Simulate showers with Geant4, for training and tests.", "fastcalo.cli.fullsim", "geant4"),
+    Subcommand(
+        "validate", "Compare a model with full simulation, number by number.", "fastcalo.cli.validate", "validate"
+    ),
+)
+"""Sub-commands of this folder, in the order in which ``fastcalo --help`` lists them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -7,79 +7,33 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import import_module
+from types import ModuleType
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from .._version import __version__
-from ..errors import FastCaloError, MissingDependencyError
+from ..errors import CommandError, FastCaloError, MissingDependencyError
+from .commands import Subcommand, load_plugin, own_commands, plugin_commands
 from .output import LOG_FORMAT
 from .signals import end_by_exceptions
-
-
-@dataclass(frozen=True)
-class Subcommand:
-    """What `fastcalo --help` says of a sub-command, which is the function ``command`` of its module.
-
-    Or a group of them: the functions in ``commands`` of its module, by name. If it has both, ``command`` is meant where
-    none of ``commands`` is named.
-
-    Attributes
-    ----------
-    name : str
-    summary : str
-    module : str
-        Its full dotted name; it is imported when the command is called.
-    extra : str
-        The extra of the distribution that brings what it needs.
-    """
-
-    name: str
-    summary: str
-    module: str
-    extra: str
-
-
-SUBCOMMANDS = (
-    Subcommand("convert", "Turn files of particles into a file of calorimeter hits.", "fastcalo.cli.convert", "cpu"),
-    Subcommand("inspect", "Tell what a file, a detector or a model is.", "fastcalo.cli.inspect", "cpu"),
-    Subcommand("merge", "Add hits of refused particles to a file of hits.", "fastcalo.cli.merge", "cpu"),
-    Subcommand(
-        "compare", "Tell whether two files of hits can stand for each other.", "fastcalo.cli.compare", "validate"
-    ),
-    Subcommand("fullsim", "Simulate showers with Geant4, for training and tests.", "fastcalo.cli.fullsim", "geant4"),
-    Subcommand(
-        "validate", "Compare a model with full simulation, number by number.", "fastcalo.cli.validate", "validate"
-    ),
-    Subcommand("train", "Train a shower model on full simulation.", "fastcalo.training.cli.train", "train"),
-    Subcommand(
-        "doctor", "Tell whether this machine is fit to train, and what to mend.", "fastcalo.training.cli.doctor", "mpi"
-    ),
-    Subcommand(
-        "scaling", "Measure how fast a training is on several numbers of ranks.", "fastcalo.training.cli.scaling", "mpi"
-    ),
-    Subcommand("tune", "Search for the best hyper-parameters of a training.", "fastcalo.training.cli.tune", "tune"),
-    Subcommand("export", "Turn a trained model into one self-describing ONNX file.", "fastcalo.export.cli", "export"),
-)
 
 # bare texts: square brackets in help and errors are those of TOML and of extras, not mark-up
 _STYLE: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None}
 
 
 class _Lazy(TyperCommand):
-    """Stands for a sub-command in the list of them; becomes the true one when it is called."""
+    """Command that stands for a sub-command in the help, and loads its module when it is called."""
 
     def __init__(self, subcommand: Subcommand) -> None:
         super().__init__(subcommand.name, help=subcommand.summary, rich_markup_mode=None)
         self._subcommand = subcommand
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        with _needing(self._subcommand):
-            module = import_module(self._subcommand.module)
+        module = _module_of(self._subcommand)
         app = typer.Typer(**_STYLE, no_args_is_help=hasattr(module, "commands"), help=module.__doc__)
         commands = getattr(module, "commands", {})
         if args and args[0] in commands:
@@ -91,14 +45,59 @@ class _Lazy(TyperCommand):
         return get_command(app).make_context(info_name, args, parent=parent, **extra)
 
 
+class _Commands(TyperGroup):
+    """Sub-commands of fastcalo, and those of other distributions.
+
+    The latter are looked for only to list them, or where a name is none of fastcalo's.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._own = own_commands()
+        for subcommand in self._own.values():
+            self.add_command(_Lazy(subcommand))
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), *sorted(plugin_commands(self._own))]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in self.commands:
+            return super().get_command(ctx, cmd_name)
+        point = plugin_commands(self._own).get(cmd_name)
+        if point is not None:
+            self.add_command(_Lazy(load_plugin(point)))
+        return super().get_command(ctx, cmd_name)
+
+
+def _module_of(subcommand: Subcommand) -> ModuleType:
+    """The module of a sub-command.
+
+    Raises
+    ------
+    MissingDependencyError
+        Something that it imports is not installed.
+    CommandError
+        It is another distribution's, and cannot be imported for another reason.
+    """
+    try:
+        with _needing(subcommand):
+            return import_module(subcommand.module)
+    except Exception as error:
+        if not subcommand.distribution or isinstance(error, FastCaloError):
+            raise
+        raise CommandError(
+            f"'fastcalo {subcommand.name}' of {subcommand.distribution} cannot be loaded: "
+            f"{type(error).__name__}: {error}; mend or remove that distribution"
+        ) from error
+
+
 @contextmanager
 def _needing(subcommand: Subcommand) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
-            f"'fastcalo {subcommand.name}' needs {error.name}, which is not installed: "
-            f"pip install 'fastcalo[{subcommand.extra}]'"
+            f"'fastcalo {subcommand.name}' needs {error.name}, which is not installed: {subcommand.install}"
         ) from error
 
 
@@ -122,13 +121,13 @@ def run(arguments: Sequence[str] | None) -> NoReturn:
 
 def _group() -> Any:
     app = typer.Typer(
-        **_STYLE, no_args_is_help=True, help="Fast calorimeter simulation: particles in, calorimeter hits out."
+        cls=_Commands,
+        **_STYLE,
+        no_args_is_help=True,
+        help="Fast calorimeter simulation: particles in, calorimeter hits out.",
     )
     app.callback()(_options)
-    group: Any = get_command(app)
-    for subcommand in SUBCOMMANDS:
-        group.add_command(_Lazy(subcommand))
-    return group
+    return get_command(app)
 
 
 def _print_version(wanted: bool) -> None:

@@ -19,7 +19,7 @@ from helpers.command import process_command, run_command
 from helpers.root_files import plain, write_tree
 from helpers.tiny_model import write_tiny_model
 
-from fastcalo.cli.main import SUBCOMMANDS
+from fastcalo.cli.commands import own_commands
 from fastcalo.events import Reason
 from fastcalo.io.showers.native import ShowerFile
 
@@ -56,11 +56,11 @@ def test_help_loads_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("[]\n")
-    for subcommand in SUBCOMMANDS:
+    for subcommand in own_commands().values():
         assert re.search(rf"{subcommand.name} +{re.escape(subcommand.summary)}", done.stdout)
 
 
-@pytest.mark.parametrize("name", [subcommand.name for subcommand in SUBCOMMANDS])
+@pytest.mark.parametrize("name", own_commands())
 def test_help_of_every_subcommand_has_an_example(name):
     done = run_command(name, "--help")
     assert done.returncode == 0, done.stderr

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fastcalo import __version__
+from fastcalo._version import __version__
 from fastcalo.errors import InputError, MissingDependencyError
 from fastcalo.validation.html_report import NUMBERS, PAGE, Figure, numbers_text, write_texts
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from fastcalo import __version__
+from fastcalo._version import __version__
 from fastcalo.errors import ConfigError, InputError, OutputError
 
 from ...config import TrainConfig
