@@ -11,7 +11,8 @@ from fastcalo.display import html_table
 from fastcalo.io.atomic import output_errors
 
 from .config import TrainConfig, check, load_config
-from .distributed.world import abort_on_error, join_world, open_exchange
+from .distributed.world import abort_on_error, join_world
+from .strategies import open_exchange
 from .trainer import run_stages
 
 

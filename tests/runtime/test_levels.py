@@ -20,7 +20,10 @@ MOST = 15
 ORDER = (
     "_version",
     "errors",
+    "display",
     "particles",
+    "reasons",
+    "event_arrays",
     "events",
     "config",
     "detector",
@@ -57,6 +60,7 @@ ORDER = (
     "training.distributed.asynchronous",
     "training.strategies",
     "training.trainer",
+    "training.api",
     "training.scaling",
     "training.diagnostics",
     "training.tune",
