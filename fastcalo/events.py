@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from .display import html_table
 from .errors import InputError
 from .event_arrays import ParticleColumns, masses_of, momentum_of, vertex_of
-from .model.random_numbers import event_digest
+from .event_digests import event_digest
 from .reasons import NOT_TO_SIMULATE, Reason
 
 if TYPE_CHECKING:

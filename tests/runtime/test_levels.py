@@ -23,6 +23,7 @@ ORDER = (
     "display",
     "particles",
     "reasons",
+    "event_digests",
     "event_arrays",
     "events",
     "config",

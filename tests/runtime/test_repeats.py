@@ -17,7 +17,7 @@ from helpers.tiny_model import FRACTION, write_tiny_model
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastcalo import FastSimulation, convert, load_detector, open_events
-from fastcalo.model.random_numbers import event_digest
+from fastcalo.event_digests import event_digest
 from fastcalo.production.merge import merge
 from fastcalo.validation.hits.compare import compare
 
