@@ -21,9 +21,10 @@ MADE      := $(VENV)/.made
 FOR_DEMO  := $(VENV)/.for-demo
 FOR_TEST  := $(VENV)/.for-test
 FOR_LINT  := $(VENV)/.for-lint
+FOR_DOCS  := $(VENV)/.for-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo pictures test test-fast lint format bench bench-parallel build clean
+.PHONY: help demo pictures docs test test-fast lint format bench bench-parallel build clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +34,9 @@ demo: $(FOR_DEMO)  ## convert the example events and draw them (installs neither
 
 pictures: demo  ## the demo, and its pictures into the documents
 	cp examples/demo/output/*.png docs/images/
+
+docs: $(FOR_TEST) $(FOR_DOCS)  ## the documentation as a site, in docs/_build/html; warnings are errors
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 test: $(FOR_TEST)  ## all tests
 	$(PYTEST) $(BESIDE) -m 'not mpi'
@@ -61,7 +65,7 @@ build: $(FOR_LINT)  ## wheel and sdist, in dist/
 	$(BIN)/python -m build --quiet
 
 clean:  ## remove the environment and what the tools left
-	rm -rf $(VENV) build dist examples/demo/output .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist docs/_build docs/reference/generated examples/demo/output .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(MADE):
@@ -84,4 +88,8 @@ $(FOR_TEST): $(MADE) pyproject.toml constraints.txt
 
 $(FOR_LINT): $(MADE) constraints.txt
 	$(INSTALL) build mypy pre-commit ruff
+	touch $@
+
+$(FOR_DOCS): $(MADE) pyproject.toml constraints.txt
+	$(INSTALL) --editable '.[docs]'
 	touch $@

@@ -59,8 +59,8 @@ class Events:
     Examples
     --------
     >>> from fastcalo import Events
-    >>> Events.from_arrays(pdg=[[11, -11], [22]], pt=[[40.0, 40.0], [10.0]], eta=[[0.1, -0.2], [0.0]], phi=0.0)
-    <Events: 2 events, 3 particles; in the final state 3 with 91 GeV>
+    >>> Events.from_arrays(pdg=[[11, -11], [22]], px=0, py=[[40, -40], [9]], pz=0)
+    <Events: 2 events, 3 particles; in the final state 3 with 89 GeV>
     """
 
     offsets: NDArray[np.int64]

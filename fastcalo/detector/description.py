@@ -221,6 +221,12 @@ def load_detector(name_or_path: DetectorLike = DEFAULT_DETECTOR) -> Detector:
     ------
     DetectorError
         No such name or file, or a description that cannot be used; the message gives file and key.
+
+    Examples
+    --------
+    >>> from fastcalo import load_detector
+    >>> load_detector("clic-like")
+    <Detector 'clic-like': ECAL: 25 layers, HCAL: 60 layers>
     """
     if isinstance(name_or_path, Detector):
         return name_or_path

@@ -132,6 +132,13 @@ def convert(
         An output file exists already, is one of the inputs, or cannot be written.
     FastCaloError
         A worker died.
+
+    Examples
+    --------
+    >>> from fastcalo import FastSimulation, convert
+    >>> summary = convert("examples/demo/events.root", "hits.root", FastSimulation(models="em"), seed=1)
+    >>> summary.events
+    300
     """
     start = time.perf_counter()
     if chunk is not None:

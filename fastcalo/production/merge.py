@@ -69,6 +69,14 @@ def merge(
         hold the particles that are missing in `hits`.
     OutputError
         The output exists already, is one of the inputs, or cannot be written.
+
+    Examples
+    --------
+    >>> from fastcalo import convert, merge
+    >>> fast = convert("examples/demo/events.root", "fast.root", rejected="rejected.root")
+    >>> rest = convert("rejected.root", "rest.root")  # or by Geant4Simulation(), which refuses fewer
+    >>> merge("fast.root", "rest.root", "all.root").events
+    300
     """
     begin = time.perf_counter()
     if Path(output).resolve() in (Path(hits).resolve(), Path(rest).resolve()):

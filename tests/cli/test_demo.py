@@ -1,7 +1,5 @@
-"""The demonstration, and the examples of the documents, run as a newcomer runs them."""
+"""The demonstration, run as a newcomer runs it."""
 
-import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -33,20 +31,3 @@ def test_the_demo_makes_hits_and_pictures(tmp_path: Path) -> None:
         image = matplotlib.image.imread(tmp_path / name)
         assert image.shape[0] > 400
         assert image.std() > 0.05, f"{name} is blank"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("document", ["README.md", "docs/quickstart.md"])
-def test_the_commands_and_the_python_of_a_document_run(document: str, tmp_path: Path) -> None:
-    text = (ROOT / document).read_text()
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    (tmp_path / "events.root").symlink_to(DEMO / "events.root")
-    found = re.findall(r"^\$ fastcalo ((?:convert|inspect) .*)$", text, re.MULTILINE)
-    # Geant4 takes minutes for these events; that it converts is tested where it is tested
-    commands = [shlex.split(line, comments=True) for line in found if "geant4" not in line]
-    snippets = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert commands
-    assert snippets
-    for arguments in [*(["-m", "fastcalo", *command] for command in commands), *(["-c", s] for s in snippets)]:
-        done = subprocess.run([sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{arguments}\n{done.stderr}"
