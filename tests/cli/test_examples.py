@@ -40,6 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("module", modules_with_examples())
 def test_examples_of_docstrings_run(module: str) -> None:
