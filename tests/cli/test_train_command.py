@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 
 import pytest
 import torch
+from helpers.command import process_command, run_command
 from helpers.mpi import ENVIRONMENT, MPIEXEC, write_config
 from helpers.shower_files import write_real
 
@@ -25,9 +25,9 @@ def config(tmp_path_factory):
 
 
 def fastcalo(ranks, *arguments, verbose=()):
-    command = [sys.executable, "-m", "fastcalo", *verbose, "train", *map(str, arguments)]
-    if ranks:
-        command = [str(MPIEXEC), "-n", str(ranks), *command]
+    if not ranks:
+        return run_command(*verbose, "train", *arguments)
+    command = [str(MPIEXEC), "-n", str(ranks), *process_command(*verbose, "train", *arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=100, env=ENVIRONMENT)
 
 

@@ -1,9 +1,6 @@
 """Exported models: one sound ONNX file that draws the torch model's showers, or none."""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +8,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from helpers.command import run_command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -325,22 +323,13 @@ def test_a_body_runs_in_a_loop_and_sees_the_graph_around_it():
 
 @pytest.mark.slow
 def test_the_command_exports_once(tiny_run, tmp_path):
-    def fastcalo_export():
-        return subprocess.run(
-            [sys.executable, "-m", "fastcalo", "export", str(tiny_run), "-o", "tiny.onnx"],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    first = fastcalo_export()
+    arguments = ("export", tiny_run, "-o", "tiny.onnx")
+    first = run_command(*arguments, cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     assert "comparing with the torch model" in first.stdout + first.stderr
     assert "parity_identical_showers" in first.stdout + first.stderr
     assert fastcalo.load_model(tmp_path / "tiny.onnx").name == "tiny"
-    again = fastcalo_export()
+    again = run_command(*arguments, cwd=tmp_path)
     assert again.returncode == 1
     assert "exists already" in again.stderr
     assert "Traceback" not in again.stderr

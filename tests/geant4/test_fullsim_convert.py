@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import awkward as ak
 import numpy as np
 import pytest
 import uproot
+from helpers.command import run_command
 from helpers.root_files import write_tree
 from numpy.testing import assert_array_equal
 
@@ -22,11 +21,6 @@ from fastcalo.production.convert import convert
 from fastcalo.simulation.fast import FastSimulation
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo" / "events.root"
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error", "-m", "fastcalo", "convert", *map(str, arguments)]
-    return subprocess.run(command, timeout=100, check=False, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +39,7 @@ def test_both_engines_write_the_same_branches(geant4, few, tmp_path):
     del geant4  # which skips the test where there is no Geant4
     full, fast = tmp_path / "full.root", tmp_path / "fast.root"
     for path, options in ((full, ("--engine", "geant4", "--workers", 2)), (fast, ())):
-        done = run(few, "-o", path, "--seed", 4, *options)
+        done = run_command("convert", few, "-o", path, "--seed", 4, *options)
         assert done.returncode == 0, done.stderr
     trees = [uproot.open(path)["Events"] for path in (full, fast)]
     kinds = [{name: str(branch.interpretation) for name, branch in tree.items()} for tree in trees]
@@ -127,7 +121,7 @@ def test_collisions_of_the_demo_deposit_alike_in_both_engines(geant4, tmp_path):
 
 @pytest.mark.parametrize("option", [("--model", "em"), ("--threads", "1")])
 def test_options_of_the_fast_engine_are_refused_with_geant4(option, tmp_path):
-    done = run(DEMO, "-o", tmp_path / "x.root", "--engine", "geant4", *option)
+    done = run_command("convert", DEMO, "-o", tmp_path / "x.root", "--engine", "geant4", *option)
     assert done.returncode == 2
     assert f"{option[0]}" in done.stderr
     assert "is for the fast engine" in done.stderr

@@ -16,7 +16,7 @@ STEPS = 50
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 TREE = "masters = 2\nsync_every = 3"
 
-needs_mpi = [pytest.mark.mpi, pytest.mark.timeout(300)]
+needs_mpi = [pytest.mark.mpi, pytest.mark.timeout(600)]
 
 HEAD = """
 name = "tiny"
@@ -96,7 +96,7 @@ def losses(run: Path, step: int = STEPS) -> dict[str, dict[str, float]]:
     return {line["stage"]: line for line in lines if line["kind"] == "train" and line["step"] == step}
 
 
-def until(condition, seconds=60) -> None:
+def until(condition, seconds=120) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end

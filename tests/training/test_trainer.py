@@ -13,6 +13,7 @@ from pathlib import Path
 import matplotlib.image
 import pytest
 import torch
+from helpers.command import run_command
 from helpers.shower_files import SAMPLE, write_real
 from helpers.tiny_training import STAGES, STEPS, change_stage, tiny_config
 from hypothesis import given
@@ -458,24 +459,13 @@ def write_toml(config, path):
     path.write_text("\n".join(lines))
 
 
-def fastcalo(*arguments, cwd):
-    return subprocess.run(
-        [sys.executable, "-m", "fastcalo", *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 @pytest.mark.slow
 def test_the_command_trains_and_goes_on(config, finished, tmp_path):
     write_toml(config, tmp_path / "tiny.toml")
-    first = fastcalo("train", "tiny.toml", "--stage", "layers", cwd=tmp_path)
+    first = run_command("train", "tiny.toml", "--stage", "layers", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     assert "fastcalo export runs/tiny" in first.stdout + first.stderr
-    again = fastcalo("train", "tiny.toml", cwd=tmp_path)
+    again = run_command("train", "tiny.toml", cwd=tmp_path)
     assert again.returncode == 1
     assert "go on with --resume" in again.stderr
     assert "Traceback" not in again.stderr

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +13,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 import uproot
+from helpers.command import run_command
 from helpers.hit_files import SECTIONS, Content, N
 from numpy.testing import assert_allclose
 
@@ -33,11 +32,6 @@ def against(full: Path, folder: Path, spoil: Callable[[Content], None], **option
     content = Content(**options)
     spoil(content)
     return compare(full, content.write(folder / "fast.root"))
-
-
-def fastcalo(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error", "-m", "fastcalo", *map(str, arguments)]
-    return subprocess.run(command, timeout=100, check=False, capture_output=True, text=True)
 
 
 # schema
@@ -414,7 +408,7 @@ def test_the_command_tells_and_writes(full, tmp_path):
     louder(fast)
     fast.write(tmp_path / "fast.root")
     folder = tmp_path / "a" / "b"
-    done = fastcalo("compare", full, tmp_path / "fast.root", "-o", folder)
+    done = run_command("compare", full, tmp_path / "fast.root", "-o", folder)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert "no difference: what reads one file reads the other" in done.stdout
@@ -425,7 +419,7 @@ def test_the_command_tells_and_writes(full, tmp_path):
     assert told["physics"]["sections"]["ECAL"]["energy"]["ratio"] == pytest.approx(1.1, abs=0.05)
     assert matplotlib.image.imread(folder / "comparison.png").std() > 0.05
     # a second time it replaces what it wrote
-    assert fastcalo("compare", full, tmp_path / "fast.root", "-o", folder).returncode == 0
+    assert run_command("compare", full, tmp_path / "fast.root", "-o", folder).returncode == 0
 
 
 def bare_energies(c: Content) -> None:
@@ -442,14 +436,14 @@ def test_files_of_others_are_drawn_as_far_as_they_go(tmp_path, spoil):
     content = Content()
     spoil(content)
     path = content.write(tmp_path / "other.root")
-    done = fastcalo("compare", path, path, "-o", tmp_path / "out")
+    done = run_command("compare", path, path, "-o", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "comparison.png").stat().st_size > 10_000
 
 
 def test_the_command_writes_to_a_folder_only(full, tmp_path):
     (tmp_path / "file").touch()
-    done = fastcalo("compare", full, full, "-o", tmp_path / "file")
+    done = run_command("compare", full, full, "-o", tmp_path / "file")
     assert done.returncode == 1
     assert "is a file; give the name of a folder" in done.stderr
 
@@ -458,7 +452,7 @@ def test_the_command_ends_with_1_where_schemas_differ(full, tmp_path):
     spoilt = Content()
     retyped(spoilt)
     spoilt.write(tmp_path / "fast.root")
-    done = fastcalo("compare", full, tmp_path / "fast.root", "--json")
+    done = run_command("compare", full, tmp_path / "fast.root", "--json")
     assert done.returncode == 1
     told = json.loads(done.stdout)
     assert told["drop_in"] is False
@@ -468,7 +462,7 @@ def test_the_command_ends_with_1_where_schemas_differ(full, tmp_path):
 def test_the_command_refuses_a_cut_file_in_one_line(full, tmp_path):
     path = tmp_path / "fast.root"
     path.write_bytes(full.read_bytes()[:3000])
-    done = fastcalo("compare", full, path)
+    done = run_command("compare", full, path)
     assert done.returncode == 1
     assert done.stderr.startswith("fastcalo: error: ")
     assert "fast.root: is cut short" in done.stderr

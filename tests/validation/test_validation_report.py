@@ -1,9 +1,6 @@
 """`fastcalo validate` from files to a report, as a user runs it."""
 
 import json
-import os
-import subprocess
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 from helpers.browser import Page, check_in_browser
+from helpers.command import run_command
 from helpers.foreign_files import BINNING, VOXELS, write_h5
 
 import fastcalo
@@ -26,20 +24,13 @@ ROOT = Path(__file__).parents[2]
 SHOWERS = ROOT / "examples" / "data" / "em_geant4.h5"
 
 
-def command(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "fastcalo", "validate", *map(str, arguments)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=110, check=False, capture_output=True, text=True,
-    )  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def validated(tmp_path_factory) -> Path:
     """The shipped model against the shipped sample, with limits that are kept and one that is not."""
     folder = tmp_path_factory.mktemp("validated")
     limits = folder / "limits.toml"
     limits.write_text('[limits]\n"auc.observables" = { max = 0.75 }\nrecall = { min = 0.99 }\n')
-    done = command("em", SHOWERS, "-o", folder / "report", "--limits", limits, "--threads", 1)
+    done = run_command("validate", "em", SHOWERS, "-o", folder / "report", "--limits", limits, "--threads", 1)
     assert done.returncode == 3, done.stderr
     assert "NOT KEPT: recall" in done.stdout
     assert "kept: auc.observables" in done.stdout
@@ -120,7 +111,7 @@ def test_the_same_seed_gives_the_same_numbers(numbers):
 
 
 def test_a_report_is_not_replaced_unasked(validated):
-    done = command("em", SHOWERS, "-o", validated)
+    done = run_command("validate", "em", SHOWERS, "-o", validated)
     assert done.returncode == 1
     assert "index.html: exists already" in done.stderr
     assert "--overwrite" in done.stderr
@@ -261,7 +252,7 @@ def test_nothing_above_threshold_is_no_perfect_agreement(em, tmp_path):
 
 def test_a_report_goes_to_a_folder(tmp_path):
     (tmp_path / "file").touch()
-    done = command("em", SHOWERS, "-o", tmp_path / "file")
+    done = run_command("validate", "em", SHOWERS, "-o", tmp_path / "file")
     assert done.returncode == 1
     assert "is a file; give the name of a folder" in done.stderr
 
@@ -314,7 +305,7 @@ def test_damaged_showers_are_told_by_file_and_dataset(tmp_path, damage):
             name, value = {"not a number": ("ECAL_deposit", np.nan), "negative": ("ECAL_deposit", -1.0),
                            "cell outside": ("ECAL_cell", 20_000)}[damage]  # fmt: skip
             file[name][5] = value
-    done = command("em", path, "-o", tmp_path / "report")
+    done = run_command("validate", "em", path, "-o", tmp_path / "report")
     assert done.returncode == 1
     assert "data.h5" in done.stderr
     assert ("cut short" if damage == "truncated" else "ECAL_") in done.stderr

@@ -3,15 +3,13 @@
 import itertools
 import json
 import math
-import os
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.browser import Page, check_in_browser
+from helpers.command import run_command
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -91,16 +89,9 @@ def searches(tmp_path_factory, base) -> Path:
     return folder
 
 
-def command(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "fastcalo", "tune", "report", *map(str, arguments)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=110, check=False, capture_output=True, text=True,
-    )  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def reported(searches) -> Path:
-    done = command(searches / "gp", "-o", searches / "report", "--baseline", searches / "random")
+    done = run_command("tune", "report", searches / "gp", "-o", searches / "report", "--baseline", searches / "random")
     assert done.returncode == 0, done.stderr
     assert "below the best of random" in done.stdout
     return searches / "report"
@@ -318,7 +309,7 @@ def test_a_browser_shows_the_page_with_all_its_figures(reported, tmp_path):
 
 
 def test_a_report_is_not_replaced_unasked(searches, reported):
-    done = command(searches / "gp", "-o", reported)
+    done = run_command("tune", "report", searches / "gp", "-o", reported)
     assert done.returncode == 1
     assert "index.html: exists already" in done.stderr
     assert "--overwrite" in done.stderr
@@ -376,7 +367,7 @@ def test_alike_values_and_no_latency_make_no_surface_and_no_front(tmp_path, base
 def test_nothing_done_is_nothing_to_report(tmp_path, base):
     failing = Outcome("failed", reason="out of memory", seconds=1.0)
     folder = search(tmp_path / "none", base, "random", 4, reported=lambda *_: failing, most=3)
-    done = command(folder, "-o", tmp_path / "report")
+    done = run_command("tune", "report", folder, "-o", tmp_path / "report")
     assert done.returncode == 1
     assert "no trial is done yet (3 failed, 1 running)" in done.stderr
     assert "out of memory" in done.stderr
