@@ -18,6 +18,7 @@ class Reason(IntEnum):
     ENERGY_TOO_LOW = 7
     ENERGY_TOO_HIGH = 8
     ANGLE_TOO_LARGE = 9
+    AT_REST = 10
 
     @property
     def text(self) -> str:
@@ -36,8 +37,9 @@ _TEXT = {
     Reason.ENERGY_TOO_LOW: "energy below the engine's range",
     Reason.ENERGY_TOO_HIGH: "energy above the engine's range",
     Reason.ANGLE_TOO_LARGE: "angle outside the engine's range",
+    Reason.AT_REST: "at rest (no momentum)",
 }
 
 
-NOT_TO_SIMULATE = (Reason.NOT_FINAL_STATE, Reason.BAD_NUMBERS, Reason.INVISIBLE)
+NOT_TO_SIMULATE = (Reason.NOT_FINAL_STATE, Reason.BAD_NUMBERS, Reason.INVISIBLE, Reason.AT_REST)
 """Reasons of particles that no calorimeter is asked for."""

@@ -6,7 +6,7 @@ import json
 from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, BadParameter, Option
 
@@ -53,18 +53,29 @@ def command(
     ] = None,
     schema: Annotated[Path | None, Option(metavar="FILE.toml", help="What the branches of the input mean.")] = None,
     tree: Annotated[str | None, Option(help="Name of the input's TTree or RNTuple.")] = None,
+    collection: Annotated[
+        str | None, Option(metavar="NAME", help="Collection of particles, such as GenCands; else chosen by evidence.")
+    ] = None,
     branch: Annotated[
         list[str] | None,
-        Option(metavar="ROLE=NAME", help="A branch of the input, such as pdg=mc_pdg. May be repeated."),
+        Option(
+            metavar="ROLE=NAME",
+            help="A branch of the input, such as pdg=mc_pdg; status=none leaves a role out. May be repeated.",
+        ),
+    ] = None,
+    momentum_unit: Annotated[str | None, Option(metavar="UNIT", help="Of momenta: keV, MeV, GeV or TeV.")] = None,
+    length_unit: Annotated[str | None, Option(metavar="UNIT", help="Of vertices: um, mm, cm or m.")] = None,
+    final_status: Annotated[
+        str | None, Option(metavar="CODE,...", help="Status codes of final particles.", show_default="1")
     ] = None,
     summary: Annotated[Path | None, Option(metavar="FILE.json", help="Write the summary to a file, too.")] = None,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace files that exist.")] = False,
 ) -> None:
     """Turn files of particles into a file of calorimeter hits.
 
-    The particles are found by the names of the branches: EDM4hep (MCParticles.*), NanoAOD or NanoGEN (GenPart_*), or
-    plain (pdg, px, py, pz, ... in many spellings). What was found is printed. Other names are told by --tree, --branch
-    and --schema.
+    The true particles are found by evidence, in files of EDM4hep, NanoAOD, Delphes, HepMC3, xAOD, or with plain names
+    (pdg, px, py, pz, ... in many spellings). What was found, in which units, is printed. Where that is not enough,
+    --tree, --collection, --branch, --momentum-unit, --length-unit, --final-status or a --schema tell it.
 
     Each particle is simulated, or counted under the reason why it is not. With --engine geant4 that is full simulation,
     thousands of times slower, of all species that Geant4 knows; it takes its physics from the detector's description.
@@ -74,6 +85,7 @@ def command(
       fastcalo convert events.root -o hits.root
       fastcalo convert run*.root -o hits.root --workers 8 --rejected rejected.root
       fastcalo convert ntuple.root -o hits.root --tree gen --branch pdg=mc_id
+      fastcalo convert nano.root -o hits.root --collection GenCands
       fastcalo convert rejected.root -o more.root --engine geant4 --workers 8
     """  # noqa: D301
     from ..io.particles.reader import open_events
@@ -81,7 +93,14 @@ def command(
     from ..production.convert import convert
     from .output import progress_bar, show_rows, show_summary
 
-    reader = open_events(inputs, _overrides(schema, tree, branch or []))
+    said = {
+        "tree": tree,
+        "collection": collection,
+        "momentum_unit": momentum_unit,
+        "length_unit": length_unit,
+        "final_status": _codes(final_status),
+    }
+    reader = open_events(inputs, _overrides(schema, branch or [], said))
     show_rows("Input", reader.describe())
     if engine is EngineName.GEANT4 and (
         unfit := [f"--{k}" for k, v in {"model": model, "threads": threads}.items() if v]
@@ -108,7 +127,7 @@ def command(
         _write_summary(summary, json.dumps(done.to_dict(), indent=2))
 
 
-def _overrides(schema: Path | None, tree: str | None, branches: list[str]) -> SchemaOverrides:
+def _overrides(schema: Path | None, branches: list[str], said: dict[str, Any]) -> SchemaOverrides:
     from ..errors import ConfigError
     from ..io.particles.schemas import SchemaOverrides, load_overrides
 
@@ -116,10 +135,24 @@ def _overrides(schema: Path | None, tree: str | None, branches: list[str]) -> Sc
     if wrong := [role for role, sign, name in pairs if not (role and sign and name)]:
         raise BadParameter(f"{wrong[0]!r} is not of the form ROLE=NAME", param_hint="--branch")
     try:
-        said = SchemaOverrides({role: name for role, _, name in pairs}, tree)
+        told = SchemaOverrides({role: name for role, _, name in pairs})
     except ConfigError as error:
         raise BadParameter(str(error), param_hint="--branch") from None
-    return said if schema is None else load_overrides(schema).updated(said)
+    try:
+        told = told.updated(SchemaOverrides(**said))
+    except ConfigError as error:
+        raise BadParameter(str(error), param_hint="--momentum-unit / --length-unit") from None
+    return told if schema is None else load_overrides(schema).updated(told)
+
+
+def _codes(text: str | None) -> tuple[int, ...] | None:
+    """Status codes as they are typed, such as ``1,11``."""
+    if text is None:
+        return None
+    try:
+        return tuple(int(code) for code in text.split(","))
+    except ValueError:
+        raise BadParameter(f"{text!r} is no list of whole numbers, such as 1,11", param_hint="--final-status") from None
 
 
 def _fast(detector: str, models: list[str], threads: int | None) -> FastSimulation:

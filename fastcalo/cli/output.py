@@ -97,6 +97,8 @@ def show_summary(summary: Summary) -> None:
     out.print(hits)
     if repeated := summary.repeats.get("repeated"):
         out.print(f"{repeated} of {summary.events} events bear numbers that came before; see the warning")
+    for note in summary.notes:
+        out.print(f"Note: {note}", soft_wrap=True)
     out.print(_pace(summary))
 
 

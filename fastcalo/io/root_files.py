@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FastCaloError, InputError
+from .ntuple import NtupleFields
 
 _TREES = ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple")
 
@@ -54,13 +55,26 @@ def tree_names(root: Any, path: str) -> list[str]:
         classes: dict[str, str] = root.classnames(recursive=True, cycle=False)
     names = [name for name, kind in classes.items() if kind in _TREES]
     if not names:
-        raise InputError(f"{path}: holds neither a TTree nor an RNTuple; it holds {classes or 'nothing'}")
+        raise InputError(f"{path}: {_no_tree(classes)}")
     return names
+
+
+def _no_tree(classes: dict[str, str]) -> str:
+    """Why a file without trees cannot be read."""
+    if early := [name for name, kind in classes.items() if kind == "ROOT::Experimental::RNTuple"]:
+        return (
+            f"its RNTuple {early[0]!r} was written by a release candidate of the format (before ROOT 6.34), which "
+            "is not read any more: write it again with ROOT 6.34 or later, or as a TTree"
+        )
+    if any(kind.startswith("HepMC") and kind.endswith("GenEventData") for kind in classes.values()):
+        return "holds each event as an object of its own (HepMC3 WriterRoot): write it with WriterRootTree"
+    listed = dict(list(classes.items())[:20])
+    return f"holds neither a TTree nor an RNTuple; it holds {listed or 'nothing'}"
 
 
 def branch_names(tree: Any) -> list[str]:
     """Names of the branches of a TTree, or of the fields of an RNTuple, without those of what they belong to."""
-    return list(tree.keys(full_paths=False) if hasattr(tree, "branches") else tree.keys())
+    return list(tree.keys(full_paths=False) if hasattr(tree, "branches") else NtupleFields(tree).paths)
 
 
 @contextmanager

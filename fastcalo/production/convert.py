@@ -86,6 +86,7 @@ def convert(
     seed: int = 0,
     schema: SchemaOverrides | PathLike | None = None,
     tree: str | None = None,
+    collection: str | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
     chunk: int | None = None,
@@ -111,7 +112,7 @@ def convert(
     rejected : path, optional
         A ROOT file for the final-state particles that were not simulated; see `RejectedWriter`.
     seed : int
-    schema, tree : optional
+    schema, tree, collection : optional
         Passed on to `open_events`.
     overwrite : bool
         Whether files of these names may be replaced.
@@ -147,11 +148,13 @@ def convert(
     if step_size < 1 or workers < 1:
         raise ConfigError(f"step_size and workers must be at least 1, but are {step_size} and {workers}")
     engine = _default_engine() if engine is None else engine
-    reader = inputs if isinstance(inputs, EventReader) else open_events(inputs, schema, tree)
+    reader = inputs if isinstance(inputs, EventReader) else open_events(inputs, schema, tree, collection)
     outputs = [Path(path) for path in (output, rejected) if path is not None]
     _check_paths(reader, outputs, overwrite)
     for label, text in reader.describe():
         logger.info("%s: %s", label, text)
+    for note in reader.notes:
+        logger.warning("%s", note)
 
     sections = [section.name for section in engine.detector.sections]
     repeats = reader.repeats
@@ -159,6 +162,7 @@ def convert(
         logger.warning("%s", repeats.warning)
     summary = Summary.of(sections, workers)
     summary.repeats = repeats.facts()
+    summary.notes = [*reader.notes, f"Vertices: {reader.schema.vertex}"]
     provenance = _provenance(reader, engine, seed)
     summary.substitutes = {
         int(species): row["pdg"] for species, row in provenance["simulation"].get("substitutes", {}).items()
@@ -300,6 +304,7 @@ def _provenance(reader: EventReader, engine: Engine, seed: int) -> dict[str, Any
         "seed": seed,
         "inputs": [{"path": file.path, "tree": file.tree, "entries": file.n_entries} for file in reader.files],
         "schema": dict(reader.schema.describe()),
+        "notes": list(reader.notes),
         "engine": type(engine).__name__,
         "simulation": engine.provenance() if isinstance(engine, TracedEngine) else {},
         "versions": {"python": platform.python_version(), **_versions("numpy", "uproot", "awkward", "onnxruntime")},

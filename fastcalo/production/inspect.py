@@ -169,16 +169,23 @@ def _inspect_root(path: str) -> FileDescription:
 
 
 def _inspect_tree(tree: Any, name: str) -> tuple[str, Rows]:
-    from ..io.particles.schemas import SchemaOverrides, find_schema
-    from ..io.root_files import branch_names
+    from ..io.particles.evidence import NoParticlesError
+    from ..io.particles.reader import schema_of
+    from ..io.particles.schemas import SchemaOverrides
+    from ..io.particles.tree import OpenTree
 
-    branches = branch_names(tree)
+    opened = OpenTree(tree, f"tree {name!r}")
+    branches = opened.names
     shown = ", ".join(branches[:_MAX_BRANCHES]) + (", …" if len(branches) > _MAX_BRANCHES else "")
     rows = [("entries", str(tree.num_entries)), ("branches", shown)]
     try:
-        rows += [row for row in find_schema(branches, SchemaOverrides(tree=name)).describe() if row[0] != "tree"]
-    except InputError:
+        schema = schema_of(opened, SchemaOverrides(tree=name))
+        rows += [row for row in schema.describe() if row[0] != "tree"]
+        rows += [("note", note) for note in schema.notes]
+    except NoParticlesError:
         rows.append(("particles", "none known by their names"))
+    except InputError as error:
+        rows.append(("particles", str(error)))
     return f"{tree.classname.split('::')[-1]} {name}", rows
 
 

@@ -152,10 +152,7 @@ def _deposits(detector: Detector, section: str, chunk: Chunk) -> Deposits:
 
 def _counts(chunks: tuple[Chunk, Chunk], paths: tuple[str, str]) -> NDArray[np.int64]:
     """Particles of each event by reason: of those that the first file refused, what the second says."""
-    first, second = (
-        np.stack([chunk.events[f"{PARTICLES}{r.name.lower()}"] for r in Reason], axis=1).astype(np.int64)
-        for chunk in chunks
-    )
+    first, second = (np.stack([_counted(chunk, r) for r in Reason], axis=1).astype(np.int64) for chunk in chunks)
     refused = first.sum(1) - first[:, _NEVER_REJECTED].sum(1)
     if (wrong := refused != second.sum(1)).any():
         k = int(wrong.argmax())
@@ -168,6 +165,12 @@ def _counts(chunks: tuple[Chunk, Chunk], paths: tuple[str, str]) -> NDArray[np.i
     return merged
 
 
+def _counted(chunk: Chunk, reason: Reason) -> NDArray[Any]:
+    """Particles of each event; none for a reason that the version that wrote the file did not know."""
+    name = f"{PARTICLES}{reason.name.lower()}"
+    return chunk.events[name] if name in chunk.events else np.zeros(len(chunk.entries), np.int64)
+
+
 def _particles(one: HitFile, other: HitFile, sections: list[str]) -> Summary:
     """Summary of one simulation of all particles; its hits are yet to be counted."""
     first, second = (dict(file.provenance.get("accounts") or {}) for file in (one, other))
@@ -176,7 +179,7 @@ def _particles(one: HitFile, other: HitFile, sections: list[str]) -> Summary:
     summary.particles = ParticleCounts(**first["particles"])
     for reason, tally in summary.reasons.items():
         for accounts in (first, second) if reason in _NEVER_REJECTED else (second,):
-            tally.add(**accounts["reasons"][reason.name.lower()])
+            tally.add(**accounts["reasons"].get(reason.name.lower(), {"count": 0, "energy": 0.0}))
     summary.unknown = {int(code): ParticleCounts(**tally) for code, tally in second.get("unknown", {}).items()}
     for accounts in (first, second):
         for code, tally in accounts.get("substituted", {}).items():

@@ -52,6 +52,8 @@ class Summary:
     network_seconds : float or None
         Time that the engine spent in its networks, summed over workers; None where it does not say.
     workers : int
+    notes : list of str
+        What the user should know of how the input was read.
     """
 
     sections: dict[str, ParticleCounts]
@@ -67,6 +69,7 @@ class Summary:
     wall_seconds: float = 0.0
     network_seconds: float | None = None
     workers: int = 1
+    notes: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, sections: Sequence[str], workers: int = 1) -> Summary:
@@ -137,6 +140,7 @@ class Summary:
             "network_seconds": self.network_seconds,
             "share_outside_network": self.share_outside_network,
             "workers": self.workers,
+            "notes": list(self.notes),
         }
 
 

@@ -25,10 +25,10 @@ def first_reason(events: Events, known: NDArray[np.bool_]) -> NDArray[np.int8]:
     """
     numbers = np.column_stack([events.momentum, events.vertex, events.mass])
     energy = events.kinetic_energy
-    good = np.isfinite(numbers).all(1) & (events.mass >= 0) & np.isfinite(energy) & (energy > 0)
+    good = np.isfinite(numbers).all(1) & (events.mass >= 0) & np.isfinite(energy)
     reason = np.select(
-        [~events.final, ~good, is_invisible(events.pdg), ~known],
-        [Reason.NOT_FINAL_STATE, Reason.BAD_NUMBERS, Reason.INVISIBLE, Reason.UNKNOWN_SPECIES],
+        [~events.final, ~good, energy <= 0, is_invisible(events.pdg), ~known],
+        [Reason.NOT_FINAL_STATE, Reason.BAD_NUMBERS, Reason.AT_REST, Reason.INVISIBLE, Reason.UNKNOWN_SPECIES],
         Reason.SIMULATED,
     )
     return reason.astype(np.int8)

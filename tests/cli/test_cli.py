@@ -121,7 +121,7 @@ def test_convert_takes_names_of_branches(tmp_path, tiny_model):
     options = ["--model", tiny_model, "--schema", toml, "--tree", "events", "--branch", "pdg=code", "--branch", "pz=c"]
     done = run_command("convert", source, "-o", tmp_path / "hits.root", *options)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"momentum +a, b, c \[MeV\]", done.stdout)
+    assert re.search(r"momentum +a, b, c \[MeV, by the user\]", done.stdout)
 
 
 def test_a_progress_bar_on_a_terminal(tmp_path, tiny_model):

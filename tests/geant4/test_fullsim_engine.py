@@ -127,7 +127,7 @@ REASONS = [
     (Reason.SIMULATED, particle(3122, 1, 0, 0)),
     (Reason.NOT_FINAL_STATE, particle(22, 1, 0, 0, final=False)),
     (Reason.BAD_NUMBERS, particle(22, np.nan, 0, 0)),
-    (Reason.BAD_NUMBERS, particle(22, 0, 0, 0)),
+    (Reason.AT_REST, particle(22, 0, 0, 0)),
     (Reason.INVISIBLE, particle(14, 1, 0, 0)),
     (Reason.UNKNOWN_SPECIES, particle(99999999, 1, 0, 0)),
     (Reason.UNKNOWN_SPECIES, particle(21, 1, 0, 0)),

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastcalo.errors import ConfigError, InputError
-from fastcalo.io.particles.schemas import ROLES, Schema, SchemaOverrides, find_schema, load_overrides
+from fastcalo.io.particles.evidence import find_schema
+from fastcalo.io.particles.schemas import ROLES, Schema, SchemaOverrides, load_overrides
 
 EDM4HEP_TAILS = (
     "PDG",
@@ -78,7 +79,7 @@ def test_nanoaod_without_mass_and_vertex():
     assert not {"mass", "vx"} & schema.branches.keys()
     described = dict(schema.describe())
     assert described["mass"] == "the PDG's"
-    assert described["vertex"] == "the origin"
+    assert described["vertex"] == "the origin, for the file has none"
 
 
 @pytest.mark.parametrize(
@@ -131,8 +132,8 @@ def test_prefixes_are_not_mixed():
     names = ["reco_px", "reco_py", "reco_pz", "true_pdg", "true_px", "true_py", "true_pz"]
     assert find_schema(names).branches["px"] == "true_px"
     both = ["reco_pdg", *names]
-    assert find_schema(both).branches["px"] == "reco_px"
-    assert find_schema(both, SchemaOverrides({"pdg": "true_pdg"})).branches["px"] == "true_px"
+    assert find_schema(both).branches["px"] == "true_px"
+    assert find_schema(both, SchemaOverrides({"pdg": "reco_pdg"})).branches["px"] == "reco_px"
 
 
 def test_nothing_found_lists_the_branches():
@@ -274,7 +275,7 @@ def test_description_names_everything():
     )
     described = dict(schema.describe())
     assert described["pdg"] == "id"
-    assert described["momentum"] == "a, b, c [GeV]"
+    assert described["momentum"] == "a, b, c [GeV, assumed]"
     assert described["mass"] == "the PDG's"
     assert described["energy"].startswith("e [GeV]")
     assert described["final state"] == "s = 1"

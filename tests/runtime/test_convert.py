@@ -205,7 +205,7 @@ def test_wild_particles_are_counted_under_their_reason(tmp_path, tiny_model):
         "overflow": (22, 1e200, 1e200, 1.0, 0.0, Reason.BAD_NUMBERS),
         "mass": (11, 10.0, 0.0, 1.0, np.nan, Reason.BAD_NUMBERS),
         "negative": (11, 10.0, 0.0, 1.0, -1.0, Reason.BAD_NUMBERS),
-        "at rest": (11, 0.0, 0.0, 0.0, 0.000511, Reason.BAD_NUMBERS),
+        "at rest": (11, 0.0, 0.0, 0.0, 0.000511, Reason.AT_REST),
         "unknown": (987654321, 10.0, 0.0, 0.0, 0.1, Reason.UNKNOWN_SPECIES),
         "hadron": (211, 10.0, 0.0, 0.0, 0.13957, Reason.UNKNOWN_SPECIES),
         "neutrino": (14, 10.0, 0.0, 0.0, 0.0, Reason.INVISIBLE),

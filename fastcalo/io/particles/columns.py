@@ -15,6 +15,7 @@ from ...events import Identifier
 from .batches import FileEvents
 from .repeats import Identifiers
 from .schemas import CARTESIAN, EVENT_ROLES, LENGTH_UNITS, MOMENTUM_UNITS, POLAR, VERTEX, Schema
+from .vertices import of_hepmc3, of_indices
 
 FloatArray = NDArray[np.float64]
 
@@ -68,7 +69,7 @@ def assemble(columns: Mapping[str, Column], schema: Schema, entries: range, befo
     Parameters
     ----------
     columns : mapping of str to Column
-        By role.
+        By role, and those that the schema links to by what they are.
     schema : Schema
     entries : range
         Numbers of the entries in their file.
@@ -91,14 +92,16 @@ def assemble(columns: Mapping[str, Column], schema: Schema, entries: range, befo
     counts = columns["pdg"].counts
     if counts is None:
         counts = np.ones(len(entries), np.int64)
-    taker = _ColumnReader(columns, schema.branches, counts, entries, where)
+    taker = _ColumnReader(columns, {**schema.links, **schema.branches}, counts, entries, where)
     entry = before + np.arange(entries.start, entries.stop, dtype=np.int64)
     # wild numbers are kept: the engine counts them
     with np.errstate(all="ignore"):
-        pdg = _codes(taker.particle("pdg"))
-        momentum = _momentum(taker, schema) * MOMENTUM_UNITS[schema.momentum_unit]
-        mass = _mass(taker, schema, pdg, momentum)
-        vertex = [taker.particle(role) if role in columns else np.zeros(len(pdg)) for role in VERTEX]
+        pdg, is_code = _codes(taker.particle("pdg"))
+        unit = _factor(taker, "momentum_unit", _HEPMC3_MOMENTUM) * MOMENTUM_UNITS[schema.momentum_unit]
+        momentum = _momentum(taker, schema) * unit[:, None]
+        mass = np.where(is_code, _mass(taker, schema, pdg, momentum, unit), np.nan)
+        length = _factor(taker, "length_unit", _HEPMC3_LENGTH) * LENGTH_UNITS[schema.length_unit]
+        vertex = _vertex(taker, schema) * length[:, None]
     if "status" in columns:
         final = np.isin(taker.particle("status"), schema.final_status)
     else:
@@ -109,7 +112,7 @@ def assemble(columns: Mapping[str, Column], schema: Schema, entries: range, befo
         pdg=pdg,
         momentum=momentum,
         mass=mass,
-        vertex=np.stack(vertex, axis=1).astype(np.float64) * LENGTH_UNITS[schema.length_unit],
+        vertex=vertex,
         final=final,
         run=known.run,
         event=known.event if "event" in columns else entry,
@@ -162,19 +165,101 @@ class _ColumnReader:
         return column.values
 
     def event(self, role: str) -> Identifier:
-        values, counts = self.columns[role].values, self.columns[role].counts
-        if counts is not None:
-            if (none := counts == 0).any():
-                entry = self.entries[int(np.argmax(none))]
-                raise InputError(f"{self.where}, entry {entry}: {self.branches[role]!r} has no value")
-            values = values[np.cumsum(counts) - counts]
+        values = self.single(role)
+        if values.dtype.kind == "f":
+            values = self._whole(role, values)
         return values.astype(np.uint64) if values.dtype == np.uint64 else values.astype(np.int64)
 
+    def single(self, role: str) -> NDArray[Any]:
+        """One value per event, the first where it has a list."""
+        values, counts = self.columns[role].values, self.columns[role].counts
+        if counts is None:
+            return values
+        if (none := counts == 0).any():
+            entry = self.entries[int(np.argmax(none))]
+            raise InputError(f"{self.where}, entry {entry}: {self.branches[role]!r} has no value")
+        first: NDArray[Any] = values[np.cumsum(counts) - counts]
+        return first
 
-def _codes(values: NDArray[Any]) -> NDArray[np.int32]:
-    # some files hold codes as floating-point numbers; code 0 stands for no particle
+    def _whole(self, role: str, values: NDArray[Any]) -> NDArray[Any]:
+        """Floating-point numbers that must be whole."""
+        with np.errstate(invalid="ignore"):
+            wrong = ~((values >= -(2.0**63)) & (values < 2.0**63) & (values == np.floor(values)))
+        if wrong.any():
+            i = int(np.argmax(wrong))
+            raise InputError(
+                f"{self.where}, entry {self.entries[i]}: {self.branches[role]!r} is {values[i]!s}, but the number of a "
+                f"{role.replace('_', ' ')} must be whole; leave it out with --branch {role}=none"
+            )
+        return values
+
+    def listed(self, role: str) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Values of a list of another length than the particles', and how many each event has."""
+        column = self.columns[role]
+        if column.counts is None:
+            return column.values, np.ones(len(column.values), np.int64)
+        return column.values, column.counts
+
+    @property
+    def event_of_particle(self) -> NDArray[np.int64]:
+        return np.repeat(np.arange(len(self.counts)), self.counts)
+
+
+def _codes(values: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """PDG codes, and whether they are any; code 0 stands for what is none."""
+    # some files hold codes as floating-point numbers
     good = np.isfinite(values) & (values >= _INT32.min) & (values <= _INT32.max)
-    return np.where(good, values, 0).astype(np.int32)
+    if values.dtype.kind == "f":
+        good &= values == np.floor(values)
+    return np.where(good, values, 0).astype(np.int32), good
+
+
+# HepMC3's Units::MomentumUnit {MEV, GEV} in GeV and Units::LengthUnit {MM, CM} in mm
+_HEPMC3_MOMENTUM, _HEPMC3_LENGTH = (1e-3, 1.0), (1.0, 10.0)
+
+
+def _factor(taker: _ColumnReader, role: str, units: tuple[float, float]) -> FloatArray:
+    """Factor [n] to our units that each event brings with it; 1 where it brings none."""
+    if role not in taker.columns:
+        return np.ones(int(taker.counts.sum()))
+    number = taker.single(role).astype(np.int64)
+    if (wrong := (number < 0) | (number >= len(units))).any():
+        i = int(np.argmax(wrong))
+        raise InputError(
+            f"{taker.where}, entry {taker.entries[i]}: {taker.branches[role]!r} is {number[i]}, not 0 or 1"
+        )
+    return np.repeat(np.array(units)[number], taker.counts)
+
+
+def _vertex(taker: _ColumnReader, schema: Schema) -> FloatArray:
+    """Production vertices [n, 3] in the file's unit."""
+    n = int(taker.counts.sum())
+    if "vertex_x" not in taker.columns:
+        vertex = [taker.particle(role) if role in taker.columns else np.zeros(n) for role in VERTEX]
+        return np.stack(vertex, axis=1).astype(np.float64)
+    columns = [taker.listed(f"vertex_{axis}") for axis in "xyz"]
+    at, counts = np.stack([values for values, _ in columns], axis=1).astype(np.float64), columns[0][1]
+    if "links1" in schema.links:
+        (first, link_counts), (second, _) = taker.listed("links1"), taker.listed("links2")
+        origin = np.stack([taker.single(f"origin_{axis}") for axis in "xyz"], axis=1).astype(np.float64)
+        return of_hepmc3((first, second, link_counts), taker.counts, counts, at, origin, taker.where)
+    index, key = taker.particle("vertex_index"), taker.particle("vertex_key")
+    return of_indices(index, key, taker.event_of_particle, counts, at)
+
+
+def sample_of(
+    columns: Mapping[str, Column], schema: Schema
+) -> tuple[NDArray[np.int32], FloatArray, FloatArray | None, FloatArray | None]:
+    """Codes, momenta, masses and energies of some particles as they are in the file, for `units.with_units`."""
+    pdg, _ = _codes(columns["pdg"].values)
+    with np.errstate(all="ignore"):
+        if schema.momentum == CARTESIAN:
+            parts = [columns[role].values.astype(np.float64) for role in CARTESIAN]
+            momentum = np.sqrt(sum(part**2 for part in parts))
+        else:
+            momentum = columns["pt"].values.astype(np.float64) * np.cosh(columns["eta"].values.astype(np.float64))
+    mass, energy = (columns[role].values.astype(np.float64) if role in columns else None for role in ("mass", "energy"))
+    return pdg, momentum, mass, energy
 
 
 def _momentum(taker: _ColumnReader, schema: Schema) -> FloatArray:
@@ -188,8 +273,9 @@ def _momentum(taker: _ColumnReader, schema: Schema) -> FloatArray:
 _ROUNDED_MASS = 1e-3
 
 
-def _mass(taker: _ColumnReader, schema: Schema, pdg: NDArray[np.int32], momentum: FloatArray) -> FloatArray:
-    unit = MOMENTUM_UNITS[schema.momentum_unit]
+def _mass(
+    taker: _ColumnReader, schema: Schema, pdg: NDArray[np.int32], momentum: FloatArray, unit: FloatArray
+) -> FloatArray:
     listed = particles.mass(pdg)
     if "mass" in schema.branches:
         mass = taker.particle("mass").astype(np.float64) * unit

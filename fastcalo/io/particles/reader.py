@@ -5,28 +5,37 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from typing import Any
 
 from ...display import html_table
 from ...errors import ConfigError, InputError
-from ..root_files import branch_names, open_root, reading_errors, tree_names
+from ..root_files import open_root, reading_errors, tree_names
 from .batches import FileEvents, group_rows, rechunk
-from .columns import Column, assemble, identifiers, to_column
+from .checks import FinalState, checked_energies, notes_on_sample
+from .columns import assemble, identifiers, sample_of
+from .evidence import NoParticlesError, find_schema
 from .repeats import Identifiers, Repeats, Source, find_repeats
-from .schemas import EVENT_ROLES, Schema, SchemaOverrides, find_schema, load_overrides, nearest
+from .schemas import EVENT_ROLES, Schema, SchemaOverrides, load_overrides, nearest
+from .tree import OpenTree
+from .units import with_units
 
 PathLike = str | os.PathLike[str]
 
-# names that collision events go by, in EDM4hep and NanoAOD
-_EVENT_TREES = ("events", "Events")
-# columns that are read at a time, in memory
-_BLOCK = "4 MB"
-_WITHOUT_BRANCHES = 1 << 19
+# names that collision events go by, in EDM4hep, NanoAOD and xAOD
+_EVENT_TREES = ("events", "Events", "CollectionTree", "EventData")
+# by which files that fastcalo wrote are known, as `io.hits.root_tree` names it
+_PROVENANCE = "fastcalo_provenance"
+# trees without particles that a message tells of
+_TOLD_TREES = 3
+# entries that are looked at for units, and for what the user should know
+_SAMPLE = 1000
 # entries by whose particles files are told apart that say they are the same
-_SAMPLE = 100
+_FEW = 100
+# entries at a time where nothing of them is read
+_WITHOUT_BRANCHES = 1 << 19
 
 
 @dataclass(frozen=True)
@@ -126,9 +135,15 @@ class EventReader:
         listed = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
         return [("input", listed), ("entries", f"{self.n_entries} ({shape})"), *self.schema.describe()]
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of how the files are read: warnings, one sentence or two each."""
+        return self.schema.notes
+
     def _events(self, file: EventFile, before: int) -> Iterator[FileEvents]:
         blocks = self._blocks(file, before)
-        return group_rows(blocks) if file.flat and "event" in self.schema.branches else blocks
+        events = group_rows(blocks) if file.flat and "event" in self.schema.branches else blocks
+        return checked_energies(events, self.schema, f"{file.path}: tree {file.tree!r}")
 
     def _source(self, file: EventFile) -> Source:
         def identity() -> bytes:
@@ -136,44 +151,56 @@ class EventReader:
                 return bytes(root.file.uuid.bytes) + file.tree.encode()
 
         def sample() -> bytes:
-            first = next(self._blocks(file, 0, most=_SAMPLE), None)
+            first = next(self._blocks(file, 0, most=_FEW), None)
             return b"" if first is None else first.pdg.tobytes() + first.momentum.tobytes()
 
-        return Source(self._identifiers(file), identity, sample)
+        rows = f"{file.path}: tree {file.tree!r}" if file.flat and "event" in self.schema.branches else ""
+        return Source(self._identifiers(file), identity, sample, rows)
 
     def _identifiers(self, file: EventFile) -> Iterator[Identifiers]:
         where = f"{file.path}: tree {file.tree!r}"
         branches = {role: branch for role, branch in self.schema.branches.items() if role in EVENT_ROLES}
+        if not branches:
+            for start in range(0, file.n_entries, _WITHOUT_BRANCHES):
+                entries = range(start, min(start + _WITHOUT_BRANCHES, file.n_entries))
+                yield identifiers({}, self.schema, entries, where)
+            return
         before = None
         with open_root(file.path) as root:
             with reading_errors(where):
-                tree = root[file.tree]
-                step = _step(tree, list(branches.values()))
+                tree = OpenTree(root[file.tree], where)
+            step = tree.step(branches.values())
             for start in range(0, file.n_entries, step):
                 entries = range(start, min(start + step, file.n_entries))
-                columns = {role: _read(tree, branch, entries, where) for role, branch in branches.items()}
+                columns = {role: tree.read(branch, entries) for role, branch in branches.items()}
                 block = identifiers(columns, self.schema, entries, where)
                 # rows of one event follow on each other
                 yield block.changes(before) if file.flat and "event" in branches else block
                 before = block
 
     def _blocks(self, file: EventFile, before: int, most: int | None = None) -> Iterator[FileEvents]:
-        where, branches = f"{file.path}: tree {file.tree!r}", self.schema.branches
+        where, branches = f"{file.path}: tree {file.tree!r}", {**self.schema.branches, **self.schema.links}
+        final = FinalState(self.schema, where)
         with open_root(file.path) as root:
             with reading_errors(where):
-                tree = root[file.tree]
-                step = _step(tree, list(branches.values()))
+                tree = OpenTree(root[file.tree], where)
+            step = tree.step(branches.values())
             stop = file.n_entries if most is None else min(most, file.n_entries)
             for start in range(0, stop, step):
                 entries = range(start, min(start + step, stop))
-                columns = {role: _read(tree, branch, entries, where) for role, branch in branches.items()}
-                yield assemble(columns, self.schema, entries, before, where)
+                columns = {role: tree.read(branch, entries) for role, branch in branches.items()}
+                part = assemble(columns, self.schema, entries, before, where)
+                final.add(part, columns.get("status"))
+                yield part
+        if most is None:
+            final.finish()
 
 
 def open_events(
     paths: PathLike | Sequence[PathLike],
     schema: SchemaOverrides | PathLike | None = None,
     tree: str | None = None,
+    collection: str | None = None,
 ) -> EventReader:
     """Find the particles in ROOT files.
 
@@ -185,6 +212,9 @@ def open_events(
         What is known of the branches, or a TOML file that says it. What is left open is found by looking.
     tree : str, optional
         Name of the TTree or RNTuple. Found by looking unless given.
+    collection : str, optional
+        Name of the collection of particles, such as ``GenCands``: what the names of its branches begin with. Chosen by
+        evidence unless given.
 
     Returns
     -------
@@ -215,59 +245,106 @@ def open_events(
         overrides = schema if isinstance(schema, SchemaOverrides) else load_overrides(schema)
     if tree is not None:
         overrides = overrides.updated(SchemaOverrides(tree=tree))
+    if collection is not None:
+        overrides = overrides.updated(SchemaOverrides(collection=collection))
     with open_root(listed[0]) as root:
-        found = _find_particles(root, listed[0], overrides)
-    return EventReader(tuple(_look_into(path, found) for path in listed), found)
+        found, opened = _find_particles(root, listed[0], overrides)
+        found = _of_ours(found, overrides) if _PROVENANCE in root else _with_sample(found, overrides, opened)
+        files = [_file(listed[0], found, opened)]
+    for path in listed[1:]:
+        with open_root(path) as root:
+            files.append(_file(path, found, _tree_like(root, path, found)))
+    return EventReader(tuple(files), found)
 
 
-def _find_particles(root: Any, path: str, overrides: SchemaOverrides) -> Schema:
+def schema_of(tree: OpenTree, overrides: SchemaOverrides) -> Schema:
+    """Find the particles of one tree, and in which units they are.
+
+    Raises
+    ------
+    InputError
+        See `evidence.find_schema`; or a branch cannot be read.
+    """
+    return _with_sample(find_schema(tree.names, overrides, tree.size_of), overrides, tree)
+
+
+def _find_particles(root: Any, path: str, overrides: SchemaOverrides) -> tuple[Schema, OpenTree]:
+    """The tree with the particles: one with a usual name, else the only one."""
     names = tree_names(root, path)
     if overrides.tree is not None:
         names = [_there(overrides.tree, names, f"{path}: has no tree")]
-    usable: dict[str, Schema] = {}
-    problems = []
+    usual = [name for name in names if name.split("/")[-1] in _EVENT_TREES]
+    problems: list[InputError] = []
+    for group in (usual, [name for name in names if name not in usual]):
+        found = _usable(root, path, group, overrides, problems)
+        if len(found) > 1:
+            raise InputError(f"{path}: has particles in the trees {list(found)}; choose one (--tree)")
+        if found:
+            return next(iter(found.values()))
+    # a choice to be made says more than that other trees hold no particles
+    told = [str(p) for p in problems if not isinstance(p, NoParticlesError)] or [str(p) for p in problems]
+    more = f"; and {len(told) - _TOLD_TREES} more trees" if len(told) > _TOLD_TREES else ""
+    raise InputError("; ".join(told[:_TOLD_TREES]) + more)
+
+
+def _usable(
+    root: Any, path: str, names: Sequence[str], overrides: SchemaOverrides, problems: list[InputError]
+) -> dict[str, tuple[Schema, OpenTree]]:
+    found = {}
     for name in names:
-        with reading_errors(f"{path}: tree {name!r}"):
-            branches = branch_names(root[name])
-        try:
-            usable[name] = find_schema(branches, overrides.updated(SchemaOverrides(tree=name)))
-        except InputError as error:
-            problems.append(f"{path}: tree {name!r}: {error}")
-    if not usable:
-        raise InputError("; ".join(problems))
-    usual = [name for name in usable if name.split("/")[-1] in _EVENT_TREES]
-    candidates = usual or list(usable)
-    if len(candidates) > 1:
-        raise InputError(f"{path}: has particles in the trees {candidates}; choose one (--tree)")
-    return usable[candidates[0]]
-
-
-def _look_into(path: str, schema: Schema) -> EventFile:
-    with open_root(path) as root:
-        name = _there(schema.tree, tree_names(root, path), f"{path}: has no tree")
         where = f"{path}: tree {name!r}"
         with reading_errors(where):
-            tree = root[name]
-            n_entries, branches = int(tree.num_entries), branch_names(tree)
-        for branch in schema.branches.values():
-            _there(branch, branches, f"{where}: has no branch")
-        sample = _read(tree, schema.branches["pdg"], range(min(n_entries, 1)), where)
-    return EventFile(path, name, n_entries, flat=sample.counts is None)
+            tree = OpenTree(root[name], where)
+        try:
+            schema = find_schema(tree.names, overrides.updated(SchemaOverrides(tree=name)), tree.size_of)
+        except InputError as error:
+            text = str(error) if str(error).startswith(where) else f"{where}: {error}"
+            problems.append(type(error)(text))
+        else:
+            found[name] = schema, tree
+    return found
+
+
+def _with_sample(schema: Schema, overrides: SchemaOverrides, tree: OpenTree) -> Schema:
+    """The schema with its units, and what the first entries say."""
+    wanted = ("pdg", *schema.momentum, "mass", "energy", "status")
+    entries = range(min(tree.n_entries, _SAMPLE, tree.step([schema.branches["pdg"]])))
+    columns = {role: tree.read(schema.branches[role], entries) for role in wanted if role in schema.branches}
+    if len({len(column.values) for column in columns.values()}) > 1:
+        # lists of different lengths: whoever reads them is told of it
+        return schema
+    schema = with_units(schema, overrides, sample_of(columns, schema), tree.title)
+    return notes_on_sample(schema, columns, len(entries), tree.n_entries)
+
+
+def _of_ours(schema: Schema, overrides: SchemaOverrides) -> Schema:
+    """The schema of a file that fastcalo wrote, in GeV and mm."""
+    known = "fastcalo's provenance"
+    return replace(
+        schema,
+        momentum_known=schema.momentum_known if overrides.momentum_unit else known,
+        length_known=schema.length_known if overrides.length_unit else known,
+    )
+
+
+def _file(path: str, schema: Schema, tree: OpenTree) -> EventFile:
+    sample = tree.read(schema.branches["pdg"], range(min(tree.n_entries, 1)))
+    return EventFile(path, schema.tree, tree.n_entries, flat=sample.counts is None)
+
+
+def _tree_like(root: Any, path: str, schema: Schema) -> OpenTree:
+    """The tree of a further file, which must have the branches of the first."""
+    name = _there(schema.tree, tree_names(root, path), f"{path}: has no tree")
+    where = f"{path}: tree {name!r}"
+    with reading_errors(where):
+        tree = OpenTree(root[name], where)
+    for branch in (*schema.branches.values(), *schema.links.values()):
+        if branch not in tree:
+            _there(branch, tree.names, f"{where}: has no branch")
+    return tree
 
 
 def _there(name: str, names: Sequence[str], problem: str) -> str:
     if name not in names:
         raise InputError(f"{problem} {name!r}; {nearest(name, names)}")
     return name
-
-
-def _step(tree: Any, branches: Sequence[str]) -> int:
-    """Entries to read at a time."""
-    return max(1, tree.num_entries_for(_BLOCK, filter_name=branches)) if branches else _WITHOUT_BRANCHES
-
-
-def _read(tree: Any, branch: str, entries: range, where: str) -> Column:
-    there = f"{where}, entries {entries.start} to {entries.stop}, branch {branch!r}"
-    with reading_errors(there):
-        array = tree[branch].array(entry_start=entries.start, entry_stop=entries.stop, library="ak")
-        return to_column(array, there)

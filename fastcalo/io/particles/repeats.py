@@ -19,11 +19,12 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import InputError
 from ...event_digests import block_digest, event_digest, mix
 from ...events import Identifier
 from .batches import FileEvents
@@ -81,11 +82,14 @@ class Source:
         Returns the UUID of the file, and the name of its tree.
     sample : callable
         Returns bytes of the first particles, by which copies of one file are told from others of the same identity.
+    rows : str
+        File and tree, where an event is what consecutive rows of one number make; else nothing.
     """
 
     blocks: Iterable[Identifiers]
     identity: Callable[[], bytes]
     sample: Callable[[], bytes]
+    rows: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,6 +195,11 @@ def find_repeats(sources: Sequence[Source], numbered: bool) -> Repeats:
     Returns
     -------
     Repeats
+
+    Raises
+    ------
+    InputError
+        Rows of one event do not stand together.
     """
     everything, files, again = Intervals.none(), Intervals.none(), Intervals.none()
     types: dict[str, Any] = {}
@@ -203,6 +212,8 @@ def find_repeats(sources: Sequence[Source], numbered: bool) -> Repeats:
                     types[name] = np.uint64 if np.uint64 in (column.dtype, types.get(name)) else np.int64
             seen.add(*block.key)
         mine = seen.all()
+        if source.rows and mine.total() > mine.distinct():
+            _refuse_torn(source.rows, mine)
         within += mine.total() - mine.distinct()
         everything, files = Intervals.sum([everything, mine]), Intervals.sum([files, mine.once()])
         again = Intervals.sum([again, mine.more_than(1)])
@@ -218,6 +229,16 @@ def find_repeats(sources: Sequence[Source], numbered: bool) -> Repeats:
         _shared=shared,
         _again=again,
         _words=_file_words(sources) if len(shared) else (np.uint64(0),) * len(sources),
+    )
+
+
+def _refuse_torn(where: str, mine: Intervals) -> NoReturn:
+    again = mine.more_than(1)
+    raise InputError(
+        f"{where}: has one particle per entry, and rows of one event do not stand together: event {again.first[0]} "
+        f"comes in {again.count[0]} places, as {int(again.distinct())} events do. Either events are torn apart, as by "
+        "several threads that filled one tree: sort the rows by event. Or different events bear the same number, as "
+        "after joining files (hadd): convert the files that were joined"
     )
 
 

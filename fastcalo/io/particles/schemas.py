@@ -1,8 +1,6 @@
-"""Schemas: which branches of a file hold which particle property, found by name or given by the user.
+"""What the branches of a file of particles mean: what is known of them, and what the user says.
 
-Three conventions are known. EDM4hep: a collection with ``PDG``, ``momentum.x``, ``generatorStatus``, … (GeV, mm).
-NanoAOD and NanoGEN: ``GenPart_pdgId``, ``GenPart_pt``, … (GeV), with the vertex of the event in ``GenVtx_x``, … (cm).
-Plain: ``pdg``, ``px``, ``py``, ``pz``, … or ``pt``, ``eta``, ``phi``, … in many spellings, under any prefix (GeV, mm).
+`candidates` finds the collections of particles in a file, and `evidence` chooses the one that holds the truth.
 """
 
 from __future__ import annotations
@@ -10,12 +8,12 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ...errors import ConfigError, InputError
+from ...errors import ConfigError
 
 CARTESIAN = ("px", "py", "pz")
 POLAR = ("pt", "eta", "phi")
@@ -29,54 +27,8 @@ LENGTH_UNITS = {"um": 1e-3, "mm": 1.0, "cm": 10.0, "m": 1e3}
 
 _T = TypeVar("_T", dict[str, Any], list[Any], str)
 
-_EDM4HEP = {
-    "pdg": "PDG",
-    "px": "momentum.x",
-    "py": "momentum.y",
-    "pz": "momentum.z",
-    "mass": "mass",
-    "vx": "vertex.x",
-    "vy": "vertex.y",
-    "vz": "vertex.z",
-    "status": "generatorStatus",
-}
-_EDM4HEP_EVENT = {"run": "EventHeader.runNumber", "event": "EventHeader.eventNumber"}
-_NANOAOD = {
-    "pdg": "GenPart_pdgId",
-    "pt": "GenPart_pt",
-    "eta": "GenPart_eta",
-    "phi": "GenPart_phi",
-    "mass": "GenPart_mass",
-    "vx": "GenVtx_x",
-    "vy": "GenVtx_y",
-    "vz": "GenVtx_z",
-    "status": "GenPart_status",
-    "run": "run",
-    "event": "event",
-    "luminosity_block": "luminosityBlock",
-}
-# in lower case, without underscores and dots
-_PLAIN = {
-    "pdg": ("pdg", "pdgid", "pdgcode", "pid", "id"),
-    "px": ("px", "momentumx"),
-    "py": ("py", "momentumy"),
-    "pz": ("pz", "momentumz"),
-    "pt": ("pt",),
-    "eta": ("eta",),
-    "phi": ("phi",),
-    "mass": ("mass", "m"),
-    "energy": ("energy", "e"),
-    "vx": ("vx", "vtxx", "vertexx", "prodx"),
-    "vy": ("vy", "vtxy", "vertexy", "prody"),
-    "vz": ("vz", "vtxz", "vertexz", "prodz"),
-    "status": ("status", "generatorstatus", "genstatus"),
-}
-_PLAIN_EVENT = {
-    "run": ("run", "runnumber"),
-    "event": ("event", "eventnumber", "eventid", "evt"),
-    "luminosity_block": ("luminosityblock", "lumiblock", "lumi"),
-    "repeat": ("fastcalorepeat",),
-}
+NONE = "none"
+"""Named in a branch's place, it says that the role is to be left out."""
 
 
 @dataclass(frozen=True)
@@ -86,13 +38,15 @@ class SchemaOverrides:
     Attributes
     ----------
     branches : mapping of str to str
-        Branch by role; the roles are those of `ROLES`.
+        Branch by role; the roles are those of `ROLES`. A role that is named `NONE` is left out.
     tree : str, optional
         Name of the TTree or RNTuple.
     momentum_unit, length_unit : str, optional
         Of momenta, masses and energies: a key of `MOMENTUM_UNITS`; of vertices: a key of `LENGTH_UNITS`.
     final_status : tuple of int, optional
         Values of the status branch that mean a final-state particle.
+    collection : str, optional
+        Name of the collection that holds the particles: what their branches' names begin with.
 
     Raises
     ------
@@ -105,11 +59,14 @@ class SchemaOverrides:
     momentum_unit: str | None = None
     length_unit: str | None = None
     final_status: tuple[int, ...] | None = None
+    collection: str | None = None
 
     def __post_init__(self) -> None:
         for role in self.branches:
             if role not in ROLES:
                 raise ConfigError(f"{role!r} is nothing that a branch can stand for; {nearest(role, ROLES)}")
+        if self.branches.get("pdg") == NONE:
+            raise ConfigError("pdg cannot be left out: without a code there is no particle")
         for unit, known in ((self.momentum_unit, MOMENTUM_UNITS), (self.length_unit, LENGTH_UNITS)):
             if unit is not None and unit not in known:
                 raise ConfigError(f"unit {unit!r} is not known; use one of {list(known)}")
@@ -120,7 +77,17 @@ class SchemaOverrides:
             raise ConfigError("final_status names no value; leave it out, or name at least one")
 
     def _names_any(self, roles: Sequence[str]) -> bool:
-        return any(role in self.branches for role in roles)
+        return any(self.branches.get(role, NONE) != NONE for role in roles)
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The branches that are named, by role."""
+        return {role: branch for role, branch in self.branches.items() if branch != NONE}
+
+    @property
+    def left_out(self) -> set[str]:
+        """The roles that are to be left out."""
+        return {role for role, branch in self.branches.items() if branch == NONE}
 
     def updated(self, other: SchemaOverrides) -> SchemaOverrides:
         """Return these overrides with what `other` says in their place."""
@@ -135,26 +102,58 @@ class Schema:
     Attributes
     ----------
     name : str
-        The convention: ``EDM4hep``, ``NanoAOD``, ``plain`` or ``named by the user``.
+        The convention, such as ``EDM4hep``, ``NanoAOD`` or ``plain``; ``named by the user`` where there is none.
     branches : mapping of str to str
         Branch by role.
     tree : str
+    collection : str
+        What the names of the particles' branches begin with; empty where they have nothing in common.
     momentum_unit, length_unit : str
+    momentum_known, length_known : str
+        By what the unit is known, such as ``the masses``; empty where it is assumed.
     final_status : tuple of int
         Values of the status branch that mean a final-state particle.
+    event_vertex : bool
+        Whether the branches of the vertex hold one for the whole event, not one for each particle.
+    links : mapping of str to str
+        Further branches, of conventions that keep vertices or units beside the particles, by what they are.
+    notes : tuple of str
+        What the user should know of the choice: warnings, for the summary and the provenance.
     """
 
     name: str
     branches: Mapping[str, str]
     tree: str = ""
+    collection: str = ""
     momentum_unit: str = "GeV"
     length_unit: str = "mm"
+    momentum_known: str = ""
+    length_known: str = ""
     final_status: tuple[int, ...] = (1,)
+    event_vertex: bool = False
+    links: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def momentum(self) -> tuple[str, ...]:
         """The roles that give the momentum: `CARTESIAN` or `POLAR`."""
         return CARTESIAN if "px" in self.branches else POLAR
+
+    @property
+    def vertex(self) -> str:
+        """Where the particles start, in words."""
+        if "vertex_x" in self.links:
+            x, y, z = (self.links[f"vertex_{axis}"] for axis in "xyz")
+            return f"each particle's own: {x}, {y}, {z} of the vertex it comes from [{self._length}]"
+        found = [self.branches[role] for role in VERTEX if role in self.branches]
+        if not found:
+            return "the origin, for the file has none"
+        owner = "the event's, for the file has none of the particles" if self.event_vertex else "each particle's own"
+        return f"{owner}: {', '.join(found)} [{self._length}]"
+
+    @property
+    def _length(self) -> str:
+        return f"{self.length_unit}, {_known_by(self.length_known)}"
 
     def describe(self) -> list[tuple[str, str]]:
         """What was found, and what is taken where nothing was, as pairs of a label and a text."""
@@ -164,14 +163,14 @@ class Schema:
         rows = [
             ("schema", self.name),
             ("tree", self.tree),
+            ("collection", self.collection or "none: the names have nothing in common"),
             ("pdg", self.branches["pdg"]),
-            ("momentum", f"{momentum} [{self.momentum_unit}]"),
+            ("momentum", f"{momentum} [{self.momentum_unit}, {_known_by(self.momentum_known)}]"),
             ("mass", f"{mass} [{self.momentum_unit}], {where_zero}" if mass else "the PDG's"),
         ]
         if energy:
             rows.append(("energy", f"{energy} [{self.momentum_unit}], for the mass of what the PDG does not list"))
-        vertex = ", ".join(self.branches[role] for role in VERTEX if role in self.branches)
-        rows.append(("vertex", f"{vertex} [{self.length_unit}]" if vertex else "the origin"))
+        rows.append(("vertex", self.vertex))
         if status := self.branches.get("status"):
             rows.append(("final state", f"{status} = {' or '.join(map(str, self.final_status))}"))
         else:
@@ -179,6 +178,10 @@ class Schema:
         identifiers = [self.branches[role] for role in EVENT_ROLES if role in self.branches]
         rows.append(("event", ", ".join(identifiers) if "event" in self.branches else "the number of the entry"))
         return rows
+
+
+def _known_by(source: str) -> str:
+    return f"by {source}" if source else "assumed"
 
 
 def load_overrides(path: str | os.PathLike[str]) -> SchemaOverrides:
@@ -218,7 +221,7 @@ def _parse_overrides(root: Mapping[str, Any]) -> SchemaOverrides:
     table = _value(root, "", "schema", dict)
     if table is None:
         raise ConfigError("the table [schema] is missing")
-    _known(table, "schema.", ("tree", "units", "final_status", *ROLES))
+    _known(table, "schema.", ("tree", "collection", "units", "final_status", *ROLES))
     units = _value(table, "schema.", "units", dict) or {}
     _known(units, "schema.units.", ("momentum", "length"))
     status = _value(table, "schema.", "final_status", list)
@@ -228,6 +231,7 @@ def _parse_overrides(root: Mapping[str, Any]) -> SchemaOverrides:
     return SchemaOverrides(
         branches={role: branch for role, branch in named.items() if branch is not None},
         tree=_value(table, "schema.", "tree", str),
+        collection=_value(table, "schema.", "collection", str),
         momentum_unit=_value(units, "schema.units.", "momentum", str),
         length_unit=_value(units, "schema.units.", "length", str),
         final_status=None if status is None else tuple(status),
@@ -248,105 +252,8 @@ def _value(table: Mapping[str, Any], where: str, key: str, kind: type[_T]) -> _T
     return value
 
 
-def find_schema(branches: Sequence[str], overrides: SchemaOverrides | None = None) -> Schema:
-    """Find out which branches hold the particles.
-
-    Parameters
-    ----------
-    branches : sequence of str
-        Names of all branches of a tree.
-    overrides : SchemaOverrides, optional
-        What the user says of them.
-
-    Raises
-    ------
-    InputError
-        There is nothing that looks like particles, or a branch that the user named is not there.
-    """
-    overrides = overrides or SchemaOverrides()
-    for role, branch in overrides.branches.items():
-        if branch not in branches:
-            raise InputError(f"has no branch {branch!r} (named for {role}); {nearest(branch, branches)}")
-    for candidate in _candidates(branches, overrides.branches.get("pdg")):
-        schema = _overridden(candidate, overrides)
-        if "pdg" in schema.branches and all(role in schema.branches for role in schema.momentum):
-            return schema
-    listed = ", ".join(branches[:20]) + (", …" if len(branches) > 20 else "")
-    raise InputError(
-        "no particles found: a code (pdg) and a momentum (px, py, pz or pt, eta, phi) are needed; name their branches, "
-        f"for example --branch pdg=mc_pdg. The branches are: {listed or 'none'}"
-    )
-
-
 def nearest(name: str, known: Sequence[str]) -> str:
     """Return a hint at the names of `known` that come nearest to `name`."""
     lower = {other.lower(): other for other in known}
     near = [lower[other] for other in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.0)]
     return f"the nearest are {near}" if len(near) > 1 else f"there is only {near}" if near else "there are none"
-
-
-def _overridden(found: Schema, overrides: SchemaOverrides) -> Schema:
-    branches = dict(found.branches)
-    # a way of writing that the user chose drives the other one out
-    for one, other in ((CARTESIAN, POLAR), (POLAR, CARTESIAN), (("mass",), ("energy",)), (("energy",), ("mass",))):
-        if any(role in overrides.branches for role in one):
-            branches = {role: branch for role, branch in branches.items() if role not in other}
-    return replace(
-        found,
-        branches=branches | dict(overrides.branches),
-        tree=overrides.tree or found.tree,
-        momentum_unit=overrides.momentum_unit or found.momentum_unit,
-        length_unit=overrides.length_unit or found.length_unit,
-        final_status=overrides.final_status or found.final_status,
-    )
-
-
-def _candidates(branches: Sequence[str], pdg: str | None) -> Iterator[Schema]:
-    """Yield what the branches might mean, likeliest first; `pdg` is the branch that the user named for it."""
-    there = set(branches)
-    heads = [branch.removesuffix("PDG") for branch in branches if branch.endswith(".PDG")]
-    for head in sorted(heads, key=lambda head: (f"{head}PDG" != pdg, head != "MCParticles.")):
-        found = {role: head + tail for role, tail in _EDM4HEP.items()} | _EDM4HEP_EVENT
-        yield Schema("EDM4hep", _present(found, there))
-    if "GenPart_pdgId" in there:
-        yield Schema("NanoAOD", _present(_NANOAOD, there), length_unit="cm")
-    yield from _plain_candidates(branches, pdg)
-    yield Schema("named by the user", {})
-
-
-def _present(wanted: Mapping[str, str], there: set[str]) -> dict[str, str]:
-    return {role: branch for role, branch in wanted.items() if branch in there}
-
-
-def _plain_candidates(branches: Sequence[str], pdg: str | None) -> Iterator[Schema]:
-    # uproot and ROOT count the rows of a jagged branch x in a branch nx
-    counters = {f"n{branch}" for branch in branches}
-    plain: dict[str, str] = {}
-    for branch in branches:
-        if branch not in counters:
-            plain.setdefault(_plainly(branch), branch)
-    event = _spelled(plain, _PLAIN_EVENT, "")
-    for prefix in _prefixes(plain, pdg):
-        found = _spelled(plain, _PLAIN, prefix)
-        if all(role in found for role in CARTESIAN):
-            found = {role: branch for role, branch in found.items() if role not in POLAR}
-        if "mass" in found:
-            found.pop("energy", None)
-        yield Schema("plain", _spelled(plain, _PLAIN_EVENT, prefix) | event | found)
-
-
-def _prefixes(plain: Mapping[str, str], pdg: str | None) -> list[str]:
-    """Return what may stand before ``pdg``, ``px``, … in the names: that of the user's branch first, none next."""
-    tails = _PLAIN["pdg"] + _PLAIN["px"] + _PLAIN["pt"]
-    found = dict.fromkeys(name.removesuffix(tail) for name in plain for tail in tails if name.endswith(tail))
-    named = _plainly(pdg or "")
-    return sorted(found, key=lambda prefix: (not (prefix and named.startswith(prefix)), prefix != ""))
-
-
-def _spelled(plain: Mapping[str, str], spellings: Mapping[str, Sequence[str]], prefix: str) -> dict[str, str]:
-    names = {role: [prefix + tail for tail in tails if prefix + tail in plain] for role, tails in spellings.items()}
-    return {role: plain[found[0]] for role, found in names.items() if found}
-
-
-def _plainly(name: str) -> str:
-    return name.lower().replace("_", "").replace(".", "")

@@ -1,0 +1,102 @@
+"""Units that a file shows or says, and energies that no unit makes possible."""
+
+from __future__ import annotations
+
+import awkward as ak
+import numpy as np
+import pytest
+import uproot
+from helpers.root_files import write_rntuple, write_tree
+from numpy.testing import assert_allclose, assert_array_equal
+
+from fastcalo import particles
+from fastcalo.errors import InputError
+from fastcalo.io.particles.reader import open_events
+from fastcalo.io.particles.schemas import SchemaOverrides
+
+CODES = np.array([211, 11, 2212, 321, 22])
+MASSES = particles.mass(CODES)
+MOMENTA = np.array([0.12, 0.5, 2.0, 5.0, 1.0])
+
+
+def columns(per_gev: float, *, energy: bool = False, mass: bool = False, kind: type = np.float64) -> dict[str, object]:
+    found: dict[str, object] = {"pdg": [CODES.tolist()]}
+    zero = np.zeros(len(CODES))
+    values = {"px": MOMENTA, "py": zero, "pz": zero}
+    values |= {"energy": np.sqrt(MOMENTA**2 + MASSES**2)} if energy else {}
+    values |= {"mass": MASSES} if mass else {}
+    return found | {name: ak.values_astype(ak.Array([(v * per_gev).tolist()]), kind) for name, v in values.items()}
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("given", ["mass", "energy"])
+@pytest.mark.parametrize(("unit", "per_gev"), [("keV", 1e6), ("MeV", 1e3), ("GeV", 1.0), ("TeV", 1e-3)])
+def test_masses_and_energies_show_the_unit(tmp_path, unit, per_gev, given, kind):
+    reader = open_events(write_tree(tmp_path / "a.root", columns(per_gev, **{given: True}, kind=kind)))
+    assert reader.schema.momentum_unit == unit
+    assert reader.schema.momentum_known == ("the masses" if given == "mass" else "energies and momenta")
+    assert len(reader.notes) == (unit != "GeV")
+    events = next(reader.iterate())
+    assert_allclose(events.momentum[:, 0], MOMENTA, rtol=1e-6)
+    assert_allclose(events.mass, MASSES, rtol=1e-6)
+
+
+def test_the_user_comes_before_the_masses_which_are_told(tmp_path):
+    path = write_tree(tmp_path / "a.root", columns(1e3, mass=True))
+    reader = open_events(path, SchemaOverrides(momentum_unit="GeV"))
+    assert reader.notes == ("momenta are taken for GeV as told, but the masses are those of MeV",)
+    assert_allclose(next(reader.iterate()).momentum[:, 0], 1e3 * MOMENTA)
+
+
+def test_masses_of_resonances_and_zeros_say_nothing(tmp_path):
+    found = {"pdg": [[23, 22, 99]], "mass": [[91.0, 0.0, 500.0]], **{f"p{axis}": [[1.0, 1.0, 1.0]] for axis in "xyz"}}
+    reader = open_events(write_tree(tmp_path / "a.root", found))
+    assert (reader.schema.momentum_unit, reader.notes) == ("GeV", ())
+    empty = {"pdg": [[22]], "mass": [[0.0]], **{f"p{axis}": [[1.0]] for axis in "xyz"}}
+    assert open_events(write_tree(tmp_path / "b.root", empty)).schema.momentum_known == ""
+
+
+def titled(path, titles: dict[str, str]):
+    """A tree whose branches have titles, as makeClass and NanoAOD write them."""
+    values = {"pdg": np.array([22]), "px": np.array([1500.0]), "py": np.zeros(1), "pz": np.zeros(1), "vx": np.ones(1),
+              "vy": np.zeros(1), "vz": np.zeros(1)}  # fmt: skip
+    with uproot.recreate(path) as file:
+        tree = file.mktree("events", {name: v.dtype for name, v in values.items()})
+        for branch in tree._cascading._branch_data:
+            if branch["fName"] in titles:
+                branch["fTitle"] = titles[branch["fName"]]
+        tree._cascading.write_anew(file.file.sink)
+        tree.extend(values)
+    return path
+
+
+def test_titles_of_branches_say_the_units(tmp_path):
+    path = titled(tmp_path / "a.root", {"px": "px of the particle [MeV]", "vx": "production vertex (cm)"})
+    with uproot.open(path) as file:
+        assert file["events"]["px"].title == "px of the particle [MeV]"
+    reader = open_events(path)
+    assert (reader.schema.momentum_unit, reader.schema.length_unit) == ("MeV", "cm")
+    assert len(reader.notes) == 2
+    events = next(reader.iterate())
+    assert_allclose(events.momentum, [[1.5, 0, 0]])
+    assert_array_equal(events.vertex, [[10, 0, 0]])
+
+
+@pytest.mark.parametrize(("momenta", "what"), [([20e3], "2e\\+04 GeV"), ([9e3] * 30, "2.7e\\+05 GeV together")])
+@pytest.mark.parametrize("write", [write_tree, write_rntuple])
+def test_energies_that_no_accelerator_makes_ask_for_the_unit(tmp_path, momenta, what, write):
+    n = len(momenta)
+    found = {"pdg": [[22] * n], "px": [momenta], "py": [[0.0] * n], "pz": [[0.0] * n]}
+    path = write(tmp_path / "a.root", found)
+    with pytest.raises(InputError, match=rf"event 0 of run 0 .*{what}.*--momentum-unit MeV"):
+        list(open_events(path).iterate())
+    for unit, scale in (("MeV", 1e-3), ("GeV", 1.0)):
+        (events,) = open_events(path, SchemaOverrides(momentum_unit=unit)).iterate()
+        assert_allclose(events.momentum[:, 0], scale * np.array(momenta))
+
+
+def test_masses_allow_any_energy_and_what_is_not_final_has_any(tmp_path):
+    found = {"pdg": [[211]], "mass": [[0.13957]], "px": [[50e3]], "py": [[0.0]], "pz": [[0.0]]}
+    assert next(open_events(write_tree(tmp_path / "a.root", found)).iterate()).momentum[0, 0] == 50e3
+    beam = {"pdg": [[2212, 22]], "status": [[4, 1]], "px": [[50e3, 1]], "py": [[0.0, 0]], "pz": [[0.0, 0]]}
+    assert next(open_events(write_tree(tmp_path / "b.root", beam)).iterate()).n_particles == 2
