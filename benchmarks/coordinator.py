@@ -25,7 +25,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import measure
 import numpy as np
@@ -168,11 +168,14 @@ class World(Clock):
         heapq.heappush(self._mail, (at, self._sent, rank, message))
 
 
-def simulate(groups: int, trials: int, optimiser: str, base: TrainConfig) -> dict[str, Any]:
+Optimiser: TypeAlias = Literal["gp", "optuna", "random"]
+
+
+def simulate(groups: int, trials: int, optimiser: Optimiser, base: TrainConfig) -> dict[str, Any]:
     """One search of so many groups and trials."""
     world = World(seed=groups)
     tune = TuneConfig(
-        "simulated", "base.toml", trials=trials, optimiser=optimiser, initial=max(8, groups // 4),
+        name="simulated", base="base.toml", trials=trials, optimiser=optimiser, initial=max(8, groups // 4),
         objective=ObjectiveConfig(), stopping=StoppingConfig(least=20, first=2_000), space=world.space,
     )  # fmt: skip
     states = [GroupState(k, [1 + k]) for k in range(groups)]
@@ -226,7 +229,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--groups", type=int, nargs="+", default=list(GROUPS))
     parser.add_argument("--rounds", type=float, default=3.0, help="trials of a group, in the mean")
-    parser.add_argument("--optimiser", default="gp")
+    parser.add_argument("--optimiser", default="gp", choices=["gp", "optuna", "random"])
     parser.add_argument("--out", type=Path, default=HERE / "results")
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)

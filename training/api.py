@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from fastcalo.display import html_table
 from fastcalo.io.atomic import output_errors
 
-from .config import TrainConfig, check, load_config
+from .config import TrainConfig, load_config
 from .distributed.world import abort_on_error, join_world
 from .strategies import open_exchange
 from .trainer import run_stages
@@ -102,10 +102,9 @@ def train(
         where = "configuration" if isinstance(config, TrainConfig) else str(config)
         settings = config if isinstance(config, TrainConfig) else load_config(Path(config))
         if threads:
-            settings = replace(settings, threads=threads)
+            settings = settings.updated("threads", threads=threads)
         if device:
-            settings = replace(settings, device=device)
-            check(settings, "device")
+            settings = settings.updated("device", device=device)
         run = Path("runs") / settings.name if output is None else Path(output)
         exchange = None if world is None else open_exchange(settings.parallel, world, run)
         run_stages(

@@ -7,14 +7,14 @@ import math
 import torch
 from torch import nn
 
-from .config import StageConfig
+from .config import CriticStageConfig, StageConfig
 
 
 def make_optimiser(stage: StageConfig, name: str, parameters: list[nn.Parameter]) -> torch.optim.AdamW:
     """AdamW with the stage's settings for the optimiser `name`."""
-    rate, betas = (stage.critic_rate, stage.critic_betas) if name == "critic" else (stage.learning_rate, stage.betas)
-    decay = stage.weight_decay if name != "critic" else 0.0
-    return torch.optim.AdamW(parameters, lr=rate, betas=betas, weight_decay=decay)
+    if name == "critic" and isinstance(stage, CriticStageConfig):
+        return torch.optim.AdamW(parameters, lr=stage.critic_rate, betas=stage.critic_betas, weight_decay=0.0)
+    return torch.optim.AdamW(parameters, lr=stage.learning_rate, betas=stage.betas, weight_decay=stage.weight_decay)
 
 
 def set_rate(optimiser: torch.optim.Optimizer, stage: StageConfig, name: str, step: int) -> None:

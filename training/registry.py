@@ -1,6 +1,7 @@
-"""Registry of architectures: name, stages, and where its networks and its export are defined.
+"""Registry of architectures: name, and where its networks and its export are defined.
 
-An architecture is added by its folder in ``training/architectures``, its folder in ``export`` and one entry here.
+An architecture is added by its folder in ``training/architectures``, its folder in ``export``, its keys in
+``training/config`` and one entry here.
 Modules are named, not imported, so that a configuration is checked without torch, and training without onnx.
 """
 
@@ -19,8 +20,6 @@ class ArchitectureEntry:
     ----------
     name : str
         The value of ``arch`` in the TOML of a training.
-    stages : tuple of str
-        Names that ``[[stage]]`` may have, in the order in which they build on each other.
     networks : str
         ``module:class`` of what implements `fastcalo.training.architectures.base.Architecture`.
     exportable : str
@@ -28,7 +27,6 @@ class ArchitectureEntry:
     """
 
     name: str
-    stages: tuple[str, ...]
     networks: str
     exportable: str
 
@@ -38,13 +36,11 @@ ARCHITECTURES = {
     for entry in (
         ArchitectureEntry(
             name="hits",
-            stages=("layers", "hits", "adversarial"),
             networks="fastcalo.training.architectures.hits.gan:HitGan",
             exportable="fastcalo.export.hits.exportable:ExportableHitGan",
         ),
         ArchitectureEntry(
             name="3dgan",
-            stages=("adversarial",),
             networks="fastcalo.training.architectures.dense_gan.gan:DenseGan",
             exportable="fastcalo.export.dense_gan:ExportableDenseGan",
         ),

@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -169,7 +169,7 @@ class StageState:
             checkpoint_file(setup.folder, setup.stage),
             {
                 "step": step,
-                "stage": json.dumps(asdict(setup.stage)),
+                "stage": json.dumps(setup.stage.as_dict()),
                 "data_hash": setup.data.hash,
                 "seconds": self.seconds,
                 # on the CPU, to be read on any machine

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from fastcalo.errors import ConfigError
 
-from .config import ParallelConfig, TrainConfig
+from .config import AllReduceConfig, Parallel, ServerConfig, TrainConfig
 from .distributed.asynchronous.exchange import ServerExchange
 from .distributed.asynchronous.stage import AsynchronousStageTraining
 from .distributed.synchronous.allreduce import AllReduce
@@ -22,7 +22,7 @@ class StageRunner(Protocol):
         """Train from the checkpoint, or from the start, to the last step."""
 
 
-def open_exchange(config: ParallelConfig, world: Any, run: Path) -> AllReduce:
+def open_exchange(config: Parallel, world: Any, run: Path) -> AllReduce:
     """The exchange that the strategy of a configuration asks for.
 
     Parameters
@@ -32,7 +32,7 @@ def open_exchange(config: ParallelConfig, world: Any, run: Path) -> AllReduce:
     run : Path
         Folder of the training.
     """
-    if config.strategy != "allreduce":
+    if isinstance(config, ServerConfig):
         return ServerExchange(world, run, config.patience_s, masters=config.masters)
     return AllReduce(world, run, config.bucket_kib, config.patience_s, config.compression, config.transport)
 
@@ -45,9 +45,9 @@ def check_ranks(config: TrainConfig, exchange: Exchange, where: str) -> None:
     ConfigError
         The strategy needs more: a master and a worker, or sub-masters and a worker for each.
     """
-    strategy, masters = config.parallel.strategy, config.parallel.masters
-    if strategy == "allreduce":
+    if isinstance(config.parallel, AllReduceConfig):
         return
+    strategy, masters = config.parallel.strategy, config.parallel.masters
     if exchange.size == 1:
         raise ConfigError(
             f"{where}: parallel.strategy = {strategy!r} needs a master and at least one worker, but there is one "
@@ -60,8 +60,8 @@ def check_ranks(config: TrainConfig, exchange: Exchange, where: str) -> None:
         )
 
 
-def make_stage(parallel: ParallelConfig, setup: StageSetup) -> StageRunner:
+def make_stage(parallel: Parallel, setup: StageSetup) -> StageRunner:
     """The loop of a stage under the strategy of a configuration, ready to run."""
-    if parallel.strategy == "allreduce":
+    if isinstance(parallel, AllReduceConfig):
         return StageTraining(setup)
     return AsynchronousStageTraining(setup, parallel)

@@ -19,7 +19,7 @@ from fastcalo.detector.description import load_detector
 from fastcalo.errors import TrainingError
 
 from .architectures.base import Architecture
-from .config import StageConfig, TrainConfig, from_dict
+from .config import StageConfig, TrainConfig, recorded_config
 from .data.folds import Fold
 from .data.splits import open_splits
 from .device import choose_device
@@ -165,7 +165,7 @@ def load_run(run: Path) -> tuple[TrainConfig, Architecture, dict[str, Any]]:
         raise TrainingError(f"{run} holds no training (there is no {file})")
     table = json.loads(file.read_text())
     version = table.pop("fastcalo")
-    config: TrainConfig = from_dict(TrainConfig, table, str(file))
+    config = recorded_config(table, str(file))
     networks = build_architecture(config)
     data_hash = ""
     for stage in config.stage:

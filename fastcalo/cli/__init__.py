@@ -18,6 +18,7 @@ COMMANDS = (
     Subcommand(
         "validate", "Compare a model with full simulation, number by number.", "fastcalo.cli.validate", "validate"
     ),
+    Subcommand("schema", "Print the JSON schema of a configuration file, for editors.", "fastcalo.cli.schema", "cpu"),
 )
 """Sub-commands of this folder, in the order in which ``fastcalo --help`` lists them."""
 

@@ -1,120 +1,358 @@
-"""Strict reading of TOML tables: every key asked for must be there, fit, and none may be left over."""
+"""Checking of tables against models, with errors that give file, key and remedy.
+
+Every file that is written by a user (TOML), and the contract in a model file, comes through `validate`.
+"""
 
 from __future__ import annotations
 
+import copy
 import difflib
-import math
-from collections.abc import Mapping
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import getitem
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
-from ..errors import DetectorError
+from ..errors import ConfigError, FastCaloError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
+
+    from .base import Model
+
+    _M = TypeVar("_M", bound=Model)
+
+_MOST_SHOWN = 5
+_LONGEST = 80
 
 
-class Table:
-    """One table of a file, which knows where it stands so that errors can say so.
+class WrongValue(ValueError):
+    """Raised by a model's own checks: a value that pydantic cannot refuse by its type or bounds.
 
     Parameters
     ----------
-    values : mapping
-        The table as `tomllib` gives it.
-    source : str
-        The file, for messages.
-    path : str
-        Dotted key of the table in the file; empty for the root.
+    problem : str
+    *key : str or int
+        Path of the key below the model that checks it.
     """
 
-    def __init__(self, values: Mapping[str, Any], source: str, path: str = "") -> None:
-        self._values, self._source, self._path = values, source, path
+    def __init__(self, problem: str, *key: str | int) -> None:
+        super().__init__(problem)
+        self.problem, self.key = problem, key
 
-    def fail(self, key: str, problem: str) -> NoReturn:
-        """Refuse the value of `key`, or the table itself where `key` is empty.
 
-        Raises
-        ------
-        DetectorError
-        """
-        raise DetectorError(f"{self._source}: {self._dotted(key)}: {problem}")
+def validate(
+    model: type[_M], table: object, where: str, error: type[FastCaloError] = ConfigError, word: str = ""
+) -> _M:
+    """Make a model of a table as `tomllib` or `json` gives it.
 
-    def require(self, *keys: str, optional: tuple[str, ...] = ()) -> Table:
-        """Refuse the table unless it has these keys, and no others but those that are optional."""
-        known = (*keys, *optional)
-        for key in self._values:
-            if key not in known:
-                near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
-                self.fail(key, f"unknown key; the nearest known one is {near[0]!r}")
-        for key in keys:
-            if key not in self._values:
-                self.fail(key, "missing")
-        return self
+    Parameters
+    ----------
+    model : type of Model
+    table : object
+        Anything that is not a table is refused.
+    where : str
+        The file, for messages.
+    error : type of FastCaloError
+        What is raised.
+    word : str
+        What a key is called in messages, where it is not one of a TOML file.
 
-    def filled(self, usual: Mapping[str, Any]) -> Table:
-        """The table, with values for the keys that it lacks."""
-        return Table({**usual, **self._values}, self._source, self._path)
+    Raises
+    ------
+    FastCaloError
+        A key is missing, unknown or has a value that cannot be; the message gives file, key and remedy.
+    """
+    from pydantic import ValidationError
 
-    def text(self, key: str) -> str:
-        """A string that is not empty."""
-        value = self._values[key]
-        if not isinstance(value, str) or not value:
-            self.fail(key, f"must be a text, but is {value!r}")
-        return value
+    try:
+        return model.model_validate(table)
+    except ValidationError as problem:
+        raise config_error(problem, model, table, where, error, word) from None
 
-    def number(self, key: str, *, above: float = -math.inf, at_least: float = -math.inf) -> float:
-        """A finite number, which may be held above a bound or at one."""
-        value = self._values[key]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            self.fail(key, f"must be a finite number, but is {value!r}")
-        if value <= above:
-            self.fail(key, f"must be greater than {above:g}, but is {value:g}")
-        if value < at_least:
-            self.fail(key, f"must be at least {at_least:g}, but is {value:g}")
-        return float(value)
 
-    def integer(self, key: str, *, at_least: int) -> int:
-        """A whole number of at least `at_least`."""
-        return self._integer(key, self._values[key], at_least)
+def validate_recorded(model: type[_M], table: Any, where: str, error: type[FastCaloError] = ConfigError) -> _M:
+    """As `validate`, for a table that fastcalo wrote itself, perhaps in an earlier version.
 
-    def pair(self, key: str, *, at_least: int) -> tuple[int, int]:
-        """A list of two whole numbers, each of at least `at_least`."""
-        value = self._values[key]
-        if not isinstance(value, list) or len(value) != 2:
-            self.fail(key, f"must be a list of two whole numbers, but is {value!r}")
-        return self._integer(key, value[0], at_least), self._integer(key, value[1], at_least)
+    Earlier versions wrote the keys of all variants of a table (of every architecture, stage and strategy). Those of
+    other variants had no effect, and are passed over.
+    """
+    from pydantic import ValidationError
 
-    def interval(self, key: str, *, above: float) -> tuple[float, float]:
-        """A list of two finite numbers that rise, each greater than `above`."""
-        value = self._values[key]
-        if not isinstance(value, list) or len(value) != 2:
-            self.fail(key, f"must be a list of two numbers, the lower and the upper, but is {value!r}")
-        ends = Table({f"{key}[{i}]": end for i, end in enumerate(value)}, self._source, self._path)
-        low, high = (ends.number(f"{key}[{i}]", above=above) for i in range(2))
-        if low >= high:
-            self.fail(key, f"the first must be smaller than the second, but is {value!r}")
-        return low, high
+    try:
+        return model.model_validate(table)
+    except ValidationError as problem:
+        table = copy.deepcopy(table)
+        for item in problem.errors(include_url=False, include_context=False):
+            place = _resolve(model, table, item["loc"])
+            if item["type"] == "extra_forbidden" and _other_variants(place.holders, str(place.keys[-1])):
+                del reduce(getitem, place.keys[:-1], table)[place.keys[-1]]
+        return validate(model, table, where, error)
 
-    def table(self, key: str) -> Table:
-        """A table below this one."""
-        return self._below(key, self._values[key])
 
-    def tables(self, key: str) -> list[Table]:
-        """A list of tables that is not empty."""
-        value = self._values[key]
-        if not isinstance(value, list) or not value:
-            self.fail(key, f"must be a list of tables, but is {value!r}")
-        return [self._below(f"{key}[{i}]", item) for i, item in enumerate(value)]
+def choose_variant(
+    variants: Mapping[str, type[_M]], tag: str, table: object, where: str, error: type[FastCaloError] = ConfigError
+) -> type[_M]:
+    """Return the model of a whole file that comes in variants.
 
-    def named_tables(self) -> dict[str, Table]:
-        """The tables that this one holds under names of the user's choice."""
-        return {name: self.table(name) for name in self._values}
+    Parameters
+    ----------
+    variants : mapping of str to type of Model
+    tag : str
+        The key that chooses one.
+    table, where, error
+        As for `validate`.
 
-    def _dotted(self, key: str) -> str:
-        return ".".join(part for part in (self._path, key) if part)
+    Raises
+    ------
+    FastCaloError
+        The key is missing, or has another value.
+    """
+    if not isinstance(table, Mapping):
+        raise error(f"{where}: must be a table, but is {shown(table)}")
+    if tag not in table:
+        raise error(f"{where}: {tag}: missing; choose one of {', '.join(map(repr, variants))}")
+    value = table[tag]
+    if not isinstance(value, str) or value not in variants:
+        raise error(f"{where}: {tag}: {_not_one_of(value, list(variants))}")
+    return variants[value]
 
-    def _below(self, key: str, value: object) -> Table:
-        if not isinstance(value, dict):
-            self.fail(key, f"must be a table, but is {value!r}")
-        return Table(value, self._source, self._dotted(key))
 
-    def _integer(self, key: str, value: object, at_least: int) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-            self.fail(key, f"must be a whole number of at least {at_least}, but is {value!r}")
-        return value
+def config_error(
+    problem: ValidationError,
+    model: type[BaseModel],
+    table: object,
+    where: str,
+    error: type[FastCaloError] = ConfigError,
+    word: str = "",
+) -> FastCaloError:
+    """Turn what pydantic found into an error of fastcalo: one line ``where: key: problem`` for each key."""
+    items = [item for item in problem.errors(include_url=False) if not _follows(item)]
+    # a misspelt key is told before the key that it leaves missing
+    items.sort(key=lambda item: item["type"] != "extra_forbidden")
+    lines = []
+    for key, text in dict.fromkeys(_explain(item, model, table) for item in items):
+        name = f"{word} {key!r}" if word and key else key
+        lines.append(": ".join(part for part in (where, name, text) if part))
+    if len(lines) > _MOST_SHOWN:
+        lines = [*lines[:_MOST_SHOWN], f"{where}: and {len(lines) - _MOST_SHOWN} more of this kind"]
+    return error("\n".join(lines))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the one of the known names that is most like `name`, as the end of a message.
+
+    Examples
+    --------
+    >>> nearest("trails", ["name", "trials"])
+    "the nearest known one is 'trials'"
+    """
+    by_lower = {other.lower(): other for other in known}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.0)
+    return f"the nearest known one is {by_lower[near[0]]!r}" if near else "there is none"
+
+
+def shown(value: object) -> str:
+    """A value in a message: on one line, not too long, and without control characters."""
+    if isinstance(value, int) and value.bit_length() > 200:
+        return f"a whole number of {value.bit_length()} bits"
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits somewhere in it, or a list a thousand deep
+        return f"a {type(value).__name__}"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def dotted(path: Sequence[str | int]) -> str:
+    """A path as messages write it: ``stage.hits.betas[0]``."""
+    out = ""
+    for part in path:
+        if isinstance(part, int):
+            out += f"[{part}]"
+        else:
+            plain = part if part.isprintable() and len(part) <= _LONGEST and "." not in part else shown(part)
+            out += f".{plain}" if out else plain
+    return out
+
+
+# --- from pydantic's errors to messages
+
+
+def _follows(item: Any) -> bool:
+    """Whether this only follows from another error: what is wrong in a list does not count as one of its values."""
+    return bool(item["type"] == "too_short" and len(item["input"]) >= item["ctx"]["min_length"])
+
+
+def _explain(item: Any, model: type[BaseModel], table: object) -> tuple[str, str]:
+    """Key and problem of one of pydantic's errors."""
+    kind, loc, context, value = item["type"], item["loc"], item.get("ctx", {}), item["input"]
+    if kind == "value_error" and isinstance(context["error"], WrongValue):
+        found = context["error"]
+        return dotted(_resolve(model, table, (*loc, *found.key)).path), found.problem
+    place = _resolve(model, table, loc)
+    if kind == "extra_forbidden":
+        return dotted(place.path), _unknown(str(loc[-1]), place.holders)
+    if kind == "missing":
+        if isinstance(loc[-1], int):
+            return dotted(place.path[:-1]), f"must hold more values, but is {shown(value)}"
+        return dotted(place.path), "missing"
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        return _explain_tag(place, value)
+    problem = _PROBLEMS.get(kind)
+    return dotted(place.path), problem(context, value) if problem else f"{item['msg']}, but is {shown(value)}"
+
+
+def _explain_tag(place: _Place, value: Any) -> tuple[str, str]:
+    """Of a table that comes in variants, where nothing or something else chooses one."""
+    if not isinstance(value, Mapping):
+        return dotted(place.path), f"must be a table, but is {shown(value)}"
+    tag = place.models[0].tag
+    known = [str(choice) for model in place.models for choice in _choices(model)]
+    if tag not in value:
+        return dotted([*place.path, tag]), f"missing; choose one of {', '.join(map(repr, known))}"
+    # the place is known by its number: its name is what is wrong
+    return dotted([*place.path[:-1], *place.keys[-1:], tag]), _not_one_of(value[tag], known)
+
+
+def _not_one_of(value: object, known: Sequence[str]) -> str:
+    hint = f"; {nearest(value, known)}" if isinstance(value, str) and value else ""
+    return f"must be one of {', '.join(map(repr, known))}, but is {shown(value)}{hint}"
+
+
+def _unknown(key: str, models: Sequence[type[Any]]) -> str:
+    """What to say of a key that a table does not have."""
+    known = [name for model in models for name in keys_of(model)]
+    if others := _other_variants(models, key):
+        here = " or ".join(dict.fromkeys(model.variant for model in models))
+        there = " or ".join(dict.fromkeys(other.variant for other in others))
+        return f"is for {there} only, and has no effect with {here}; leave it out"
+    return f"unknown key; {nearest(key, known)}"
+
+
+def _number_problem(word: str, key: str) -> Callable[[Any, object], str]:
+    def problem(context: Any, value: object) -> str:
+        bound = context[key]
+        bound = int(bound) if isinstance(bound, float) and bound.is_integer() and abs(bound) < 1e9 else bound
+        return f"must be {word} {bound}, but is {shown(value)}"
+
+    return problem
+
+
+def _type_problem(what: str) -> Callable[[Any, object], str]:
+    return lambda _, value: f"must be {what}, but is {shown(value)}"
+
+
+def _length_problem(context: Any, value: object) -> str:
+    if "min_length" in context:
+        return f"must hold at least {context['min_length']} value, but is {shown(value)}"
+    return f"must hold {context['max_length']} values, but is {shown(value)}"
+
+
+_PROBLEMS: dict[str, Callable[[Any, object], str]] = {
+    "int_type": _type_problem("a whole number"),
+    "float_type": _type_problem("a finite number"),
+    "finite_number": _type_problem("a finite number"),
+    "bool_type": _type_problem("true or false"),
+    "string_type": _type_problem("a text"),
+    "string_too_short": _type_problem("a text that is not empty"),
+    "string_unicode": _type_problem("a text of Unicode characters"),
+    "tuple_type": _type_problem("a list"),
+    "list_type": _type_problem("a list"),
+    "dict_type": _type_problem("a table"),
+    "model_type": _type_problem("a table"),
+    "model_attributes_type": _type_problem("a table"),
+    "greater_than": _number_problem("greater than", "gt"),
+    "greater_than_equal": _number_problem("at least", "ge"),
+    "less_than": _number_problem("less than", "lt"),
+    "less_than_equal": _number_problem("at most", "le"),
+    "too_short": _length_problem,
+    "too_long": _length_problem,
+    "literal_error": lambda context, value: _not_one_of(value, _quoted(context["expected"])),
+}
+
+
+def _quoted(expected: str) -> list[str]:
+    """Choices of pydantic's list of them, such as ``'a', 'b' or 'c'``."""
+    return [part.strip("'") for part in expected.replace(" or ", ", ").split(", ")]
+
+
+# --- from pydantic's paths to places in tables and models
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a path of pydantic's leads.
+
+    Attributes
+    ----------
+    path : list of str or int
+        As a user writes it: tables of a list go by their names, where they have one.
+    keys : list of str or int
+        The same as keys and numbers.
+    models : list of type
+        What may stand there, where that is a table.
+    holders : list of type
+        The models of which the last part of the path is a key.
+    """
+
+    path: list[str | int]
+    keys: list[str | int]
+    models: list[type[Any]]
+    holders: list[type[Any]]
+
+
+def _resolve(model: type[BaseModel], table: Any, loc: Sequence[str | int]) -> _Place:
+    models: list[type[Any]] = [model]
+    holders = models
+    path: list[str | int] = []
+    keys = path
+    for part in loc:
+        if isinstance(part, int):
+            table = table[part] if isinstance(table, Sequence) and part < len(table) else None
+            name = table.get("name") if isinstance(table, Mapping) else getattr(table, "name", None)
+            path, keys = [*path, name if isinstance(name, str) and name else part], [*keys, part]
+        elif chosen := [m for m in models if holders is not models and m.tag and part in _choices(m)]:
+            # pydantic's note of the variant that it has chosen
+            models = holders = chosen
+        else:
+            holders = models
+            fields = [f for m in models for name, f in m.model_fields.items() if part in (name, f.alias)]
+            models = [found for field in fields for found in models_in(field.annotation)] if fields else models
+            table = table.get(part) if isinstance(table, Mapping) else getattr(table, part, None)
+            path, keys = [*path, part], [*keys, part]
+    return _Place(path, keys, models, holders)
+
+
+def keys_of(model: type[BaseModel]) -> list[str]:
+    """Keys of a table, as a file writes them."""
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def models_in(annotation: Any) -> Iterator[type[Any]]:
+    """Models of which a type is made up."""
+    from pydantic import BaseModel
+
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    else:
+        for part in get_args(annotation):
+            yield from models_in(part)
+
+
+def _choices(model: type[Any]) -> tuple[Any, ...]:
+    """Values of the key that chooses this variant of a table."""
+    field = model.model_fields.get(model.tag)
+    return get_args(field.annotation) if field else ()
+
+
+def _other_variants(models: Sequence[type[Any]], key: str) -> list[type[Any]]:
+    """Variants of the same table that do have a key."""
+    families = {base for model in models for base in model.__mro__ if vars(base).get("tag")}
+    found = {variant for base in families for variant in _below(base) if variant.variant and key in keys_of(variant)}
+    return sorted(found, key=lambda variant: str(variant.variant))
+
+
+def _below(base: type[Any]) -> Iterator[type[Any]]:
+    for sub in base.__subclasses__():
+        yield sub
+        yield from _below(sub)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -15,13 +13,15 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..config.validation import Table
+from ..config.toml import read_toml
+from ..config.validation import validate
 from ..display import html_table
 from ..errors import DetectorError, InputError
 from .geant4_settings import Geant4Settings
 from .modules import Barrel, Endcap, FloatArray, Layout
-from .section import Section, check_room
+from .section import Section
 from .substitutes import Substitutes
+from .tables import DetectorFile
 
 DEFAULT_DETECTOR = "clic-like"
 
@@ -233,13 +233,14 @@ def load_detector(name_or_path: DetectorLike = DEFAULT_DETECTOR) -> Detector:
     path = _SHIPPED / f"{name_or_path}.toml"
     try:
         path = path if path.is_file() else Path(name_or_path)
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
+        table = read_toml(path, DetectorError)
+    except (OSError, DetectorError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if not isinstance(cause, OSError):
+            raise
         shipped = sorted(p.stem for p in _SHIPPED.glob("*.toml"))
-        problem = error.strerror or error
+        problem = cause.strerror or cause
         raise DetectorError(f"{name_or_path}: {problem}; give a TOML file, or one of the names {shipped}") from error
-    except ValueError as error:
-        raise DetectorError(f"{path}: not a TOML file: {error}") from error
     return parse_detector(table, source=str(path))
 
 
@@ -258,41 +259,47 @@ def parse_detector(description: Mapping[str, Any], source: str) -> Detector:
     DetectorError
         A key is missing, unknown or has a value that cannot be; the message gives source and key.
     """
-    root = Table(description, source)
-    root.require("name", "solenoid", "barrel", "endcap", "section", optional=("geant4", "substitutes"))
-    barrel = Barrel.parse(root.table("barrel"))
-    tables = root.table("section").named_tables()
-    sections = [Section.parse(table, name) for name, table in tables.items()]
+    file = validate(DetectorFile, description, source, DetectorError)
+    sections = [Section.of(name, table) for name, table in file.section.items()]
     detector = Detector(
-        name=root.text("name"),
+        name=file.name,
         sections=tuple(sorted(sections, key=lambda section: section.front_mm)),
-        barrel=barrel,
-        endcap=Endcap.parse(root.table("endcap"), barrel),
-        field_tesla=root.table("solenoid").require("field_tesla").number("field_tesla"),
-        geant4=Geant4Settings.parse(root.filled({"geant4": {}}).table("geant4")),
-        substitutes=Substitutes.parse(root.filled({"substitutes": {}}).table("substitutes")),
+        barrel=Barrel(**file.barrel.as_dict()),
+        endcap=Endcap(**file.endcap.as_dict()),
+        field_tesla=file.solenoid.field_tesla,
+        geant4=Geant4Settings.of(file.geant4),
+        substitutes=Substitutes.of(file.substitutes),
     )
-    if not sections:
-        root.fail("section", "must hold at least one section, such as section.ECAL")
-    _check_together(tables, detector)
+    _check_together(detector, source)
     return detector
 
 
-def _check_together(tables: Mapping[str, Table], detector: Detector) -> None:
+def _check_together(detector: Detector, source: str) -> None:
     """Refuse sections that overlap, leave the face bare, or have cell IDs too small for the modules."""
     back = 0.0
     reach = max(detector.barrel.half_length_mm, detector.barrel.half_width_mm, detector.endcap.outer_radius_mm)
     for section in detector.sections:
-        table = tables[section.name]
+        where = f"{source}: section.{section.name}"
         if section is detector.sections[0] and section.front_mm != 0:
-            table.fail("front_mm", f"the first section begins at the face, at 0, but here at {section.front_mm:g}")
+            raise DetectorError(
+                f"{where}.front_mm: the first section begins at the face, at 0, but here at {section.front_mm:g}"
+            )
         if section.front_mm < back - 1e-6:
-            table.fail("front_mm", f"begins at {section.front_mm:g}, but the section before it ends at {back:g}")
+            raise DetectorError(
+                f"{where}.front_mm: begins at {section.front_mm:g}, but the section before it ends at {back:g}"
+            )
         back = section.back_mm
-        check_room(table, section.encoding, "module", len(detector.layout) - 1)
-        cells = math.ceil(reach / section.cell_mm) + max(section.window)
-        check_room(table, section.encoding, "x", cells)
-        check_room(table, section.encoding, "y", cells)
+        cells = int(min(reach / section.cell_mm, float(1 << 62))) + 1 + max(section.window)
+        largest = {
+            "system": section.system, "module": len(detector.layout) - 1, "layer": section.layers - 1,
+            "x": cells, "y": cells,
+        }  # fmt: skip
+        for field, value in largest.items():
+            if value > section.encoding[field].highest:
+                raise DetectorError(
+                    f"{where}.encoding: {field!r} holds {section.encoding[field].highest} at most, but {value} is "
+                    "needed: give it more bits"
+                )
 
 
 def sha256_of(description: Mapping[str, Any]) -> str:

@@ -6,9 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from ..config.validation import Table
-
-_STEEPEST = 89.0
+from .tables import Geant4Table
 
 
 @dataclass(frozen=True)
@@ -57,22 +55,6 @@ class Geant4Settings:
         )
 
     @classmethod
-    def parse(cls, table: Table) -> Geant4Settings:
-        """Read the table; a key that is missing keeps its default.
-
-        Raises
-        ------
-        DetectorError
-            A key is unknown or has a value that cannot be.
-        """
-        usual = cls().description
-        table = table.require(optional=tuple(usual)).filled(usual)
-        settings = cls(
-            physics_list=table.text("physics_list"),
-            production_cut_mm=table.number("production_cut_mm", above=0),
-            kinetic_energy=table.interval("kinetic_energy_gev", above=0),
-            max_angle_degrees=table.number("max_angle_degrees", at_least=0),
-        )
-        if settings.max_angle_degrees > _STEEPEST:
-            table.fail("max_angle_degrees", f"must be at most {_STEEPEST:g}, but is {settings.max_angle_degrees:g}")
-        return settings
+    def of(cls, table: Geant4Table) -> Geant4Settings:
+        """Make settings of the table in a description."""
+        return cls(table.physics_list, table.production_cut_mm, table.kinetic_energy_gev, table.max_angle_degrees)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..config.validation import Table
 from ..errors import InputError
 
 FloatArray = NDArray[np.float64]
@@ -45,22 +44,6 @@ class Barrel:
         """The barrel in words, on one line."""
         return f"{self.staves} flat staves {self.inner_radius_mm:g} mm from the beam, |z| <= {self.half_length_mm:g} mm"
 
-    @classmethod
-    def parse(cls, table: Table) -> Barrel:
-        """Make a barrel of its table in a description.
-
-        Raises
-        ------
-        DetectorError
-            A key is missing, unknown or has a value that cannot be.
-        """
-        table.require("staves", "inner_radius_mm", "half_length_mm")
-        return cls(
-            staves=table.integer("staves", at_least=3),
-            inner_radius_mm=table.number("inner_radius_mm", above=0),
-            half_length_mm=table.number("half_length_mm", above=0),
-        )
-
 
 @dataclass(frozen=True)
 class Endcap:
@@ -81,23 +64,6 @@ class Endcap:
     def text(self) -> str:
         """The endcaps in words, on one line."""
         return f"|z| = {self.front_mm:g} mm, {self.inner_radius_mm:g} <= r <= {self.outer_radius_mm:g} mm"
-
-    @classmethod
-    def parse(cls, table: Table, barrel: Barrel) -> Endcap:
-        """Make the endcaps of their table in a description, for a barrel that they may not overlap.
-
-        Raises
-        ------
-        DetectorError
-            A key is missing, unknown or has a value that cannot be.
-        """
-        table.require("front_mm", "inner_radius_mm", "outer_radius_mm")
-        inner = table.number("inner_radius_mm", at_least=0)
-        return cls(
-            front_mm=table.number("front_mm", at_least=barrel.half_length_mm),
-            inner_radius_mm=inner,
-            outer_radius_mm=table.number("outer_radius_mm", above=inner),
-        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -12,11 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..config.validation import Table
-from ..errors import DetectorError, InputError
+from ..errors import InputError
 from .cell_id import CellEncoding
-
-_CELL_FIELDS = ("system", "module", "layer", "x", "y")
+from .tables import SectionTable
 
 _MATERIALS = ("absorber", "sensor", "gap")
 _SIZES = ("sensor_mm", "gap_mm", "cell_mm", "front_mm")
@@ -134,69 +131,14 @@ class Section:
         return index
 
     @classmethod
-    def parse(cls, table: Table, name: str) -> Section:
-        """Make a section of its table in a description.
-
-        Raises
-        ------
-        DetectorError
-            A key is missing, unknown or has a value that cannot be.
-        """
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
-            table.fail("", "a section's name becomes a branch's: begin with a letter, then letters, digits and _")
-        table.require(*_MATERIALS, *_SIZES, "layers", "window", "threshold_gev", "system", "encoding")
-        section = cls(
+    def of(cls, name: str, table: SectionTable) -> Section:
+        """Make a section of its table in a description."""
+        return cls(
             name=name,
-            **{key: _material(table, key) for key in _MATERIALS},
-            absorber_mm=tuple(mm for run in table.tables("layers") for mm in _run_of_layers(run)),
-            sensor_mm=table.number("sensor_mm", above=0),
-            gap_mm=table.number("gap_mm", at_least=0),
-            cell_mm=table.number("cell_mm", above=0),
-            front_mm=table.number("front_mm", at_least=0),
-            window=table.pair("window", at_least=1),
-            threshold=table.number("threshold_gev", at_least=0),
-            system=table.integer("system", at_least=0),
-            encoding=_encoding(table),
+            **{key: getattr(table, key) for key in _MATERIALS + _SIZES},
+            absorber_mm=tuple(run.absorber_mm for run in table.layers for _ in range(run.count)),
+            window=table.window,
+            threshold=table.threshold_gev,
+            system=table.system,
+            encoding=CellEncoding.parse(table.encoding),
         )
-        if not all(cells % 2 for cells in section.window):
-            table.fail("window", f"must be odd, so that a cell is in the middle, but is {list(section.window)}")
-        check_room(table, section.encoding, "system", section.system)
-        check_room(table, section.encoding, "layer", section.layers - 1)
-        return section
-
-
-def _material(table: Table, key: str) -> str:
-    name = table.text(key)
-    if not re.fullmatch(r"G4_\w+", name):
-        table.fail(key, f"must be one of Geant4's NIST materials, such as 'G4_W', but is {name!r}")
-    return name
-
-
-def _run_of_layers(run: Table) -> tuple[float, ...]:
-    run.require("count", "absorber_mm")
-    return run.integer("count", at_least=1) * (run.number("absorber_mm", above=0),)
-
-
-def _encoding(table: Table) -> CellEncoding:
-    text = table.text("encoding")
-    try:
-        encoding = CellEncoding.parse(text)
-    except DetectorError as error:
-        table.fail("encoding", str(error))
-    if sorted(encoding.names) != sorted(_CELL_FIELDS):
-        table.fail("encoding", f"must have the fields {list(_CELL_FIELDS)}, but has {list(encoding.names)}")
-    for name in ("x", "y"):
-        if not encoding[name].signed:
-            table.fail("encoding", f"{name!r} counts from the middle of a module: write its width with a minus sign")
-    return encoding
-
-
-def check_room(table: Table, encoding: CellEncoding, name: str, value: int) -> None:
-    """Refuse an encoding whose field cannot hold `value`.
-
-    Raises
-    ------
-    DetectorError
-    """
-    if value > encoding[name].highest:
-        table.fail("encoding", f"{name!r} holds {encoding[name].highest} at most, but {value} is needed")

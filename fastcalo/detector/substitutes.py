@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config.validation import Table
+from .tables import SubstituteTable
 
 
 @dataclass(frozen=True)
@@ -42,28 +42,9 @@ class Substitutes:
         return {str(row.species): {"pdg": row.pdg, "add_gev": row.add} for row in self.rows}
 
     @classmethod
-    def parse(cls, table: Table) -> Substitutes:
-        """Read the table.
-
-        Raises
-        ------
-        DetectorError
-            A key is no PDG code, a value cannot be, or a substitute has one itself.
-        """
-        rows = []
-        for key, entry in table.named_tables().items():
-            try:
-                species = int(key)
-            except ValueError:
-                table.fail(key, "must be a PDG code, such as 321")
-            full = entry.require("pdg", optional=("add_gev",)).filled({"add_gev": 0.0})
-            pdg = full.integer("pdg", at_least=-(2**31))
-            rows.append(Substitute(species, pdg, full.number("add_gev", at_least=0)))
-        known = {row.species for row in rows}
-        for row in rows:
-            if row.pdg in known:
-                table.fail(str(row.species), f"{row.pdg} has a substitute itself: name that one")
-        return cls(tuple(rows))
+    def of(cls, table: Mapping[str, SubstituteTable]) -> Substitutes:
+        """Make substitutes of the table in a description."""
+        return cls(tuple(Substitute(int(key), entry.pdg, entry.add_gev) for key, entry in table.items()))
 
     def in_force(self, species: Sequence[int]) -> Substitutes:
         """Those that are needed, and can be met, where models know these species."""

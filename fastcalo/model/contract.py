@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ..config.validation import validate
 from ..detector.description import Detector, sha256_of
 from ..errors import ContractError
+from .contract_table import ContractTable
 
 FORMAT = 1
 METADATA_KEY = "fastcalo"
-DISTRIBUTIONS = ("uniform", "normal", "logistic")
 UNITS = "GeV, mm, rad"
 
 
@@ -131,141 +130,14 @@ def read_contract(text: str | None, where: str) -> Contract:
         raise ContractError(f"{where}: the contract is not readable ({type(e).__name__}: {e})") from e
     if version != FORMAT:
         raise ContractError(f"{where}: clause 'format': {version} is unknown here; this fastcalo reads format {FORMAT}")
-    if unknown := set(table) - set(_CLAUSES):
-        raise ContractError(f"{where}: clause {min(unknown)!r} is unknown here")
-    values = {}
-    for name, parse in _CLAUSES.items():
-        if name in table:
-            try:
-                values[name] = parse(table[name])
-            except (ValueError, TypeError, KeyError, OverflowError) as e:
-                raise ContractError(f"{where}: clause {name!r} makes no sense ({type(e).__name__}: {e})") from e
-        elif name not in _OPTIONAL:
-            raise ContractError(f"{where}: clause {name!r} is missing")
+    clauses = validate(ContractTable, table, where, ContractError, "clause")
+    values = {name: getattr(clauses, name) for name in ContractTable.model_fields}
+    values["noise"] = tuple(NoiseSpec(n.name, n.shape, n.distribution, n.capacity) for n in clauses.noise)
+    # with keys that need not be known here: the digest is that of the whole
+    values["stack"] = table["stack"]
     contract = Contract(**values)
     _check_together(contract, where)
     return contract
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not a text")
-    return value
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{value!r} is neither true nor false")
-    return value
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is not a number")
-    return float(value)
-
-
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise TypeError(f"{value!r} is not a list")
-    return value
-
-
-def _table(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError(f"{value!r} is not a table")
-    return value
-
-
-def _species(value: Any) -> tuple[int, ...]:
-    codes = _list(value)
-    if not codes or not all(type(c) is int and abs(c) < 1 << 31 for c in codes):
-        raise ValueError(f"{codes!r} are not PDG numbers")
-    return tuple(codes)
-
-
-def _range(value: Any) -> tuple[float, float]:
-    low, high = (_number(v) for v in _list(value))
-    if not 0 < low < high:
-        raise ValueError(f"{value!r} is not a range")
-    return low, high
-
-
-def _angle(value: Any) -> float:
-    angle = _number(value)
-    if not 0 < angle < math.pi / 2:
-        raise ValueError(f"{angle} is not between 0 and pi/2")
-    return angle
-
-
-def _sections(value: Any) -> tuple[str, ...]:
-    names = tuple(_text(v) for v in _list(value))
-    if not names or len(set(names)) != len(names):
-        raise ValueError(f"{names!r} are not names of sections")
-    return names
-
-
-def _units(value: Any) -> str:
-    if value != UNITS:
-        raise ValueError(f"{value!r} are not {UNITS!r}")
-    return UNITS
-
-
-def _stack(value: Any) -> dict[str, Any]:
-    for section in _list(_table(value)["sections"]):
-        _text(_table(section)["name"])
-        nx, ny = (int(_number(v)) for v in _list(section["window"]))
-        if nx < 1 or ny < 1 or not _list(section["absorber_mm"]):
-            raise ValueError(f"section {section['name']!r} has no cells")
-    return _table(value)
-
-
-def _numbers(value: Any) -> dict[str, float]:
-    return {_text(name): _number(v) for name, v in _table(value).items()}
-
-
-def _noise(value: Any) -> tuple[NoiseSpec, ...]:
-    specs = tuple(_tensor(_table(v)) for v in _list(value))
-    if len({n.name for n in specs}) != len(specs):
-        raise ValueError("two tensors have one name")
-    return specs
-
-
-def _tensor(table: dict[str, Any]) -> NoiseSpec:
-    name, distribution = _text(table["name"]), _text(table["distribution"])
-    shape, capacity = tuple(_list(table["shape"])), table.get("capacity")
-    if distribution not in DISTRIBUTIONS:
-        raise ValueError(f"distribution {distribution!r} of {name!r} is unknown here")
-    if capacity is None:
-        if not all(type(s) is int and s > 0 for s in shape):
-            raise ValueError(f"{name!r} has the shape {list(shape)}, and no capacity")
-        return NoiseSpec(name, shape, distribution)
-    if not (len(shape) == 2 and shape[0] == "P" and type(shape[1]) is int and shape[1] > 0):
-        raise ValueError(f"{name!r} has a capacity, and then must have a shape like ['P', 3], not {list(shape)}")
-    a, b, c = (_number(v) for v in _list(capacity))
-    if min(a, b, c) < 0:
-        raise ValueError(f"{name!r} has the capacity {capacity}")
-    return NoiseSpec(name, shape, distribution, (a, b, c))
-
-
-_CLAUSES: dict[str, Callable[[Any], Any]] = {
-    "name": _text,
-    "arch": _text,
-    "species": _species,
-    "kinetic_energy": _range,
-    "max_angle": _angle,
-    "sections": _sections,
-    "stack": _stack,
-    "stack_hash": _text,
-    "noise": _noise,
-    "thresholds": _numbers,
-    "sparse": _flag,
-    "data_hash": _text,
-    "code_version": _text,
-    "scores": _numbers,
-    "units": _units,
-}
-_OPTIONAL = ("scores", "units")
 
 
 def _check_together(c: Contract, where: str) -> None:

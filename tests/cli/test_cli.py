@@ -178,7 +178,7 @@ def test_wrong_usage_ends_with_2(tmp_path, line, message):
         ("convert {demo} -o {out} --tree evnts", "has no tree 'evnts'; there is only ['events']"),
         ("convert {demo} -o {out} --branch pdg=pgd", "has no branch 'pgd'"),
         ("convert {demo} -o {out} --schema {here}/none.toml", "none.toml: No such file"),
-        ("convert {demo} -o {out} --schema {here}/bad.toml", "schema.pgd: unknown key; the nearest are ['pdg'"),
+        ("convert {demo} -o {out} --schema {here}/bad.toml", "schema.pgd: unknown key; the nearest known one is 'pdg'"),
         ("convert {demo} -o {out} --model nonesuch", "no model 'nonesuch'"),
         ("convert {demo} -o {out} --detector nonesuch", "nonesuch"),
         ("convert {demo} -o {out} --model {here}/text.root", "text.root"),

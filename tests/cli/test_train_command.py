@@ -61,4 +61,4 @@ def test_the_device_may_be_told_on_the_command_line(config, tmp_path, ranks):
 def test_a_device_that_does_not_exist_is_told(config, tmp_path):
     done = fastcalo(0, config, "-o", tmp_path / "run", "--device", "tpu")
     assert done.returncode == 1
-    assert "--device: device = 'tpu' is unknown; choose auto, cpu, cuda" in done.stderr
+    assert "--device: device: must be one of 'auto', 'cpu', 'cuda', but is 'tpu'" in done.stderr

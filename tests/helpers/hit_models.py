@@ -17,7 +17,7 @@ from fastcalo.training.data.showers import Batch, ShowerData
 from helpers.shower_files import SAMPLE
 from helpers.tiny_training import tiny_config
 
-GEOMETRY = geometry_of(tiny_config(DataConfig(())))
+GEOMETRY = geometry_of(tiny_config(DataConfig(train=("none.h5",))))
 LAYERS, HALF, THRESHOLD = GEOMETRY.layers, GEOMETRY.half, GEOMETRY.threshold[0]
 
 

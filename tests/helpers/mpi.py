@@ -26,18 +26,23 @@ threads = 1
 [data]
 train = ["{folder}/a.h5", "{folder}/b.h5"]
 [network]
-layer_width = 16
-hit_width = 16
-share_width = 8
-critic_width = 16
-dense_channels = 2
-dense_latent = 4
+{network}
 [validity]
 kinetic_energy = [0.1, 3.0]
 [parallel]
 bucket_kib = 2
 patience_s = {patience}
 """
+NETWORK = {
+    "hits": "layer_width = 16\nhit_width = 16\nshare_width = 8\ncritic_width = 16",
+    "3dgan": "dense_channels = 2\ndense_latent = 4",
+}
+OWN_KEYS = {
+    "layers": "",
+    "hits": "latent_start = 1\nlatent_ramp = 4",
+    "adversarial": "critic_only = 3\npenalty_every = 4",
+}
+"""What a stage has beside the keys of all stages."""
 STAGE = """
 [[stage]]
 name = "{name}"
@@ -45,18 +50,16 @@ steps = {steps}
 batch = 12
 warmup = 2
 ema = 0.9
-critic_only = 3
-penalty_every = 4
-latent_start = 1
-latent_ramp = 4
+{own}
 evaluate_every = 1000
 checkpoint_every = {checkpoint}
 """
 
 
 def write_config(path: Path, folder: Path, stages: str, arch="hits", patience=60, steps=STEPS, checkpoint=10) -> Path:
-    text = HEAD.format(arch=arch, folder=folder, patience=patience)
-    text += "".join(STAGE.format(name=name, steps=steps, checkpoint=checkpoint) for name in stages.split())
+    text = HEAD.format(arch=arch, folder=folder, patience=patience, network=NETWORK[arch])
+    for name in stages.split():
+        text += STAGE.format(name=name, steps=steps, checkpoint=checkpoint, own=OWN_KEYS[name])
     path.write_text(text)
     return path
 
@@ -73,9 +76,16 @@ def train(ranks: int, config: Path, run: Path, *options: str) -> subprocess.Comp
     )
 
 
+def with_strategy(text: str, strategy: str, options: str = "") -> str:
+    """The text of a configuration, with another strategy and keys of its own."""
+    if strategy != "allreduce":
+        text = text.replace("bucket_kib = 2\n", "")
+    return text.replace("[parallel]", f'[parallel]\nstrategy = "{strategy}"\n{options}')
+
+
 def configure(path: Path, folder: Path, stages: str, strategy: str, options: str = "", rate=None, **kw) -> Path:
     config = write_config(path, folder, stages, **kw)
-    text = config.read_text().replace("[parallel]", f'[parallel]\nstrategy = "{strategy}"\n{options}')
+    text = with_strategy(config.read_text(), strategy, options)
     if rate:
         text = text.replace("[[stage]]", f"[[stage]]\nlearning_rate = {rate}")
     config.write_text(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from helpers.mpi import write_config
+from helpers.mpi import with_strategy, write_config
 from helpers.shower_files import write_real
 
 SPACE = '"stage.hits.learning_rate" = { low = 1e-4, high = 1e-2, log = true }'
@@ -35,7 +35,7 @@ def write_search(
     """A search of few trials, each of few steps; returns its file."""
     base = write_config(folder / "base.toml", data, stages, steps=steps, checkpoint=checkpoint)
     text = base.read_text().replace("[network]", f'test = ["{data}/test.h5"]\n[network]')
-    text = text.replace("[parallel]", f'[parallel]\nstrategy = "{strategy}"')
+    text = with_strategy(text, strategy)
     base.write_text(text.replace("evaluate_every = 1000", f"evaluate_every = {evaluate}"))
     table: dict[str, object] = {"name": "tiny", "base": "base.toml", "trials": 3, "optimiser": "random", **keys}
     lines = [f"{k} = {v!r}".replace("'", '"') for k, v in table.items()]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import nn
 
-from fastcalo.training.config import ParallelConfig, StageConfig
+from fastcalo.training.config import CriticStageConfig, ServerConfig, StageConfig
 from fastcalo.training.distributed.asynchronous.flat_parameters import FlatParameters
 from fastcalo.training.distributed.asynchronous.messages import Pull, Push
 from fastcalo.training.distributed.asynchronous.parameter_server import ParameterServer
@@ -41,12 +41,12 @@ class Line:
 
 def stage(strategy: str, steps: int = 600) -> StageConfig:
     rate = RATE[strategy]
-    return StageConfig(
-        "toy", steps, learning_rate=rate, critic_rate=rate, critic_betas=(0.9, 0.999), clip=100.0, warmup=10
+    return CriticStageConfig(
+        name="toy", steps=steps, learning_rate=rate, critic_rate=rate, critic_betas=(0.9, 0.999), clip=100.0, warmup=10
     )
 
 
-def make_centre(config: ParallelConfig, workers: int, settings: StageConfig) -> ParameterServer:
+def make_centre(config: ServerConfig, workers: int, settings: StageConfig) -> ParameterServer:
     line = Line()
     flat = FlatParameters(line.parameters)
     optimisers = {name: make_optimiser(settings, name, ps) for name, ps in line.parameters.items()}
@@ -54,7 +54,7 @@ def make_centre(config: ParallelConfig, workers: int, settings: StageConfig) -> 
 
 
 def make_masters(
-    config: ParallelConfig, workers: int, settings: StageConfig, centre: ParameterServer, tell: Callable[[Push], Pull]
+    config: ServerConfig, workers: int, settings: StageConfig, centre: ParameterServer, tell: Callable[[Push], Pull]
 ) -> list[SubServer]:
     """Between the centre and the workers; none where there is one master."""
     masters = []
@@ -66,5 +66,5 @@ def make_masters(
     return masters
 
 
-def make_workers(config: ParallelConfig, workers: int, settings: StageConfig) -> list[Worker]:
+def make_workers(config: ServerConfig, workers: int, settings: StageConfig) -> list[Worker]:
     return [Worker(k, workers, Line(), settings, config) for k in range(workers)]

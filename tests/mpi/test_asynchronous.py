@@ -9,10 +9,11 @@ import pytest
 import torch
 from helpers.asynchronous_simulator import order_of, simulate
 from helpers.mpi import TREE, configure, needs_mpi, script, train
+from helpers.tiny_training import parallel_config
 from helpers.toy_problem import make_centre, make_masters, make_workers, stage
 
 from fastcalo.detector.description import load_detector
-from fastcalo.training.config import ParallelConfig, load_config
+from fastcalo.training.config import load_config
 from fastcalo.training.data.showers import ShowerData
 from fastcalo.training.distributed.asynchronous.flat_parameters import FlatParameters
 from fastcalo.training.distributed.asynchronous.parameter_server import ParameterServer
@@ -40,7 +41,7 @@ from pathlib import Path
 from mpi4py import MPI
 from helpers.toy_problem import make_centre, make_masters, make_workers, stage
 from fastcalo.errors import InputError
-from fastcalo.training.config import ParallelConfig
+from fastcalo.training.config import STRATEGIES
 from fastcalo.training.distributed.asynchronous.exchange import ServerExchange
 torch.set_num_threads(1)
 
@@ -52,7 +53,8 @@ def serve(exchange, desk, stale):
         stale.append(desk.staleness)
 
 def play(told, run):
-    config, settings = ParallelConfig(**told["parallel"]), stage(told["parallel"]["strategy"], 60)
+    strategy = told["parallel"]["strategy"]
+    config, settings = STRATEGIES[strategy](**told["parallel"]), stage(strategy, 60)
     exchange = ServerExchange(MPI.COMM_WORLD, run, 60, told["orders"].get(str(MPI.COMM_WORLD.rank), ()), config.masters)
     tree = exchange.tree
     centre, stale = make_centre(config, tree.workers, settings), []
@@ -84,7 +86,7 @@ if not MPI.COMM_WORLD.rank:
 
 def simulate_toy(strategy: str, tree: Topology) -> tuple[torch.Tensor, dict[int, list[int]], dict[int, list[int]]]:
     """Central parameters, and for each master's rank the order of messages to it and their staleness."""
-    config = ParallelConfig(strategy, push_every=2, masters=tree.masters, sync_every=3)
+    config = parallel_config(strategy, push_every=2, masters=tree.masters, sync_every=3)
     settings = stage(strategy, 60)
     centre = make_centre(config, tree.workers, settings)
     orders: dict[int, list[int]] = {rank: [] for rank in range(1 + tree.between)}

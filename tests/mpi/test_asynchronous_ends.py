@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from dataclasses import replace
 
 import pytest
 import torch
@@ -218,7 +217,7 @@ def test_too_few_processes(data, tmp_path, ranks, options, text):
 def test_too_few_showers_for_all_workers(data, tmp_path):
     config = load_config(configure(tmp_path / "run.toml", data, "hits", "gem"))
     showers = ShowerData(config.data.train, load_detector(), ("ECAL",), config.species)
-    settings = replace(config.stage[0], batch=50)
+    settings = config.stage[0].updated(batch=50)
     with pytest.raises(InputError) as error:
         WorkerBatches(build_architecture(config), settings, showers, 1, 0, 0, 3)
     assert "batches of 50 showers for 3 workers take 150, but there are only 120" in str(error.value)

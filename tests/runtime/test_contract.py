@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import fastcalo
 from fastcalo.detector.description import load_detector, sha256_of
 from fastcalo.errors import ContractError, ModelNotFoundError
-from fastcalo.model.contract import DISTRIBUTIONS, FORMAT, METADATA_KEY, Contract, NoiseSpec, read_contract
+from fastcalo.model.contract import FORMAT, METADATA_KEY, Contract, NoiseSpec, read_contract
 from fastcalo.model.shower_model import ShowerModel
 
 DETECTOR = load_detector()
@@ -71,13 +71,13 @@ specs = st.one_of(
         NoiseSpec,
         names,
         st.lists(st.integers(1, 30), max_size=3).map(tuple),
-        st.sampled_from(DISTRIBUTIONS),
+        st.sampled_from(["uniform", "normal", "logistic"]),
     ),
     st.builds(
         NoiseSpec,
         names,
         st.just(("P", 4)),
-        st.sampled_from(DISTRIBUTIONS),
+        st.sampled_from(["uniform", "normal", "logistic"]),
         st.tuples(positive, positive, st.floats(0, 1)),
     ),
 )
@@ -163,7 +163,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("clause", "value"), WRONG, ids=[f"{c}-{json.dumps(v)[:40]}" for c, v in WRONG])
 def test_a_senseless_clause_is_refused_by_its_name(clause, value):
-    with pytest.raises(ContractError, match=f"model.onnx: clause '{clause}'"):
+    with pytest.raises(ContractError, match=f"model.onnx: clause '{clause}['.[]"):
         read_contract(changed(**{clause: value}), "model.onnx")
 
 
@@ -205,7 +205,7 @@ def test_whatever_stands_in_a_clause_it_is_read_or_refused(clause, value):
     try:
         contract = read_contract(changed(**{clause: value}), "here")
     except ContractError as error:
-        assert f"'{clause}'" in str(error)  # noqa: PT017 - reading it without complaint is fine too
+        assert f"'{clause}" in str(error)  # noqa: PT017 - reading it without complaint is fine too
     else:
         assert read_contract(contract.to_json(), "here") == contract
 

@@ -227,14 +227,14 @@ def test_a_cell_out_of_range_is_refused_by_name():
         ("section.ECAL.cell_mm", float("nan"), "must be a finite number"),
         ("section.ECAL.cell_mm", 0, "section.ECAL.cell_mm: must be greater than 0, but is 0"),
         ("section.ECAL.gap_mm", -1.0, "section.ECAL.gap_mm: must be at least 0"),
-        ("section.ECAL.window", [25], "section.ECAL.window: must be a list of two whole numbers"),
+        ("section.ECAL.window", [25], r"section.ECAL.window: must hold more values, but is \[25\]"),
         ("section.ECAL.window", [25, 24], "section.ECAL.window: must be odd"),
-        ("section.ECAL.window", [25, 2.5], "section.ECAL.window: must be a whole number of at least 1, but is 2.5"),
+        ("section.ECAL.window", [25, 2.5], r"section.ECAL.window\[1\]: must be a whole number, but is 2.5"),
         ("section.ECAL.absorber", "tungsten", "section.ECAL.absorber: must be one of Geant4's"),
-        ("section.ECAL.absorber", "", "section.ECAL.absorber: must be a text"),
-        ("section.ECAL.layers", [], "section.ECAL.layers: must be a list of tables"),
+        ("section.ECAL.absorber", "", "section.ECAL.absorber: must be one of Geant4's"),
+        ("section.ECAL.layers", [], "section.ECAL.layers: must hold at least 1 value"),
         ("section.ECAL.layers", [17], r"section.ECAL.layers\[0\]: must be a table"),
-        ("section.ECAL.layers.1.count", 0, r"section.ECAL.layers\[1\].count: must be a whole number of at least 1"),
+        ("section.ECAL.layers.1.count", 0, r"section.ECAL.layers\[1\].count: must be at least 1"),
         ("section.ECAL.layers.1.absorber_mm", 0, r"section.ECAL.layers\[1\].absorber_mm: must be greater than 0"),
         ("section.ECAL.front_mm", 1.0, "section.ECAL.front_mm: the first section begins at the face"),
         ("section.HCAL.front_mm", 104.0, "section.HCAL.front_mm: begins at 104, but .* ends at 104.2"),
@@ -256,7 +256,7 @@ def test_a_cell_out_of_range_is_refused_by_name():
         ("section.E-CAL", {}, "section.E-CAL: a section's name"),
         ("section", {}, "section: must hold at least one section"),
         ("section", 3, "section: must be a table"),
-        ("barrel.staves", 2, "barrel.staves: must be a whole number of at least 3"),
+        ("barrel.staves", 2, "barrel.staves: must be at least 3"),
         ("barrel.staves", 12.0, "barrel.staves: must be a whole number"),
         ("endcap.front_mm", 1999.0, "endcap.front_mm: must be at least 2000"),
         ("endcap.outer_radius_mm", 250.0, "endcap.outer_radius_mm: must be greater than 250"),
@@ -265,7 +265,7 @@ def test_a_cell_out_of_range_is_refused_by_name():
         ("geant4.physic_list", "FTFP_BERT", "geant4.physic_list: unknown key; the nearest known one is 'physics_list'"),
         ("geant4.physics_list", 1, "geant4.physics_list: must be a text"),
         ("geant4.production_cut_mm", 0, "geant4.production_cut_mm: must be greater than 0"),
-        ("geant4.kinetic_energy_gev", 1, "geant4.kinetic_energy_gev: must be a list of two numbers"),
+        ("geant4.kinetic_energy_gev", 1, "geant4.kinetic_energy_gev: must be a list, but is 1"),
         ("geant4.kinetic_energy_gev", [0, 1], r"geant4.kinetic_energy_gev\[0\]: must be greater than 0"),
         ("geant4.kinetic_energy_gev", [1, "2"], r"geant4.kinetic_energy_gev\[1\]: must be a finite number"),
         ("geant4.kinetic_energy_gev", [2, 1], "geant4.kinetic_energy_gev: the first must be smaller"),
@@ -292,5 +292,5 @@ def test_bad_files_are_refused(tmp_path):
         load_detector(tmp_path)
     for content in (b"name = \n", b"\xff\xfe", b"[section]\n[section]\n"):
         (tmp_path / "bad.toml").write_bytes(content)
-        with pytest.raises(DetectorError, match=r"bad\.toml: not a TOML file: "):
+        with pytest.raises(DetectorError, match=r"bad\.toml: is not valid TOML: "):
             load_detector(tmp_path / "bad.toml")

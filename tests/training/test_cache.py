@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -131,9 +130,9 @@ def test_of_several_processes_one_makes_what_the_others_wait_for(tmp_path, first
 
 def test_a_training_with_a_cache_is_the_same_and_reads_showers_once(tmp_path, monkeypatch):
     plain = tiny_config(write_data(tmp_path))
-    plain = replace(plain, stage=plain.stage[:2])
+    plain = plain.updated(stage=plain.stage[:2])
     monkeypatch.setenv("NODE", str(tmp_path))
-    config = replace(plain, data=replace(plain.data, cache="$NODE/cache"))
+    config = plain.updated(data=plain.data.updated(cache="$NODE/cache"))
     reads, read = [], data.ShowerData._read
     monkeypatch.setattr(data.ShowerData, "_read", lambda *a: reads.append(1) or read(*a))
     train(plain, tmp_path / "plain")

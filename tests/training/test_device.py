@@ -2,19 +2,18 @@
 
 import json
 import shutil
-from dataclasses import replace
 
 import pytest
 import torch
 from helpers.fake_device import AWAY, Away, Elsewhere, MixedError
-from helpers.tiny_training import STAGES, STEPS, tiny_config, write_data
+from helpers.tiny_training import STAGES, STEPS, parallel_config, tiny_config, updated_stages, write_data
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError
 from fastcalo.training import device
-from fastcalo.training.config import NetworkConfig, ParallelConfig, StageConfig
+from fastcalo.training.config import DenseNetworkConfig, DenseStageConfig
 from fastcalo.training.data.showers import ShowerData
 from fastcalo.training.device import assign_gpu, choose_device, local_rank
 from fastcalo.training.distributed.asynchronous.messages import Pull
@@ -33,21 +32,26 @@ def data(tmp_path_factory):
 
 
 def dense_config(data):
-    stage = StageConfig(
-        "adversarial", 3, batch=4, warmup=2, critic_only=1, penalty_every=2, ema=0.9, evaluate_every=3,
+    stage = DenseStageConfig(
+        name="adversarial",
+        steps=3,
+        batch=4,
+        warmup=2,
+        critic_only=1,
+        penalty_every=2,
+        ema=0.9,
+        evaluate_every=3,
         checkpoint_every=3,
-    )  # fmt: skip
-    return tiny_config(data, arch="3dgan", stage=(stage,), network=NetworkConfig(dense_channels=2, dense_latent=4))
+    )
+    return tiny_config(data, arch="3dgan", stage=(stage,), network=DenseNetworkConfig(dense_channels=2, dense_latent=4))
 
 
 def hits_config(data):
-    config = tiny_config(data)
-    stages = (replace(s, steps=3, evaluate_every=3, critic_only=1, warmup=1) for s in config.stage)
-    return replace(config, stage=tuple(stages))
+    return updated_stages(tiny_config(data), steps=3, evaluate_every=3, critic_only=1, warmup=1)
 
 
 def accumulating(config):
-    return replace(config, stage=tuple(replace(s, accumulate=3) for s in config.stage))
+    return updated_stages(config, accumulate=3)
 
 
 def assert_same(one, other):
@@ -99,8 +103,8 @@ def test_all_that_is_computed_is_computed_on_the_device(data, tmp_path, make, ch
 @pytest.mark.parametrize(("first", "then"), [("here", "away"), ("away", "here")])
 def test_a_training_goes_on_on_another_device(data, tmp_path, first, then):
     config = tiny_config(data)
-    config = replace(config, stage=(replace(config.stage[0], evaluate_every=3),))
-    half = replace(config, stage=(replace(config.stage[0], steps=3),))
+    config = config.updated(stage=(config.stage[0].updated(evaluate_every=3),))
+    half = config.updated(stage=(config.stage[0].updated(steps=3),))
     devices = {"here": torch.device("cpu"), "away": AWAY}
     with Elsewhere():
         train(half, tmp_path / "run", device=devices[first])
@@ -171,7 +175,7 @@ def test_asking_for_cuda_without_it_tells_what_to_do(data, monkeypatch, tmp_path
 
 @pytest.mark.parametrize("wanted", ["auto", "cuda"])
 def test_gpus_are_the_workers_and_masters_are_on_the_cpu(data, monkeypatch, caplog, wanted):
-    config = tiny_config(data, parallel=ParallelConfig("easgd"), device=wanted)
+    config = tiny_config(data, parallel=parallel_config("easgd"), device=wanted)
     gpus = Gpus(monkeypatch, "a", "b")
     assert choose_device(config, Node(0, 3, masters=1), "x") == torch.device("cpu")
     assert not gpus.used
@@ -180,7 +184,7 @@ def test_gpus_are_the_workers_and_masters_are_on_the_cpu(data, monkeypatch, capl
 
 
 def test_a_worker_without_the_gpu_that_is_asked_for_is_an_error(data, monkeypatch):
-    config = tiny_config(data, parallel=ParallelConfig("easgd"), device="cuda")
+    config = tiny_config(data, parallel=parallel_config("easgd"), device="cuda")
     Gpus(monkeypatch)
     assert choose_device(config, Node(0, 2, masters=1), "x") == torch.device("cpu")
     with pytest.raises(ConfigError, match=r"device = 'cuda', but torch"):
@@ -197,7 +201,7 @@ def test_a_worker_without_the_gpu_that_is_asked_for_is_an_error(data, monkeypatc
 )
 def test_a_worker_computes_on_its_device_and_its_messages_are_of_the_cpu(data, strategy, make):
     config = accumulating(make(data))
-    stage, parallel = config.stage[0], ParallelConfig(strategy, push_every=2)
+    stage, parallel = config.stage[0], parallel_config(strategy, push_every=2)
 
     def messages(on):
         showers = ShowerData(data.train, load_detector(), ("ECAL",), config.species)
@@ -239,7 +243,7 @@ def test_each_rank_has_a_gpu_and_too_many_share_them(data, monkeypatch, caplog, 
     assert [d.index for d in gpus.used] == [0, 1, *chosen]
     assert "3 ranks of this node share GPU 0" in caplog.text
     assert "2 ranks of this node share GPU 1" in caplog.text
-    assert choose_device(replace(config, device="cpu"), Node(0, 2), "x") == torch.device("cpu")
+    assert choose_device(config.updated(device="cpu"), Node(0, 2), "x") == torch.device("cpu")
 
 
 def test_alone_the_launcher_tells_the_place_on_the_node(data, monkeypatch):
@@ -269,7 +273,7 @@ def test_a_rank_that_sees_its_own_gpu_only_has_that():
 
 
 def test_the_device_may_change_when_a_run_goes_on(data, tmp_path):
-    config = replace(tiny_config(data), stage=tiny_config(data).stage[:1])
-    train(replace(config, device="cpu"), tmp_path / "run")
+    config = tiny_config(data).updated(stage=tiny_config(data).stage[:1])
+    train(config.updated(device="cpu"), tmp_path / "run")
 
-    train(replace(config, device="auto"), tmp_path / "run", resume=True)
+    train(config.updated(device="auto"), tmp_path / "run", resume=True)

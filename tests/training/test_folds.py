@@ -97,7 +97,7 @@ def test_a_cache_keeps_folds_apart(paths, tmp_path):
 
 def test_a_training_keeps_its_fold_out_and_goes_on_with_no_other(tmp_path):
     path = write_real(tmp_path / "a.h5", 60)
-    config = tiny_config(DataConfig((str(path),)))
+    config = tiny_config(DataConfig(train=(str(path),)))
     train(config, tmp_path / "run", only=["hits"], fold=Fold(0, 3))
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert lines

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import weakref
-from dataclasses import fields, replace
+from dataclasses import fields
 
 import pytest
 import torch
 from helpers.mpi import configure, write_config
 from helpers.mpi import train as train_ranks
 from helpers.shower_files import write_real
-from helpers.tiny_training import tiny_config, write_data
+from helpers.tiny_training import parallel_config, tiny_config, updated_stages, write_data
 
 from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError
 from fastcalo.training import stage as stage_module
-from fastcalo.training.config import NetworkConfig, ParallelConfig, StageConfig, check
+from fastcalo.training.config import DenseNetworkConfig, DenseStageConfig
 from fastcalo.training.data.showers import ShowerData
 from fastcalo.training.distributed.asynchronous.messages import Pull
 from fastcalo.training.distributed.asynchronous.stage import WorkerBatches
@@ -64,20 +64,26 @@ def test_parts_are_the_batch_cut_up(batch, parts):
 
 
 def dense(data):
-    stage = StageConfig(
-        "adversarial", STEPS, batch=9, warmup=2, critic_only=20, penalty_every=4, ema=0.9, evaluate_every=STEPS
+    stage = DenseStageConfig(
+        name="adversarial",
+        steps=STEPS,
+        batch=9,
+        warmup=2,
+        critic_only=20,
+        penalty_every=4,
+        ema=0.9,
+        evaluate_every=STEPS,
     )
-    return tiny_config(data, arch="3dgan", stage=(stage,), network=NetworkConfig(dense_channels=2, dense_latent=4))
+    return tiny_config(data, arch="3dgan", stage=(stage,), network=DenseNetworkConfig(dense_channels=2, dense_latent=4))
 
 
 def hits(data):
-    config = tiny_config(data)
     changes = {"steps": STEPS, "batch": 9, "critic_only": 20, "penalty_every": 4, "evaluate_every": STEPS}
-    return replace(config, stage=tuple(replace(s, **changes) for s in config.stage))
+    return updated_stages(tiny_config(data), **changes)
 
 
 def accumulating(config, parts):
-    return replace(config, stage=tuple(replace(s, accumulate=parts) for s in config.stage))
+    return updated_stages(config, accumulate=parts)
 
 
 def losses(run):
@@ -155,14 +161,14 @@ def test_parts_of_ranks_follow_the_same_losses(tmp_path, arch, stages):
 @pytest.mark.parametrize(("make", "stage"), [(hits, 0), (hits, 1), (hits, 2), (dense, 0)])
 def test_gradients_are_those_of_the_whole_batch(data, batch, make, stage):
     config = make(data)
-    settings = replace(config.stage[stage], critic_only=0, penalty_every=1)
+    settings = updated_stages(config, critic_only=0, penalty_every=1).stage[stage]
     architecture = build_architecture(config)
     architecture.begin(settings.name, batch)
     parameters = architecture.trained_by(settings.name)
 
     def gradients(parts):
         # of 11 showers in 3 parts, parts have different shares in the mean
-        found, metrics, changed = [], {}, replace(settings, accumulate=parts)
+        found, metrics, changed = [], {}, settings.updated(accumulate=parts)
         for name, loss, first, last in partial_losses(architecture, changed, batch, 4, metrics, key=7):
             if first:
                 for p in parameters[name]:
@@ -185,12 +191,12 @@ def test_gradients_are_those_of_the_whole_batch(data, batch, make, stage):
 @pytest.mark.parametrize("make", [hits, dense])
 @pytest.mark.parametrize("strategy", ["downpour", "easgd", "gem"])
 def test_a_workers_message_is_the_same_in_any_number_of_parts(data, make, strategy):
-    config, parallel = make(data), ParallelConfig(strategy, push_every=2)
+    config, parallel = make(data), parallel_config(strategy, push_every=2)
     settings = config.stage[0]
 
     def message(parts):
         showers = ShowerData(data.train, load_detector(), ("ECAL",), SPECIES)
-        changed = replace(settings, accumulate=parts)
+        changed = settings.updated(accumulate=parts)
         batches = WorkerBatches(build_architecture(config), changed, showers, 1, 0, 0, 2)
         worker = Worker(0, 2, batches, changed, parallel)
         return worker.round(Pull(0, 2, 0, worker.flat.values_N.clone()))
@@ -254,7 +260,7 @@ class Holder:
 def test_graphs_of_one_part_are_kept_at_a_time(data, make, stage):
     config = make(data)
     batch = next(ShowerData(data.train, load_detector(), ("ECAL",), SPECIES).batches(40))
-    settings = replace(config.stage[stage], critic_only=0, penalty_every=1)
+    settings = updated_stages(config, critic_only=0, penalty_every=1).stage[stage]
     architecture = build_architecture(config)
     architecture.begin(settings.name, batch)
     parameters = architecture.trained_by(settings.name)
@@ -262,9 +268,7 @@ def test_graphs_of_one_part_are_kept_at_a_time(data, make, stage):
     for parts in (1, 4):
         kept = Kept(architecture.networks)
         with torch.autograd.graph.saved_tensors_hooks(kept.pack, lambda holder: holder.tensor):
-            for name, loss, *_ in partial_losses(
-                architecture, replace(settings, accumulate=parts), batch, 4, {}, key=7
-            ):
+            for name, loss, *_ in partial_losses(architecture, settings.updated(accumulate=parts), batch, 4, {}, key=7):
                 torch.autograd.backward(loss, inputs=parameters[name])
         most[parts] = kept.most
     # a quarter, and what is common to all parts
@@ -275,7 +279,8 @@ def test_graphs_of_one_part_are_kept_at_a_time(data, make, stage):
 
 
 def test_more_parts_than_showers_are_refused(data):
-    with pytest.raises(ConfigError, match=r"my\.toml: stage 'layers': accumulate = 10 is more than batch = 9"):
-        check(accumulating(hits(data), 10), "my.toml")
-    with pytest.raises(ConfigError, match=r"stage 'layers': accumulate must be at least 1, not 0"):
-        check(accumulating(hits(data), 0), "my.toml")
+    stage = hits(data).stage[0]
+    with pytest.raises(ConfigError, match=r"here: accumulate: must be at most batch = 9, but is 10"):
+        stage.updated("here", accumulate=10)
+    with pytest.raises(ConfigError, match=r"here: accumulate: must be at least 1, but is 0"):
+        stage.updated("here", accumulate=0)

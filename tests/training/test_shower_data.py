@@ -241,7 +241,7 @@ def test_hits_are_sorted_by_shower_layer_and_distance_from_the_line_of_flight():
 
 def test_offsets_are_those_that_the_networks_see():
     batch = next(open_data([SAMPLE]).batches(300))
-    geometry = geometry_of(tiny_config(DataConfig(())))
+    geometry = geometry_of(tiny_config(DataConfig(train=("none.h5",))))
     seen = hit_conditions(geometry, batch.kinetic_energy, batch.direction, batch.entry, batch.pdg).offset_BL2.numpy()
     offset = STACK.offsets(batch.direction.numpy(), batch.entry.numpy())
     # single precision decides otherwise only where the line crosses an edge

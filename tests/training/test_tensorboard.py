@@ -2,7 +2,6 @@
 
 import json
 import sys
-from dataclasses import replace
 
 import pytest
 from helpers.tiny_training import STEPS, tiny_config, write_data
@@ -17,7 +16,7 @@ accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_ac
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
     config = tiny_config(write_data(tmp_path_factory.mktemp("data")))
-    return replace(config, stage=config.stage[:2])
+    return config.updated(stage=config.stage[:2])
 
 
 def read(run):
@@ -69,7 +68,7 @@ def test_scalars_are_those_of_the_log_and_each_step_comes_once(config, tmp_path)
 
 
 def test_without_being_asked_for_there_are_none(config, tmp_path):
-    train(replace(config, stage=config.stage[:1]), tmp_path / "run")
+    train(config.updated(stage=config.stage[:1]), tmp_path / "run")
     assert not (tmp_path / "run" / "tensorboard").exists()
 
 

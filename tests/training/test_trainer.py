@@ -7,7 +7,6 @@ import pickle
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.image
@@ -15,13 +14,13 @@ import pytest
 import torch
 from helpers.command import run_command
 from helpers.shower_files import SAMPLE, write_real
-from helpers.tiny_training import STAGES, STEPS, change_stage, tiny_config
+from helpers.tiny_training import STAGES, STEPS, change_stage, stage_config, tiny_config
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError, InputError, TrainingError
-from fastcalo.training.config import DataConfig, NetworkConfig, StageConfig
+from fastcalo.training.config import DataConfig, HitsNetworkConfig
 from fastcalo.training.data.showers import ShowerData
 from fastcalo.training.exchange import SingleProcess
 from fastcalo.training.optimisers import learning_rate
@@ -138,10 +137,10 @@ def test_averages_are_what_is_kept_where_they_are_asked_for(finished):
 
 
 def test_the_same_configuration_gives_the_same_weights_and_another_seed_others(finished, config, tmp_path):
-    one = replace(config, stage=config.stage[:1])
+    one = config.updated(stage=config.stage[:1])
     train(one, tmp_path / "again")
     assert_same(state(tmp_path / "again", "layers"), state(finished, "layers"))
-    train(replace(one, seed=2), tmp_path / "other")
+    train(one.updated(seed=2), tmp_path / "other")
     ours, theirs = (state(run, "layers")["networks"]["layers"] for run in (finished, tmp_path / "other"))
     assert any(not torch.equal(ours[k], theirs[k]) for k in ours)
 
@@ -262,9 +261,9 @@ def learn(stage, steps, run, data, **changes):
     """A single stage on the shipped sample; its networks before and after."""
     settings = {"batch": 16, "warmup": 10, "evaluate_every": steps, "learning_rate": 3e-3} | changes
     config = tiny_config(
-        replace(data, train=(str(SAMPLE),)),
-        stage=(StageConfig(stage, steps, **settings),),
-        network=NetworkConfig(layer_width=32, hit_width=32, share_width=16, critic_width=32),
+        data.updated(train=(str(SAMPLE),)),
+        stage=(stage_config(stage, steps=steps, **settings),),
+        network=HitsNetworkConfig(layer_width=32, hit_width=32, share_width=16, critic_width=32),
     )
     before = build_architecture(config)
     train(config, run)
@@ -279,7 +278,7 @@ def test_the_likelihood_of_showers_not_seen_rises(tmp_path, data, stage, term, l
     losses = []
     for networks in (before, after):
         metrics = {}
-        list(networks.losses(StageConfig(stage, 1), batch, 10_000, metrics, ShowerRandom(0, batch.slot)))
+        list(networks.losses(stage_config(stage, steps=1), batch, 10_000, metrics, ShowerRandom(0, batch.slot)))
         losses.append(metrics)
     assert losses[1][term] < losses[0][term] - least
     assert sum(losses[1].values()) < sum(losses[0].values())
@@ -304,7 +303,7 @@ def test_the_critic_learns_to_tell_an_untrained_generator(tmp_path, data):
     st.integers(0, 199),
 )
 def test_the_learning_rate_warms_up_and_falls(warmup, steps, rate, final, anneal, step):
-    stage = StageConfig("layers", steps, warmup=warmup, learning_rate=rate, final_rate=final, anneal=anneal)
+    stage = stage_config("layers", steps=steps, warmup=warmup, learning_rate=rate, final_rate=final, anneal=anneal)
     step = min(step, steps - 1)
     now, following = learning_rate(stage, step), learning_rate(stage, step + 1)
     assert 0 < now <= rate * (1 + 1e-9)
@@ -330,19 +329,19 @@ def test_a_folder_that_holds_a_run_is_not_used_again_by_mistake(finished, config
     [
         ({"seed": 5}, "seed"),
         ({"species": (11,)}, "species"),
-        ({"network": NetworkConfig(layer_width=24)}, "network"),
+        ({"network": HitsNetworkConfig(layer_width=24)}, "network"),
         ({"name": "other", "seed": 5}, "name, seed"),
     ],
     ids=lambda v: v if isinstance(v, str) else "",
 )
 def test_another_configuration_does_not_go_on_with_a_run(finished, config, changes, told):
     with pytest.raises(TrainingError, match=rf"tiny was trained with another {told}; name another folder"):
-        train(replace(config, **changes), finished, resume=True)
+        train(config.updated(**changes), finished, resume=True)
 
 
 def test_other_showers_under_the_same_name_do_not_go_on_with_a_run(config, data, tmp_path):
-    moved = replace(data, train=(str(shutil.copy(data.train[0], tmp_path / "train.h5")),))
-    changed = replace(config, data=moved)
+    moved = data.updated(train=(str(shutil.copy(data.train[0], tmp_path / "train.h5")),))
+    changed = config.updated(data=moved)
     with pytest.raises(InterruptedHereError):
         train(changed, tmp_path / "run", report=interrupt("layers", 5))
     (tmp_path / "train.h5").unlink()
@@ -369,7 +368,7 @@ def test_a_stage_that_is_not_there_is_named(config, tmp_path):
 
 
 def test_a_file_of_showers_that_is_not_there_is_named(config, tmp_path):
-    lost = replace(config, data=DataConfig((str(tmp_path / "lost.h5"),)))
+    lost = config.updated(data=DataConfig(train=(str(tmp_path / "lost.h5"),)))
     with pytest.raises(ConfigError, match=r"my\.toml: there is no file .*lost\.h5"):
         train(lost, tmp_path / "run", where="my.toml")
 

@@ -42,8 +42,6 @@ def command(
       mpiexec -n 8 fastcalo scaling configs/em.toml -o scaling --steps 2000 --target hits_1-10GeV 0.1
       mpiexec -n 4 fastcalo scaling configs/em.toml -o scaling --strategy allreduce --strategy easgd --strategy gem
     """  # noqa: D301
-    from dataclasses import replace
-
     from fastcalo.cli.output import name_rank
     from fastcalo.errors import ConfigError
     from fastcalo.io.atomic import check_output, output_errors
@@ -60,7 +58,7 @@ def command(
     with abort_on_error(world):
         settings = load_config(config)
         if threads:
-            settings = replace(settings, threads=threads)
+            settings = settings.updated("--threads", threads=threads)
         numbers, strategies = ranks or _powers(world.size), strategy or ()
         make_plans(settings, str(config), numbers, strategies, world.size)
         if not world.rank:

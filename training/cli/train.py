@@ -54,11 +54,9 @@ def command(
       fastcalo train configs/em.toml -o runs/em --resume
       mpiexec -n 8 fastcalo train configs/em.toml -o runs/em --threads 1
     """  # noqa: D301
-    from dataclasses import replace
-
     from fastcalo.cli.output import name_rank
 
-    from ..config import check, load_config
+    from ..config import load_config
     from ..distributed.world import abort_on_error, join_world
     from ..strategies import open_exchange
 
@@ -67,10 +65,9 @@ def command(
     with abort_on_error(world):
         settings = load_config(config)
         if threads:
-            settings = replace(settings, threads=threads)
+            settings = settings.updated("--threads", threads=threads)
         if device:
-            settings = replace(settings, device=device)
-            check(settings, "--device")
+            settings = settings.updated("--device", device=device)
         run = output or Path("runs") / settings.name
         exchange = None if world is None else open_exchange(settings.parallel, world, run)
         with _tracing(trace, world) as tracer:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from fastcalo._version import __version__
 from fastcalo.errors import TrainingError
 
 from ..architectures.base import Metrics
-from ..config import TrainConfig, from_dict
+from ..config import TrainConfig, recorded_config
 from .tensorboard import TensorboardWriter
 
 Report = Callable[[str, int, int, Metrics], None]
@@ -36,8 +35,8 @@ def open_run(config: TrainConfig, run: Path, may_exist: bool) -> None:
             raise TrainingError(f"{run} holds a training already; go on with --resume, or name another folder")
         table = json.loads(file.read_text())
         table.pop("fastcalo", None)
-        # read as a configuration, so that keys that came later have their defaults
-        then, now = _must_stay(from_dict(TrainConfig, table, str(file))), _must_stay(config)
+        # read as a configuration, so that keys that came later have their defaults, and those without effect are gone
+        then, now = _must_stay(recorded_config(table, str(file))), _must_stay(config)
         if changed := [key for key in now if then[key] != now[key]]:
             raise TrainingError(f"{run} was trained with another {', '.join(changed)}; name another folder")
         return
@@ -50,7 +49,7 @@ def open_run(config: TrainConfig, run: Path, may_exist: bool) -> None:
 
 def _must_stay(config: TrainConfig) -> dict[str, Any]:
     """What a run cannot go on without."""
-    table = replace(config, data=replace(config.data, cache="")).as_dict()
+    table = config.updated(data=config.data.updated(cache="")).as_dict()
     return {key: value for key, value in table.items() if key not in _MAY_CHANGE}
 
 

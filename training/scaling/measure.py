@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fastcalo.errors import ConfigError
 
-from ..config import TrainConfig, check
+from ..config import ServerConfig, TrainConfig
 from ..distributed.allreduce_timing import time_allreduce, wait_for
 from ..distributed.asynchronous.exchange import ServerExchange
 from ..distributed.synchronous.allreduce import AllReduce
@@ -94,7 +94,7 @@ def measure_scaling(
                 report(f"{strategy}, {kind}, {p} ranks, {repeat + 1} of {repeats}")
             if world.rank < p:
                 run = runs / f"{strategy}-{kind}-{p}"
-                own = with_strategy(config, strategy)
+                own = with_strategy(config, strategy, where)
                 samples[plan].append(_one(own, where, worlds[p], kind, run, steps, target))
             # the others take no time from those that train
             wait_for(world.Ibarrier(), _WEEK_S, "other ranks", pause=0.01)
@@ -108,9 +108,15 @@ def measure_scaling(
     return scaling_report(config, where, samples, sums, steps, target, nodes)
 
 
-def with_strategy(config: TrainConfig, strategy: str) -> TrainConfig:
-    """A configuration, under another strategy."""
-    return replace(config, parallel=replace(config.parallel, strategy=strategy))
+def with_strategy(config: TrainConfig, strategy: str, where: str) -> TrainConfig:
+    """A configuration, under another strategy; keys of its own strategy are left out.
+
+    Raises
+    ------
+    ConfigError
+        There is no such strategy, or the stages cannot be trained under it.
+    """
+    return config.updated(where, parallel=config.parallel.with_strategy(strategy, where))
 
 
 def make_plans(
@@ -128,9 +134,9 @@ def make_plans(
     if not numbers or numbers[0] < 1 or numbers[-1] > size:
         raise ConfigError(f"--ranks {list(ranks)}: must be between 1 and {size}, the number of processes")
     plans: list[Plan] = [("allreduce", "strong", 1)] if numbers[0] == 1 else []
-    masters = config.parallel.masters
+    masters = config.parallel.masters if isinstance(config.parallel, ServerConfig) else 1
     for strategy in dict.fromkeys(strategies or [config.parallel.strategy]):
-        check(with_strategy(config, strategy), where)
+        with_strategy(config, strategy, where)
         in_step = strategy == "allreduce"
         least = 2 if in_step or masters == 1 else 1 + 2 * masters
         own = [p for p in numbers if p >= least]
@@ -152,13 +158,13 @@ def _one(
     stage = config.stage[0]
     batch = stage.batch * (world.size if kind == "weak" else 1)
     every = max(1, steps // 10) if target else steps
-    stage = replace(stage, steps=steps, batch=batch, evaluate_every=every, checkpoint_every=steps)
+    stage = stage.updated(where, steps=steps, batch=batch, evaluate_every=every, checkpoint_every=steps)
     exchange: Exchange = SingleProcess()
     if world.size > 1:
         exchange = open_exchange(config.parallel, world, run)
     watch = StepTimes()
     try:
-        run_stages(replace(config, stage=(stage,)), run, where=where, exchange=exchange, trace=watch)
+        run_stages(config.updated(where, stage=(stage,)), run, where=where, exchange=exchange, trace=watch)
     except Stopped as stop:
         # those that wait know nothing of it
         raise SystemExit(stop.code) from stop

@@ -2,72 +2,122 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from pydantic import InstanceOf
+
+from fastcalo.config.base import Model, Several, about
+from fastcalo.config.toml import read_toml
+from fastcalo.config.validation import validate
 from fastcalo.errors import ConfigError
 
-from ..config import TrainConfig, from_dict, load_config, read_toml
+from ..config import TrainConfig, load_config
 from .config_paths import check_space, full_point
-from .space import Point, Space, read_space
-
-OPTIMISERS = ("gp", "optuna", "random")
-DESIGNS = ("sobol", "lhs", "random")
-DISTANCES = ("fpd", "separation")
-RULES = ("median", "halving", "none")
+from .space import Point, Space, SpaceFile
 
 
-@dataclass(frozen=True)
-class ObjectiveConfig:
+class ObjectiveConfig(Model):
     """``[objective]``: what is minimised."""
 
-    distance: str = "fpd"
-    showers: int = 2_000
-    folds: int = 1
-    latency_weight: float = 0.0
+    distance: Annotated[
+        Literal["fpd", "separation"],
+        about(
+            "Distance of drawn from true showers",
+            source="Frechet physics distance, Kansal et al., arXiv:2211.10295; separation power of observables",
+        ),
+    ] = "fpd"
+    showers: Annotated[int, about("Showers of each kind that are compared", unit="showers", ge=2, le=100_000_000)] = (
+        2_000
+    )
+    folds: Annotated[
+        int, about("Parts into which the data are cut for cross-validation; 1 is none", ge=1, le=1_000)
+    ] = 1
+    latency_weight: Annotated[float, about("Weight of the logarithm of the time that a shower takes", ge=0, le=1e6)] = (
+        0.0
+    )
 
 
-@dataclass(frozen=True)
-class StoppingConfig:
-    """``[stopping]``: when a trial is hopeless.
+class StoppingConfig(Model):
+    """``[stopping]``: when a trial is stopped because others were better."""
 
-    No trial is stopped before step `first`, nor while fewer than `least` others can be compared with it. `reduction` is
-    for ``halving`` only: of the trials that came to a rung, one in so many goes on; the next rung is so many times
-    farther.
+    rule: Annotated[
+        Literal["median", "halving", "none"],
+        about(
+            "How trials are compared",
+            source="median: Golovin et al., KDD 2017; halving: Li et al., arXiv:1810.05934",
+        ),
+    ] = "median"
+    least: Annotated[
+        int, about("Other trials that there must be to compare with", unit="trials", ge=1, le=1_000_000)
+    ] = 4
+    first: Annotated[
+        int, about("Step of a trial before which it is not stopped", unit="steps", ge=1, le=1_000_000_000)
+    ] = 1
+    reduction: Annotated[
+        int,
+        about("For halving only: of the trials that come to a rung, one in so many goes on; the next rung is so many "
+              "times farther", source="arXiv:1810.05934", ge=2, le=1_000),
+    ] = 3  # fmt: skip
+
+
+class TuneSettings(Model):
+    """Keys of a search that need no training to be understood."""
+
+    name: Annotated[str, about("Name of the search")]
+    base: Annotated[str, about("TOML file of the training, beside this file", min_length=1)]
+    trials: Annotated[int, about("Trainings of the search", unit="trials", ge=1, le=1_000_000)]
+    group_size: Annotated[int, about("Processes that train together in a trial", ge=1, le=1_000_000)] = 1
+    seed: Annotated[int, about("Seed of the search", ge=0, lt=1 << 63)] = 1
+    optimiser: Annotated[
+        Literal["gp", "optuna", "random"],
+        about(
+            "What proposes points: Gaussian process with expected improvement, Optuna's TPE, or chance",
+            source="Jones et al. 1998; Akiba et al., arXiv:1907.10902; Bergstra & Bengio 2012",
+        ),
+    ] = "gp"
+    initial: Annotated[
+        int, about("Points of the design that come before the optimiser's", unit="trials", ge=1, le=1_000_000)
+    ] = 8
+    design: Annotated[
+        Literal["sobol", "lhs", "random"],
+        about("How these points are spread: Sobol sequence, Latin hypercube, or chance"),
+    ] = "sobol"
+    trial_limit_s: Annotated[float, about("Time after which a trial has failed", unit="s", gt=0, le=1e9)] = 86_400.0
+    objective: Annotated[ObjectiveConfig, about("What is minimised")] = ObjectiveConfig()
+    stopping: Annotated[StoppingConfig, about("When a trial is stopped early")] = StoppingConfig()
+
+
+class TuneFile(TuneSettings, SpaceFile):
+    """The whole file."""
+
+    start: Annotated[
+        Several[dict[str, Any]],
+        about("Points that are tried first: values by the keys of [space]; what is left out is the training's own"),
+    ] = ()
+
+
+class TuneConfig(TuneSettings):
+    """A search whose space has been held against its training.
+
+    Attributes
+    ----------
+    space : Space
+    start : tuple of Point
+        Whole points: what the file leaves out is the training's own value.
     """
 
-    rule: str = "median"
-    least: int = 4
-    first: int = 1
-    reduction: int = 3
-
-
-@dataclass(frozen=True)
-class TuneConfig:
-    """The whole file; `start` holds whole points: what the file leaves out there is the training's own value."""
-
-    name: str
-    base: str
-    trials: int
-    group_size: int = 1
-    seed: int = 1
-    optimiser: str = "gp"
-    initial: int = 8
-    design: str = "sobol"
-    trial_limit_s: float = 86_400.0
-    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
-    stopping: StoppingConfig = field(default_factory=StoppingConfig)
-    space: Space = field(default_factory=lambda: Space(()))
+    space: InstanceOf[Space] = Space(())
     start: tuple[Point, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain, JSON-able form, in the shape of the file."""
-        table = asdict(replace(self, space=Space(())))
+        table = self.model_dump(exclude={"space", "start"})
         return table | {"space": self.space.as_table(), "start": [dict(p) for p in self.start]}
 
 
-def load_tune(path: str | Path) -> tuple[TuneConfig, TrainConfig]:
+def load_tune(path: str | os.PathLike[str]) -> tuple[TuneConfig, TrainConfig]:
     """Read a search's TOML, and the training's that it names.
 
     Returns
@@ -77,68 +127,39 @@ def load_tune(path: str | Path) -> tuple[TuneConfig, TrainConfig]:
     Raises
     ------
     ConfigError
-        Unreadable file, unknown or missing key, value of the wrong type, empty or contradictory space; the message
-        names file and key.
+        Unreadable file, unknown or missing key, value that cannot be, empty or contradictory space, a dimension without
+        effect; the message gives file and key.
     """
     path = Path(path)
-    table = read_toml(path)
-    name = table.get("base")
-    if not isinstance(name, str):
-        raise ConfigError(f"{path}: key 'base' must name the TOML file of a training, not {name!r}")
-    base = load_config(path.parent / name)
-    return tune_config(table, base, str(path)), base
+    file = validate(TuneFile, read_toml(path), str(path))
+    base = load_config(path.parent / file.base)
+    return _config(file, base, str(path), file.group_size), base
 
 
-def tune_config(table: dict[str, Any], base: TrainConfig, where: str) -> TuneConfig:
-    """Build the configuration from a table in the shape of the file; raises what `load_tune` raises."""
-    plain = {key: value for key, value in table.items() if key not in ("space", "start")}
-    config: TuneConfig = from_dict(TuneConfig, plain, where)
-    if "space" not in table:
-        raise ConfigError(f"{where}: [space] is missing")
-    space = read_space(table["space"], where)
-    check_space(space, base, where)
-    config = replace(config, space=space, start=_start(table.get("start", []), space, base, where))
-    _check(config, where)
-    return config
+def recorded_tune(table: Any, base: TrainConfig, where: str) -> TuneConfig:
+    """Build the configuration from a table in the shape of the file, of a search that has begun already.
+
+    Raises
+    ------
+    ConfigError
+        As `load_tune`; but dimensions without effect, which earlier versions searched over, are let pass.
+    """
+    return _config(validate(TuneFile, table, where), base, where, None)
 
 
-def _start(tables: Any, space: Space, base: TrainConfig, where: str) -> tuple[Point, ...]:
-    if not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
-        raise ConfigError(f"{where}: start must be a list of tables, each headed [[start]]")
-    points = tuple(full_point(space, base, t, f"{where}: start[{i}]") for i, t in enumerate(tables))
-    if len({space.identity(p) for p in points}) < len(points):
-        raise ConfigError(f"{where}: a [[start]] stands there twice (what it leaves out is the training's own value)")
-    return points
-
-
-def _check(config: TuneConfig, where: str) -> None:
-    for key, value, known in (
-        ("optimiser", config.optimiser, OPTIMISERS),
-        ("design", config.design, DESIGNS),
-        ("objective.distance", config.objective.distance, DISTANCES),
-        ("stopping.rule", config.stopping.rule, RULES),
-    ):
-        if value not in known:
-            raise ConfigError(f"{where}: {key} = {value!r} is unknown; choose one of {', '.join(known)}")
-    for key, number, least in (
-        ("trials", config.trials, 1),
-        ("group_size", config.group_size, 1),
-        ("seed", config.seed, 0),
-        ("initial", config.initial, 1),
-        ("objective.showers", config.objective.showers, 2),
-        ("objective.folds", config.objective.folds, 1),
-        ("objective.latency_weight", config.objective.latency_weight, 0),
-        ("stopping.least", config.stopping.least, 1),
-        ("stopping.first", config.stopping.first, 1),
-        ("stopping.reduction", config.stopping.reduction, 2),
-    ):
-        if number < least:
-            raise ConfigError(f"{where}: {key} must be at least {least}, not {number}")
-    if not config.trial_limit_s > 0:
-        raise ConfigError(f"{where}: trial_limit_s must be positive, not {config.trial_limit_s}")
-    if config.space.size < config.trials:
+def _config(file: TuneFile, base: TrainConfig, where: str, group_size: int | None) -> TuneConfig:
+    space = file.dimensions()
+    check_space(space, base, where, group_size)
+    start = tuple(full_point(space, base, point, f"{where}: start[{i}]") for i, point in enumerate(file.start))
+    if len({space.identity(p) for p in start}) < len(start):
         raise ConfigError(
-            f"{where}: the space has only {config.space.size:.0f} different points, fewer than trials = {config.trials}"
+            f"{where}: start: a [[start]] stands there twice (what it leaves out is the training's own value)"
         )
-    if len(config.start) > config.trials:
-        raise ConfigError(f"{where}: there are more [[start]] ({len(config.start)}) than trials = {config.trials}")
+    if space.size < file.trials:
+        raise ConfigError(
+            f"{where}: trials: the space has only {space.size:.0f} different points, fewer than trials = {file.trials}"
+        )
+    if len(start) > file.trials:
+        raise ConfigError(f"{where}: start: there are more [[start]] ({len(start)}) than trials = {file.trials}")
+    settings = {name: getattr(file, name) for name in TuneSettings.model_fields}
+    return TuneConfig(**settings, space=space, start=start)

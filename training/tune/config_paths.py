@@ -9,10 +9,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from fastcalo.config.base import Model
+from fastcalo.config.validation import nearest, shown
 from fastcalo.errors import ConfigError
 
-from ..config import TrainConfig, check, from_dict, unknown_key
-from .space import Choice, Point, Space, Value
+from ..config import TrainConfig, read_config
+from .space import Choice, Dimension, Point, Space, Value
+
+_STRATEGY = "parallel.strategy"
 
 
 def with_values(base: TrainConfig, values: Mapping[str, Any], where: str) -> TrainConfig:
@@ -31,33 +35,79 @@ def with_values(base: TrainConfig, values: Mapping[str, Any], where: str) -> Tra
     ConfigError
         A path leads nowhere, or a value makes no sense there.
     """
+    if _STRATEGY in values:
+        base = base.updated(where, parallel=base.parallel.with_strategy(values[_STRATEGY], where))
     table = _table(base)
     for key, value in values.items():
         holder, last = _find(table, key, where)
         holder[last] = value
-    config: TrainConfig = from_dict(TrainConfig, table, where)
-    check(config, where)
-    return config
+    return read_config(table, where)
 
 
 def value_at(base: TrainConfig, key: str, where: str) -> Value:
     """What stands at a dotted path; `ConfigError` if it leads nowhere, or to more than one value."""
-    holder, last = _find(_table(base), key, where)
+    table = _table(base)
+    holder, last = _find(table, key, where)
+    if isinstance(holder, dict) and last not in holder:
+        with_values(base, {key: None}, where)
     value: Value = holder[last]
     return value
 
 
-def check_space(space: Space, base: TrainConfig, where: str) -> None:
+def check_space(space: Space, base: TrainConfig, where: str, group_size: int | None = None) -> None:
     """Make sure that a training can have every bound and every choice of a space.
+
+    Parameters
+    ----------
+    space : Space
+    base : TrainConfig
+    where : str
+        What errors begin with.
+    group_size : int, optional
+        Processes of each training. If it is given, dimensions without effect are refused, too.
 
     Raises
     ------
     ConfigError
-        A key that is unknown to the training (the nearest known one is named), or a value that it refuses.
+        A key that is unknown to the training (the nearest known one is named), or a value that it refuses; a key that
+        has no effect on what this training makes.
     """
+    strategies = [{_STRATEGY: v} for d in space.dimensions if d.key == _STRATEGY for v in _values(d)]
     for d in space.dimensions:
-        for value in d.choices if isinstance(d, Choice) else (d.low, d.high):
-            with_values(base, {d.key: value}, f"{where}: space.{d.key!r} = {value!r}")
+        at = f"{where}: space.{d.key!r}"
+        for value in _values(d):
+            for strategy in ({}, *strategies):
+                with_values(base, {**strategy, d.key: value}, f"{at} = {shown(value)}")
+        if group_size is not None and (reason := _without_effect(base, d.key, space.keys, group_size)):
+            raise ConfigError(f"{at}: {reason}; leave it out of the space")
+
+
+def _values(dimension: Dimension) -> tuple[Value, ...]:
+    return dimension.choices if isinstance(dimension, Choice) else (dimension.low, dimension.high)
+
+
+def _without_effect(base: TrainConfig, key: str, searched: tuple[str, ...], group_size: int) -> str:
+    """Why a key has no effect on what a training makes; empty if it has one."""
+    *place, last = [part for part in key.split(".") if not part.isdigit()]
+    holder: Any = base
+    for part in place:
+        found = [stage for stage in base.stage if stage.name == part] if isinstance(holder, tuple) else []
+        holder = found[0] if found else getattr(holder, part)
+    field = type(holder).model_fields[last] if isinstance(holder, Model) else None
+    extra = field.json_schema_extra if field else None
+    notes: Mapping[str, Any] = extra if isinstance(extra, dict) else {}
+    stages = notes.get("stages", [])
+    if not notes.get("changes_result", True):
+        return "does not change what is trained"
+    if stages and not {stage.name for stage in base.stage} & set(stages):
+        return f"has an effect in stage {' or '.join(stages)} only, which this training does not have"
+    if place[:1] == ["parallel"] and group_size == 1:
+        return "has an effect only where several processes train together (group_size above 1)"
+    if last == "final_rate" and not holder.anneal and f"{'.'.join(place)}.anneal" not in searched:
+        return "has no effect where anneal = false"
+    if last == "sync_every" and holder.masters == 1 and "parallel.masters" not in searched:
+        return "has no effect where masters = 1"
+    return ""
 
 
 def full_point(space: Space, base: TrainConfig, some: Mapping[str, Any], where: str) -> Point:
@@ -70,7 +120,7 @@ def full_point(space: Space, base: TrainConfig, some: Mapping[str, Any], where: 
     """
     for key in some:
         if key not in space.keys:
-            raise unknown_key(key, key, space.keys, where)
+            raise ConfigError(f"{where}: {key!r}: unknown key; {nearest(key, space.keys)}")
     point: Point = {}
     for d in space.dimensions:
         value = some[d.key] if d.key in some else value_at(base, d.key, where)
@@ -94,11 +144,15 @@ def _find(table: dict[str, Any], key: str, where: str) -> tuple[Any, Any]:
     for part in key.split("."):
         names = _names(at)
         if part not in names:
-            raise unknown_key(key, part, names, where) if names else ConfigError(f"{where}: unknown key {key!r}")
+            if isinstance(at, dict):
+                # whatever is not there is refused when the whole is read, with the name of the nearest key
+                return at, part
+            known = f"; known are {', '.join(names)}" if names else ""
+            raise ConfigError(f"{where}: {key}: unknown key{known}")
         holder, name = at, names[part]
         at = holder[name]
     if isinstance(at, dict | list):
-        raise ConfigError(f"{where}: {key!r} is more than one value; name one of {', '.join(_names(at))} in it")
+        raise ConfigError(f"{where}: {key}: is more than one value; name one of {', '.join(_names(at))} in it")
     return holder, name
 
 

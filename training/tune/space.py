@@ -10,14 +10,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, TypeAlias
+from typing import Annotated, Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import WithJsonSchema, field_validator, model_validator
 
-from fastcalo.errors import ConfigError
-
-from ..config import from_dict, unknown_key
+from fastcalo.config.base import Model, Several, about
+from fastcalo.config.validation import WrongValue, shown, validate
 
 Value: TypeAlias = float | int | str | bool
 Point: TypeAlias = dict[str, Value]
@@ -233,15 +233,74 @@ class Space:
         return out
 
 
-@dataclass(frozen=True)
-class _Range:
-    low: float
-    high: float
-    log: bool = False
-    integer: bool = False
+class DimensionTable(Model):
+    """One key of the training in ``[space]``: bounds, or choices."""
+
+    low: Annotated[float | None, about("Smallest value; has no default where there are no choices")] = None
+    high: Annotated[float | None, about("Largest value; has no default where there are no choices")] = None
+    log: Annotated[bool, about("Whether the logarithm is searched evenly; low must then be positive")] = False
+    integer: Annotated[bool, about("Whether only whole numbers are meant; the key must then take them")] = False
+    choices: Annotated[
+        Several[Annotated[Any, WithJsonSchema({"type": ["number", "string", "boolean"]})]] | None,
+        about("In place of bounds: at least two values, all numbers, all texts, or true and false"),
+    ] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_kind(cls, table: Any) -> Any:
+        if isinstance(table, dict):
+            if "choices" in table and table.keys() & {"low", "high", "log", "integer"}:
+                raise WrongValue("has choices, and bounds besides; it must have one or the other")
+            for key in ("low", "high"):
+                if "choices" not in table and key not in table:
+                    raise WrongValue("missing", key)
+        return table
+
+    @field_validator("choices")
+    @classmethod
+    def _sound_choices(cls, choices: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+        if choices is None:
+            return None
+        kinds = {float if type(c) is int else type(c) for c in choices}
+        if not choices or len(kinds) > 1 or not kinds <= {float, str, bool} or not _finite(choices):
+            raise WrongValue(f"must all be finite numbers, all texts, or true and false, but is {shown(list(choices))}")
+        if len(set(choices)) < len(choices):
+            raise WrongValue(f"a choice stands there twice, in {shown(list(choices))}")
+        if len(choices) == 1:
+            raise WrongValue(f"can only be {shown(choices[0])}; give it to the training's configuration instead")
+        return tuple(sorted(choices)) if kinds == {float} else choices
+
+    @model_validator(mode="after")
+    def _sound_bounds(self) -> Self:
+        if self.low is None or self.high is None:
+            return self
+        low, high = self.low, self.high
+        if low == high:
+            raise WrongValue(f"can only be {low}; give it to the training's configuration instead")
+        if not low < high:
+            raise WrongValue(f"low = {low} is above high = {high}")
+        if self.log and not low > 0:
+            raise WrongValue(f"with log = true, low must be positive, but is {low}")
+        if self.integer and not (low.is_integer() and high.is_integer() and max(-low, high) < 2**53):
+            raise WrongValue(f"with integer = true, low and high must be whole numbers, not {low} and {high}")
+        return self
+
+    def dimension(self, key: str) -> Dimension:
+        """The dimension of a key of the training."""
+        if self.choices is not None:
+            return Choice(key, self.choices)
+        low, high = self.low or 0.0, self.high or 0.0
+        return Integer(key, int(low), int(high), self.log) if self.integer else Real(key, low, high, self.log)
 
 
-_KEYS = ("low", "high", "log", "integer", "choices")
+class SpaceFile(Model):
+    """The table ``[space]``, by itself."""
+
+    space: Annotated[dict[str, DimensionTable], about("Keys of the training that are searched", min_length=1)]
+
+    def dimensions(self) -> Space:
+        """The space, in the order of the file."""
+        return Space(tuple(table.dimension(key) for key, table in self.space.items()))
 
 
 def read_space(table: Any, where: str) -> Space:
@@ -252,46 +311,11 @@ def read_space(table: Any, where: str) -> Space:
     ConfigError
         It is empty; a dimension has unknown keys, bounds in the wrong order, less than two values, or a value twice.
     """
-    if not isinstance(table, dict):
-        raise ConfigError(f"{where}: space must be a table, not {table!r}")
-    if not table:
-        raise ConfigError(f"{where}: [space] is empty; name at least one key of the training and its bounds")
-    return Space(tuple(_dimension(key, value, f"{where}: space.{key!r}") for key, value in table.items()))
+    return validate(SpaceFile, {"space": table}, where).dimensions()
 
 
-def _dimension(key: str, table: Any, where: str) -> Dimension:
-    if not isinstance(table, dict):
-        raise ConfigError(f"{where} must be a table such as {{ low = 1.0, high = 2.0 }}, not {table!r}")
-    for name in table:
-        if name not in _KEYS:
-            raise unknown_key(name, name, _KEYS, where)
-    if "choices" in table:
-        if len(table) > 1:
-            raise ConfigError(f"{where} has choices, and bounds besides; it must have one or the other")
-        return _choice(key, table["choices"], where)
-    limits: _Range = from_dict(_Range, table, where)
-    low, high = limits.low, limits.high
-    if low == high:
-        raise ConfigError(f"{where} can only be {low}; give it to the training's configuration instead")
-    if not low < high:
-        raise ConfigError(f"{where}: low = {low} is above high = {high}")
-    if limits.log and not low > 0:
-        raise ConfigError(f"{where}: with log = true, low must be positive, not {low}")
-    if not limits.integer:
-        return Real(key, low, high, limits.log)
-    if not (low.is_integer() and high.is_integer() and max(-low, high) < 2**53):
-        raise ConfigError(f"{where}: with integer = true, low and high must be whole numbers, not {low} and {high}")
-    return Integer(key, int(low), int(high), limits.log)
-
-
-def _choice(key: str, choices: Any, where: str) -> Choice:
-    if not isinstance(choices, list) or not choices:
-        raise ConfigError(f"{where}: choices must be a list of values, not {choices!r}")
-    kinds = {float if type(c) is int else type(c) for c in choices}
-    if len(kinds) > 1 or not kinds <= {float, str, bool} or (kinds == {float} and not np.isfinite(choices).all()):
-        raise ConfigError(f"{where}: choices must all be finite numbers, all texts, or true and false, not {choices!r}")
-    if len(set(choices)) < len(choices):
-        raise ConfigError(f"{where}: a choice stands there twice, in {choices!r}")
-    if len(choices) == 1:
-        raise ConfigError(f"{where} can only be {choices[0]!r}; give it to the training's configuration instead")
-    return Choice(key, tuple(sorted(choices) if kinds == {float} else choices))
+def _finite(values: Sequence[Any]) -> bool:
+    # a whole number may be beyond what a float can hold
+    return all(type(v) is not float or math.isfinite(v) for v in values) and all(
+        type(v) is not int or abs(v) < 1 << 63 for v in values
+    )

@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import difflib
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, TypeVar
 
 from ...errors import ConfigError
 
@@ -24,8 +21,6 @@ ROLES = ("pdg", *CARTESIAN, *POLAR, "mass", "energy", *VERTEX, "status", *EVENT_
 
 MOMENTUM_UNITS = {"keV": 1e-6, "MeV": 1e-3, "GeV": 1.0, "TeV": 1e3}
 LENGTH_UNITS = {"um": 1e-3, "mm": 1.0, "cm": 10.0, "m": 1e3}
-
-_T = TypeVar("_T", dict[str, Any], list[Any], str)
 
 NONE = "none"
 """Named in a branch's place, it says that the role is to be left out."""
@@ -206,50 +201,22 @@ def load_overrides(path: str | os.PathLike[str]) -> SchemaOverrides:
     ConfigError
         The file cannot be read, or a key or value is wrong; the message names it.
     """
+    from ...config.toml import read_toml
+    from ...config.validation import validate
+    from .schema_file import SchemaFile
+
+    table = validate(SchemaFile, read_toml(path), str(path)).table
     try:
-        return _parse_overrides(tomllib.loads(Path(path).read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}") from error
+        return SchemaOverrides(
+            branches={role: branch for role in ROLES if (branch := getattr(table, role)) is not None},
+            tree=table.tree,
+            collection=table.collection,
+            momentum_unit=table.units.momentum,
+            length_unit=table.units.length,
+            final_status=table.final_status,
+        )
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
-    except ValueError as error:
-        raise ConfigError(f"{path}: not a TOML file: {error}") from error
-
-
-def _parse_overrides(root: Mapping[str, Any]) -> SchemaOverrides:
-    _known(root, "", ("schema",))
-    table = _value(root, "", "schema", dict)
-    if table is None:
-        raise ConfigError("the table [schema] is missing")
-    _known(table, "schema.", ("tree", "collection", "units", "final_status", *ROLES))
-    units = _value(table, "schema.", "units", dict) or {}
-    _known(units, "schema.units.", ("momentum", "length"))
-    status = _value(table, "schema.", "final_status", list)
-    if status is not None and not all(type(value) is int for value in status):
-        raise ConfigError(f"schema.final_status: must be a list of whole numbers, but is {status!r}")
-    named = {role: _value(table, "schema.", role, str) for role in ROLES}
-    return SchemaOverrides(
-        branches={role: branch for role, branch in named.items() if branch is not None},
-        tree=_value(table, "schema.", "tree", str),
-        collection=_value(table, "schema.", "collection", str),
-        momentum_unit=_value(units, "schema.units.", "momentum", str),
-        length_unit=_value(units, "schema.units.", "length", str),
-        final_status=None if status is None else tuple(status),
-    )
-
-
-def _known(table: Mapping[str, Any], where: str, known: Sequence[str]) -> None:
-    for key in table:
-        if key not in known:
-            raise ConfigError(f"{where}{key}: unknown key; {nearest(key, known)}")
-
-
-def _value(table: Mapping[str, Any], where: str, key: str, kind: type[_T]) -> _T | None:
-    value = table.get(key)
-    if value is not None and not isinstance(value, kind):
-        words = {dict: "a table", list: "a list", str: "a text"}
-        raise ConfigError(f"{where}{key}: must be {words[kind]}, but is {value!r}")
-    return value
+        raise ConfigError(f"{path}: schema: {error}") from None
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

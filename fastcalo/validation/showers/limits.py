@@ -2,18 +2,53 @@
 
 from __future__ import annotations
 
-import difflib
-import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Self
 
+from pydantic import model_validator
+
+from ...config.base import Model, about
+from ...config.toml import read_toml
+from ...config.validation import WrongValue, nearest, validate
 from ...errors import ConfigError
 from .estimates import Estimate
 
 _KINDS = ("max", "min", "within", "max_over_floor", "min_over_floor")
+
+
+class LimitTable(Model):
+    """What one number must keep: one or more bounds."""
+
+    max: Annotated[float | None, about("Largest value")] = None
+    min: Annotated[float | None, about("Smallest value")] = None
+    within: Annotated[float | None, about("Largest absolute value", ge=0)] = None
+    max_over_floor: Annotated[
+        float | None, about("Largest quotient with the number's floor, which two samples of full simulation have")
+    ] = None
+    min_over_floor: Annotated[float | None, about("Smallest quotient with that floor")] = None
+    sigmas: Annotated[float, about("Standard errors of the number by which a bound may be missed", ge=0, le=1e6)] = 0.0
+
+    @model_validator(mode="after")
+    def _has_a_bound(self) -> Self:
+        if all(getattr(self, kind) is None for kind in _KINDS):
+            raise WrongValue(f"must be a table with one or more of {', '.join(_KINDS)}")
+        return self
+
+    def limits_of(self, name: str) -> list[Limit]:
+        """The limits of a number, in the order of their kinds."""
+        bounds = [(kind, getattr(self, kind)) for kind in _KINDS]
+        return [Limit(name, kind, bound, self.sigmas) for kind, bound in bounds if bound is not None]
+
+
+class LimitsFile(Model):
+    """The whole file."""
+
+    limits: Annotated[
+        dict[str, LimitTable],
+        about("Limits by the names of numbers, as report.json has them; at least one", min_length=1),
+    ]
 
 
 @dataclass(frozen=True)
@@ -92,33 +127,8 @@ def load_limits(path: str | Path) -> list[Limit]:
         recall = { min_over_floor = 0.95 }
         "response.ECAL.1-10" = { within = 0.01, sigmas = 2 }
     """
-    try:
-        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read the limits {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
-    table = content.get("limits")
-    if not isinstance(table, dict) or not table or set(content) != {"limits"}:
-        raise ConfigError(f"{path}: must have one table, [limits], that is not empty; it has {sorted(content)}")
-    return [limit for name, entry in table.items() for limit in _parse(str(path), name, entry)]
-
-
-def _parse(path: str, name: str, entry: Any) -> list[Limit]:
-    where = f"{path}: limits.{name!r}"
-    if not isinstance(entry, dict) or not entry.keys() - {"sigmas"}:
-        raise ConfigError(f"{where}: must be a table with one or more of {', '.join(_KINDS)}, but is {entry!r}")
-    known = (*_KINDS, "sigmas")
-    for key, value in entry.items():
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
-            raise ConfigError(f"{where}: {key!r} is unknown; the nearest known key is {near!r}")
-        if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
-            raise ConfigError(f"{where}: {key} must be a number, but is {value!r}")
-    sigmas = float(entry.get("sigmas", 0.0))
-    if sigmas < 0:
-        raise ConfigError(f"{where}: sigmas must be at least 0, but is {sigmas:g}")
-    return [Limit(name, kind, float(bound), sigmas) for kind, bound in entry.items() if kind != "sigmas"]
+    file = validate(LimitsFile, read_toml(path), str(path))
+    return [limit for name, table in file.limits.items() for limit in table.limits_of(name)]
 
 
 def check_limits(limits: list[Limit], numbers: Mapping[str, Estimate], where: str) -> list[LimitResult]:
@@ -131,6 +141,7 @@ def check_limits(limits: list[Limit], numbers: Mapping[str, Estimate], where: st
     """
     for limit in limits:
         if limit.name not in numbers:
-            near = difflib.get_close_matches(limit.name, numbers, n=1, cutoff=0.0)[0]
-            raise ConfigError(f"{where}: limits.{limit.name!r}: there is no such number; the nearest is {near!r}")
+            raise ConfigError(
+                f"{where}: limits.{limit.name!r}: there is no such number; {nearest(limit.name, numbers)}"
+            )
     return [limit.verdict(numbers[limit.name]) for limit in limits]

@@ -12,7 +12,7 @@ from fastcalo.training.architectures.hits.critic import HitCritic, features, n_f
 from fastcalo.training.architectures.hits.gan import LIKELIHOOD_SCALE, HitGan
 from fastcalo.training.architectures.hits.sampler import DrawnHits
 from fastcalo.training.architectures.response import response_metrics
-from fastcalo.training.config import DataConfig, StageConfig
+from fastcalo.training.config import AdversarialStageConfig, DataConfig
 from fastcalo.training.data.showers import Batch
 from fastcalo.training.random_numbers import ShowerRandom
 
@@ -93,7 +93,10 @@ def test_physics_numbers_tell_what_is_wrong(batch):
 
 def test_the_generator_is_held_by_likelihoods_of_true_hits_and_of_the_rates_of_drawn_ones(batch):
     torch.manual_seed(0)
-    gan, stage = HitGan(tiny_config(DataConfig(()))), StageConfig("adversarial", 10, critic_only=0)
+    gan, stage = (
+        HitGan(tiny_config(DataConfig(train=("none.h5",)))),
+        AdversarialStageConfig(name="adversarial", steps=10, critic_only=0),
+    )
     gan.begin("adversarial", batch)
     metrics = {}
     losses = dict(gan.losses(stage, batch, 1, metrics, ShowerRandom(0, batch.slot)))

@@ -24,27 +24,29 @@ from fastcalo.training import trainer as loop
 from fastcalo.training.architectures.dense_gan.frame import compress, expand, fold, fold_cells, unfold
 from fastcalo.training.architectures.dense_gan.gan import DenseGan
 from fastcalo.training.architectures.dense_gan.networks import DenseCritic, DenseGenerator, grids
-from fastcalo.training.config import DataConfig, NetworkConfig, StageConfig, TrainConfig, load_config
+from fastcalo.training.config import DataConfig, DenseNetworkConfig, DenseStageConfig, DenseTrainConfig, load_config
 from fastcalo.training.data.showers import Batch, ShowerData
 from fastcalo.training.random_numbers import ShowerRandom
 
 SHOWERS = Path(__file__).parents[3] / "examples" / "data" / "em_geant4.h5"
 SPECIES = (11, -11, 22)
-STAGE = StageConfig("adversarial", steps=2, batch=8, learning_rate=2e-3, warmup=1, critic_only=0, penalty_every=2)
+STAGE = DenseStageConfig(
+    name="adversarial", steps=2, batch=8, learning_rate=2e-3, warmup=1, critic_only=0, penalty_every=2
+)
 SYMMETRIES = list(product((1, -1), (1, -1), (False, True)))
 
 
-def make_config(stage: StageConfig = STAGE, **changes: object) -> TrainConfig:
-    config = TrainConfig(
+def make_config(stage: DenseStageConfig = STAGE, **changes: object) -> DenseTrainConfig:
+    config = DenseTrainConfig(
         name="tiny",
         arch="3dgan",
         species=SPECIES,
-        data=DataConfig((str(SHOWERS),)),
+        data=DataConfig(train=(str(SHOWERS),)),
         stage=(stage,),
-        network=NetworkConfig(dense_channels=4, dense_latent=6),
+        network=DenseNetworkConfig(dense_channels=4, dense_latent=6),
         threads=1,
     )
-    return replace(config, **changes)
+    return config.updated(**changes)
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +181,7 @@ def _empty_batch(layers: int) -> Batch:
     )
 
 
-def fit(model: DenseGan, batch: Batch, stage: StageConfig, steps: int) -> tuple[list[dict[str, float]], list[str]]:
+def fit(model: DenseGan, batch: Batch, stage: DenseStageConfig, steps: int) -> tuple[list[dict[str, float]], list[str]]:
     parameters = model.trained_by(stage.name)
     optimisers = {
         name: torch.optim.AdamW(p, lr=1e-3, betas=(0.0, 0.99), weight_decay=0) for name, p in parameters.items()
@@ -197,7 +199,7 @@ def fit(model: DenseGan, batch: Batch, stage: StageConfig, steps: int) -> tuple[
 
 
 def test_losses_fall_on_one_batch(batch: Batch) -> None:
-    history, order = fit(DenseGan(make_config()), batch, replace(STAGE, angle_weight=5.0, sum_weight=3.0), 40)
+    history, order = fit(DenseGan(make_config()), batch, STAGE.updated(angle_weight=5.0, sum_weight=3.0), 40)
     assert order[:3] == ["critic", "critic", "generator"]
     assert all(np.isfinite(list(m.values())).all() for m in history)
     for key in ("energy_true", "cosine_true", "sum"):
@@ -208,16 +210,16 @@ def test_losses_fall_on_one_batch(batch: Batch) -> None:
 def test_the_critic_may_begin_alone(batch: Batch) -> None:
     model = DenseGan(make_config())
     before = {k: v.clone() for k, v in model.generator.state_dict().items()}
-    history, order = fit(model, batch, replace(STAGE, critic_only=10), 2)
+    history, order = fit(model, batch, STAGE.updated(critic_only=10), 2)
     assert set(order) == {"critic"}
     assert "generator" not in history[0]
     assert all(torch.equal(v, before[k]) for k, v in model.generator.state_dict().items())
 
 
-@pytest.mark.parametrize("network", [NetworkConfig(dense_channels=1), NetworkConfig(dense_latent=0)])
-def test_sizes_that_make_no_network_are_refused(network: NetworkConfig) -> None:
-    with pytest.raises(ConfigError, match="dense_channels must be at least 2"):
-        DenseGan(make_config(network=network))
+@pytest.mark.parametrize(("key", "least"), [("dense_channels", 2), ("dense_latent", 1)])
+def test_sizes_that_make_no_network_are_refused(key: str, least: int) -> None:
+    with pytest.raises(ConfigError, match=f"{key}: must be at least {least}, but is {least - 1}"):
+        DenseNetworkConfig(**{key: least - 1})
 
 
 def test_a_window_that_is_not_square_is_refused(tmp_path: Path) -> None:

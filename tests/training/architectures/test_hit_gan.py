@@ -37,7 +37,7 @@ from fastcalo.training.architectures.hits.sampler import (
     with_gradient,
 )
 from fastcalo.training.architectures.nets import group_sum, linear_layers
-from fastcalo.training.config import StageConfig
+from fastcalo.training.config import HitsStageConfig
 from fastcalo.training.data.showers import Batch
 
 
@@ -227,7 +227,7 @@ def test_the_divergence_of_the_latent_vector_is_never_negative(batch):
 
 
 def test_the_latent_weight_rises_from_little_to_one():
-    stage = StageConfig("hits", 100, latent_start=10, latent_ramp=20)
+    stage = HitsStageConfig(name="hits", steps=100, latent_start=10, latent_ramp=20)
     weights = [latent_weight(stage, s) for s in range(100)]
     assert weights[0] == weights[10] == 0.01
     assert weights == sorted(weights)

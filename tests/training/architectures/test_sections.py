@@ -1,7 +1,5 @@
 """Models of several sections: layers counted through, each with its own cells and threshold."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -19,7 +17,7 @@ from fastcalo.training.architectures.hits.gan import geometry_of
 from fastcalo.training.architectures.hits.layer_model import RECENT, SHOWERING, LayerModel, log_energy_scale
 from fastcalo.training.architectures.hits.sampler import draw_noise, sample_hits
 from fastcalo.training.architectures.nets import group_sum
-from fastcalo.training.config import DataConfig
+from fastcalo.training.config import DataConfig, DenseStageConfig
 from fastcalo.training.data.layer_stack import LayerStack
 from fastcalo.training.data.showers import ShowerData
 from fastcalo.training.trainer import build_architecture
@@ -80,11 +78,9 @@ def test_sections_of_other_windows_are_refused():
 
 
 def test_a_dense_gan_of_two_sections_is_refused():
-    from fastcalo.training.config import check
-
-    stages = (replace(hadron_config().stage[2], name="adversarial"),)
-    with pytest.raises(ConfigError, match=r"arch = '3dgan' draws one section only, not \['ECAL', 'HCAL'\]"):
-        check(hadron_config(arch="3dgan", stage=stages), "here")
+    stage = DenseStageConfig(name="adversarial", steps=1)
+    with pytest.raises(ConfigError, match=r"sections: arch = '3dgan' draws one section only, not \['ECAL', 'HCAL'\]"):
+        tiny_config(DataConfig(train=("none.h5",)), arch="3dgan", stage=(stage,), sections=("ECAL", "HCAL"))
 
 
 # --- showers
@@ -167,7 +163,7 @@ def test_inputs_do_not_look_ahead(batch):
 
 
 def test_a_model_of_one_section_is_told_nothing_more():
-    one = LayerModel(geometry_of(tiny_config(DataConfig(()))), 8)
+    one = LayerModel(geometry_of(tiny_config(DataConfig(train=("none.h5",)))), 8)
     assert (one.n_inputs, LayerModel(GEOMETRY, 8).n_history) == (97, 8)
     assert log_energy_scale(torch.zeros(1)).item() == 0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from helpers.tiny_training import tiny_config
 
 from fastcalo.errors import ConfigError, InputError, TrainingError
 from fastcalo.export.exporter import export_unchecked
-from fastcalo.training.config import DataConfig, load_config
+from fastcalo.training.config import DataConfig, LayersStageConfig, load_config
 from fastcalo.training.data.folds import Fold, in_fold
 from fastcalo.training.trainer import build_architecture, load_run
 from fastcalo.training.trainer import run_stages as train
@@ -31,7 +30,7 @@ from fastcalo.training.tune.running.trial import (
 )
 from fastcalo.training.tune.study.study import Outcome
 
-FEW = ObjectiveConfig("separation", showers=100)
+FEW = ObjectiveConfig(distance="separation", showers=100)
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +47,10 @@ def base(data, tmp_path_factory):
 
 @pytest.mark.parametrize(("distance", "better_by"), [("fpd", 1.0), ("separation", 0.05)])
 def test_a_trained_model_is_worth_more_than_an_untrained_one(base, tmp_path, distance, better_by):
-    evaluate = Evaluator(base, ObjectiveConfig(distance, showers=100), 1, "here", export_unchecked)
-    stage = replace(base.stage[0], name="layers", steps=100, learning_rate=5e-3)
-    config = replace(base, stage=(stage,))
+    evaluate = Evaluator(base, ObjectiveConfig(distance=distance, showers=100), 1, "here", export_unchecked)
+    shared = {k: v for k, v in base.stage[0].as_dict().items() if k in LayersStageConfig.model_fields}
+    stage = LayersStageConfig(**shared | {"name": "layers", "steps": 100, "learning_rate": 5e-3})
+    config = base.updated(stage=(stage,))
     before = evaluate.evaluate(config, build_architecture(config))
     train(config, tmp_path / "run")
     after = evaluate.evaluate(config, load_run(tmp_path / "run")[1])
@@ -79,7 +79,7 @@ def test_a_look_leaves_no_trace_on_the_networks(base):
 def test_time_counts_by_its_weight(base):
     networks = build_architecture(base)
     plain = Evaluator(base, FEW, 1, "here", export_unchecked).evaluate(base, networks)
-    timed = Evaluator(base, replace(FEW, latency_weight=0.5), 1, "here", export_unchecked).evaluate(base, networks)
+    timed = Evaluator(base, FEW.updated(latency_weight=0.5), 1, "here", export_unchecked).evaluate(base, networks)
     assert timed.latency_ms > 0
     assert timed.value == pytest.approx(plain.value + 0.5 * math.log(timed.latency_ms))
 
@@ -102,7 +102,7 @@ def test_halves_have_no_shower_in_common_and_are_alike(base):
 def test_several_files_are_one_sample(base, tmp_path):
     write_real(tmp_path / "one.h5", 130, start=100)
     write_real(tmp_path / "two.h5", 110, start=600)
-    several = replace(base, data=replace(base.data, test=(str(tmp_path / "one.h5"), str(tmp_path / "two.h5"))))
+    several = base.updated(data=base.data.updated(test=(str(tmp_path / "one.h5"), str(tmp_path / "two.h5"))))
     first, second = read_halves(several, FEW, 0, "here")
     for sample in (first, second):
         hits = sample.sections["ECAL"]
@@ -114,13 +114,13 @@ def test_several_files_are_one_sample(base, tmp_path):
 
 
 def test_only_showers_within_the_validity_judge(base):
-    narrow = replace(base, validity=replace(base.validity, kinetic_energy=(0.1, 0.2)))
+    narrow = base.updated(validity=base.validity.updated(kinetic_energy=(0.1, 0.2)))
     with pytest.raises(InputError, match=r"test\.h5.* has \d+ showers to evaluate models by"):
         evaluation_rows(narrow, FEW, 0, "here")
 
 
 def test_no_showers_to_judge_by(base):
-    nothing = replace(base, data=replace(base.data, test=()))
+    nothing = base.updated(data=base.data.updated(test=()))
     with pytest.raises(ConfigError, match=r"here: data\.test names no showers .* objective\.folds"):
         evaluation_rows(nothing, FEW, 0, "here")
 
@@ -128,7 +128,7 @@ def test_no_showers_to_judge_by(base):
 def test_a_fold_is_judged_by_what_it_holds_out(base, tmp_path):
     path = tmp_path / "train.h5"
     path.write_bytes(SAMPLE.read_bytes())
-    config = replace(base, data=replace(base.data, train=(str(path),), test=()))
+    config = base.updated(data=base.data.updated(train=(str(path),), test=()))
     seen = []
     for k in range(2):
         rows = np.concatenate(evaluation_rows(config, FEW, 5, "here", Fold(k, 2, 9)))
@@ -150,9 +150,9 @@ def test_a_fold_is_judged_by_what_it_holds_out(base, tmp_path):
     ],
 )
 def test_rungs_are_where_all_parts_of_the_generator_are_trained(stages, expected):
-    config = tiny_config(DataConfig(("none.h5",)))
+    config = tiny_config(DataConfig(train=("none.h5",)))
     by_name = {s.name: s for s in config.stage}
-    config = replace(config, stage=tuple(by_name[name] for name in stages.split()))
+    config = config.updated(stage=tuple(by_name[name] for name in stages.split()))
     assert evaluated_stages(config, build_architecture(config)) == expected
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import fastcalo
 from fastcalo.errors import InputError
 from fastcalo.training.config import TrainConfig, load_config
-from fastcalo.training.tune.config import tune_config
+from fastcalo.training.tune.config import recorded_tune
 from fastcalo.training.tune.config_paths import with_values
 from fastcalo.training.tune.report.analysis import RandomOrder, pareto
 from fastcalo.training.tune.report.report import report_study
@@ -61,7 +61,7 @@ def search(folder: Path, base: TrainConfig, optimiser: str, trials: int, seed=1,
                "space": SPACE, "start": [{}], "stopping": {"rule": "median", "least": 3}, "objective": {"folds": 2},
                **table}  # fmt: skip
     rng = np.random.default_rng(seed)
-    with Study.create(folder, tune_config(content, base, "tune.toml"), base) as study:
+    with Study.create(folder, recorded_tune(content, base, "tune.toml"), base) as study:
         while (trial := study.ask()) is not None:
             study.begin(trial, trial.number % 2, [1 + trial.number % 2])
             if most is not None and trial.number >= most:

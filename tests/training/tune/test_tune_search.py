@@ -80,11 +80,10 @@ def test_folds_are_trained_each_and_their_spread_is_told(data, tmp_path):
     [
         ('"stage.hits.learning_rate" = { choices = [1e-3, 1e20] }', "not finite"),
         ('"stage.hits.batch" = { choices = [12, 5000] }', "5000 showers"),
-        ('"stage.hits.accumulate" = { choices = [1, 12] }\n"stage.hits.batch" = { choices = [8, 12] }', "accumulate"),
     ],
 )
 def test_a_trial_that_fails_is_told_with_its_reason_and_the_others_go_on(data, tmp_path, space, reason):
-    file = write_search(tmp_path, data, trials=4 if "accumulate" in space else 2, space=space, optimiser="random")
+    file = write_search(tmp_path, data, trials=2, space=space, optimiser="random")
     study = search(file, tmp_path / "study", export_unchecked)
     status = [t.status for t in study.trials]
     assert status.count("failed") == 1
@@ -181,10 +180,13 @@ def test_a_trial_that_gets_farther_each_time_is_not_given_up(data, tmp_path):
         ({"strategy": "easgd"}, r"tune\.toml: parallel\.strategy = 'easgd' of base\.toml needs a master .* group_size"),
         ({"objective": "folds = 3"}, r"tune\.toml: fold 0 of 3 of .*a\.h5.* has \d+ showers to evaluate models by"),
         ({"space": '"stage.hits.batch" = { choices = [12] }'}, r"can only be 12"),
-        ({"space": ""}, r"\[space\] is empty"),
-        ({"space": '"stage.hits.bach" = { choices = [12, 13] }'}, r"did you mean 'batch'"),
+        ({"space": ""}, r"tune\.toml: space: must hold at least 1 value"),
+        (
+            {"space": '"stage.hits.bach" = { choices = [12, 13] }'},
+            r"bach: unknown key; the nearest known one is 'batch'",
+        ),
         ({"space": '"stage.hits.batch" = { low = 20, high = 10, integer = true }'}, r"low = 20.* is above high = 10"),
-        ({"trial_limit_s": -1.0}, r"trial_limit_s must be positive"),
+        ({"trial_limit_s": -1.0}, r"trial_limit_s: must be greater than 0"),
     ],
 )
 def test_what_cannot_be_searched_is_refused_before_anything_is_written(data, tmp_path, keys, text):

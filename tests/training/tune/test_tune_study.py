@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -46,7 +45,7 @@ def work(study, trials, first=0):
 
 @pytest.mark.parametrize("optimiser", ["random", "gp", pytest.param("optuna", marks=pytest.mark.slow)])
 def test_a_search_goes_on_as_if_never_interrupted(setup, optimiser, tmp_path):
-    config = replace(setup.config, optimiser=optimiser)
+    config = setup.config.updated(optimiser=optimiser)
     with Study.create(setup.folder, config, setup.base) as study:
         work(study, 9)
         here = json.loads(json.dumps([t.reported for t in study.trials]))
@@ -67,23 +66,31 @@ def test_a_search_goes_on_as_if_never_interrupted(setup, optimiser, tmp_path):
 
 
 def test_trials_are_asked_for_until_there_are_enough(setup):
-    with Study.create(setup.folder, replace(setup.config, trials=3), setup.base) as study:
+    with Study.create(setup.folder, setup.config.updated(trials=3), setup.base) as study:
         assert [study.ask().number for _ in range(3)] == [0, 1, 2]
         assert study.ask() is None
     with Study.resume(setup.folder) as study:
         assert study.ask() is None
-    with Study.resume(setup.folder, replace(setup.config, trials=4)) as study:
+    with Study.resume(setup.folder, setup.config.updated(trials=4)) as study:
         assert study.ask().number == 3
     assert read_record(setup.folder).config.trials == 4
 
 
 def test_a_search_is_gone_on_with_by_its_own_configuration_only(setup):
     Study.create(setup.folder, setup.config, setup.base).close()
-    with Study.resume(setup.folder, replace(setup.config, group_size=2, stopping=StoppingConfig("none"))) as study:
+    with Study.resume(
+        setup.folder,
+        setup.config.updated(
+            group_size=2,
+            stopping=StoppingConfig(
+                rule="none",
+            ),
+        ),
+    ) as study:
         assert study.config.stopping.rule == "none"
     with pytest.raises(ConfigError, match=r"study: was begun with another seed; --resume needs the same"):
-        Study.resume(setup.folder, replace(setup.config, seed=2))
-    other = replace(setup.config, space=type(setup.config.space)(setup.config.space.dimensions[:1]))
+        Study.resume(setup.folder, setup.config.updated(seed=2))
+    other = setup.config.updated(space=type(setup.config.space)(setup.config.space.dimensions[:1]))
     with pytest.raises(ConfigError, match="another space"):
         Study.resume(setup.folder, other)
     # a refusal lets go of the journal
@@ -180,7 +187,7 @@ def test_stopped_trials_are_told_as_guessed_and_are_never_the_best(setup):
 
 
 def test_rungs_stop_the_hopeless(setup):
-    config = replace(setup.config, stopping=StoppingConfig("median", least=2, first=20))
+    config = setup.config.updated(stopping=StoppingConfig(rule="median", least=2, first=20))
     with Study.create(setup.folder, config, setup.base) as study:
         for _ in range(2):
             trial = study.ask()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError
 
-from ...config import StageConfig, TrainConfig
+from ...config import DenseStageConfig, DenseTrainConfig, StageConfig
 from ...data.showers import Batch
 from ...random_numbers import ShowerRandom
 from ..base import Metrics
@@ -38,15 +38,15 @@ class DenseGan:
 
     Parameters
     ----------
-    config : TrainConfig
+    config : DenseTrainConfig
 
     Raises
     ------
     ConfigError
-        The section's window is not square, or there are too few channels.
+        The section's window is not square.
     """
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: DenseTrainConfig) -> None:
         self.section, self.species = load_detector(config.detector).section(config.sections[0]), config.species
         nx, ny, _ = self.section.shape
         channels, self.latent = config.network.dense_channels, config.network.dense_latent
@@ -54,11 +54,6 @@ class DenseGan:
             raise ConfigError(
                 f"arch '3dgan' exchanges x and y, but the window of {config.sections[0]} has {nx} by {ny} cells; "
                 "describe the detector with a square one"
-            )
-        if channels < 2 or self.latent < 1:
-            raise ConfigError(
-                f"network.dense_channels must be at least 2 and network.dense_latent at least 1, "
-                f"not {channels} and {self.latent}"
             )
         width = DenseConditions.width(self.section, self.species)
         self.generator = DenseGenerator(self.section, width, self.latent, channels)
@@ -93,6 +88,8 @@ class DenseGan:
         self, stage: StageConfig, batch: Batch, step: int, metrics: Metrics, draws: ShowerRandom
     ) -> Iterator[tuple[str, Tensor]]:
         """The critic on true showers, the critic on drawn ones, the generator."""
+        if not isinstance(stage, DenseStageConfig):
+            raise TypeError(f"{type(stage).__name__} is no stage of this architecture")
         folded, c = self.conditions(batch)
         moves = step >= stage.critic_only
         # of several parts' graphs there must be one at a time: the generator draws again when its turn comes
@@ -110,7 +107,9 @@ class DenseGan:
                 drawn = self.generator(c, latent)
             yield "generator", self._on_drawn(stage, c, batch.layer_energy.sum(1), drawn, metrics)
 
-    def _on_true(self, stage: StageConfig, c: DenseConditions, true: Tensor, step: int, metrics: Metrics) -> Tensor:
+    def _on_true(
+        self, stage: DenseStageConfig, c: DenseConditions, true: Tensor, step: int, metrics: Metrics
+    ) -> Tensor:
         """Cross-entropy and measurements on full simulation.
 
         The measurements are learnt here only: from drawn showers the critic would learn to read whatever the
@@ -132,7 +131,7 @@ class DenseGan:
         return loss
 
     def _on_drawn(
-        self, stage: StageConfig, c: DenseConditions, true_sum_B: Tensor, drawn: Tensor, metrics: Metrics
+        self, stage: DenseStageConfig, c: DenseConditions, true_sum_B: Tensor, drawn: Tensor, metrics: Metrics
     ) -> Tensor:
         """The critic taken in, its measurements right, and the summed energy that of the true shower.
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fastcalo.detector.description import load_detector
 
-from ...config import StageConfig, TrainConfig
+from ...config import CriticStageConfig, HitsStageConfig, HitsTrainConfig, LayersStageConfig, StageConfig, TrainConfig
 from ...data.layer_stack import LayerStack
 from ...data.showers import Batch
 from ...random_numbers import ShowerRandom
@@ -53,10 +53,10 @@ class HitGan:
 
     Parameters
     ----------
-    config : TrainConfig
+    config : HitsTrainConfig
     """
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: HitsTrainConfig) -> None:
         self.geometry = geometry_of(config)
         size = config.network
         self.layers = LayerModel(self.geometry, size.layer_width)
@@ -91,14 +91,16 @@ class HitGan:
     ) -> Iterator[tuple[str, Tensor]]:
         """Losses of one step, one optimiser after the other."""
         c = self.conditions(batch)
-        if stage.name == "layers":
+        if isinstance(stage, LayersStageConfig):
             count, energy = self.layers.nll(c, batch.layer_energy, batch.layer_count)
             metrics.update(count=count.item(), energy=energy.item())
             yield "generator", count + energy
-        elif stage.name == "hits":
+        elif isinstance(stage, HitsStageConfig):
             yield "generator", self._likelihood(c, batch, latent_weight(stage, step), metrics, draws)
-        else:
+        elif isinstance(stage, CriticStageConfig):
             yield from self._adversarial(stage, c, batch, step, metrics, draws)
+        else:
+            raise TypeError(f"{type(stage).__name__} is no stage of this architecture")
 
     def _likelihood(
         self, c: HitConditions, batch: Batch, weight: float, metrics: Metrics, draws: ShowerRandom
@@ -108,7 +110,7 @@ class HitGan:
         return (terms["cells"] + terms["energy"] + weight * terms["latent"]) / LIKELIHOOD_SCALE
 
     def _adversarial(
-        self, stage: StageConfig, c: HitConditions, batch: Batch, step: int, metrics: Metrics, draws: ShowerRandom
+        self, stage: CriticStageConfig, c: HitConditions, batch: Batch, step: int, metrics: Metrics, draws: ShowerRandom
     ) -> Iterator[tuple[str, Tensor]]:
         """Relativistic pairing of true and drawn showers of the same conditions, layer energies and counts.
 
@@ -168,6 +170,6 @@ class HitGan:
         return metrics
 
 
-def latent_weight(stage: StageConfig, step: int) -> float:
+def latent_weight(stage: HitsStageConfig, step: int) -> float:
     """Weight of the latent divergence: small at first, or the latent vector would be ignored for good."""
     return min(1.0, 0.01 + max(0, step - stage.latent_start) / stage.latent_ramp)

@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ...config import ParallelConfig, StageConfig
+from ...config import ServerConfig, StageConfig
 from ...optimisers import set_rate
 from .flat_parameters import FlatParameters
 from .messages import Pull, Push
@@ -25,7 +25,7 @@ class Server:
     optimisers : mapping of str to optimiser
         Of these parameters; for rules that leave steps to the master.
     stage : StageConfig
-    config : ParallelConfig
+    config : ServerConfig
     steps : range
         To be given away.
     leases : mapping of int to range
@@ -46,7 +46,7 @@ class Server:
         flat: FlatParameters,
         optimisers: Mapping[str, torch.optim.Optimizer],
         stage: StageConfig,
-        config: ParallelConfig,
+        config: ServerConfig,
         steps: range,
         leases: Mapping[int, range],
     ) -> None:
@@ -128,7 +128,7 @@ class ParameterServer(Server):
     optimisers : mapping of str to optimiser
     workers : int
     stage : StageConfig
-    config : ParallelConfig
+    config : ServerConfig
     step : int
         Steps made before.
     """
@@ -139,7 +139,7 @@ class ParameterServer(Server):
         optimisers: Mapping[str, torch.optim.Optimizer],
         workers: int,
         stage: StageConfig,
-        config: ParallelConfig,
+        config: ServerConfig,
         step: int = 0,
     ) -> None:
         tree, steps = Topology(workers, config.masters), range(step, stage.steps)

@@ -14,7 +14,7 @@ from torch import nn
 from fastcalo.errors import InputError
 
 from ...architectures.base import Architecture, Metrics
-from ...config import ParallelConfig, StageConfig
+from ...config import EasgdConfig, ServerConfig, StageConfig
 from ...data.showers import Batch, ShowerData
 from ...gradient_accumulation import PartialLoss, partial_losses
 from ...random_numbers import combine_seeds
@@ -93,14 +93,14 @@ class AsynchronousStageTraining:
     ----------
     setup : StageSetup
         Its exchange is a `ServerExchange`.
-    parallel : ParallelConfig
+    parallel : ServerConfig
     """
 
-    def __init__(self, setup: StageSetup, parallel: ParallelConfig) -> None:
+    def __init__(self, setup: StageSetup, parallel: ServerConfig) -> None:
         self._setup, self._parallel = setup, parallel
         self._exchange, self._state = cast(ServerExchange, setup.exchange), StageState(setup)
         exchange = self._exchange
-        applies = parallel.strategy == "easgd" and exchange.rank > 0
+        applies = isinstance(parallel, EasgdConfig) and exchange.rank > 0
         self._own = WorkerState(setup.folder, setup.stage.name, exchange.rank, exchange.tree, applies)
 
     def run(self) -> None:

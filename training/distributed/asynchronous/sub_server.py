@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from ...config import ParallelConfig, StageConfig
+from ...config import ServerConfig, StageConfig
 from .flat_parameters import FlatParameters
 from .message_metrics import MessageMetrics
 from .messages import Pull, Push
@@ -32,7 +32,7 @@ class SubServer(Server):
     workers : int
         All of the training.
     stage : StageConfig
-    config : ParallelConfig
+    config : ServerConfig
     lease : Pull
         What to do at first.
     tell : callable
@@ -53,7 +53,7 @@ class SubServer(Server):
         optimisers: Mapping[str, torch.optim.Optimizer],
         workers: int,
         stage: StageConfig,
-        config: ParallelConfig,
+        config: ServerConfig,
         lease: Pull,
         tell: Callable[[Push], Pull],
     ) -> None:

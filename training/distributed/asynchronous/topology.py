@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ...config import ParallelConfig
+from ...config import ServerConfig
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Topology:
         """Sub-master of a worker."""
         return next(m for m in range(self.masters) if worker in self.block(m))
 
-    def leases(self, steps: range, config: ParallelConfig) -> list[range]:
+    def leases(self, steps: range, config: ServerConfig) -> list[range]:
         """Steps that rank 0 gives away at first: to each worker, or sub-master by sub-master.
 
         A sub-master gets as many as its workers have made when its first message is due, and what they are at then.
@@ -52,7 +52,7 @@ class Topology:
         rounds = [len(self.block(m)) + config.sync_every - 1 for m in range(self.masters)]
         return split_range(steps, [config.push_every * n for n in rounds])
 
-    def first(self, worker: int, steps: range, config: ParallelConfig) -> range:
+    def first(self, worker: int, steps: range, config: ServerConfig) -> range:
         """Steps that a worker has to make at first."""
         leases = self.leases(steps, config)
         if not self.between:

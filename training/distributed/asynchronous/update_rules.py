@@ -16,7 +16,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ...config import ParallelConfig
+from ...config import EasgdConfig, GemConfig, ServerConfig
 
 _MOST = 5.0
 
@@ -169,10 +169,10 @@ class Gem:
         centre_N += torch.where(update_N == 0, 0.0, scale_N * update_N)
 
 
-def make_update_rule(config: ParallelConfig, workers: int, apply: Callable[[Tensor], None]) -> UpdateRule:
+def make_update_rule(config: ServerConfig, workers: int, apply: Callable[[Tensor], None]) -> UpdateRule:
     """The rule of a configuration's strategy; `apply` steps the centre down a gradient."""
-    if config.strategy == "downpour":
-        return Downpour(apply)
-    if config.strategy == "easgd":
+    if isinstance(config, EasgdConfig):
         return Easgd(config.elasticity, workers)
-    return Gem(config.momentum, config.amplification)
+    if isinstance(config, GemConfig):
+        return Gem(config.momentum, config.amplification)
+    return Downpour(apply)

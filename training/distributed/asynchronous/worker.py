@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from fastcalo.errors import TrainingError
 
 from ...architectures.base import Metrics
-from ...config import ParallelConfig, StageConfig
+from ...config import ServerConfig, StageConfig
 from ...exchange import SingleProcess
 from ...gan_step import GanStep
 from ...gradient_accumulation import PartialLoss
@@ -53,7 +53,7 @@ class Worker:
     problem : Problem
         Its parameters become views of one vector.
     stage : StageConfig
-    config : ParallelConfig
+    config : ServerConfig
     alive : callable
         Called before every step.
 
@@ -68,7 +68,7 @@ class Worker:
         workers: int,
         problem: Problem,
         stage: StageConfig,
-        config: ParallelConfig,
+        config: ServerConfig,
         alive: Callable[[], None] = lambda: None,
     ) -> None:
         self.number, self._problem, self._stage, self._alive = number, problem, stage, alive

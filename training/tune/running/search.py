@@ -5,16 +5,15 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fastcalo.errors import ConfigError
 
-from ...config import TrainConfig, check, data_paths, from_dict
+from ...config import data_paths, recorded_config
 from ...data.folds import Fold
 from ...run.signals import Signals, Stopped
-from ..config import TuneConfig, load_tune, tune_config
+from ..config import load_tune, recorded_tune
 from ..objective import Exporter, evaluation_rows
 from ..study.study import Outcome, Study, Trial
 from .coordinator import Coordinator, GroupState, RemoteLink, busy_shares
@@ -124,7 +123,7 @@ def _open(file: Path, folder: Path, resume: bool, ranks: int) -> Study:
 
 
 def _setup(study: Study, threads: int, file: Path, exporter: Exporter) -> SearchSetup:
-    base = replace(study.base, threads=threads) if threads else study.base
+    base = study.base.updated("--threads", threads=threads) if threads else study.base
     return SearchSetup(study.folder, study.config, base, str(file), exporter)
 
 
@@ -139,10 +138,8 @@ def _setup_table(setup: SearchSetup) -> dict[str, Any]:
 
 def _setup_from(table: dict[str, Any], exporter: Exporter) -> SearchSetup:
     where = table["where"]
-    base: TrainConfig = from_dict(TrainConfig, table["base"], where)
-    check(base, where)
-    tune: TuneConfig = tune_config(table["tune"], base, where)
-    return SearchSetup(Path(table["folder"]), tune, base, where, exporter)
+    base = recorded_config(table["base"], where)
+    return SearchSetup(Path(table["folder"]), recorded_tune(table["tune"], base, where), base, where, exporter)
 
 
 def _follow(world: Any, channel: MessageChannel, exporter: Exporter) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 from fastcalo.errors import InputError
 
-from ...config import TrainConfig, check, from_dict
-from ..config import TuneConfig, tune_config
+from ...config import TrainConfig, recorded_config
+from ..config import TuneConfig, recorded_tune
 from ..space import Point
 from .journal import read_journal
 
@@ -103,9 +103,8 @@ def read_record(folder: str | Path) -> Record:
     headers = [line for line in lines if line["kind"] == "study"]
     if not headers:
         raise InputError(f"{path}: is no journal of a search: it has no line of kind 'study'")
-    base: TrainConfig = from_dict(TrainConfig, headers[-1]["base"], f"{path}: base")
-    check(base, f"{path}: base")
-    record = Record(tune_config(headers[-1]["config"], base, f"{path}: config"), base, [], lines)
+    base = recorded_config(headers[-1]["base"], f"{path}: base")
+    record = Record(recorded_tune(headers[-1]["config"], base, f"{path}: config"), base, [], lines)
     for number, line in enumerate(lines, 1):
         try:
             apply_line(record.trials, line)

@@ -1,0 +1,88 @@
+"""Kinds of configuration files: where their models are, and their JSON schemas.
+
+Models are found by dotted names, and imported when they are asked for: each stands with what it configures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from ..errors import ConfigError
+from .validation import models_in, nearest
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """A kind of configuration file.
+
+    Attributes
+    ----------
+    title : str
+    summary : str
+        What reads it, in Markdown.
+    module, name : str
+        Full dotted name of a module, and the name of a model in it, or of a union of models.
+    """
+
+    title: str
+    summary: str
+    module: str
+    name: str
+
+    @property
+    def annotation(self) -> Any:
+        """The model, or the union of models."""
+        return getattr(import_module(self.module), self.name)
+
+    @property
+    def models(self) -> Iterator[type[Any]]:
+        """The model, or those of the union."""
+        return models_in(self.annotation)
+
+
+KINDS = {
+    "train": FileKind(
+        "Training", "Read by `fastcalo train` and `fastcalo scaling`: [how to train](training.md), "
+        "[in parallel](parallel.md).", "fastcalo.training.config", "TrainFile",
+    ),
+    "tune": FileKind(
+        "Search for hyper-parameters", "Read by `fastcalo tune`: [how to search](tuning.md).",
+        "fastcalo.training.tune.config", "TuneFile",
+    ),
+    "detector": FileKind(
+        "Detector", "Read wherever a detector is named: [how to describe one](detector.md).",
+        "fastcalo.detector.tables", "DetectorFile",
+    ),
+    "particles-schema": FileKind(
+        "Branches of particles", "Read by `fastcalo convert --schema`: [which files are understood](formats.md).",
+        "fastcalo.io.particles.schema_file", "SchemaFile",
+    ),
+    "limits": FileKind(
+        "Limits of a validation", "Read by `fastcalo validate --limits`: [how to compare](validation.md).",
+        "fastcalo.validation.showers.limits", "LimitsFile",
+    ),
+}  # fmt: skip
+"""All kinds, by the names that ``fastcalo schema`` takes."""
+
+
+def json_schema(kind: str) -> dict[str, Any]:
+    """JSON schema of a kind of configuration file, for editors.
+
+    Raises
+    ------
+    ConfigError
+        There is no such kind.
+    """
+    from pydantic import TypeAdapter
+
+    if kind not in KINDS:
+        raise ConfigError(f"there is no configuration file of the kind {kind!r}; {nearest(kind, KINDS)}")
+    schema = TypeAdapter(KINDS[kind].annotation).json_schema(by_alias=True)
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"fastcalo: {KINDS[kind].title.lower()}",
+    }
+    return {**head, **{key: value for key, value in schema.items() if key != "title"}}
