@@ -18,11 +18,9 @@ from ..errors import ConfigError, FastCaloError
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
-    from .base import Model
+    _M = TypeVar("_M", bound=BaseModel)
 
-    _M = TypeVar("_M", bound=Model)
-
-_MOST_SHOWN = 5
+_MOST_SHOWN = 3
 _LONGEST = 80
 
 
@@ -126,17 +124,17 @@ def config_error(
     error: type[FastCaloError] = ConfigError,
     word: str = "",
 ) -> FastCaloError:
-    """Turn what pydantic found into an error of fastcalo: one line ``where: key: problem`` for each key."""
+    """Turn what pydantic found into an error of fastcalo: ``where: key: problem | key: problem``, in one line."""
     items = [item for item in problem.errors(include_url=False) if not _follows(item)]
     # a misspelt key is told before the key that it leaves missing
     items.sort(key=lambda item: item["type"] != "extra_forbidden")
-    lines = []
+    problems = []
     for key, text in dict.fromkeys(_explain(item, model, table) for item in items):
         name = f"{word} {key!r}" if word and key else key
-        lines.append(": ".join(part for part in (where, name, text) if part))
-    if len(lines) > _MOST_SHOWN:
-        lines = [*lines[:_MOST_SHOWN], f"{where}: and {len(lines) - _MOST_SHOWN} more of this kind"]
-    return error("\n".join(lines))
+        problems.append(": ".join(part for part in (name, text) if part))
+    if len(problems) > _MOST_SHOWN:
+        problems = [*problems[:_MOST_SHOWN], f"and {len(problems) - _MOST_SHOWN} more"]
+    return error(": ".join(part for part in (where, " | ".join(problems)) if part))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

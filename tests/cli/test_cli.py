@@ -177,7 +177,7 @@ def test_wrong_usage_ends_with_2(tmp_path, line, message):
         ("convert {showers} -o {out}", "is not a ROOT file"),
         ("convert {demo} -o {out} --tree evnts", "has no tree 'evnts'; there is only ['events']"),
         ("convert {demo} -o {out} --branch pdg=pgd", "has no branch 'pgd'"),
-        ("convert {demo} -o {out} --schema {here}/none.toml", "none.toml: No such file"),
+        ("convert {demo} -o {out} --schema {here}/none.toml", "none.toml: cannot be read: No such file"),
         ("convert {demo} -o {out} --schema {here}/bad.toml", "schema.pgd: unknown key; the nearest known one is 'pdg'"),
         ("convert {demo} -o {out} --model nonesuch", "no model 'nonesuch'"),
         ("convert {demo} -o {out} --detector nonesuch", "nonesuch"),

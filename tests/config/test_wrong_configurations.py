@@ -221,8 +221,9 @@ def test_a_wrong_configuration_is_refused_with_file_key_and_remedy(tmp_path, tex
         READERS[text](path)
     message = str(caught.value)
     assert re.search(rf"wrong\.toml: .*{re.escape(key)}.*{re.escape(remedy)}", message), message
-    assert all(len(part) < 1_000 for part in message.splitlines())
-    assert message.isprintable() or "\n" in message
+    assert len(message) < 1_000
+    # one line, and no control characters; those of the TOML library quote the text
+    assert message.isprintable()
 
 
 def test_the_files_that_are_changed_are_sound(tmp_path):
@@ -238,7 +239,7 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path):
     path.write_text(HITS.replace("steps = 10", "step = 10").replace("steps = 20", "steps = 0"))
     with pytest.raises(ConfigError) as caught:
         load_config(path)
-    assert [line.removeprefix(f"{path}: ") for line in str(caught.value).splitlines()] == [
+    assert str(caught.value).removeprefix(f"{path}: ").split(" | ") == [
         "stage.layers.step: unknown key; the nearest known one is 'steps'",
         "stage.layers.steps: missing",
         "stage.hits.steps: must be at least 1, but is 0",
