@@ -45,7 +45,7 @@ def test_every_key_is_described(kind):
 
 
 def test_every_role_of_a_branch_is_a_key_of_the_schema():
-    assert set(SchemaTable.model_fields) == {*ROLES, "tree", "units", "final_status"}
+    assert set(SchemaTable.model_fields) == {*ROLES, "tree", "collection", "units", "final_status"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
