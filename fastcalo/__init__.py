@@ -6,8 +6,26 @@ stands in ``__init__.pyi``, which type checkers and editors read too.
 
 from __future__ import annotations
 
+from typing import Any
+
 import lazy_loader
 
 from ._version import __version__ as __version__
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    try:
+        return _load(name)
+    except ModuleNotFoundError as error:
+        if str(error.name).partition(".")[0] == __name__:
+            raise
+        from .errors import MissingDependencyError
+
+        # only these two import more than the runtime has before they are called
+        extra = name if name in {"train", "export"} else "cpu"
+        raise MissingDependencyError(
+            f"fastcalo.{name} needs {error.name}, which is not installed: pip install 'fastcalo[{extra}]'"
+        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -51,6 +52,9 @@ PUBLIC = [
     "write_hits",
 ]
 
+# of the upper levels, with libraries of their own
+UPPER = {"export", "train"}
+
 
 @pytest.fixture(scope="module")
 def engine() -> FastSimulation:
@@ -67,7 +71,8 @@ def test_the_public_names_are_these() -> None:
     assert sorted(fastcalo.__all__) == sorted(PUBLIC)
     assert sorted(dir(fastcalo)) == sorted(PUBLIC)
     for name in PUBLIC:
-        assert getattr(fastcalo, name) is not None
+        if name not in UPPER or all(importlib.util.find_spec(library) for library in ("torch", "onnx")):
+            assert getattr(fastcalo, name) is not None
 
 
 def test_type_checkers_see_the_same_names() -> None:
@@ -88,7 +93,19 @@ def test_importing_fastcalo_loads_only_what_it_needs() -> None:
     assert packages == {"fastcalo", "lazy_loader"}
 
 
+def test_what_a_name_needs_and_is_not_installed_is_named() -> None:
+    hide = "import sys; sys.modules['torch'] = sys.modules['onnx'] = None; import fastcalo\n"
+    for name, library in (("train", "torch"), ("export", "onnx")):
+        done = subprocess.run(
+            [sys.executable, "-c", f"{hide}fastcalo.{name}"], capture_output=True, text=True, check=False
+        )
+        message = f"fastcalo.{name} needs {library}, which is not installed: pip install 'fastcalo[{name}]'"
+        assert done.stderr.splitlines()[-1] == f"fastcalo.errors.MissingDependencyError: {message}"
+
+
 def test_export_is_the_function_whatever_was_imported_before() -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("onnx")
     code = "import fastcalo.export.exporter, fastcalo; print(callable(fastcalo.export), fastcalo.export.__name__)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == ["True", "export"]
 
