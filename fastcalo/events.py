@@ -12,6 +12,7 @@ from .display import html_table
 from .errors import InputError
 from .event_arrays import ParticleColumns, masses_of, momentum_of, vertex_of
 from .event_digests import event_digest
+from .lineage import Lineage
 from .reasons import NOT_TO_SIMULATE, Reason
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class Events:
         Tells events apart whose identifiers are the same otherwise; 0 where there is nothing to tell apart.
     stream : uint64 [n_events] or None
         By which the event's particles draw random numbers. Unless given, it is made of the identifiers and `repeat`.
+    lineage : Lineage or None
+        Where some particles are daughters of others that decayed, see `simulation.decays`.
 
     Examples
     --------
@@ -74,6 +77,7 @@ class Events:
     luminosity_block: Identifier | None = None
     repeat: NDArray[np.uint64] | None = None
     stream: NDArray[np.uint64] | None = None
+    lineage: Lineage | None = None
 
     def __post_init__(self) -> None:
         n, m = self.n_particles, self.n_events
@@ -235,6 +239,8 @@ class Events:
     @property
     def random_keys(self) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
         """By what each particle draws random numbers: digest of its event, uint64 [n], and index in it, int64 [n]."""
+        if self.lineage is not None:
+            return self.lineage.digest, self.lineage.number
         stream = self.stream
         if stream is None:
             stream = event_digest(self.run, self.event, self.luminosity_block, self.repeat)

@@ -26,7 +26,7 @@ _COMMON = {
     2212: (0.93827208943, 1.0),
 }
 _COMMON |= {-code: (mass, -charge) for code, (mass, charge) in _COMMON.items()}
-_COMMON |= {22: (0.0, 0.0), 130: (0.497611, 0.0)}
+_COMMON |= {22: (0.0, 0.0), 111: (0.1349768, 0.0), 130: (0.497611, 0.0), 310: (0.497611, 0.0)}
 
 _NEUTRINOS = (12, 14, 16)
 _UNKNOWN = (np.nan, np.nan)

@@ -19,6 +19,7 @@ class Reason(IntEnum):
     ENERGY_TOO_HIGH = 8
     ANGLE_TOO_LARGE = 9
     AT_REST = 10
+    DECAYED = 11
 
     @property
     def text(self) -> str:
@@ -38,8 +39,12 @@ _TEXT = {
     Reason.ENERGY_TOO_HIGH: "energy above the engine's range",
     Reason.ANGLE_TOO_LARGE: "angle outside the engine's range",
     Reason.AT_REST: "at rest (no momentum)",
+    Reason.DECAYED: "decayed before the calorimeter",
 }
 
 
-NOT_TO_SIMULATE = (Reason.NOT_FINAL_STATE, Reason.BAD_NUMBERS, Reason.INVISIBLE, Reason.AT_REST)
+NOT_TO_SIMULATE = (Reason.NOT_FINAL_STATE, Reason.BAD_NUMBERS, Reason.INVISIBLE, Reason.AT_REST, Reason.DECAYED)
 """Reasons of particles that no calorimeter is asked for."""
+
+NEVER_REJECTED = (Reason.SIMULATED, Reason.NOT_FINAL_STATE, Reason.DECAYED)
+"""Reasons of particles that no other engine need be asked for."""

@@ -69,6 +69,9 @@ def command(
         str | None, Option(metavar="CODE,...", help="Status codes of final particles.", show_default="1")
     ] = None,
     summary: Annotated[Path | None, Option(metavar="FILE.json", help="Write the summary to a file, too.")] = None,
+    decays: Annotated[
+        bool, Option("--decays/--no-decays", help="Whether particles decay that do not live to the calorimeter.")
+    ] = True,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace files that exist.")] = False,
 ) -> None:
     """Turn files of particles into a file of calorimeter hits.
@@ -119,6 +122,7 @@ def command(
             workers=workers if engine is EngineName.FAST else 1,
             rejected=rejected,
             seed=seed,
+            decays=decays,
             overwrite=overwrite,
             progress=stack.enter_context(progress_bar("events")),
         )

@@ -80,10 +80,14 @@ def show_summary(summary: Summary) -> None:
             parts = {f"{name_of(k)} as {name_of(summary.substitutes[k])}": t for k, t in summary.substituted.items()}
         elif reason is Reason.UNKNOWN_SPECIES:
             parts = {name_of(k): t for k, t in summary.unknown.items()}
+        elif reason is Reason.DECAYED:
+            parts = {name_of(k): t for k, t in summary.decays.items()}
         for text, part in sorted(parts.items(), key=lambda item: -item[1].energy):
             particles.add_row(f"  {text}", f"{part.count}", f"{part.energy:.3f}", style="dim")
     particles.add_section()
-    particles.add_row("all", f"{summary.particles.count}", f"{summary.particles.energy:.3f}")
+    particles.add_row("all of the input", f"{summary.particles.count}", f"{summary.particles.energy:.3f}")
+    if summary.daughters.count:
+        particles.add_row("daughters of decays", f"{summary.daughters.count}", f"{summary.daughters.energy:.3f}")
 
     hits = Table(title="Hits", title_justify="left", title_style="bold")
     hits.add_column("section")

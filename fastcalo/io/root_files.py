@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,9 @@ from typing import Any
 
 from ..errors import FastCaloError, InputError
 from .ntuple import NtupleFields
+
+PROVENANCE = "fastcalo_provenance"
+"""Name of the TObjString by which a file that we wrote tells how it was made, as JSON."""
 
 _TREES = ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple")
 
@@ -70,6 +74,19 @@ def _no_tree(classes: dict[str, str]) -> str:
         return "holds each event as an object of its own (HepMC3 WriterRoot): write it with WriterRootTree"
     listed = dict(list(classes.items())[:20])
     return f"holds neither a TTree nor an RNTuple; it holds {listed or 'nothing'}"
+
+
+def provenance_of(root: Any, path: str) -> dict[str, Any]:
+    """What a file that we wrote states of itself; empty for files of others.
+
+    Raises
+    ------
+    InputError
+        It is damaged.
+    """
+    with reading_errors(path):
+        said = json.loads(str(root[PROVENANCE])) if PROVENANCE in root else {}
+    return said if isinstance(said, dict) else {}
 
 
 def branch_names(tree: Any) -> list[str]:

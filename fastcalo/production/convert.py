@@ -28,6 +28,7 @@ from ..io.hits.writer import HitsWriter, RejectedWriter, file_provenance, identi
 from ..io.particles.batches import FileEvents, limit_particles
 from ..io.particles.reader import EventReader, PathLike, open_events
 from ..io.particles.schemas import SchemaOverrides
+from ..simulation.decays import decay
 from .summary import Summary
 
 logger = logging.getLogger(__name__)
@@ -84,6 +85,7 @@ def convert(
     executor: Executor | None = None,
     rejected: PathLike | None = None,
     seed: int = 0,
+    decays: bool = True,
     schema: SchemaOverrides | PathLike | None = None,
     tree: str | None = None,
     collection: str | None = None,
@@ -112,6 +114,9 @@ def convert(
     rejected : path, optional
         A ROOT file for the final-state particles that were not simulated; see `RejectedWriter`.
     seed : int
+    decays : bool
+        Whether particles decay that do not live to the calorimeter; see `simulation.decays`. Those of files that
+        `rejected` wrote have lived that long, and do not decay again.
     schema, tree, collection : optional
         Passed on to `open_events`.
     overwrite : bool
@@ -163,7 +168,7 @@ def convert(
     summary = Summary.of(sections, workers)
     summary.repeats = repeats.facts()
     summary.notes = [*reader.notes, f"Vertices: {reader.schema.vertex}"]
-    provenance = _provenance(reader, engine, seed)
+    provenance = _provenance(reader, engine, seed) | {"decays": decays and not reader.decayed}
     summary.substitutes = {
         int(species): row["pdg"] for species, row in provenance["simulation"].get("substitutes", {}).items()
     }
@@ -173,6 +178,8 @@ def convert(
         writer = stack.enter_context(HitsWriter(outputs[0], sections, **options))
         pool = executor or (stack.enter_context(_processes(workers)) if workers > 1 else None)
         chunks = limit_particles(reader.iterate(step_size), _MOST_PARTICLES)
+        if provenance["decays"]:
+            chunks = (decay(events, engine.detector, seed) for events in chunks)
         for events, hits, seconds in _simulated(chunks, engine, seed, pool, 2 * workers):
             writer.write(events, hits)
             if refused is not None:

@@ -151,8 +151,7 @@ def _deposits(showers: Any, section: str, energy: float) -> str:
 
 
 def _inspect_root(path: str) -> FileDescription:
-    from ..io.hits.root_tree import PROVENANCE
-    from ..io.root_files import open_root, reading_errors, tree_names
+    from ..io.root_files import PROVENANCE, open_root, reading_errors, tree_names
 
     parts: list[tuple[str, Rows]] = []
     with open_root(path) as root:

@@ -19,12 +19,12 @@ from ..io.hits.event_order import EventOrder
 from ..io.hits.reader import IDENTIFIERS, PARTICLES, Chunk, HitFile, hits_tree, open_hit_file, read_chunk
 from ..io.hits.schema import schema_differences
 from ..io.hits.writer import HitsWriter
+from ..reasons import NEVER_REJECTED
 from ..simulation.placing import Deposits, sum_deposits
 from .convert import Progress
 from .summary import ParticleCounts, Summary
 
 _MEMORY, _EVENTS = "16 MB", 2000
-_NEVER_REJECTED = (Reason.SIMULATED, Reason.NOT_FINAL_STATE)
 _KEPT_OF_BOTH = ("units", "detector", "versions")
 
 
@@ -153,7 +153,7 @@ def _deposits(detector: Detector, section: str, chunk: Chunk) -> Deposits:
 def _counts(chunks: tuple[Chunk, Chunk], paths: tuple[str, str]) -> NDArray[np.int64]:
     """Particles of each event by reason: of those that the first file refused, what the second says."""
     first, second = (np.stack([_counted(chunk, r) for r in Reason], axis=1).astype(np.int64) for chunk in chunks)
-    refused = first.sum(1) - first[:, _NEVER_REJECTED].sum(1)
+    refused = first.sum(1) - first[:, NEVER_REJECTED].sum(1)
     if (wrong := refused != second.sum(1)).any():
         k = int(wrong.argmax())
         raise InputError(
@@ -161,7 +161,7 @@ def _counts(chunks: tuple[Chunk, Chunk], paths: tuple[str, str]) -> NDArray[np.i
             f"in {paths[0]}: it must be made of the file that was written with --rejected"
         )
     merged = second.copy()
-    merged[:, _NEVER_REJECTED] += first[:, _NEVER_REJECTED]
+    merged[:, NEVER_REJECTED] += first[:, NEVER_REJECTED]
     return merged
 
 
@@ -177,8 +177,11 @@ def _particles(one: HitFile, other: HitFile, sections: list[str]) -> Summary:
     summary = Summary.of(sections)
     summary.events = first["events"]
     summary.particles = ParticleCounts(**first["particles"])
+    summary.daughters = ParticleCounts(**first.get("daughters", {}))
+    summary.decays = {int(code): ParticleCounts(**tally) for code, tally in first.get("decays", {}).items()}
+    summary.repeats = first.get("repeats", {})
     for reason, tally in summary.reasons.items():
-        for accounts in (first, second) if reason in _NEVER_REJECTED else (second,):
+        for accounts in (first, second) if reason in NEVER_REJECTED else (second,):
             tally.add(**accounts["reasons"].get(reason.name.lower(), {"count": 0, "energy": 0.0}))
     summary.unknown = {int(code): ParticleCounts(**tally) for code, tally in second.get("unknown", {}).items()}
     for accounts in (first, second):

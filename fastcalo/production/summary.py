@@ -37,8 +37,13 @@ class Summary:
     events : int
     particles : ParticleCounts
         All of the input, with their kinetic energy; one that is not a number counts as none.
+    daughters : ParticleCounts
+        Of particles that decayed before the calorimeter. Their kinetic energy is that of what decayed and what its mass
+        set free.
+    decays : dict of int to ParticleCounts
+        By PDG code: particles that decayed, also daughters.
     reasons : dict of Reason to ParticleCounts
-        The same, by what became of them. The parts add up to the whole.
+        By what became of them. The parts add up to `particles` and `daughters`.
     unknown : dict of int to ParticleCounts
         By PDG code: particles of species that the engine does not know.
     substituted : dict of int to ParticleCounts
@@ -59,6 +64,8 @@ class Summary:
     sections: dict[str, ParticleCounts]
     events: int = 0
     particles: ParticleCounts = field(default_factory=ParticleCounts)
+    daughters: ParticleCounts = field(default_factory=ParticleCounts)
+    decays: dict[int, ParticleCounts] = field(default_factory=dict)
     reasons: dict[Reason, ParticleCounts] = field(
         default_factory=lambda: {reason: ParticleCounts() for reason in Reason}
     )
@@ -82,7 +89,10 @@ class Summary:
         counts = np.bincount(hits.reason, minlength=len(Reason))
         sums = np.bincount(hits.reason, energy, minlength=len(Reason))
         self.events += events.n_events
-        self.particles.add(events.n_particles, float(energy.sum()))
+        made = np.zeros(events.n_particles, np.bool_) if events.lineage is None else events.lineage.generation > 0
+        self.particles.add(int((~made).sum()), float(energy[~made].sum()))
+        self.daughters.add(int(made.sum()), float(energy[made].sum()))
+        _add_by_species(self.decays, events, energy, hits.reason == Reason.DECAYED)
         for reason, tally in self.reasons.items():
             tally.add(int(counts[reason]), float(sums[reason]))
         _add_by_species(self.unknown, events, energy, hits.reason == Reason.UNKNOWN_SPECIES)
@@ -124,6 +134,8 @@ class Summary:
             "events": self.events,
             "repeats": self.repeats,
             "particles": asdict(self.particles),
+            "daughters": asdict(self.daughters),
+            "decays": {str(code): asdict(tally) for code, tally in sorted(self.decays.items())},
             "reasons": {reason.name.lower(): asdict(tally) for reason, tally in self.reasons.items()},
             "unknown": {str(code): asdict(tally) for code, tally in sorted(self.unknown.items())},
             "substituted": {

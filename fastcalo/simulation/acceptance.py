@@ -23,15 +23,35 @@ def first_reason(events: Events, known: NDArray[np.bool_]) -> NDArray[np.int8]:
     int8 [n]
         `Reason` of every particle; ``SIMULATED`` where nothing speaks against it yet.
     """
-    numbers = np.column_stack([events.momentum, events.vertex, events.mass])
-    energy = events.kinetic_energy
-    good = np.isfinite(numbers).all(1) & (events.mass >= 0) & np.isfinite(energy)
+    decayed = np.zeros(events.n_particles, np.bool_) if events.lineage is None else events.lineage.decayed
     reason = np.select(
-        [~events.final, ~good, energy <= 0, is_invisible(events.pdg), ~known],
-        [Reason.NOT_FINAL_STATE, Reason.BAD_NUMBERS, Reason.AT_REST, Reason.INVISIBLE, Reason.UNKNOWN_SPECIES],
+        [
+            decayed,
+            ~events.final,
+            ~good_numbers(events),
+            events.kinetic_energy <= 0,
+            is_invisible(events.pdg),
+            ~known,
+        ],
+        [
+            Reason.DECAYED,
+            Reason.NOT_FINAL_STATE,
+            Reason.BAD_NUMBERS,
+            Reason.AT_REST,
+            Reason.INVISIBLE,
+            Reason.UNKNOWN_SPECIES,
+        ],
         Reason.SIMULATED,
     )
     return reason.astype(np.int8)
+
+
+def good_numbers(events: Events) -> NDArray[np.bool_]:
+    """Whether momentum, vertex, mass and energy are finite numbers, and the mass is not negative, bool [n]."""
+    numbers = np.column_stack([events.momentum, events.vertex, events.mass])
+    energy = events.kinetic_energy
+    good: NDArray[np.bool_] = np.isfinite(numbers).all(1) & (events.mass >= 0) & np.isfinite(energy)
+    return good
 
 
 def outside_range(

@@ -67,16 +67,16 @@ class Arrival:
 
 
 @dataclass(frozen=True, eq=False)
-class _Tracks:
+class Tracks:
     """Tracks that begin inside the faces: vertex [n, 3] mm, unit direction [n, 3], turn [n] rad/mm."""
 
     vertex: FloatArray
     direction: FloatArray
     turn: FloatArray
 
-    def __getitem__(self, rows: NDArray[np.bool_]) -> _Tracks:
+    def __getitem__(self, rows: NDArray[np.bool_]) -> Tracks:
         """Return some of the tracks."""
-        return _Tracks(self.vertex[rows], self.direction[rows], self.turn[rows])
+        return Tracks(self.vertex[rows], self.direction[rows], self.turn[rows])
 
     def at(self, length: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Position [n, 3] and unit direction [n, 3] after a length [n] of track."""
@@ -117,6 +117,42 @@ def propagate(detector: Detector, pdg: ArrayLike, momentum: ArrayLike, vertex: A
     InputError
         Arrays whose shapes don't fit each other.
     """
+    reason, rows, tracks, gaps = _begin(detector, pdg, momentum, vertex)
+    module, length = _first_face(detector, tracks, gaps)
+    met = module >= 0
+    reason[rows[~met]] = Reason.MISSES_CALORIMETER
+    return _arrive(detector, rows[met], tracks[met], module[met], length[met], reason)
+
+
+def free_paths(
+    detector: Detector, pdg: ArrayLike, momentum: ArrayLike, vertex: ArrayLike
+) -> tuple[NDArray[np.intp], Tracks, FloatArray]:
+    """Follow particles to where they leave the volume in front of the calorimeter, whether they meet a face or not.
+
+    Parameters are those of `propagate`.
+
+    Returns
+    -------
+    rows : int [m]
+        Particles that begin inside that volume, and whose numbers are sound; the others have no track.
+    tracks : Tracks [m]
+    length : float64 [m]
+        Of the track up to there, mm; infinite for a particle that curls without end.
+
+    Raises
+    ------
+    InputError
+        Arrays whose shapes don't fit each other.
+    """
+    _, rows, tracks, gaps = _begin(detector, pdg, momentum, vertex)
+    _, length = _first_face(detector, tracks, gaps)
+    return rows, tracks, length
+
+
+def _begin(
+    detector: Detector, pdg: ArrayLike, momentum: ArrayLike, vertex: ArrayLike
+) -> tuple[NDArray[np.int8], NDArray[np.intp], Tracks, FloatArray]:
+    """What can be said before the tracks are followed: reasons of all; rows, tracks and gaps of those inside."""
     charge = particles.charge(pdg)
     p, x = _vectors("momentum", momentum, len(charge)), _vectors("vertex", vertex, len(charge))
     with np.errstate(over="ignore"):
@@ -127,16 +163,12 @@ def propagate(detector: Detector, pdg: ArrayLike, momentum: ArrayLike, vertex: A
 
     rows = np.flatnonzero(reason == Reason.SIMULATED)
     turn = -_TURN * detector.field_tesla * charge[rows] / size[rows]
-    tracks = _Tracks(x[rows], p[rows] / size[rows, None], turn)
+    tracks = Tracks(x[rows], p[rows] / size[rows, None], turn)
     gaps = _gaps(detector, tracks.vertex)
     inside = (gaps >= 0).all(axis=0) & (np.abs(tracks.vertex[:, 2]) <= detector.endcap.front_mm + _ON_FACE_MM)
     reason[rows[~inside]] = Reason.BORN_OUTSIDE
 
-    rows, tracks = rows[inside], tracks[inside]
-    module, length = _first_face(detector, tracks, gaps[:, inside])
-    met = module >= 0
-    reason[rows[~met]] = Reason.MISSES_CALORIMETER
-    return _arrive(detector, rows[met], tracks[met], module[met], length[met], reason)
+    return reason, rows[inside], tracks[inside], gaps[:, inside]
 
 
 def _vectors(name: str, values: ArrayLike, n: int) -> FloatArray:
@@ -164,7 +196,7 @@ def _gaps(detector: Detector, vertex: FloatArray) -> FloatArray:
     return np.where(np.abs(gaps) < _ON_FACE_MM, 0.0, gaps)
 
 
-def _first_face(detector: Detector, tracks: _Tracks, gaps: FloatArray) -> tuple[NDArray[np.int16], FloatArray]:
+def _first_face(detector: Detector, tracks: Tracks, gaps: FloatArray) -> tuple[NDArray[np.int16], FloatArray]:
     """Module that each track meets first (-1 for none), and the length of track up to there."""
     barrel, endcap = detector.barrel, detector.endcap
     stave, to_side = _first_stave(_normals(detector), tracks, gaps)
@@ -184,7 +216,7 @@ def _first_face(detector: Detector, tracks: _Tracks, gaps: FloatArray) -> tuple[
     return module.astype(np.int16), np.where(on_stave, to_side, to_end)
 
 
-def _first_stave(normals: FloatArray, tracks: _Tracks, gaps: FloatArray) -> tuple[NDArray[np.intp], FloatArray]:
+def _first_stave(normals: FloatArray, tracks: Tracks, gaps: FloatArray) -> tuple[NDArray[np.intp], FloatArray]:
     """Stave whose face's plane each track crosses first, and the length of track up to there, inf for never.
 
     With v = w / tan(w l / 2) the equation n x(l) = R becomes gap v^2 - 2 (n d) v - w (2 n d' - w gap) = 0. The greater
@@ -207,7 +239,7 @@ def _first_stave(normals: FloatArray, tracks: _Tracks, gaps: FloatArray) -> tupl
 def _arrive(
     detector: Detector,
     rows: NDArray[np.intp],
-    tracks: _Tracks,
+    tracks: Tracks,
     module: NDArray[np.int16],
     length: FloatArray,
     reason: NDArray[np.int8],

@@ -11,7 +11,8 @@ import numpy as np
 import uproot
 
 from fastcalo.detector.description import load_detector
-from fastcalo.io.hits.root_tree import PROVENANCE, Lists, open_tree
+from fastcalo.io.hits.root_tree import Lists, open_tree
+from fastcalo.io.root_files import PROVENANCE
 
 N = 60
 SECTIONS = {"ECAL": 25, "HCAL": 60}

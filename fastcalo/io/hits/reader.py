@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from ...detector.description import Detector, load_detector
 from ...errors import DetectorError, InputError
 from ..particles.columns import Column, to_column
-from ..root_files import branch_names, open_root, reading_errors, tree_names
-from .root_tree import PROVENANCE, TREE
+from ..root_files import PROVENANCE, branch_names, open_root, reading_errors, tree_names
+from .root_tree import TREE
 
 PARTICLES = "particles_"
 IDENTIFIERS = ("run", "luminosityBlock", "event", "fastcalo_repeat")

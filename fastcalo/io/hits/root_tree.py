@@ -14,9 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..atomic import output_errors, whole_file
-
-PROVENANCE = "fastcalo_provenance"
-"""Name of the TObjString that says how a file was made, as JSON."""
+from ..root_files import PROVENANCE
 
 TREE = "Events"
 

@@ -16,6 +16,7 @@ from ..._version import __version__
 from ...detector.description import Detector, DetectorLike, load_detector
 from ...errors import InputError
 from ...events import Events, Hits, Reason, SectionHits
+from ...reasons import NEVER_REJECTED
 from ..atomic import check_output
 from .root_tree import Lists, open_tree
 
@@ -41,7 +42,6 @@ _PARTICLE: dict[str, DTypeLike] = {
     "reason": np.int16,
     "index": np.int32,
 }
-_NOT_REJECTED = (Reason.SIMULATED, Reason.NOT_FINAL_STATE)
 
 LUMINOSITY_BLOCK, REPEAT = "luminosityBlock", "fastcalo_repeat"
 IDENTIFIERS: Mapping[str, DTypeLike] = {"run": np.int64, "event": np.int64}
@@ -186,7 +186,7 @@ class RejectedWriter(_EventWriter):
     A TTree ``Events`` that `open_events` reads back, with an entry for every event of the input, also for those without
     such a particle. Per event its identifiers, such as ``run`` and ``event``; per particle ``pdg``, ``px``, ``py``,
     ``pz``, ``mass`` (GeV), ``vx``, ``vy``, ``vz`` (mm), ``reason`` (the number of a `Reason`) and ``index`` (its place
-    in the input's event).
+    in the input's event; of the daughter of a particle that decayed, that particle's).
 
     Use it as a context manager. The file appears under its name when the block ends well; otherwise nothing does.
 
@@ -231,7 +231,7 @@ class RejectedWriter(_EventWriter):
         OutputError
             The data cannot be written.
         """
-        rejected = ~np.isin(reason, _NOT_REJECTED)
+        rejected = ~np.isin(reason, NEVER_REJECTED)
         counts = np.bincount(events.event_of_particle[rejected], minlength=events.n_events)
         columns = {
             "pdg": events.pdg,
@@ -239,7 +239,7 @@ class RejectedWriter(_EventWriter):
             "mass": events.mass,
             **dict(zip(("vx", "vy", "vz"), events.vertex.T, strict=True)),
             "reason": reason,
-            "index": events.index_in_event,
+            "index": events.index_in_event if events.lineage is None else events.lineage.origin,
         }
         chosen = {name: column[rejected].astype(_PARTICLE[name], copy=False) for name, column in columns.items()}
         rows = Lists(np.concatenate([[0], np.cumsum(counts)]), chosen)

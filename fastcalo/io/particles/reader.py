@@ -12,7 +12,7 @@ from typing import Any
 
 from ...display import html_table
 from ...errors import ConfigError, InputError
-from ..root_files import open_root, reading_errors, tree_names
+from ..root_files import PROVENANCE, open_root, provenance_of, reading_errors, tree_names
 from .batches import FileEvents, group_rows, rechunk
 from .checks import FinalState, checked_energies, notes_on_sample
 from .columns import assemble, identifiers, sample_of
@@ -27,7 +27,6 @@ PathLike = str | os.PathLike[str]
 # names that collision events go by, in EDM4hep, NanoAOD and xAOD
 _EVENT_TREES = ("events", "Events", "CollectionTree", "EventData")
 # by which files that fastcalo wrote are known, as `io.hits.root_tree` names it
-_PROVENANCE = "fastcalo_provenance"
 # trees without particles that a message tells of
 _TOLD_TREES = 3
 # entries that are looked at for units, and for what the user should know
@@ -50,12 +49,15 @@ class EventFile:
     n_entries : int
     flat : bool
         Whether an entry holds one particle, instead of a list of them.
+    decayed : bool
+        Whether its particles are what was left at the calorimeter after decays; so the file itself states.
     """
 
     path: str
     tree: str
     n_entries: int
     flat: bool
+    decayed: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,23 @@ class EventReader:
         """Read everything; the old name of `iterate`."""
         warnings.warn("EventReader.chunks(step) is now iterate(step_size)", DeprecationWarning, stacklevel=2)
         return self.iterate(step)
+
+    @property
+    def decayed(self) -> bool:
+        """Whether the particles have had their chance to decay before the calorimeter, as those that were refused.
+
+        Raises
+        ------
+        InputError
+            Some files are of one kind, some of the other.
+        """
+        kinds = {file.decayed: file.path for file in self.files}
+        if len(kinds) > 1:
+            raise InputError(
+                f"{kinds[True]} holds particles that were left after decays, {kinds[False]} does not: convert them "
+                "separately"
+            )
+        return True in kinds
 
     @cached_property
     def repeats(self) -> Repeats:
@@ -249,11 +268,11 @@ def open_events(
         overrides = overrides.updated(SchemaOverrides(collection=collection))
     with open_root(listed[0]) as root:
         found, opened = _find_particles(root, listed[0], overrides)
-        found = _of_ours(found, overrides) if _PROVENANCE in root else _with_sample(found, overrides, opened)
-        files = [_file(listed[0], found, opened)]
+        found = _of_ours(found, overrides) if PROVENANCE in root else _with_sample(found, overrides, opened)
+        files = [_file(root, listed[0], found, opened)]
     for path in listed[1:]:
         with open_root(path) as root:
-            files.append(_file(path, found, _tree_like(root, path, found)))
+            files.append(_file(root, path, found, _tree_like(root, path, found)))
     return EventReader(tuple(files), found)
 
 
@@ -327,9 +346,15 @@ def _of_ours(schema: Schema, overrides: SchemaOverrides) -> Schema:
     )
 
 
-def _file(path: str, schema: Schema, tree: OpenTree) -> EventFile:
+def _file(root: Any, path: str, schema: Schema, tree: OpenTree) -> EventFile:
     sample = tree.read(schema.branches["pdg"], range(min(tree.n_entries, 1)))
-    return EventFile(path, schema.tree, tree.n_entries, flat=sample.counts is None)
+    return EventFile(
+        path,
+        schema.tree,
+        tree.n_entries,
+        flat=sample.counts is None,
+        decayed=provenance_of(root, path).get("decays") is True,
+    )
 
 
 def _tree_like(root: Any, path: str, schema: Schema) -> OpenTree:
