@@ -49,6 +49,8 @@ class StraightEngine:
         with np.errstate(all="ignore"):
             reason[~np.isfinite(events.kinetic_energy)] = Reason.BAD_NUMBERS
         reason[~events.final] = Reason.NOT_FINAL_STATE
+        if events.lineage is not None:
+            reason[events.lineage.decayed] = Reason.DECAYED
         return reason, arrival
 
     def _factors(self, events: Events, seed: int) -> np.ndarray:
