@@ -1,4 +1,4 @@
-"""Decays before the calorimeter: kinematics to rounding, lifetimes and angles by statistics, the same in any company."""
+"""Decays before the calorimeter: kinematics to rounding, lifetimes and angles by statistics, the same in any chunk."""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ ORDER = (
     "reasons",
     "event_digests",
     "event_arrays",
+    "lineage",
     "events",
     "config",
     "detector",
