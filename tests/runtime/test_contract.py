@@ -205,7 +205,7 @@ def test_whatever_stands_in_a_clause_it_is_read_or_refused(clause, value):
     try:
         contract = read_contract(changed(**{clause: value}), "here")
     except ContractError as error:
-        assert re.search(rf"clause ['\"]{clause}", str(error))  # noqa: PT017 - reading it without complaint is fine too
+        assert re.search(rf"['\"]{clause}", str(error))  # noqa: PT017 - reading it without complaint is fine too
     else:
         assert read_contract(contract.to_json(), "here") == contract
 
