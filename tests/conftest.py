@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from helpers.mpi import MPIEXEC
+from helpers.mpi import MPIEXEC, end_started
 from hypothesis import settings
 
 # before a library reads them: the matrices of tests are small, and several processes test beside each other
@@ -34,6 +34,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("needs MPI in this environment: pip install mpich")
     if item.get_closest_marker("root") and importlib.util.find_spec("ROOT") is None:
         pytest.skip("needs ROOT: pip install --pre root")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_running():
+    yield
+    end_started()
 
 
 @pytest.fixture(scope="session")

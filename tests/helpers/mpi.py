@@ -7,8 +7,10 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
@@ -67,6 +69,31 @@ def write_config(path: Path, folder: Path, stages: str, arch="hits", patience=60
 def command(ranks: int, config: Path, run: Path, *options: str) -> list[str]:
     train = [sys.executable, "-m", "fastcalo", "train", str(config), "-o", str(run), *options]
     return [str(MPIEXEC), "-n", str(ranks), *train] if ranks else train
+
+
+_started: list[subprocess.Popen[str]] = []
+
+
+def start(arguments: list[str], **variables: str) -> subprocess.Popen[str]:
+    """Start a program whose errors can be read; with its ranks it ends with the test at the latest."""
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, env={**ENVIRONMENT, **variables})
+    _started.append(process)
+    return process
+
+
+def end_started() -> None:
+    """End what a test has left running, for ranks that wait for each other would keep the machine busy."""
+    while _started:
+        process = _started.pop()
+        if process.poll() is None:
+            everyone = psutil.Process(process.pid).children(recursive=True)
+            process.kill()
+            for child in everyone:
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
+        process.wait()
+        if process.stderr:
+            process.stderr.close()
 
 
 def train(ranks: int, config: Path, run: Path, *options: str) -> subprocess.CompletedProcess[str]:

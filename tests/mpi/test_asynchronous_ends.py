@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 
 import pytest
 import torch
-from helpers.mpi import ENVIRONMENT, TREE, command, configure, needs_mpi, pid, script, train, until
+from helpers.mpi import TREE, command, configure, needs_mpi, pid, script, start, train, until
 
 from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError, InputError, TrainingError
@@ -40,7 +39,7 @@ def test_a_signal_to_one_rank_saves_and_ends_all_and_another_number_goes_on(
 ):
     file = configure(tmp_path / "run.toml", data, "hits", "easgd", options, steps=5000, checkpoint=100_000)
     run = tmp_path / "run"
-    process = subprocess.Popen(command(ranks, file, run), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    process = start(command(ranks, file, run))
     until((run / "metrics.jsonl").exists)
     os.kill(pid(run, rank), number)
     _, errors = process.communicate(timeout=60)
@@ -114,7 +113,7 @@ def test_a_worker_of_easgd_goes_on_from_its_own_state(data, tmp_path):
 def test_a_killed_rank_ends_the_job_and_the_last_checkpoint_is_kept(data, tmp_path, ranks, options, killed):
     file = configure(tmp_path / "run.toml", data, "hits", "downpour", options, steps=100_000, checkpoint=20)
     run = tmp_path / "run"
-    process = subprocess.Popen(command(ranks, file, run), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    process = start(command(ranks, file, run))
     until((run / "hits.pt").exists)
     os.kill(pid(run, killed), signal.SIGKILL)
     process.communicate(timeout=60)
@@ -127,7 +126,7 @@ def test_a_killed_rank_ends_the_job_and_the_last_checkpoint_is_kept(data, tmp_pa
 def test_a_rank_that_hangs_is_named(data, tmp_path, ranks, options, rank):
     file = configure(tmp_path / "run.toml", data, "hits", "downpour", options, steps=1_000_000, patience=15)
     run = tmp_path / "run"
-    process = subprocess.Popen(command(ranks, file, run), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    process = start(command(ranks, file, run))
     until((run / "metrics.jsonl").exists)
     stopped = pid(run, rank)
     os.kill(stopped, signal.SIGSTOP)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.mpi import ENVIRONMENT, MPIEXEC, command, losses, needs_mpi, pid, train, until, write_config
+from helpers.mpi import ENVIRONMENT, MPIEXEC, command, losses, needs_mpi, pid, start, train, until, write_config
 from helpers.shower_files import write_sparse
 
 from fastcalo.detector.description import load_detector
@@ -80,7 +80,7 @@ def test_the_dense_architecture_follows_the_same_losses(data, tmp_path, ranks):
 def test_a_signal_to_one_rank_saves_and_ends_all_and_another_number_goes_on(data, tmp_path, number):
     config = write_config(tmp_path / "run.toml", data, "hits", steps=5000, checkpoint=100_000)
     run = tmp_path / "run"
-    process = subprocess.Popen(command(2, config, run), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    process = start(command(2, config, run))
     until((run / "metrics.jsonl").exists)
     os.kill(pid(run, 1), number)
     _, errors = process.communicate(timeout=60)
@@ -99,7 +99,7 @@ def test_a_killed_rank_ends_the_job_and_the_resumed_run_is_that_of_an_uninterrup
     config = write_config(tmp_path / "run.toml", data, "hits", steps=150, checkpoint=10)
     whole, run = tmp_path / "whole", tmp_path / "run"
     assert train(2, config, whole).returncode == 0
-    process = subprocess.Popen(command(2, config, run), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    process = start(command(2, config, run))
     until((run / "hits.pt").exists)
     os.kill(pid(run, 1), signal.SIGKILL)
     process.communicate(timeout=60)
@@ -115,7 +115,7 @@ def test_a_killed_rank_ends_the_job_and_the_resumed_run_is_that_of_an_uninterrup
 def test_a_rank_that_hangs_is_named(data, tmp_path):
     config = write_config(tmp_path / "run.toml", data, "hits", steps=100_000, patience=15)
     run = tmp_path / "run"
-    process = subprocess.Popen(command(3, config, run), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    process = start(command(3, config, run))
     until((run / "metrics.jsonl").exists)
     stopped = pid(run, 2)
     os.kill(stopped, signal.SIGSTOP)

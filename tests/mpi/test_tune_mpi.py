@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from helpers.mpi import ENVIRONMENT, MPIEXEC, until
+from helpers.mpi import ENVIRONMENT, MPIEXEC, start, until
 from helpers.tiny_search import write_search, write_showers_for_search
 
 from fastcalo.training.run import checkpoint
@@ -43,17 +43,12 @@ def tune(ranks: int, file: Path, *options: str) -> subprocess.CompletedProcess[s
     )
 
 
-def start(ranks: int, file: Path, *options: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command(ranks, file, *options),
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**ENVIRONMENT, "FASTCALO_SEARCH": str(file)},
-    )
+def start_search(ranks: int, file: Path, *options: str) -> subprocess.Popen[str]:
+    return start(command(ranks, file, *options), FASTCALO_SEARCH=str(file))
 
 
 def pid_of(file: Path, rank: int) -> int:
-    """Process of a rank of the search that `start` has started with this file."""
+    """Process of a rank of the search that `start_search` has started with this file."""
     wanted = {f"FASTCALO_SEARCH={file}".encode(), f"PMI_RANK={rank}".encode()}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -143,7 +138,7 @@ def test_a_trial_that_never_ends_is_stopped_in_all_ranks(data, tmp_path):
 @pytest.mark.slow
 def test_a_trial_that_is_stuck_ends_the_search_which_goes_on_without_it(data, tmp_path):
     file = write_search(tmp_path, data, trials=3, steps=4000, checkpoint=5, trial_limit_s=25.0)
-    process = start(2, file)
+    process = start_search(2, file)
     until((trial_folder(tmp_path / "study", 0) / "hits.pt").exists, 120)
     stuck = pid_of(file, 1)
     os.kill(stuck, signal.SIGSTOP)
@@ -190,7 +185,7 @@ def test_whoever_is_killed_nothing_is_lost_but_steps_since_the_last_checkpoint(
     expected = whole(data, tmp_path / "whole", **keys)
     file = write_search(tmp_path, data, **keys)
     study = tmp_path / "study"
-    process = start(ranks, file)
+    process = start_search(ranks, file)
 
     def half_way() -> bool:
         kinds = Counter(line["kind"] for line in lines(file)) if (study / "journal.jsonl").exists() else Counter()
@@ -227,7 +222,7 @@ def test_whoever_is_killed_nothing_is_lost_but_steps_since_the_last_checkpoint(
 def test_a_signal_to_any_rank_saves_all_trials_and_ends(data, tmp_path, rank):
     file = write_search(tmp_path, data, trials=3, steps=5_000, checkpoint=100_000)
     study = tmp_path / "study"
-    process = start(3, file)
+    process = start_search(3, file)
     ready: list[Callable[[], bool]] = [(trial_folder(study, k) / "metrics.jsonl").exists for k in (0, 1)]
     until(lambda: all(is_there() for is_there in ready), 120)
     os.kill(pid_of(file, rank), signal.SIGTERM)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import time
 from collections import defaultdict
 from itertools import pairwise
 
 import pytest
-from helpers.mpi import ENVIRONMENT, command, pid, train, until, write_config
+from helpers.mpi import command, pid, start, train, until, write_config
 from helpers.shower_files import write_real
 
 from fastcalo.errors import OutputError
@@ -77,7 +76,7 @@ def test_a_stopped_training_leaves_its_timeline(data, tmp_path):
     config = write_config(tmp_path / "run.toml", data, "hits", steps=100_000, checkpoint=100_000)
     run, file = tmp_path / "run", tmp_path / "trace.json"
     parts = command(2, config, run, "--trace", str(file))
-    process = subprocess.Popen(parts, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    process = start(parts)
     until((run / "metrics.jsonl").exists)
     os.kill(pid(run, 1), signal.SIGUSR1)
     _, errors = process.communicate(timeout=60)
