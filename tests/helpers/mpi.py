@@ -133,7 +133,7 @@ def losses(run: Path, step: int = STEPS) -> dict[str, dict[str, float]]:
     return {line["stage"]: line for line in lines if line["kind"] == "train" and line["step"] == step}
 
 
-def until(condition, seconds=120) -> None:
+def until(condition, seconds=240) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
