@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from helpers.command import run_command
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "examples" / "demo"
@@ -85,17 +86,14 @@ def documents_with_python() -> list[str]:
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("document", documents_with_python())
 def test_commands_and_python_of_a_document_run(document: str) -> None:
-    from fastcalo.cli import main
-
     text = (ROOT / document).read_text()
     if document in COMMANDS:
         found = re.findall(rf"^\$ fastcalo ((?:{COMMANDS[document]}) .*)$", text, re.MULTILINE)
         commands = [shlex.split(line, comments=True) for line in found if "geant4" not in line]
         assert commands
         for command in commands:
-            with pytest.raises(SystemExit) as end:
-                main(command)
-            assert end.value.code == 0, command
+            done = run_command(*command)
+            assert done.returncode == 0, f"{command}\n{done.stderr}"
     # one after the other in one namespace, as in a notebook
     names: dict[str, object] = {"__name__": "__main__"}
     for code in snippets(ROOT / document):
