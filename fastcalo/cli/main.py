@@ -17,9 +17,10 @@ from typer.main import get_command
 
 from .._version import __version__
 from ..errors import CommandError, FastCaloError, MissingDependencyError
+from ..launcher import end_by_signal
 from .commands import Subcommand, load_plugin, own_commands, plugin_commands
 from .output import LOG_FORMAT
-from .signals import end_by_exceptions
+from .signals import SIGNALLED, end_by_exceptions
 
 # bare texts: square brackets in help and errors are those of TOML and of extras, not mark-up
 _STYLE: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None}
@@ -107,6 +108,10 @@ def run(arguments: Sequence[str] | None) -> NoReturn:
     debug = os.environ.get("FASTCALO_DEBUG") == "1"
     try:
         _group().main(args=None if arguments is None else list(arguments), prog_name="fastcalo")
+    except SystemExit as end:
+        if isinstance(end.code, int) and end.code > SIGNALLED and not getattr(end, "together", False):
+            end_by_signal(end.code - SIGNALLED)
+        raise
     except FastCaloError as error:
         if debug:
             raise

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
 
+SIGNALLED = 128
+"""A command that a signal has ended exits with this much more than the signal's number, as in a shell."""
+
+
 class _Terminated(SystemExit):
     """SIGTERM was received."""
 
@@ -29,7 +33,7 @@ def end_by_exceptions() -> None:
 
 
 def _terminate(number: int, _: FrameType | None) -> NoReturn:
-    raise _Terminated(128 + number)
+    raise _Terminated(SIGNALLED + number)
 
 
 def _send_again(otherwise: Callable[[UnraisableHookArgs], object], dropped: UnraisableHookArgs) -> None:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from fastcalo.errors import FastCaloError
+from fastcalo.launcher import ranks_started
 from fastcalo.model.onnx_session import available_cores
 
 from ..distributed.allreduce_timing import check_allreduce, time_allreduce
-from ..distributed.world import ranks_started
 from .doctor_gpu import diagnose_gpus, list_gpus
 from .findings import BAD, GOOD, WARNING, Finding, RankFacts, check_binding, check_threads, check_versions
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -11,20 +12,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from fastcalo.errors import FastCaloError, MissingDependencyError, TrainingError
+from fastcalo.launcher import ranks_started
 
 _READ_S = 1.0
-_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MV2_COMM_WORLD_SIZE")
-
-
-def ranks_started() -> int:
-    """Number of processes that the launcher says it has started; 1 where there is no launcher."""
-    for name in _SIZES:
-        if os.environ.get(name, "").isdigit():
-            return int(os.environ[name])
-    # srun sets the second for every process of a step; a batch script, which is none, has the first only
-    if "SLURM_STEP_NUM_TASKS" in os.environ and "SLURM_PROCID" in os.environ:
-        return int(os.environ["SLURM_STEP_NUM_TASKS"])
-    return 1
 
 
 def join_world() -> Any:
@@ -75,14 +65,27 @@ def abort_on_error(world: Any) -> Iterator[None]:
         yield
     except SystemExit as end:
         if end.code not in (None, 0) and not getattr(end, "together", False):
-            world.Abort(1)
+            _abort(world)
         raise
     # whatever it is, the others must not wait for this one
     except BaseException as error:  # noqa: BLE001
+        _ignore_signals()
         # one write: lines of several processes would mingle
         detail = str(error) if isinstance(error, FastCaloError) else traceback.format_exc()
         sys.stderr.write(f"fastcalo: error on rank {world.rank} of {world.size}: {detail}\n")
         sys.stderr.flush()
         # a launcher that is busy ends its processes before it has read what they wrote
         time.sleep(_READ_S)
-        world.Abort(1)
+        _abort(world)
+
+
+def _abort(world: Any) -> None:
+    _ignore_signals()
+    world.Abort(1)
+
+
+def _ignore_signals() -> None:
+    """A signal that comes now would keep this process from ending the others."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            signal.signal(number, signal.SIG_IGN)
