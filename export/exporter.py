@@ -14,7 +14,8 @@ from fastcalo._version import __version__
 from fastcalo.detector.description import load_detector
 from fastcalo.display import html_table
 from fastcalo.errors import OutputError
-from fastcalo.model.contract import METADATA_KEY, Contract
+from fastcalo.model.contract import Contract
+from fastcalo.model.onnx_file import seal
 from fastcalo.model.shower_model import ShowerModel
 from fastcalo.training.architectures.base import Architecture
 from fastcalo.training.config import TrainConfig
@@ -133,8 +134,7 @@ def export_unchecked(config: TrainConfig, networks: Architecture, output: Path) 
 
 
 def _write(graph: onnx.ModelProto, contract: Contract, path: Path) -> None:
-    onnx.helper.set_model_props(graph, {METADATA_KEY: contract.to_json()})
-    path.write_bytes(graph.SerializeToString())
+    path.write_bytes(seal(graph.SerializeToString(), contract.to_json()))
 
 
 def _contract(config: TrainConfig, twin: Exportable, data_hash: str) -> Contract:

@@ -10,9 +10,12 @@ from ..config.validation import validate
 from ..detector.description import Detector, sha256_of
 from ..errors import ContractError
 from .contract_table import ContractTable
+from .onnx_file import METADATA_KEY
 
-FORMAT = 1
-METADATA_KEY = "fastcalo"
+FORMAT = 2
+"""Of the contracts that are written. From 2 on a file holds the digest of its graph and contract (`onnx_file`)."""
+FORMATS = (1, FORMAT)
+"""Of the contracts that are read."""
 UNITS = "GeV, mm, rad"
 
 
@@ -128,13 +131,14 @@ def read_contract(text: str | None, where: str) -> Contract:
         version = table.pop("format")
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as e:
         raise ContractError(f"{where}: the contract is not readable ({type(e).__name__}: {e})") from e
-    if version != FORMAT:
-        raise ContractError(f"{where}: clause 'format': {version} is unknown here; this fastcalo reads format {FORMAT}")
+    if type(version) is not int or version not in FORMATS:
+        known = " and ".join(map(str, FORMATS))
+        raise ContractError(f"{where}: clause 'format': {version!r} is unknown here; this fastcalo reads {known}")
     clauses = validate(ContractTable, table, where, ContractError, "clause")
-    values = {name: getattr(clauses, name) for name in ContractTable.model_fields}
+    values: dict[str, Any] = {name: getattr(clauses, name) for name in ContractTable.model_fields}
     values["noise"] = tuple(NoiseSpec(n.name, n.shape, n.distribution, n.capacity) for n in clauses.noise)
     # with keys that need not be known here: the digest is that of the whole
-    values["stack"] = table["stack"]
+    values |= {"stack": table["stack"], "format": version}
     contract = Contract(**values)
     _check_together(contract, where)
     return contract

@@ -62,12 +62,14 @@ def _quota() -> int | None:
         return None
 
 
-def open_session(path: Path, threads: int | None) -> Any:
+def open_session(path: Path, threads: int | None, image: bytes | None = None) -> Any:
     """An inference session.
 
     Parameters
     ----------
     path : Path
+    image : bytes, optional
+        The file, where it was read already; `path` then only stands in messages.
     threads : int or None
         Threads within an operator; None takes what the process may use, two at most.
 
@@ -89,6 +91,6 @@ def open_session(path: Path, threads: int | None) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     there = ort.get_available_providers()
     try:
-        return ort.InferenceSession(str(path), options, providers=[p for p in _PREFERRED if p in there])
+        return ort.InferenceSession(image or str(path), options, providers=[p for p in _PREFERRED if p in there])
     except Exception as e:  # ONNX Runtime's own errors share no base class
         raise ContractError(f"{path} is not a model that ONNX Runtime {ort.__version__} can open: {e}") from e

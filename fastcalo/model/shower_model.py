@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -17,9 +17,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..display import html_table
 from ..errors import ContractError, InputError, ModelNotFoundError
-from .contract import METADATA_KEY, NoiseSpec, read_contract
+from .contract import NoiseSpec, read_contract
+from .onnx_file import METADATA_KEY, read_onnx
 from .onnx_session import open_session
 from .random_numbers import RandomStreams, logistic, normal, random_streams, table_of, uniform
+from .sparse_showers import SparseShowers
+
+log = logging.getLogger(__name__)
 
 DEFAULT_MODELS = ("em", "hadron")
 """Shipped models that together know electrons, photons and hadrons."""
@@ -35,27 +39,11 @@ _HALVES = 8
 _BLOCK = np.dtype((np.void, 4 * _HALVES))
 """As many float32."""
 _CONVERT = {"uniform": uniform, "normal": normal, "logistic": logistic}
+_WITHOUT_DIGEST = 1
+"""Last format of contracts whose files need not hold a digest: their showers are right if the file is whole, and who
+has such a file may not have the training that it was exported from."""
 _SLACK = 1e-6
 """Ranges are widened by this, relatively, against rounding."""
-
-
-@dataclass(frozen=True)
-class SparseShowers:
-    """Deposits of many showers in one section.
-
-    Attributes
-    ----------
-    shower : int64 [h]
-        Index of the shower.
-    cell : int64 [h]
-        Index into the window, C order of (x, y, layer).
-    deposit : float32 [h]
-        GeV.
-    """
-
-    shower: NDArray[np.int64]
-    cell: NDArray[np.int64]
-    deposit: NDArray[np.float32]
 
 
 def load_model(name_or_path: str | Path, threads: int | None = None) -> ShowerModel:
@@ -106,15 +94,32 @@ class ShowerModel:
     path : Path
     threads : int or None
     contract : Contract
+    file_hash : str
+        SHA-256 of the file, hexadecimal.
     network_seconds : float
         Time spent in ONNX Runtime so far.
+
+    Raises
+    ------
+    ContractError
+        The file is no model, is damaged, or its contract is missing or cannot be met.
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
         self.path, self.threads = path, threads
         self.network_seconds = 0.0
-        metadata = self._session.get_modelmeta().custom_metadata_map
-        self.contract = read_contract(metadata.get(METADATA_KEY), str(path))
+        image = _read(path)
+        file = read_onnx(image, str(path))
+        self._digest = file.digest
+        # first, so that a file which is damaged is not taken for one of another fastcalo
+        file.check_digest(str(path), required=False)
+        self.contract = read_contract(file.metadata.get(METADATA_KEY), str(path))
+        if not file.check_digest(str(path), required=self.contract.format > _WITHOUT_DIGEST):
+            log.warning(
+                "%s: was exported before files held a digest: damage to it cannot be seen; export the model again", path
+            )
+        self.file_hash = hashlib.sha256(image).hexdigest()
+        self._session = open_session(path, threads, image)
         self._check_graph()
 
     @property
@@ -123,13 +128,12 @@ class ShowerModel:
         return self.contract.name
 
     @cached_property
-    def file_hash(self) -> str:
-        """SHA-256 of the file, hexadecimal."""
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()
-
-    @cached_property
     def _session(self) -> Any:
-        return open_session(self.path, self.threads)
+        # in another process: the file may have been replaced since
+        image = _read(self.path)
+        if read_onnx(image, str(self.path)).digest != self._digest:
+            raise ContractError(f"{self.path}: was replaced by another model while it was used; start again")
+        return open_session(self.path, self.threads, image)
 
     @cached_property
     def _has_option(self) -> bool:
@@ -211,7 +215,7 @@ class ShowerModel:
             feed.update(draw_noise(self.contract.noise, random.take(i), kinetic_energy[i]))
             for section, showers in self._run(feed):
                 parts[section].append(SparseShowers(i[showers.shower], showers.cell, showers.deposit))
-        return {section: _joined(found) for section, found in parts.items()}
+        return {section: SparseShowers.join(found) for section, found in parts.items()}
 
     def _run(self, feed: dict[str, NDArray[Any]]) -> Iterator[tuple[str, SparseShowers]]:
         sections = self.contract.sections
@@ -219,15 +223,20 @@ class ShowerModel:
         if self.contract.sparse and self._has_option:
             feed = {**feed, WINDOWS: np.array(False)}
         begin = time.perf_counter()
-        out = self._session.run([s + t for s in sections for t in tails], feed, self._run_options)
+        try:
+            out = self._session.run([s + t for s in sections for t in tails], feed, self._run_options)
+        except Exception as e:  # ONNX Runtime's own errors share no base class
+            raise ContractError(f"model {self.name!r} ({self.path}): ONNX Runtime could not run it: {e}") from e
         self.network_seconds += time.perf_counter() - begin
         for k, section in enumerate(sections):
             if self.contract.sparse:
-                yield section, SparseShowers(*out[3 * k : 3 * k + 3])
+                showers = SparseShowers(*out[3 * k : 3 * k + 3])
             else:
                 flat = out[k].reshape(len(out[k]), -1)
                 row, cell = np.nonzero(flat)
-                yield section, SparseShowers(row, cell, flat[row, cell])
+                showers = SparseShowers(row, cell, flat[row, cell])
+            showers.check(section, self._shape(section), feed, f"model {self.name!r} ({self.path})")
+            yield section, showers
 
     @property
     def _run_options(self) -> Any:
@@ -346,6 +355,13 @@ class ShowerModel:
             )
 
 
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ContractError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
 def draw_noise(
     specs: tuple[NoiseSpec, ...], random: RandomStreams, kinetic_energy: NDArray[np.float32]
 ) -> dict[str, NDArray[np.float32]]:
@@ -376,9 +392,3 @@ def _drawn(
     # a block at a time, not a number
     tensor.view(_BLOCK)[..., 0][np.arange(most * width) < count[:, None]] = drawn.view(_BLOCK)[:, 0]
     return tensor.reshape(n, most * _HALVES, *tail)
-
-
-def _joined(parts: list[SparseShowers]) -> SparseShowers:
-    if not parts:
-        return SparseShowers(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
-    return SparseShowers(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("shower", "cell", "deposit")))

@@ -13,7 +13,8 @@ from ..detector.description import DEFAULT_DETECTOR, DetectorLike, load_detector
 from ..errors import ConfigError
 from ..events import Events, Hits, Reason
 from ..model.random_numbers import streams_of
-from ..model.shower_model import DEFAULT_MODELS, ShowerModel, SparseShowers, load_model
+from ..model.shower_model import DEFAULT_MODELS, ShowerModel, load_model
+from ..model.sparse_showers import SparseShowers
 from .acceptance import first_reason, outside_range
 from .placing import Deposits, crossed_cells, sum_deposits
 from .propagation import Arrival, propagate

@@ -22,7 +22,7 @@ from fastcalo.export.hits.points import Blobs, Placed
 from fastcalo.export.kinematics import domain
 from fastcalo.export.onnx_graph import FLOAT, INT64, IR_VERSION, OPSET, Graph
 from fastcalo.export.parity import check_parity
-from fastcalo.model.contract import METADATA_KEY
+from fastcalo.model.onnx_file import DIGEST_KEY, METADATA_KEY, read_onnx
 from fastcalo.model.onnx_session import open_session
 from fastcalo.model.random_numbers import random_streams
 from fastcalo.model.shower_model import WINDOWS, draw_noise
@@ -110,7 +110,7 @@ def test_the_contract_is_that_of_the_run(exported, tiny_run):
     assert c.code_version == fastcalo.__version__
     c.check_detector(fastcalo.load_detector(), "here")
     kept = {p.key: p.value for p in onnx.load(exported).metadata_props}
-    assert kept == {METADATA_KEY: c.to_json()}
+    assert kept == {METADATA_KEY: c.to_json(), DIGEST_KEY: read_onnx(exported.read_bytes(), "here").digest}
 
 
 def test_a_model_just_exported_simulates(exported):

@@ -11,7 +11,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from fastcalo.detector.description import Detector, load_detector
-from fastcalo.model.contract import METADATA_KEY, Contract, NoiseSpec
+from fastcalo.model.contract import Contract, NoiseSpec
+from fastcalo.model.onnx_file import seal
 
 FRACTION = 0.025
 """Part of the kinetic energy that is deposited, on average."""
@@ -49,9 +50,8 @@ def write_tiny_model(path: Path, detector: Detector | None = None, **clauses: ob
     model = helper.make_model(
         _graph(section.name, section.shape), opset_imports=[helper.make_opsetid("", 17)], ir_version=9
     )
-    helper.set_model_props(model, {METADATA_KEY: replace(contract, **clauses).to_json()})
     onnx.checker.check_model(model)
-    onnx.save(model, path)
+    path.write_bytes(seal(model.SerializeToString(), replace(contract, **clauses).to_json()))
     return path
 
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 import fastcalo
 from fastcalo.detector.description import load_detector, sha256_of
 from fastcalo.errors import ContractError, ModelNotFoundError
-from fastcalo.model.contract import FORMAT, METADATA_KEY, Contract, NoiseSpec, read_contract
+from fastcalo.model.contract import FORMAT, Contract, NoiseSpec, read_contract
+from fastcalo.model.onnx_file import METADATA_KEY, seal
 from fastcalo.model.shower_model import ShowerModel
 
 DETECTOR = load_detector()
@@ -56,9 +57,8 @@ def replaced(source, target, contract=None, *, graph=None):
     kept = {p.key: p.value for p in model.metadata_props}
     del model.metadata_props[:]
     text = kept.get(METADATA_KEY) if graph else contract
-    if text is not None:
-        onnx.helper.set_model_props(model, {METADATA_KEY: text})
-    onnx.save(model, target)
+    image = model.SerializeToString()
+    target.write_bytes(image if text is None else seal(image, text))
     return target
 
 
@@ -158,6 +158,9 @@ WRONG = [
     ("units", "MeV, cm, degrees"),
     ("format", FORMAT + 1),
     ("format", "1"),
+    ("format", 2.0),
+    ("format", True),
+    ("format", []),
 ]
 
 
