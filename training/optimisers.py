@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,6 +16,24 @@ def make_optimiser(stage: StageConfig, name: str, parameters: list[nn.Parameter]
     if name == "critic" and isinstance(stage, CriticStageConfig):
         return torch.optim.AdamW(parameters, lr=stage.critic_rate, betas=stage.critic_betas, weight_decay=0.0)
     return torch.optim.AdamW(parameters, lr=stage.learning_rate, betas=stage.betas, weight_decay=stage.weight_decay)
+
+
+def load_optimiser(optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Give an optimiser the state that a checkpoint holds.
+
+    Raises
+    ------
+    ValueError
+        It is the state of other parameters. torch itself compares their number only.
+    """
+    optimiser.load_state_dict(state)
+    for group in optimiser.param_groups:
+        for parameter in group["params"]:
+            for name, value in optimiser.state.get(parameter, {}).items():
+                if value.shape not in ((), parameter.shape):
+                    raise ValueError(
+                        f"{name} of a parameter of {list(parameter.shape)} has the shape {list(value.shape)}"
+                    )
 
 
 def set_rate(optimiser: torch.optim.Optimizer, stage: StageConfig, name: str, step: int) -> None:

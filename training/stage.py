@@ -19,11 +19,11 @@ from .data.showers import Batch, ShowerData
 from .exchange import Exchange
 from .gan_step import GanStep
 from .gradient_accumulation import partial_losses
-from .optimisers import make_optimiser
+from .optimisers import load_optimiser, make_optimiser
 from .random_numbers import combine_seeds
 from .run import checkpoint
 from .run.callback import Callback
-from .run.run_folder import MetricsLog
+from .run.metrics_log import MetricsLog
 from .run.signals import Signals, Stopped
 from .run.throughput import Throughput
 from .run.timeline import Timeline
@@ -75,11 +75,6 @@ class StageSetup:
     callback: Callback
 
 
-def checkpoint_file(run: Path, stage: StageConfig) -> Path:
-    """Where a run keeps the checkpoint of a stage."""
-    return run / f"{stage.name}.pt"
-
-
 class StageState:
     """Optimisers, averaged parameters and training time of a stage: what its checkpoint holds besides networks.
 
@@ -100,7 +95,7 @@ class StageState:
     Raises
     ------
     TrainingError
-        The checkpoint was trained on other showers.
+        The checkpoint is damaged, was trained on other showers, or is of another training.
     """
 
     def __init__(self, setup: StageSetup) -> None:
@@ -166,11 +161,12 @@ class StageState:
         kept = {name: networks[name].state_dict() for name in setup.architecture.kept_by(setup.stage.name)}
         optimisers = {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()}
         checkpoint.save(
-            checkpoint_file(setup.folder, setup.stage),
+            checkpoint.path_of(setup.folder, setup.stage),
             {
                 "step": step,
                 "stage": json.dumps(setup.stage.as_dict()),
                 "data_hash": setup.data.hash,
+                "data_hash_version": checkpoint.HASH_VERSION,
                 "seconds": self.seconds,
                 # on the CPU, to be read on any machine
                 "networks": checkpoint.to_device(kept, "cpu"),
@@ -181,16 +177,23 @@ class StageState:
 
     def _load(self) -> int:
         setup = self._setup
-        file = checkpoint_file(setup.folder, setup.stage)
+        file = checkpoint.path_of(setup.folder, setup.stage)
         if not file.exists():
             return 0
         state = checkpoint.load(file)
-        if state["data_hash"] != setup.data.hash:
-            raise TrainingError(f"{file} was trained on other showers than {[str(p) for p in setup.data.paths]}")
-        for name, optimiser in self.optimisers.items():
-            optimiser.load_state_dict(state["optimisers"][name])
-        self.averages, self.seconds = checkpoint.to_device(state["ema"], setup.device), float(state["seconds"])
-        return int(state["step"])
+        with checkpoint.fitting(file):
+            checkpoint.check_showers(file, state, setup.data)
+            for name, optimiser in self.optimisers.items():
+                load_optimiser(optimiser, state["optimisers"][name])
+            self.averages, self.seconds = checkpoint.to_device(state["ema"], setup.device), float(state["seconds"])
+            self._check_averages()
+        return checkpoint.step_of(file, state, setup.stage.steps, setup.stage.name)
+
+    def _check_averages(self) -> None:
+        for name, average in self.averages.items():
+            now = self._setup.architecture.networks[name].state_dict()
+            if {k: v.shape for k, v in average.items()} != {k: v.shape for k, v in now.items()}:
+                raise ValueError(f"the averages of {name} have other sizes")
 
 
 class StageTraining:

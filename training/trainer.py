@@ -16,10 +16,11 @@ from typing import Any
 import torch
 
 from fastcalo.detector.description import load_detector
-from fastcalo.errors import TrainingError
+from fastcalo.errors import ConfigError, TrainingError
+from fastcalo.model.onnx_session import MOST_THREADS
 
 from .architectures.base import Architecture
-from .config import StageConfig, TrainConfig, recorded_config
+from .config import TrainConfig
 from .data.folds import Fold
 from .data.splits import open_splits
 from .device import choose_device
@@ -30,10 +31,11 @@ from .registry import ARCHITECTURES, load_object
 from .run import checkpoint
 from .run.callback import Callback
 from .run.curves import draw_curves
-from .run.run_folder import MetricsLog, Report, open_run
+from .run.metrics_log import MetricsLog, Report
+from .run.run_folder import forgotten_if_it_fails, open_run, read_config
 from .run.signals import Signals
 from .run.timeline import NoTimeline, Timeline
-from .stage import StageSetup, checkpoint_file
+from .stage import StageSetup
 from .strategies import check_ranks, make_stage
 
 
@@ -105,14 +107,15 @@ def run_stages(
     unknown = set(only) - {s.name for s in config.stage}
     if unknown:
         raise TrainingError(f"{where} has no stage {sorted(unknown)}; it has {[s.name for s in config.stage]}")
+    if config.threads > MOST_THREADS:
+        raise ConfigError(f"{where}: threads must be at most {MOST_THREADS}, not {config.threads}")
     exchange = exchange or SingleProcess()
     check_ranks(config, exchange, where)
     detector = load_detector(config.detector)
     device = device or choose_device(config, exchange, where)
     exchange.same({"configuration": short_digest(json.dumps([config.as_dict(), resume, list(only)]).encode())})
     notes = None if exchange.rank else MetricsLog(run, report, tensorboard)
-    if not exchange.rank:
-        open_run(config, run, resume or bool(only))
+    begins = not exchange.rank and open_run(config, run, resume or bool(only))
     # the others go on when the folder is there
     exchange.any(False)
     trace = trace or NoTimeline()
@@ -123,9 +126,10 @@ def run_stages(
     networks = build_architecture(config)
     networks.networks.to(device)
     watch = watch or Callback()
-    with Signals(watch.halt) as signals, closing(notes) if notes else nullcontext():
+    closed = closing(notes) if notes else nullcontext()
+    with forgotten_if_it_fails(run, begins), Signals(watch.halt) as signals, closed:
         for index, stage in enumerate(config.stage):
-            done = _restore(networks, run, stage)
+            done = checkpoint.restore(networks, run, stage)
             exchange.same({f"checkpoint of the stage {stage.name}": str(done)})
             if done == stage.steps or (only and stage.name not in only):
                 continue
@@ -160,29 +164,13 @@ def load_run(run: Path) -> tuple[TrainConfig, Architecture, dict[str, Any]]:
     TrainingError
         No run there, or a stage is not finished.
     """
-    file = run / "config.json"
-    if not file.is_file():
-        raise TrainingError(f"{run} holds no training (there is no {file})")
-    table = json.loads(file.read_text())
-    version = table.pop("fastcalo")
-    config = recorded_config(table, str(file))
+    config, version = read_config(run)
     networks = build_architecture(config)
     data_hash = ""
     for stage in config.stage:
-        done = _restore(networks, run, stage)
+        done = checkpoint.restore(networks, run, stage)
         if done < stage.steps:
             raise TrainingError(f"{run}: stage {stage.name!r} stands at step {done} of {stage.steps}; train --resume")
-        data_hash = str(checkpoint.load(checkpoint_file(run, stage))["data_hash"])
+        with checkpoint.fitting(file := checkpoint.path_of(run, stage)):
+            data_hash = str(checkpoint.load(file)["data_hash"])
     return config, networks, {"fastcalo": version, "data_hash": data_hash}
-
-
-def _restore(networks: Architecture, run: Path, stage: StageConfig) -> int:
-    """Load a stage's networks if its checkpoint is there; return the steps done."""
-    file = checkpoint_file(run, stage)
-    if not file.exists():
-        return 0
-    state = checkpoint.load(file)
-    done = int(state["step"])
-    for name in networks.kept_by(stage.name):
-        networks.networks[name].load_state_dict(state["networks"][name])
-    return done

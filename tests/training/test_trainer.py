@@ -429,11 +429,12 @@ def test_a_checkpoint_that_is_not_there_is_told(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_a_full_disk_leaves_the_last_checkpoint(tmp_path):
+def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
     path = tmp_path / "a.pt"
     checkpoint.save(path, {"step": 1})
     # the temporary name leads to a disk that is full
-    (tmp_path / f"a.tmp{os.getpid()}").symlink_to("/dev/full")
+    monkeypatch.setattr("secrets.token_hex", lambda _: "0")
+    (tmp_path / ".a.pt.0.part").symlink_to("/dev/full")
     with pytest.raises(TrainingError, match=r"cannot write the checkpoint .*a\.pt"):
         checkpoint.save(path, {"step": 2, "weights": torch.zeros(100_000)})
     assert checkpoint.load(path) == {"step": 1}

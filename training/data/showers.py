@@ -26,6 +26,7 @@ from fastcalo.io.showers.slices import ShowerSource
 
 from .batch_order import BatchOrder
 from .cache import load_or_make
+from .file_digest import file_digest
 from .folds import Fold, in_fold
 from .layer_stack import LayerStack
 from .prefetch import prefetch
@@ -152,6 +153,13 @@ class ShowerData:
     fold : Fold, optional
         Of the showers of all species in all files, those to use; all unless given.
 
+    Attributes
+    ----------
+    hash : str
+        SHA-256, hexadecimal, of all that is read: every byte of the files, the layers, thresholds, species and fold.
+    old_hash : str
+        Of species and energies only: what checkpoints held before.
+
     Raises
     ------
     InputError
@@ -182,6 +190,7 @@ class ShowerData:
         for section in self.stack.sections:
             content.update(repr((section.name, describe_section(section), section.threshold)).encode())
         content.update(repr(self.species).encode())
+        whole = content.copy()
         for path in self.paths:
             with open_showers(path) as f:
                 f.check_detector(detector, self.stack.names)
@@ -195,11 +204,13 @@ class ShowerData:
                 self._blocks += [(path, start, before + start) for start in starts]
                 before += len(f)
             content.update(repr((str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns)).encode())
+            whole.update(file_digest(path))
         if len(self.stack.sections) > 1:
             digest.update(repr(self.stack.names).encode())
         if fold:
             digest.update(repr(fold).encode())
-        self.hash = digest.hexdigest()
+            whole.update(repr(fold).encode())
+        self.hash, self.old_hash = whole.hexdigest(), digest.hexdigest()
         self._content = content.hexdigest()
         # number of the first shower of each block
         self._first = np.cumsum(counts)
@@ -280,7 +291,7 @@ class ShowerData:
     def _load(self, spans: list[tuple[int, int]]) -> _Pool:
         if self._cache is None:
             return self._read(spans)
-        key = hashlib.sha256(f"2 {self._content} {self.hash} {spans}".encode()).hexdigest()[:32]
+        key = hashlib.sha256(f"2 {self._content} {self.old_hash} {spans}".encode()).hexdigest()[:32]
         return _Pool(**load_or_make(self._cache, key, lambda: vars(self._read(spans))))
 
     def _read(self, spans: list[tuple[int, int]]) -> _Pool:

@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from fastcalo.errors import OutputError
+from fastcalo.io.atomic import output_errors, whole_file
+
 from .throughput import TIMINGS
+
+log = logging.getLogger(__name__)
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """Lines of ``metrics.jsonl``; where steps were done twice (resumed), the later line counts."""
+    """Lines of ``metrics.jsonl``; where steps were done twice (resumed), the later line counts.
+
+    Lines that are damaged are passed over, with a warning.
+    """
     lines: dict[tuple[str, str, int], dict[str, Any]] = {}
-    with (run / "metrics.jsonl").open() as f:
+    file, damaged = run / "metrics.jsonl", 0
+    if not file.exists():
+        return []
+    with file.open("rb") as f:
         for text in f:
-            line = json.loads(text)
-            lines[line["stage"], line["kind"], line["step"]] = line
+            try:
+                line = json.loads(text)
+                lines[str(line["stage"]), str(line["kind"]), int(line["step"])] = line
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
+                damaged += 1
+    if damaged:
+        log.warning("%s: %d lines are damaged and are passed over", file, damaged)
     return list(lines.values())
 
 
 def draw_curves(run: Path) -> None:
-    """Write ``curves.png``: one column per stage, losses above, physics below."""
+    """Write ``curves.png``, if there is anything to draw: one column per stage, losses above, physics below."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -30,11 +47,13 @@ def draw_curves(run: Path) -> None:
     series: dict[str, dict[str, dict[str, tuple[list[int], list[float]]]]] = defaultdict(lambda: defaultdict(dict))
     for line in read_metrics(run):
         for key, value in line.items():
-            if key in ("stage", "kind", "step", *TIMINGS):
+            if key in ("stage", "kind", "step", *TIMINGS) or not isinstance(value, int | float):
                 continue
             xs, ys = series[line["stage"]][line["kind"]].setdefault(key, ([], []))
             xs.append(line["step"])
             ys.append(value)
+    if not series:
+        return
     figure, axes = plt.subplots(2, len(series), figsize=(6 * len(series), 8), squeeze=False, constrained_layout=True)
     for column, (stage, kinds) in enumerate(series.items()):
         for row, (kind, title) in enumerate((("train", "losses"), ("test", "physics, generated / true"))):
@@ -47,5 +66,12 @@ def draw_curves(run: Path) -> None:
                 ax.set_yscale("symlog")
             if ax.lines:
                 ax.legend(fontsize=7, ncols=2)
-    figure.savefig(run / "curves.png", dpi=110)
-    plt.close(figure)
+    path = run / "curves.png"
+    try:
+        with whole_file(path, overwrite=True) as temporary, output_errors(path):
+            figure.savefig(temporary, dpi=110, format="png")
+    except OutputError as e:
+        # a training is worth more than its picture
+        log.warning("%s", e)
+    finally:
+        plt.close(figure)

@@ -1,94 +1,116 @@
-"""Run folder: configuration, identity check, metrics log."""
+"""Folder of a run: configuration, and the check that it is the run's."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from fastcalo._version import __version__
 from fastcalo.errors import TrainingError
+from fastcalo.io.atomic import output_errors, whole_file
 
-from ..architectures.base import Metrics
 from ..config import TrainConfig, recorded_config
-from .tensorboard import TensorboardWriter
 
-Report = Callable[[str, int, int, Metrics], None]
-"""Called with the stage's name, the step, the number of steps and the numbers of the last logged step."""
+log = logging.getLogger(__name__)
+
+_CONFIG = "config.json"
 
 _MAY_CHANGE = ("stage", "threads", "device", "parallel")
 
 
-def open_run(config: TrainConfig, run: Path, may_exist: bool) -> None:
+def open_run(config: TrainConfig, run: Path, may_exist: bool) -> bool:
     """Make the run's folder, or check that it is this configuration's.
+
+    Returns
+    -------
+    bool
+        Whether the run begins here.
 
     Raises
     ------
     TrainingError
-        It is not, or holds a run and must not, or cannot be written to.
+        It is another's, or holds a run and must not, or cannot be written to.
     """
-    file = run / "config.json"
-    described = {"fastcalo": __version__, **config.as_dict()}
+    file = run / _CONFIG
     if file.exists():
         if not may_exist:
-            raise TrainingError(f"{run} holds a training already; go on with --resume, or name another folder")
-        table = json.loads(file.read_text())
-        table.pop("fastcalo", None)
-        # read as a configuration, so that keys that came later have their defaults, and those without effect are gone
-        then, now = _must_stay(recorded_config(table, str(file))), _must_stay(config)
+            raise _taken(run)
+        then, now = _must_stay(read_config(run)[0]), _must_stay(config)
         if changed := [key for key in now if then[key] != now[key]]:
             raise TrainingError(f"{run} was trained with another {', '.join(changed)}; name another folder")
-        return
+        return False
+    if checkpoints := sorted(path.name for path in run.glob("*.pt")):
+        if not may_exist:
+            raise TrainingError(
+                f"{run} holds checkpoints ({', '.join(checkpoints)}), but no {_CONFIG}: go on with --resume if they "
+                "are of this configuration, or name another folder"
+            )
+        log.warning("%s holds checkpoints, but no %s: they are taken for those of this configuration", run, _CONFIG)
     try:
         run.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(described, indent=1) + "\n")
+        # of several commands that begin a run by different stages, all write the same
+        with whole_file(file, overwrite=may_exist, keep=False) as temporary, output_errors(file):
+            temporary.write_text(json.dumps({"fastcalo": __version__, **config.as_dict()}, indent=1) + "\n")
     except OSError as e:
+        if file.exists():
+            raise _taken(run) from e
         raise TrainingError(f"cannot write to the run's folder {run}: {e.strerror or e}") from e
+    return not checkpoints
+
+
+def _taken(run: Path) -> TrainingError:
+    return TrainingError(f"{run} holds a training already; go on with --resume, or name another folder")
+
+
+@contextmanager
+def forgotten_if_it_fails(run: Path, made: bool) -> Iterator[None]:
+    """Remove a run's ``config.json`` again if a training ends by an error before there is anything to go on from.
+
+    Parameters
+    ----------
+    run : Path
+    made : bool
+        Whether the run begins here; nothing is removed otherwise.
+    """
+    try:
+        yield
+    except Exception:
+        if made and not any(run.glob("*.pt")) and not (run / "metrics.jsonl").exists():
+            with suppress(OSError):
+                (run / _CONFIG).unlink()
+                run.rmdir()
+        raise
+
+
+def read_config(run: Path) -> tuple[TrainConfig, str]:
+    """Configuration of a run, and the version of fastcalo that it was begun with.
+
+    Raises
+    ------
+    TrainingError
+        There is no run, or its ``config.json`` is damaged.
+    """
+    file = run / _CONFIG
+    if not file.is_file():
+        raise TrainingError(f"{run} holds no training (there is no {file})")
+    try:
+        table = json.loads(file.read_text(encoding="utf-8"))
+        version = str(table.pop("fastcalo", "unknown"))
+        # read as a configuration, so that keys that came later have their defaults, and those without effect are gone
+        config = recorded_config(table, str(file))
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as e:
+        raise TrainingError(
+            f"{file} is damaged ({e}): remove it, and go on with --resume and the configuration that the run was begun "
+            "with, or name another folder"
+        ) from e
+    return config, version
 
 
 def _must_stay(config: TrainConfig) -> dict[str, Any]:
     """What a run cannot go on without."""
     table = config.updated(data=config.data.updated(cache="")).as_dict()
     return {key: value for key, value in table.items() if key not in _MAY_CHANGE}
-
-
-class MetricsLog:
-    """Writes numbers of a run to ``metrics.jsonl``, and to whoever else asks for them.
-
-    Parameters
-    ----------
-    run : Path
-    report : callable, optional
-    tensorboard : bool
-        Whether TensorBoard is to have them, too.
-
-    Raises
-    ------
-    MissingDependencyError
-        TensorBoard is not installed.
-    """
-
-    def __init__(self, run: Path, report: Report | None = None, tensorboard: bool = False) -> None:
-        self._run, self._report = run, report
-        self._scalars = TensorboardWriter(run / "tensorboard") if tensorboard else None
-
-    def begin(self, stage: str, step: int) -> None:
-        """A stage goes on from a step: what there is of later ones does not count."""
-        if self._scalars:
-            self._scalars.begin(stage, step)
-
-    def line(self, stage: str, step: int, steps: int, kind: str, seconds: float, metrics: Metrics) -> None:
-        """Write numbers of a kind, ``train`` or ``test``, of one step of a stage."""
-        line = {"stage": stage, "step": step, "kind": kind, "seconds": round(seconds, 2), **metrics}
-        with (self._run / "metrics.jsonl").open("a") as f:
-            f.write(json.dumps(line) + "\n")
-        if self._scalars:
-            self._scalars.add(step, kind, metrics)
-        if self._report:
-            self._report(stage, step, steps, metrics)
-
-    def close(self) -> None:
-        """Nothing more comes."""
-        if self._scalars:
-            self._scalars.close()
