@@ -19,7 +19,7 @@ from .._version import __version__
 from ..errors import CommandError, FastCaloError, MissingDependencyError
 from ..launcher import end_by_signal
 from .commands import Subcommand, load_plugin, own_commands, plugin_commands
-from .output import LOG_FORMAT
+from .output import LOG_FORMAT, LogFormatter, printable
 from .signals import SIGNALLED, end_by_exceptions
 
 # bare texts: square brackets in help and errors are those of TOML and of extras, not mark-up
@@ -148,9 +148,11 @@ def _options(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is being done.")] = False,
 ) -> None:
     del version
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format=LOG_FORMAT)
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogFormatter(LOG_FORMAT))
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
 
 
 def _fail(message: str) -> NoReturn:
-    sys.stderr.write(f"fastcalo: error: {message}\n")
+    sys.stderr.write(f"fastcalo: error: {printable(message)}\n")
     sys.exit(1)

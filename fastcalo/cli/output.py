@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
     from ..production.summary import Summary
 
@@ -18,6 +19,27 @@ LOG_FORMAT = "%(levelname)s %(name)s: %(message)s"
 
 # where the output is no terminal, lines are as long as those of a log
 _WIDTH = 120
+
+
+# controls of terminals, and those that turn the direction of writing
+_CONTROLS = {
+    code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    for code in (*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x2028, 0x2029)
+    if chr(code) not in "\n\t"
+}
+
+
+def printable(text: str) -> str:
+    """A text as it may go to a terminal: what would control it, such as in names of damaged files, is written out."""
+    return text.translate(_CONTROLS)
+
+
+class LogFormatter(logging.Formatter):
+    """Writes lines of the log that control no terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        return printable(super().format(record))
 
 
 def name_rank(world: Any) -> None:
@@ -30,7 +52,7 @@ def name_rank(world: Any) -> None:
     """
     if world is None:
         return
-    formatter = logging.Formatter(f"[rank {world.rank}/{world.size}] {LOG_FORMAT}")
+    formatter = LogFormatter(f"[rank {world.rank}/{world.size}] {LOG_FORMAT}")
     for handler in logging.getLogger().handlers:
         handler.setFormatter(formatter)
 
@@ -39,7 +61,11 @@ def console() -> Console:
     """Return where the results go: standard output."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False, markup=False)
+    class PrintableConsole(Console):
+        def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]
+            return super().render_str(printable(text), **options)
+
+    return PrintableConsole(width=None if sys.stdout.isatty() else _WIDTH, highlight=False, markup=False)
 
 
 def show_rows(title: str, rows: Iterable[tuple[str, str]]) -> None:
@@ -51,10 +77,10 @@ def show_rows(title: str, rows: Iterable[tuple[str, str]]) -> None:
     grid.add_column(no_wrap=True, style="dim")
     grid.add_column(overflow="fold")
     for label, text in rows:
-        grid.add_row(f"  {label}", Text(text))
+        grid.add_row(f"  {label}", Text(printable(text)))
     out = console()
     if title:
-        out.print(Text(title, style="bold"))
+        out.print(Text(printable(title), style="bold"))
     out.print(grid)
 
 

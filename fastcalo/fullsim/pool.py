@@ -23,6 +23,7 @@ from .shots import Shots, Showers
 
 _PACKAGES = Path(__file__).parents[2]
 _TAIL_LINES = 25
+_MOST_WORKERS = 1024
 _TIME_TO_END_S = 2.0
 # batches under way or waiting for one before them, per process
 _AHEAD = 8
@@ -40,12 +41,12 @@ class Geant4Pool:
     Raises
     ------
     ConfigError
-        There is no worker.
+        There is no worker, or there are more than any machine could bear.
     """
 
     def __init__(self, detector: Detector, workers: int = 1) -> None:
-        if workers < 1:
-            raise ConfigError(f"workers must be at least 1, not {workers}")
+        if not 1 <= workers <= _MOST_WORKERS:
+            raise ConfigError(f"workers must be from 1 to {_MOST_WORKERS}, not {workers}")
         self.detector, self.workers = detector, workers
         self._reset()
 

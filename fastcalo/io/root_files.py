@@ -127,3 +127,26 @@ def _check_length(root: Any, path: str) -> None:
     promised, there = int(root.file.fEND), Path(path).stat().st_size
     if there < promised:
         raise InputError(f"{path}: is cut short: it has {there} bytes, but should have {promised}")
+
+
+def read_branch(tree: Any, name: str, entries: range, where: str) -> Any:
+    """Read a branch or field of a tree, by the name that `branch_names` gives, as an awkward array.
+
+    Raises
+    ------
+    InputError
+        There are more or fewer entries than the tree says.
+    """
+    import uproot
+
+    span = {"entry_start": entries.start, "entry_stop": entries.stop, "library": "ak"}
+    try:
+        array = tree[name].array(**span)
+    except uproot.exceptions.KeyInFileError:
+        # an RNTuple takes a dot for the way into a record, but there may be dots in the names of its fields
+        if name not in [field.name for field in getattr(tree, "fields", ())]:
+            raise
+        array = tree.arrays(filter_name=[name], **span)[name]
+    if len(array) != len(entries):
+        raise InputError(f"{where} has {len(array)} entries instead of {len(entries)}; it may be cut short or damaged")
+    return array

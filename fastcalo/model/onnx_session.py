@@ -13,6 +13,9 @@ _PREFERRED = ("CUDAExecutionProvider", "CPUExecutionProvider")
 _ENOUGH_THREADS = 2
 """The graphs are small: more threads than this gain nothing on one batch; use workers instead."""
 
+MOST_THREADS = 1024
+"""More than any machine has cores: the operating system would be asked for this many threads, and take minutes."""
+
 
 def import_onnxruntime() -> Any:
     """The module `onnxruntime`, after a look at what is installed.
@@ -80,8 +83,8 @@ def open_session(path: Path, threads: int | None, image: bytes | None = None) ->
     MissingDependencyError
         See `import_onnxruntime`.
     """
-    if threads is not None and threads < 1:
-        raise ConfigError(f"threads must be at least 1, not {threads}")
+    if threads is not None and not (type(threads) is int and 1 <= threads <= MOST_THREADS):
+        raise ConfigError(f"threads must be a whole number from 1 to {MOST_THREADS}, not {threads!r:.80}")
     ort = import_onnxruntime()
     options = ort.SessionOptions()
     # numbers given outright: left to itself, ONNX Runtime pins threads to cores that a cpuset may not hold

@@ -139,10 +139,12 @@ def streams_of(seed: int, digest: NDArray[np.uint64], particle: NDArray[np.integ
     Raises
     ------
     InputError
-        The seed does not fit 64 bits.
+        The seed is no whole number, or does not fit 64 bits.
     """
-    if not 0 <= seed < 2**64:
-        raise InputError(f"seed must be between 0 and 2**64 - 1, not {seed}")
+    # NumPy's whole numbers are welcome, too; True is 1 to Python, but no seed
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
+        raise InputError(f"seed must be a whole number between 0 and 2**64 - 1, not {seed!r:.80}")
+    seed = int(seed)
     return RandomStreams(seed, particle.astype(np.uint64) & _LOW, digest & _LOW, digest >> _32)
 
 

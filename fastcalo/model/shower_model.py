@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..display import html_table
 from ..errors import ContractError, InputError, ModelNotFoundError
+from ..memory import check_memory
 from .contract import NoiseSpec, read_contract
 from .onnx_file import METADATA_KEY, read_onnx
 from .onnx_session import open_session
@@ -170,7 +171,8 @@ class ShowerModel:
         direction : float [N, 3]
             Unit vectors in the shower frame: z along the layers' normal, inwards.
         entry : float [N, 2]
-            Point on the front face, from the centre of the cell that is hit, mm.
+            Point on the front face, from the centre of the cell of the first section that is hit, mm: half its width
+            at most.
         seed : int
             The same seed gives the same showers; shower i draws the i-th stream of random numbers.
 
@@ -183,13 +185,24 @@ class ShowerModel:
         Raises
         ------
         InputError
-            Shapes that don't match, or a particle outside the model's validity.
+            Shapes that don't match, a particle outside the model's validity, or windows that take more memory than
+            there is; `sample` gives lists of hits instead.
         """
         particles = self._particles(pdg, kinetic_energy, direction, entry)
         n = len(particles[0])
         zero = np.zeros(n, np.int64)
-        sparse = self.sample(*particles, random_streams(seed, zero, zero, np.arange(n)))
-        return {section: self._dense(section, showers, n) for section, showers in sparse.items()}
+        random = random_streams(seed, zero, zero, np.arange(n))
+        # before any shower is drawn: hours of work must not end in a lack of memory
+        shapes = {section: (n, *self._shape(section)) for section in self.contract.sections}
+        check_memory(
+            4 * sum(math.prod(shape) for shape in shapes.values()),
+            f"model {self.name!r}: dense windows of {n} showers",
+            "ask for fewer at a time, or for lists of hits (ShowerModel.sample)",
+        )
+        windows = {section: np.zeros(shape, np.float32) for section, shape in shapes.items()}
+        for section, showers in self._sampled(*particles, random):
+            windows[section].reshape(n, -1)[showers.shower, showers.cell] = showers.deposit
+        return windows
 
     def sample(
         self,
@@ -204,9 +217,22 @@ class ShowerModel:
         Parameters are those of `generate`, all of them arrays; `random` holds a stream per particle. Deposits are
         grouped by shower, but showers come in any order.
         """
+        parts: dict[str, list[SparseShowers]] = {s: [] for s in self.contract.sections}
+        for section, showers in self._sampled(pdg, kinetic_energy, direction, entry, random):
+            parts[section].append(showers)
+        return {section: SparseShowers.join(found) for section, found in parts.items()}
+
+    def _sampled(
+        self,
+        pdg: NDArray[np.int64],
+        kinetic_energy: NDArray[np.float32],
+        direction: NDArray[np.float32],
+        entry: NDArray[np.float32],
+        random: RandomStreams,
+    ) -> Iterator[tuple[str, SparseShowers]]:
+        """Sections and hits in them, batch by batch."""
         # showers of like energy are drawn together: their number of hits, which decides the work, is alike
         order = np.argsort(kinetic_energy, kind="stable")
-        parts: dict[str, list[SparseShowers]] = {s: [] for s in self.contract.sections}
         for start in range(0, len(order), BATCH):
             i = order[start : start + BATCH]
             feed: dict[str, NDArray[Any]] = dict(
@@ -214,8 +240,7 @@ class ShowerModel:
             )
             feed.update(draw_noise(self.contract.noise, random.take(i), kinetic_energy[i]))
             for section, showers in self._run(feed):
-                parts[section].append(SparseShowers(i[showers.shower], showers.cell, showers.deposit))
-        return {section: SparseShowers.join(found) for section, found in parts.items()}
+                yield section, SparseShowers(i[showers.shower], showers.cell, showers.deposit)
 
     def _run(self, feed: dict[str, NDArray[Any]]) -> Iterator[tuple[str, SparseShowers]]:
         sections = self.contract.sections
@@ -247,12 +272,6 @@ class ShowerModel:
         options.only_execute_path_to_fetches = True
         return options
 
-    def _dense(self, section: str, showers: SparseShowers, n: int) -> NDArray[np.float32]:
-        shape = self._shape(section)
-        out = np.zeros((n, math.prod(shape)), np.float32)
-        out[showers.shower, showers.cell] = showers.deposit
-        return out.reshape(n, *shape)
-
     def _shape(self, section: str) -> tuple[int, int, int]:
         described = next(s for s in self.contract.stack["sections"] if s["name"] == section)
         nx, ny = described["window"]
@@ -270,19 +289,22 @@ class ShowerModel:
             full = [np.broadcast_to(a, (*n, *t)) for a, t in zip(given, tails, strict=True)]
             if len(n) != 1:
                 raise ValueError(f"{len(n)} axes of showers")
-            p, e, d, x = full[0].astype(np.int64), *(a.astype(np.float32) for a in full[1:])
+            if any(a.dtype.kind not in "iuf" for a in given):
+                raise ValueError("they must be numbers")
+            p, e, d, x = _whole_numbers(full[0]), *(a.astype(np.float32) for a in full[1:])
         except (ValueError, TypeError) as error:
             raise InputError(
                 f"pdg [N], kinetic_energy [N], direction [N, 3] and entry [N, 2] do not fit together: {error}"
             ) from error
         c = self.contract
+        reach = float(c.stack["sections"][0].get("cell_mm", math.inf)) / 2 * (1 + _SLACK)
         length = np.sqrt((d.astype(np.float64) ** 2).sum(1))
         tests = {
             f"pdg must be one of {list(c.species)}": np.isin(p, c.species),
             f"kinetic_energy must be within {list(c.kinetic_energy)} GeV": self.energy_ok(e),
             "direction must be a unit vector": np.abs(length - 1) < 1e-3,
             f"direction must be within {math.degrees(c.max_angle):.4g} degrees of z": self.angle_ok(d[:, 2]),
-            "entry must be finite": np.isfinite(x).all(1),
+            f"entry must be within the cell that is hit, {reach:g} mm from its centre": (np.abs(x) <= reach).all(1),
         }
         for what, ok in tests.items():
             if not ok.all():
@@ -353,6 +375,14 @@ class ShowerModel:
                 f"{self.path}: clause {clause!r}: {name!r} has the shape {have} in the graph, "
                 f"but {['N', *want]} in the contract"
             )
+
+
+def _whole_numbers(values: NDArray[Any]) -> NDArray[np.int64]:
+    # 22.4 is not a photon
+    if values.dtype.kind == "f" and not (values == np.floor(values)).all():
+        raise ValueError("pdg must be whole numbers")
+    with np.errstate(invalid="ignore"):
+        return values.astype(np.int64)
 
 
 def _read(path: Path) -> bytes:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import platform
 import signal
+import threading
 import time
 import uuid
 import warnings
@@ -35,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 # Final-state particles that are simulated at a time. A shower has some hundred hits, so this bounds the memory.
 _MOST_PARTICLES = 10_000
+_MOST_WORKERS = 1024
+_LOOK_AFTER_PARENT_S = 1.0
 
 Progress = Callable[[int, int], None]
 """Called with the number of entries done, and of all entries."""
@@ -152,6 +156,8 @@ def convert(
         step_size = chunk
     if step_size < 1 or workers < 1:
         raise ConfigError(f"step_size and workers must be at least 1, but are {step_size} and {workers}")
+    if workers > _MOST_WORKERS:
+        raise ConfigError(f"workers must be at most {_MOST_WORKERS}, but are {workers}")
     engine = _default_engine() if engine is None else engine
     reader = inputs if isinstance(inputs, EventReader) else open_events(inputs, schema, tree, collection)
     outputs = [Path(path) for path in (output, rejected) if path is not None]
@@ -266,15 +272,26 @@ class _Shared:
 @contextmanager
 def _processes(workers: int) -> Iterator[Executor]:
     # a fork would copy the threads' locks of ONNX Runtime in whatever state they are
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_leave_interrupts_to_parent)
+    pool = ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=_begin_worker, initargs=(os.getpid(),)
+    )
     try:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _leave_interrupts_to_parent() -> None:
+def _begin_worker(parent: int) -> None:
+    """Leave interrupts to the parent, and end when there is no parent any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_look_after, args=(parent,), daemon=True).start()
+
+
+def _look_after(parent: int) -> None:
+    # a parent that is killed outright cannot end its workers, which would wait for work for ever
+    while os.getppid() == parent:
+        time.sleep(_LOOK_AFTER_PARENT_S)
+    os._exit(1)
 
 
 def _default_engine() -> Engine:

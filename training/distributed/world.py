@@ -69,10 +69,12 @@ def abort_on_error(world: Any) -> Iterator[None]:
         raise
     # whatever it is, the others must not wait for this one
     except BaseException as error:  # noqa: BLE001
+        from fastcalo.cli.output import printable
+
         _ignore_signals()
         # one write: lines of several processes would mingle
         detail = str(error) if isinstance(error, FastCaloError) else traceback.format_exc()
-        sys.stderr.write(f"fastcalo: error on rank {world.rank} of {world.size}: {detail}\n")
+        sys.stderr.write(f"fastcalo: error on rank {world.rank} of {world.size}: {printable(detail)}\n")
         sys.stderr.flush()
         # a launcher that is busy ends its processes before it has read what they wrote
         time.sleep(_READ_S)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ...detector.description import Detector, load_detector
 from ...errors import DetectorError, InputError
 from ..particles.columns import Column, to_column
-from ..root_files import PROVENANCE, branch_names, open_root, reading_errors, tree_names
+from ..root_files import PROVENANCE, branch_names, open_root, read_branch, reading_errors, tree_names
 from .root_tree import TREE
 
 PARTICLES = "particles_"
@@ -98,8 +98,7 @@ class HitFile:
     def _read(self, tree: str, name: str, entries: range) -> Column:
         where = f"{self.path}: tree {tree!r}, entries {entries.start} to {entries.stop}, branch {name!r}"
         with reading_errors(where):
-            array = self._tree(tree)[name].array(entry_start=entries.start, entry_stop=entries.stop, library="ak")
-            return to_column(array, where)
+            return to_column(read_branch(self._tree(tree), name, entries, where), where)
 
     def _tree(self, name: str) -> Any:
         if name not in self._trees:

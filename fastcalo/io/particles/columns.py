@@ -49,7 +49,7 @@ def to_column(array: Any, where: str) -> Column:
     Raises
     ------
     InputError
-        It holds something else.
+        It holds something else, or fewer values than its lists are long.
     """
     import awkward as ak
 
@@ -60,6 +60,11 @@ def to_column(array: Any, where: str) -> Column:
     values = ak.to_numpy(array if counts is None else ak.flatten(array))
     if values.dtype.kind not in "iufb":
         raise InputError(problem)
+    if counts is not None and ((counts < 0).any() or counts.sum() != len(values)):
+        raise InputError(
+            f"{where} has lists of {counts.sum()} values together, but holds {len(values)}; it may be cut short or "
+            "damaged"
+        )
     return Column(values, counts)
 
 

@@ -20,6 +20,8 @@ from ...errors import InputError
 
 _Floats = NDArray[np.float64]
 
+_MOST_VOXELS = 10_000_000
+"""The finest binning of the challenge, data set 3, has 40 500."""
 _CODES = {"photon": 22, "electron": 11, "pion": 211}
 
 
@@ -72,6 +74,8 @@ def _binning(path: Path, element: ET.Element) -> Binning:
     layers = [(number, edges, angles) for number, edges, angles in found if len(edges) > 1]
     if not layers:
         raise InputError(f"{where}: no layer has voxels")
+    if (count := sum((len(edges) - 1) * angles for _, edges, angles in layers)) > _MOST_VOXELS:
+        raise InputError(f"{where}: describes {count} voxels, more than {_MOST_VOXELS}")
     index = [np.full((len(edges) - 1) * angles, i) for i, (_, edges, angles) in enumerate(layers)]
     radius, x, y = (np.concatenate(part) for part in zip(*(_centres(e, n) for _, e, n in layers), strict=True))
     voxels = Voxels(np.concatenate(index).astype(np.int64), x, y, radius, len(layers))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...display import html_table
-from ...errors import InputError
+from ...errors import FastCaloError, InputError
+from ...memory import check_memory
 
 if TYPE_CHECKING:
     import h5py
 
+_SMALL_BYTES = 100_000_000
 _Number = TypeVar("_Number", np.int32, np.float32, np.float64)
 
 
@@ -105,6 +108,18 @@ class Hdf5File(ABC):
         if (got := self._file[name].shape[0]) != length:
             raise InputError(f"{self.path}: {name} has {got} rows, but the rest of the file asks for {length}")
 
+    def _is_written(self, name: str) -> None:
+        """Refuse a dataset that declares more rows than were written: HDF5 would read them as zeros."""
+        data = self._file[name]
+        if data.chunks is None or not data.size:
+            return
+        wanted = math.prod(-(-length // chunk) for length, chunk in zip(data.shape, data.chunks, strict=True))
+        if (have := data.id.get_num_chunks()) < wanted:
+            raise InputError(
+                f"{self.path}: {name} has {data.shape[0]} rows, but only {have} of its {wanted} pieces were written; "
+                "the file was not finished"
+            )
+
     def _range(self, start: int, stop: int | None) -> tuple[int, int]:
         stop = len(self) if stop is None else stop
         if not 0 <= start <= stop <= len(self):
@@ -116,7 +131,12 @@ class Hdf5File(ABC):
             # kept open, with the chunks that were unpacked last: short slices in a row often share one
             if name not in self._opened:
                 self._opened[name] = self._file[name]
-            rows: NDArray[Any] = self._opened[name][start:stop]
+            data = self._opened[name]
+            size = max(0, min(stop, data.shape[0]) - start) * math.prod(data.shape[1:]) * data.dtype.itemsize
+            # what is small needs no look at the machine
+            if size > _SMALL_BYTES:
+                check_memory(size, f"{self.path}: {name}[{start}:{stop}]", "read fewer showers at a time")
+            rows: NDArray[Any] = data[start:stop]
         return rows
 
     def _checked(
@@ -151,6 +171,12 @@ def reading(path: Path, what: str) -> Iterator[None]:
     """Turn the errors of the HDF5 library into an `InputError` that names the file and `what` is read of it."""
     try:
         yield
-    except (OSError, RuntimeError, KeyError) as error:
-        problem = f"{what} cannot be read as HDF5; the file may be cut short: {error}"
+    except FastCaloError:
+        raise
+    except MemoryError as error:
+        raise InputError(f"{path}: {what} needs more memory than there is") from error
+    # the HDF5 library and NumPy raise whatever they trip over: names that are no UTF-8, types that are not known, ...
+    except Exception as error:
+        first = str(error).strip().split("\n", 1)[0]
+        problem = f"{what} cannot be read as HDF5; the file may be cut short or damaged: {first}"
         raise InputError(f"{path}: {problem}") from error

@@ -124,8 +124,17 @@ class ShowerFile(Hdf5File):
         return Voxels.of_window(shape, (size, size))
 
     def pdg(self, start: int = 0, stop: int | None = None) -> NDArray[np.int32]:
-        """PDG codes of the showers `start` to `stop`, int32 [n]."""
-        return self._rows("pdg", start, stop).astype(np.int32, copy=False)
+        """PDG codes of the showers `start` to `stop`, int32 [n].
+
+        Raises
+        ------
+        InputError
+            One does not fit 32 bits.
+        """
+        rows = self._rows("pdg", start, stop)
+        low, high = np.iinfo(np.int32).min, np.iinfo(np.int32).max
+        self._checked("pdg", start, rows, (rows >= low) & (rows <= high), "should be a PDG code")
+        return rows.astype(np.int32, copy=False)
 
     def kinetic_energy(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
         """Kinetic energies, float32 [n], GeV.
@@ -215,14 +224,14 @@ class ShowerFile(Hdf5File):
         start, stop = self._range(start, stop)
         offsets = self._all_offsets(section)[start : stop + 1]
         first, last = int(offsets[0]), int(offsets[-1])
-        cell = self._slice(f"{section}_cell", first, last).astype(np.int32)
+        cell = self._slice(f"{section}_cell", first, last)
         deposit = self._slice(f"{section}_deposit", first, last).astype(np.float32, copy=False)
         shape = self.shape(section)
         self._checked(
             f"{section}_cell", first, cell, (cell >= 0) & (cell < math.prod(shape)), f"is outside a window of {shape}"
         )
         self._checked(f"{section}_deposit", first, deposit, deposit >= 0, "should be a number of at least 0")
-        return offsets - first, cell, deposit
+        return offsets - first, cell.astype(np.int32), deposit
 
     def check_detector(self, detector: Detector, sections: tuple[str, ...] | None = None) -> None:
         """Refuse a detector that is not the one the showers are from.
@@ -303,6 +312,7 @@ class ShowerFile(Hdf5File):
                 f"{self.path}: {name} has shape {data.shape} and type {data.dtype}, but should have one row of shape "
                 f"{row} per shower, of {'floating-point' if kind == 'f' else 'integer'} numbers"
             )
+        self._is_written(name)
 
     def _all_offsets(self, section: str) -> NDArray[np.int64]:
         if section not in self._offsets:
