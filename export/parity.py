@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastcalo.errors import ExportError
+from fastcalo.model.noise import draw_noise
 from fastcalo.model.onnx_session import open_session
 from fastcalo.model.random_numbers import random_streams
-from fastcalo.model.shower_model import ShowerModel, draw_noise
+from fastcalo.model.shower_model import ShowerModel
 
 from .exportable import Exportable
 from .kinematics import domain

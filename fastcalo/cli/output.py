@@ -62,7 +62,7 @@ def console() -> Console:
     from rich.console import Console
 
     class PrintableConsole(Console):
-        def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]
+        def render_str(self, text: str, **options: Any) -> Text:
             return super().render_str(printable(text), **options)
 
     return PrintableConsole(width=None if sys.stdout.isatty() else _WIDTH, highlight=False, markup=False)

@@ -28,7 +28,10 @@ def command(
     ] = None,
     detector: Annotated[
         str | None,
-        Option(help="Detector, for its thresholds: a shipped name or a .toml file.", show_default="clic-like"),
+        Option(
+            help="Detector, for its thresholds: a shipped name or a .toml file.",
+            show_default="that of MODEL and DATA.h5",
+        ),
     ] = None,
     threshold: Annotated[
         float | None, Option(metavar="MEV", help="Leave out deposits up to this instead.", min=0)

@@ -103,7 +103,8 @@ class Contract:
             difference = _first_difference(self.stack, detector.stack)
             raise ContractError(
                 f"{where}: clause 'stack': the model was trained for other layers than those of detector "
-                f"{detector.name!r} ({difference}); use the detector it was made for, or train a model for yours"
+                f"{detector.name!r} ({difference}); name the detector it was made for (--detector), or train a model "
+                "for yours"
             )
 
 

@@ -142,7 +142,8 @@ def streams_of(seed: int, digest: NDArray[np.uint64], particle: NDArray[np.integ
         The seed is no whole number, or does not fit 64 bits.
     """
     # NumPy's whole numbers are welcome, too; True is 1 to Python, but no seed
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
+    given: object = seed
+    if isinstance(given, bool) or not isinstance(given, int | np.integer) or not 0 <= given < 2**64:
         raise InputError(f"seed must be a whole number between 0 and 2**64 - 1, not {seed!r:.80}")
     seed = int(seed)
     return RandomStreams(seed, particle.astype(np.uint64) & _LOW, digest & _LOW, digest >> _32)

@@ -18,10 +18,11 @@ from numpy.typing import ArrayLike, NDArray
 from ..display import html_table
 from ..errors import ContractError, InputError, ModelNotFoundError
 from ..memory import check_memory
-from .contract import NoiseSpec, read_contract
+from .contract import read_contract
+from .noise import draw_noise
 from .onnx_file import METADATA_KEY, read_onnx
 from .onnx_session import open_session
-from .random_numbers import RandomStreams, logistic, normal, random_streams, table_of, uniform
+from .random_numbers import RandomStreams, random_streams
 from .sparse_showers import SparseShowers
 
 log = logging.getLogger(__name__)
@@ -33,13 +34,6 @@ BATCH = 256
 _KINEMATICS = ("kinetic_energy", "direction", "entry", "species")
 WINDOWS = "windows"
 """Optional input, bool: whether a graph that gives lists of hits fills its dense windows as well."""
-_TENSOR_STRIDE = 1 << 24
-"""Blocks of random numbers set aside for each noise tensor of a shower."""
-_HALVES = 8
-"""Numbers of 16 bits that a block of random numbers holds."""
-_BLOCK = np.dtype((np.void, 4 * _HALVES))
-"""As many float32."""
-_CONVERT = {"uniform": uniform, "normal": normal, "logistic": logistic}
 _WITHOUT_DIGEST = 1
 """Last format of contracts whose files need not hold a digest: their showers are right if the file is whole, and who
 has such a file may not have the training that it was exported from."""
@@ -379,10 +373,12 @@ class ShowerModel:
 
 def _whole_numbers(values: NDArray[Any]) -> NDArray[np.int64]:
     # 22.4 is not a photon
-    if values.dtype.kind == "f" and not (values == np.floor(values)).all():
+    if values.dtype.kind == "f" and not (np.abs(values) < 2**53).all():
         raise ValueError("pdg must be whole numbers")
-    with np.errstate(invalid="ignore"):
-        return values.astype(np.int64)
+    codes = values.astype(np.int64)
+    if (codes != values).any():
+        raise ValueError("pdg must be whole numbers")
+    return codes
 
 
 def _read(path: Path) -> bytes:
@@ -390,35 +386,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ContractError(f"{path}: cannot be read: {error.strerror or error}") from error
-
-
-def draw_noise(
-    specs: tuple[NoiseSpec, ...], random: RandomStreams, kinetic_energy: NDArray[np.float32]
-) -> dict[str, NDArray[np.float32]]:
-    """The noise tensors of a contract, each float32 [N, ...], from one stream per shower.
-
-    Tensor k of a shower takes its numbers, in C order, from block k 2**24 of the shower's stream on. Rows beyond a
-    shower's capacity may be left zero: the graph never reads them.
-    """
-    return {spec.name: _drawn(spec, random, kinetic_energy, k * _TENSOR_STRIDE) for k, spec in enumerate(specs)}
-
-
-def _drawn(
-    spec: NoiseSpec, random: RandomStreams, kinetic_energy: NDArray[np.float32], first: int
-) -> NDArray[np.float32]:
-    n, tail = len(random), tuple(int(s) for s in spec.shape if s != "P")
-    width = math.prod(tail)
-    if spec.capacity is None:
-        values = _CONVERT[spec.distribution](random.words(first, width))[:, :width]
-        return np.ascontiguousarray(values).reshape(n, *tail)
-    a, b, c = spec.capacity
-    # one row more than the formula: the graph evaluates it in single precision
-    rows = np.floor(a + b * kinetic_energy.astype(np.float64) ** c).astype(np.int64) + 1
-    count = -(-rows * width // _HALVES)
-    # as many rows as a block has numbers fill whole blocks
-    most = -(-int(rows.max(initial=1)) // _HALVES)
-    tensor = np.zeros((n, most * width, _HALVES), np.float32)
-    drawn = table_of(spec.distribution).take(random.halves(first, count))
-    # a block at a time, not a number
-    tensor.view(_BLOCK)[..., 0][np.arange(most * width) < count[:, None]] = drawn.view(_BLOCK)[:, 0]
-    return tensor.reshape(n, most * _HALVES, *tail)

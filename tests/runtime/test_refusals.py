@@ -38,7 +38,7 @@ def test_the_edge_of_the_cell_is_within_it(model):
 
 @pytest.mark.parametrize("pdg", [22.4, np.nan, np.inf, "22", None, 22 + 0j])
 def test_a_code_that_is_no_whole_number_is_refused(model, pdg):
-    with pytest.raises(InputError, match="do not fit together: (pdg must be whole numbers|they must be numbers)"):
+    with pytest.raises(InputError, match=r"do not fit together: (pdg must be whole numbers|they must be numbers)"):
         model.generate(**PHOTON | {"pdg": pdg})
 
 
@@ -60,8 +60,8 @@ def test_a_seed_may_be_of_numpy():
 def test_windows_that_do_not_fit_into_memory_are_refused_before_any_shower_is_drawn(model, monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 10_000_000)
     before = model.network_seconds
-    with pytest.raises(InputError, match=r"dense windows of 1000 showers needs about 0\.0625 GB of memory, but 0\.01 GB.*"
-                       r"ShowerModel\.sample"):  # fmt: skip
+    told = r"dense windows of 1000 showers needs about 0\.0625 GB of memory, but 0\.01 GB.*ShowerModel\.sample"
+    with pytest.raises(InputError, match=told):
         model.generate(**PHOTON | {"kinetic_energy": np.full(1000, 2.0)})
     assert model.network_seconds == before
     # lists need not be refused
@@ -99,7 +99,11 @@ def test_names_in_files_do_not_reach_the_terminal_as_they_are(tmp_path):
     path = tmp_path / "hits\x1b[2J.root"
     path.write_bytes(b"root")
     done = subprocess.run(
-        [sys.executable, "-m", "fastcalo", "inspect", str(path)], capture_output=True, text=True, check=False, timeout=100
+        [sys.executable, "-m", "fastcalo", "inspect", str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
     )
     assert done.returncode == 1
     assert "\\x1b[2J" in done.stderr
@@ -109,7 +113,11 @@ def test_names_in_files_do_not_reach_the_terminal_as_they_are(tmp_path):
 def test_a_name_of_a_model_does_not_reach_the_terminal_as_it_is(tmp_path):
     path = write_tiny_model(tmp_path / "tiny.onnx", name="tiny\x1b]0;title\x07")
     done = subprocess.run(
-        [sys.executable, "-m", "fastcalo", "inspect", str(path)], capture_output=True, text=True, check=True, timeout=100
+        [sys.executable, "-m", "fastcalo", "inspect", str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=100,
     )
     assert "tiny\\x1b]0;title\\x07" in done.stdout
     assert "\x1b" not in done.stdout
@@ -122,7 +130,7 @@ from fastcalo.production.convert import convert
 
 if __name__ == "__main__":
     engine = FastSimulation(load_detector(), sys.argv[2])
-    convert([sys.argv[1]] * 2000, sys.argv[3], engine, chunk=5, workers=2)
+    convert([sys.argv[1]] * 2000, sys.argv[3], engine, step_size=5, workers=2)
 """
 
 

@@ -15,8 +15,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 import fastcalo
 from fastcalo.errors import InputError
 from fastcalo.model.contract import NoiseSpec
+from fastcalo.model.noise import draw_noise
 from fastcalo.model.random_numbers import random_streams
-from fastcalo.model.shower_model import draw_noise
 
 ROOT = Path(__file__).parents[2]
 EM = fastcalo.load_model("em", threads=1)

@@ -16,7 +16,8 @@ from fastcalo.training.config import DataConfig
 from fastcalo.training.run import checkpoint
 from fastcalo.training.run.curves import draw_curves, read_metrics
 from fastcalo.training.run.metrics_log import MetricsLog
-from fastcalo.training.trainer import load_run, train
+from fastcalo.training.trainer import load_run
+from fastcalo.training.trainer import run_stages as train
 
 
 @pytest.fixture

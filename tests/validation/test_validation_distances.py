@@ -202,3 +202,12 @@ def test_what_the_reference_never_has_counts_alike_in_any_unit():
     found = [distances.fpd(a, b * [1, unit])[0] for unit in (1, 1000)]
     assert found[0] == pytest.approx(found[1])
     assert found[0] < 1
+
+
+def test_one_shower_far_beyond_the_reference_does_not_make_kpd_any_number():
+    rng = np.random.default_rng(5)
+    reference, other = rng.normal(size=(2, 400, 3))
+    other[7, 1] = 1e4
+    value, error = distances.kpd(reference, other)
+    assert abs(value) < 1
+    assert error < 1

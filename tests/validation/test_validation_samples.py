@@ -1,15 +1,20 @@
 """ThreeSamples, observables, response tables and classifiers."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.tiny_model import write_tiny_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastcalo
+from fastcalo.detector.description import parse_detector
 from fastcalo.detector.voxels import Voxels
+from fastcalo.errors import ContractError
+from fastcalo.io.showers.native_writer import write_showers
 from fastcalo.io.showers.reader import open_showers
 from fastcalo.validation.showers.classifier import auc_of_cells, auc_of_observables
 from fastcalo.validation.showers.compare import ThreeSamples, compare_showers
@@ -24,6 +29,7 @@ from fastcalo.validation.showers.observables import (
 )
 from fastcalo.validation.showers.response import ResponseBin, decades, response_table
 from fastcalo.validation.showers.sample import SampleHits, ShowerSample, generate_sample, read_sample
+from fastcalo.validation.showers.selection import DataOptions, common_sections
 
 SHOWERS = Path(__file__).parents[2] / "examples" / "data" / "em_geant4.h5"
 ECAL = fastcalo.load_detector().section("ECAL")
@@ -268,3 +274,22 @@ def test_a_classifier_on_cells_is_blind_to_the_same_and_sees_another(halves):
     floor, error = auc_of_cells(halves.reference, halves.floor)
     assert abs(floor - 0.5) < 4 * error
     assert auc_of_cells(halves.reference, shuffled(halves.floor))[0] > 0.7
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_the_detector_of_a_model_is_found_in_the_data_that_describe_it(tmp_path, told):
+    description = json.loads(json.dumps(fastcalo.load_detector().description))
+    description["name"] = "mine"
+    description["section"]["ECAL"]["threshold_gev"] = 1.2e-4
+    description["section"]["ECAL"]["sensor_mm"] = 0.4
+    mine = parse_detector(description, "mine.toml")
+    conditions = {"pdg": [22], "kinetic_energy": [1.0], "direction": [[0, 0, 1.0]], "entry": [[0, 0]]}
+    attributes = {"detector": json.dumps(mine.description)} if told else {}
+    write_showers(tmp_path / "a.h5", mine, conditions, {"ECAL": ([0, 1], [0], [0.5])}, attributes=attributes)
+    model = fastcalo.load_model(write_tiny_model(tmp_path / "tiny.onnx", mine))
+    with open_showers(tmp_path / "a.h5") as source:
+        if told:
+            assert common_sections(model, [source], DataOptions()) == (("ECAL",), {"ECAL": mine.sections[0].threshold})
+        else:
+            with pytest.raises(ContractError, match="name the detector it was made for"):
+                common_sections(model, [source], DataOptions())

@@ -16,6 +16,8 @@ FloatArray = NDArray[np.float64]
 BINS = 50
 _QUANTILES = 200
 _NEIGHBOURS = 5
+_FARTHEST = 2.0
+"""Times the largest size of an observable in the reference: what is beyond counts as this much in `kpd`."""
 _ROWS = 1_000
 """Rows of a matrix of distances that are worked on at a time."""
 
@@ -162,7 +164,8 @@ def kpd(
 
     Kansal et al., Phys. Rev. D 107 (2023) 076017, section III.C; the estimator is that of Gretton et al., J. Mach.
     Learn. Res. 13 (2012) 723, eq. 3. That is unbiased, so that it may come out negative; but showers that are drawn
-    twice into a batch move it up a little.
+    twice into a batch move it up a little. Observables are divided by their largest size in the reference; what is then
+    beyond 2 counts as 2, which the paper does not have.
 
     Parameters
     ----------
@@ -178,7 +181,8 @@ def kpd(
         Median over the batches, and half the width of the 68 % of them in the middle.
     """
     size = min(size, len(reference), len(other))
-    a, b = _normalised(reference, other)
+    # to the power of four, one shower far beyond all of the reference would make value and error any number
+    a, b = (np.clip(x, -_FARTHEST, _FARTHEST) for x in _normalised(reference, other))
     rng = np.random.default_rng(seed)
     found = [polynomial_mmd(_drawn(a, size, rng), _drawn(b, size, rng)) for _ in range(batches)]
     low, high = np.percentile(found, [16.275, 83.725])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...detector.description import DEFAULT_DETECTOR, Detector, load_detector
+from ...detector.description import DEFAULT_DETECTOR, Detector, load_detector, parse_detector
 from ...errors import InputError
 from ...io.showers.reader import open_showers
 from ...io.showers.slices import ShowerSource
@@ -31,8 +33,8 @@ class DataOptions:
     Attributes
     ----------
     detector : str or Path, optional
-        Gives the thresholds. Unless given, the default one where the showers are from it; otherwise every deposit
-        counts.
+        Gives the thresholds. Unless given, the default one or one that the showers' files describe, whichever the model
+        and the showers are from; if there is none, every deposit counts, which only files among themselves allow.
     threshold : float, optional
         For all sections instead, GeV.
     sections : tuple of str
@@ -85,17 +87,39 @@ def _detector(
     sections: tuple[str, ...],
 ) -> Detector | None:
     """The calorimeter that all are from; None if it is not known, which only files among themselves may be."""
-    detector = load_detector(options.detector or DEFAULT_DETECTOR)
+    if options.detector is not None:
+        candidates = [load_detector(options.detector)]
+    else:
+        candidates = [load_detector(DEFAULT_DETECTOR), *_described(sources)]
     if model is not None:
-        model.contract.check_detector(detector, str(model.path))
-    try:
+        fitting = [d for d in candidates if d.stack_hash == model.contract.stack_hash]
+        if not fitting:
+            model.contract.check_detector(candidates[0], str(model.path))
         for source in sources:
-            source.check_detector(detector, sections)
-    except InputError:
-        if model is not None or options.detector is not None:
-            raise
-        return None
-    return detector
+            source.check_detector(fitting[0], sections)
+        return fitting[0]
+    for detector in candidates:
+        try:
+            for source in sources:
+                source.check_detector(detector, sections)
+        except InputError:
+            if options.detector is not None:
+                raise
+        else:
+            return detector
+    return None
+
+
+def _described(sources: Sequence[ShowerSource]) -> list[Detector]:
+    """Detectors that files of showers describe."""
+    found = []
+    for source in sources:
+        text = source.attributes.get("detector")
+        if isinstance(text, str):
+            # a description that is damaged, or of a later version, is no reason to refuse the showers
+            with suppress(ValueError, TypeError, AttributeError, KeyError, RecursionError):
+                found.append(parse_detector(json.loads(text), str(source.path)))
+    return found
 
 
 def _check_same_voxels(a: ShowerSource, b: ShowerSource, sections: Sequence[str]) -> None:

@@ -73,7 +73,9 @@ class SearchTime:
         groups = len({line.get("group") for t in record.trials for line in t.begins})
         shares = [line["busy"] for line in record.lines if line["kind"] == "end" and line.get("busy") is not None]
         computed = used / (groups * wall) if groups and wall > 0 else math.nan
-        return cls(wall, used, groups, float(shares[-1]) if shares else computed, kinds[-1] == "end")
+        busy = float(shares[-1]) if shares else computed
+        # a trial is timed by its group, the wall time is that of the journal's lines: nobody is busier than always
+        return cls(wall, used, groups, min(busy, 1.0) if math.isfinite(busy) else busy, kinds[-1] == "end")
 
 
 @dataclass(frozen=True)

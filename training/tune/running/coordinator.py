@@ -165,7 +165,7 @@ class Coordinator:
         state = next(state for state in self._states if state.ranks[0] == rank)
         trial = state.trial
         if message["do"] == "interrupted":
-            state.trial = None
+            self._rest(state)
             self._halt()
         elif trial is None or message["trial"] != trial.number:
             return
@@ -173,9 +173,17 @@ class Coordinator:
             step, value = message["step"], message["value"]
             self._background.do(lambda: self._study.rung(trial, step, value), lambda why: self._stop(state, trial, why))
         else:
-            state.busy += self._clock.now() - state.since
-            state.trial = None
+            self._rest(state)
             self._tell(trial, outcome_from(message["outcome"]))
+
+    def _rest(self, state: GroupState) -> None:
+        """A group has ended its trial; one that had no more work before was at work until now."""
+        now = self._clock.now()
+        if state.trial is not None:
+            state.busy += now - state.since
+        if state.free:
+            state.free = now
+        state.trial = None
 
     def _tell(self, trial: Trial, outcome: Outcome) -> None:
         self._background.do(

@@ -1,0 +1,1 @@
+"""Damaged files of every format that is read or written: each is refused cleanly, or read as it was."""
