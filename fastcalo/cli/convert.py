@@ -126,9 +126,10 @@ def command(
             overwrite=overwrite,
             progress=stack.enter_context(progress_bar("events")),
         )
-    show_summary(done)
+    # first, for whoever reads what is shown may be gone
     if summary is not None:
         _write_summary(summary, json.dumps(done.to_dict(), indent=2))
+    show_summary(done)
 
 
 def _overrides(schema: Path | None, branches: list[str], said: dict[str, Any]) -> SchemaOverrides:

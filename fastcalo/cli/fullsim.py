@@ -9,8 +9,7 @@ Examples:
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,8 +21,6 @@ from ..fullsim.gun import Spectrum
 
 if TYPE_CHECKING:
     from ..fullsim.campaign import GunResult
-
-_SAY_AGAIN_S = 30.0
 
 
 def gun(
@@ -64,8 +61,9 @@ def gun(
       fastcalo fullsim gun -o muons.h5 --species 13,-13 --spectrum flat --seed 2
     """  # noqa: D301
     from ..fullsim.campaign import gun as shoot
+    from .output import progress_bar
 
-    with _reporting() as report, _saying_how_to_go_on(output):
+    with progress_bar("showers") as report, _saying_how_to_go_on(output):
         made = shoot(
             output,
             events,
@@ -118,29 +116,6 @@ def _codes(texts: list[str]) -> tuple[int, ...]:
     if unknown := [text for text, code in codes.items() if code is None]:
         raise BadParameter(f"{unknown[0]!r} is neither a PDG code nor a particle's name", param_hint="--species")
     return tuple(code for code in codes.values() if code is not None)
-
-
-@contextmanager
-def _reporting() -> Iterator[Callable[[int, int], None]]:
-    """Show progress: a bar on a terminal, a line now and then in a log."""
-    from .output import console, progress_bar
-
-    started = said = time.monotonic()
-    first: int | None = None
-    with progress_bar("showers") as bar:
-
-        def report(done: int, total: int) -> None:
-            nonlocal first, said
-            first = done if first is None else first
-            now = time.monotonic()
-            if bar:
-                bar(done, total)
-            elif now - said > _SAY_AGAIN_S and done > first:
-                said, pace = now, (done - first) / (now - started)
-                left = (total - done) / pace
-                console().print(f"{done}/{total} showers, {pace:.3g} per second, {left / 60:.0f} min left")
-
-        yield report
 
 
 @contextmanager

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,6 +21,9 @@ LOG_FORMAT = "%(levelname)s %(name)s: %(message)s"
 
 # where the output is no terminal, lines are as long as those of a log
 _WIDTH = 120
+
+SAY_AGAIN_S = 30.0
+"""Seconds between two lines that tell how far a work is."""
 
 
 # controls of terminals, and those that turn the direction of writing
@@ -65,7 +70,19 @@ def console() -> Console:
         def render_str(self, text: str, **options: Any) -> Text:
             return super().render_str(printable(text), **options)
 
+        def on_broken_pipe(self) -> None:
+            # nobody reads any more, which is no reason to end: what is still to be written to files must be, and the
+            # status is that of the work
+            self.quiet = True
+            forget_output()
+
     return PrintableConsole(width=None if sys.stdout.isatty() else _WIDTH, highlight=False, markup=False)
+
+
+def forget_output() -> None:
+    """Let standard output lead nowhere, because its reader has gone."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def show_rows(title: str, rows: Iterable[tuple[str, str]]) -> None:
@@ -139,17 +156,55 @@ def _pace(summary: Summary) -> str:
     return text
 
 
+class ProgressLines:
+    """Tells on standard error how far a work is, one line each half minute: for logs, where a bar is of no use.
+
+    Parameters
+    ----------
+    what : str
+        What is counted.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._start = self._told = time.monotonic()
+        self._first: int | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        """Tell that so much is done of all there is to do."""
+        now = time.monotonic()
+        if self._first is None:
+            # what was done before, by a run that goes on, says nothing of the pace
+            self._first, self._start = done, now
+        if now - self._told < SAY_AGAIN_S:
+            return
+        self._told = now
+        text = f"{self._what}: {done}/{total}"
+        if done > self._first and now > self._start:
+            pace = (done - self._first) / (now - self._start)
+            text += f", {pace:.3g} per second, {(total - done) / pace / 60:.1f} min left"
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+
 @contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Show a bar on standard error while the block runs, if that is a terminal.
+def progress_bar(what: str, *, lines: bool = True) -> Iterator[Callable[[int, int], None] | None]:
+    """Show how far a work is while the block runs: by a bar on a terminal, by lines elsewhere.
+
+    Parameters
+    ----------
+    what : str
+        What is counted.
+    lines : bool
+        Whether there are to be lines where standard error is no terminal.
 
     Yields
     ------
     callable or None
-        To be called with what is done and what there is to do; None where there is no terminal.
+        To be called with what is done and what there is to do; None where nothing is shown.
     """
     if not sys.stderr.isatty():
-        yield None
+        yield ProgressLines(what) if lines else None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -20,6 +20,8 @@ MOST = 15
 ORDER = (
     "_version",
     "errors",
+    "memory",
+    "launcher",
     "display",
     "particles",
     "reasons",

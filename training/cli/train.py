@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -108,18 +109,20 @@ def _train(
     """Train, and show how on the first rank."""
     from contextlib import nullcontext
 
-    from fastcalo.cli.output import console, progress_bar
+    from fastcalo.cli.output import SAY_AGAIN_S, console, progress_bar
 
     from ..run.signals import Stopped
     from ..trainer import run_stages
 
-    first = exchange is None or not exchange.rank
-    with progress_bar(f"training {settings.name}") if first else nullcontext() as bar:
+    first, told = exchange is None or not exchange.rank, time.monotonic()
+    with progress_bar(f"training {settings.name}", lines=False) if first else nullcontext() as bar:
 
         def report(name: str, step: int, steps: int, metrics: dict[str, float]) -> None:
+            nonlocal told
             if bar:
                 bar(step, steps)
-            elif step == steps or step % 1_000 == 0:
+            elif step == steps or time.monotonic() - told > SAY_AGAIN_S:
+                told = time.monotonic()
                 numbers = ", ".join(f"{k} {v:.4g}" for k, v in metrics.items())
                 console().print(f"{name} {step}/{steps}: {numbers}", soft_wrap=True)
 
