@@ -20,7 +20,8 @@ from pathlib import Path
 # the packages of the tests, and this checkout of fastcalo
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
-from fuzz.targets import TARGETS, by_name, judge, prepare  # noqa: E402
+from fuzz.judging import judge, prepare  # noqa: E402
+from fuzz.targets import TARGETS, by_name  # noqa: E402
 
 _PATIENCE_S = 120.0
 _KINDS = ("same", "refused", "other", "raw", "crash", "hang")

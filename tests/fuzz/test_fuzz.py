@@ -7,7 +7,8 @@ import time
 import pytest
 
 from fuzz import targets
-from fuzz.targets import TARGETS, judge, prepare
+from fuzz.judging import judge, prepare
+from fuzz.targets import TARGETS
 
 _SECONDS = 1.0
 _MOST = 60

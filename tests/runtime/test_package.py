@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -94,3 +95,12 @@ def test_the_version_is_stated_once_and_cited_right() -> None:
     cited = re.search(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
     assert cited is not None
     assert cited.group(1) == fastcalo.__version__
+
+
+def test_only_the_extras_that_say_so_bring_onnx_runtime():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    naming = {name for name, needs in extras.items() if any(need.startswith("onnxruntime") for need in needs)}
+    assert naming == {"cpu", "gpu"}
+    # what makes, draws and checks models works with either
+    for name in ("train", "export", "validate", "tune", "plot"):
+        assert not any(extra in need for need in extras[name] for extra in ("cpu", "gpu")), name

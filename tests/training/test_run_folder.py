@@ -232,6 +232,6 @@ def test_config_json_is_whole_or_not_there(run):
 
 @pytest.mark.parametrize("width", [10**12, 10**400])
 def test_networks_that_no_memory_holds_are_refused(config, tmp_path, width):
-    with pytest.raises(ConfigError, match="networks of the sizes .* cannot be made"):
+    with pytest.raises(ConfigError, match=r"networks of the sizes .* cannot be made"):
         train(replace(config, network=replace(config.network, hit_width=width)), tmp_path / "run")
     assert not (tmp_path / "run").exists()
