@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from ..install import install_line
+
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
@@ -51,7 +53,7 @@ class Subcommand:
     @property
     def install(self) -> str:
         """The line that installs what the command needs."""
-        return f"pip install '{self.distribution or f'fastcalo[{self.extra}]'}'"
+        return f"pip install '{self.distribution}'" if self.distribution else install_line(self.extra)
 
 
 def own_commands() -> dict[str, Subcommand]:

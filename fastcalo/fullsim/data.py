@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import Geant4DataError, MissingDependencyError
+from ..install import install_line
 
 _ROOT = "GEANT4_DATA_DIR"
 
@@ -42,7 +43,7 @@ def find_data() -> dict[str, Path]:
         A data set is missing.
     """
     if find_spec("geant4_pybind") is None:
-        raise MissingDependencyError("full simulation needs geant4-pybind: pip install 'fastcalo[geant4]'")
+        raise MissingDependencyError(f"full simulation needs geant4-pybind: {install_line('geant4')}")
     root = Path(os.environ.get(_ROOT) or Path.home() / ".geant4_pybind")
     problems = []
     if os.environ.get(_ROOT) and not root.is_dir():

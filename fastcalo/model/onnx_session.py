@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, ContractError, MissingDependencyError
+from ..install import install_line
 
 _PREFERRED = ("CUDAExecutionProvider", "CPUExecutionProvider")
 _ENOUGH_THREADS = 2
@@ -30,13 +31,13 @@ def import_onnxruntime() -> Any:
     if len(found) > 1:
         raise MissingDependencyError(
             "onnxruntime and onnxruntime-gpu are both installed and have overwritten each other: "
-            "pip uninstall -y onnxruntime onnxruntime-gpu, then pip install 'fastcalo[cpu]' or 'fastcalo[gpu]'"
+            f"pip uninstall -y onnxruntime onnxruntime-gpu, then {install_line('cpu')}, or gpu in place of cpu"
         )
     try:
         import onnxruntime
     except ImportError as e:
         raise MissingDependencyError(
-            "running a model needs ONNX Runtime: pip install 'fastcalo[cpu]', or 'fastcalo[gpu]' for CUDA"
+            f"running a model needs ONNX Runtime: {install_line('cpu')}, or gpu in place of cpu for CUDA"
         ) from e
     return onnxruntime
 

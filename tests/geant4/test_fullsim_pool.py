@@ -23,6 +23,7 @@ from fastcalo.errors import ConfigError, DetectorError, Geant4Error
 from fastcalo.fullsim.data import find_data
 from fastcalo.fullsim.pool import Geant4Pool
 from fastcalo.fullsim.shots import Shots, seeds_from
+from fastcalo.install import install_line
 
 DETECTOR = load_detector()
 GUN = ("-m", "fastcalo", "fullsim", "gun", "-n", "2", "--energy", "0.1", "0.2")
@@ -304,4 +305,4 @@ def test_the_missing_extra_is_named(tmp_path):
     )
     done = run_without_data("-c", code, home=tmp_path)
     assert done.returncode == 1
-    assert done.stderr == "fastcalo: error: full simulation needs geant4-pybind: pip install 'fastcalo[geant4]'\n"
+    assert done.stderr == f"fastcalo: error: full simulation needs geant4-pybind: {install_line('geant4')}\n"

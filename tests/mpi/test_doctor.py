@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fastcalo.install import install_line
 from fastcalo.training.diagnostics.doctor_gpu import check_gpus
 from fastcalo.training.diagnostics.findings import RankFacts, check_binding, check_threads, check_versions, format_ranks
 
@@ -134,7 +135,7 @@ def test_without_mpi4py(tmp_path, started, verdict):
     assert code == (verdict == "bad")
     assert found["MPI"]["verdict"] == verdict
     assert "no mpi4py" in found["MPI"]["text"]
-    assert "pip install 'fastcalo[mpi]'" in found["MPI"]["mend"]
+    assert install_line("mpi") in found["MPI"]["mend"]
 
 
 def test_without_torch(tmp_path):

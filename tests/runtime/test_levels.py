@@ -22,6 +22,7 @@ ORDER = (
     "errors",
     "memory",
     "launcher",
+    "install",
     "display",
     "particles",
     "reasons",

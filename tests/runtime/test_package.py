@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from fastcalo.install import install_line
 
 ROOT = Path(__file__).parents[2]
 FLOORS = ("training", "export", "integration")
@@ -104,3 +107,30 @@ def test_only_the_extras_that_say_so_bring_onnx_runtime():
     # what makes, draws and checks models works with either
     for name in ("train", "export", "validate", "tune", "plot"):
         assert not any(extra in need for need in extras[name] for extra in ("cpu", "gpu")), name
+
+
+@pytest.mark.parametrize(
+    ("url", "told", "line"),
+    [
+        ("{folder}/dist/fastcalo-1-py3-none-any.whl", {"archive_info": {}}, "pip install '{url}[cpu,train]'"),
+        ("{folder}/a clone", {"dir_info": {"editable": True}}, "pip install -e '{url}[cpu,train]'"),
+        ("{folder}/a clone", {"dir_info": {}}, "pip install '{url}[cpu,train]'"),
+        ("{folder}/gone.whl", {"archive_info": {}}, "pip install 'fastcalo[cpu,train]'"),
+        (None, {}, "pip install 'fastcalo[cpu,train]'"),
+    ],
+    ids=["wheel", "editable", "folder", "gone", "index"],
+)
+def test_what_is_missing_is_installed_from_where_fastcalo_is_from(tmp_path, monkeypatch, url, told, line):
+    (tmp_path / "a clone").mkdir()
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "dist" / "fastcalo-1-py3-none-any.whl").touch()
+    # what pip leaves behind of an installed distribution
+    place = tmp_path / "site" / "fastcalo-1.dist-info"
+    place.mkdir(parents=True)
+    (place / "METADATA").write_text("Metadata-Version: 2.1\nName: fastcalo\nVersion: 1\n")
+    if url is not None:
+        path = Path(url.format(folder=tmp_path))
+        (place / "direct_url.json").write_text(json.dumps({"url": path.as_uri(), **told}))
+        line = line.format(url=path)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    assert install_line("cpu", "train") == line

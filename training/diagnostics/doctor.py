@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fastcalo.errors import FastCaloError
+from fastcalo.install import install_line
 from fastcalo.launcher import ranks_started
 from fastcalo.model.onnx_session import available_cores
 
@@ -132,12 +133,12 @@ def _mpi(world: Any, trouble: str, flavour: str) -> Iterator[Finding]:
         if started > 1:
             yield Finding(
                 "MPI", BAD, f"{started} processes were started, but mpi4py does not work here ({trouble})",
-                "pip install 'fastcalo[mpi]'",
+                install_line("mpi"),
             )  # fmt: skip
         else:
             yield Finding(
                 "MPI", WARNING, f"mpi4py does not work here ({trouble}): training runs in one process only",
-                "pip install 'fastcalo[mpi]', and a library of MPI: that of the cluster, or pip install mpich",
+                f"{install_line('mpi')}, and a library of MPI: that of the cluster, or pip install mpich",
             )  # fmt: skip
         return
     from mpi4py import MPI
@@ -187,12 +188,10 @@ def _onnxruntime() -> Iterator[Finding]:
     if len(found) > 1:
         yield Finding(
             "ONNX Runtime", BAD, "onnxruntime and onnxruntime-gpu have overwritten each other",
-            "pip uninstall -y onnxruntime onnxruntime-gpu, then pip install 'fastcalo[cpu]' or 'fastcalo[gpu]'",
+            f"pip uninstall -y onnxruntime onnxruntime-gpu, then {install_line('cpu')}, or gpu in place of cpu",
         )  # fmt: skip
     elif not found:
-        yield Finding(
-            "ONNX Runtime", WARNING, "is not installed: models can be trained, not run", "pip install 'fastcalo[cpu]'"
-        )
+        yield Finding("ONNX Runtime", WARNING, "is not installed: models can be trained, not run", install_line("cpu"))
     else:
         ((name, number),) = found.items()
         threads, cores = min(2, available_cores()), len(_cpus())
@@ -265,7 +264,7 @@ def _geant4(everyone: list[RankFacts]) -> Iterator[Finding]:
         return
     lines = [line.strip() for line in lacking[0].geant4.splitlines()]
     where = f" (ranks {[facts.rank for facts in lacking]})" if len(everyone) > 1 else ""
-    mend = "fastcalo fullsim says how to get them" if len(lines) > 1 else "pip install 'fastcalo[geant4]'"
+    mend = "fastcalo fullsim says how to get them" if len(lines) > 1 else install_line("geant4")
     yield Finding("Geant4", WARNING, f"full simulation cannot run here{where}: {' '.join(lines[:2])}", mend)
 
 

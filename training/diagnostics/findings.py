@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from fastcalo.install import install_line
+
 GOOD, WARNING, BAD = "good", "warning", "bad"
 _BINDING = {
     "MPICH": "mpiexec -bind-to core",
@@ -79,7 +81,7 @@ def check_versions(everyone: list[RankFacts]) -> Iterator[Finding]:
             return
     text = ", ".join(f"{name} {number}" for name, number in first.items() if number)
     if not first["torch"]:
-        yield Finding("software", WARNING, f"{text}; torch is not installed", "pip install 'fastcalo[train]'")
+        yield Finding("software", WARNING, f"{text}; torch is not installed", install_line("train"))
     else:
         yield Finding("software", GOOD, text + (", the same on all ranks" if len(everyone) > 1 else ""))
 

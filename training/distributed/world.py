@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from fastcalo.errors import FastCaloError, MissingDependencyError, TrainingError
+from fastcalo.install import install_line
 from fastcalo.launcher import ranks_started
 
 _READ_S = 1.0
@@ -38,7 +39,7 @@ def join_world() -> Any:
         from mpi4py import MPI
     except ImportError as error:
         raise MissingDependencyError(
-            f"{started} processes were started, but mpi4py does not work here ({error}): pip install 'fastcalo[mpi]'"
+            f"{started} processes were started, but mpi4py does not work here ({error}): {install_line('mpi')}"
         ) from error
     world = MPI.COMM_WORLD
     if world.size != started:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fastcalo.errors import MissingDependencyError
+from fastcalo.install import install_line
 
 from ..architectures.base import Metrics
 from .throughput import TIMINGS
@@ -29,7 +30,7 @@ class TensorboardWriter:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise MissingDependencyError(
-                f"--tensorboard needs TensorBoard ({error}): pip install 'fastcalo[tensorboard]'"
+                f"--tensorboard needs TensorBoard ({error}): {install_line('tensorboard')}"
             ) from error
         self._folder, self._make = folder, SummaryWriter
         self._writer: Any = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastcalo.errors import MissingDependencyError
+from fastcalo.install import install_line
 
 from ..config import TrainConfig
 
@@ -28,7 +29,7 @@ def config_text(config: TrainConfig, *comments: str) -> str:
     try:
         import tomli_w
     except ImportError as e:
-        raise MissingDependencyError("tomli-w is missing: pip install 'fastcalo[tune]'") from e
+        raise MissingDependencyError(f"tomli-w is missing: {install_line('tune')}") from e
     head = "".join(f"# {' '.join(line.split())}\n" for line in comments)
     return head + tomli_w.dumps(_without_none(config.as_dict()))
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..._version import __version__
 from ...errors import ConfigError, MissingDependencyError
+from ...install import install_line
 from ...model.shower_model import ShowerModel, load_model
 from .compare import compare_showers
 from .figures import draw_figures
@@ -128,7 +129,7 @@ def _check_installed() -> None:
         import sklearn  # noqa: F401
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
-            f"validation needs {error.name}, which is not installed: pip install 'fastcalo[validate]'"
+            f"validation needs {error.name}, which is not installed: {install_line('validate')}"
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import math
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -15,6 +16,7 @@ from skopt.acquisition import gaussian_ei
 from skopt.learning.gaussian_process.kernels import ConstantKernel, Matern
 
 from fastcalo.errors import MissingDependencyError
+from fastcalo.install import install_line
 from fastcalo.training.tune.optimisers import make_optimiser
 from fastcalo.training.tune.optimisers.base import kept_points, penalty
 from fastcalo.training.tune.optimisers.gp import MOST, GaussianProcess, _Model, _regressor
@@ -149,7 +151,7 @@ def test_a_model_holds_the_best_of_many():
 @pytest.mark.parametrize(("name", "module"), [("gp", "skopt.learning"), ("optuna", "optuna"), ("optuna", "torch")])
 def test_a_library_that_is_missing_is_named(monkeypatch, name, module):
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'fastcalo\[tune\]'"):
+    with pytest.raises(MissingDependencyError, match=re.escape(install_line("tune"))):
         make_optimiser(name, MIXED, 1)
 
 

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastcalo.errors import MissingDependencyError
+from fastcalo.install import install_line
 
 from ..space import Floats, Space
 from .base import History, kept_points, penalty
@@ -57,7 +58,7 @@ class GaussianProcess:
         try:
             import skopt.learning  # noqa: F401
         except ImportError as e:
-            raise MissingDependencyError("scikit-optimize is missing: pip install 'fastcalo[tune]'") from e
+            raise MissingDependencyError(f"scikit-optimize is missing: {install_line('tune')}") from e
         self._fitted: tuple[int, Any, float] = (0, None, 0.0)
 
     def propose(self, history: History) -> Floats:

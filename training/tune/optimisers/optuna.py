@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastcalo.errors import MissingDependencyError
+from fastcalo.install import install_line
 
 from ..space import Choice, Dimension, Floats, Integer, Point
 from .base import History, kept_points
@@ -29,7 +30,7 @@ class OptunaGP:
             import optuna
             import torch  # noqa: F401
         except ImportError as e:
-            raise MissingDependencyError("Optuna or PyTorch is missing: pip install 'fastcalo[tune]'") from e
+            raise MissingDependencyError(f"Optuna or PyTorch is missing: {install_line('tune')}") from e
         optuna.logging.set_verbosity(optuna.logging.WARNING)
 
     def propose(self, history: History) -> Floats:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastcalo.errors import MissingDependencyError
+from fastcalo.install import install_line
 
 from ..space import Floats
 from .base import History
@@ -39,7 +40,7 @@ def design_points(kind: str, count: int, dimensions: int, seed: int) -> Floats:
     try:
         from scipy.stats import qmc
     except ImportError as e:
-        raise MissingDependencyError("SciPy is missing: pip install 'fastcalo[tune]'") from e
+        raise MissingDependencyError(f"SciPy is missing: {install_line('tune')}") from e
     rng = np.random.default_rng([seed, 0])
     if kind == "lhs":
         return np.asarray(qmc.LatinHypercube(dimensions, rng=rng).random(count))

@@ -12,6 +12,7 @@ from typing import Any
 
 from fastcalo._version import __version__
 from fastcalo.errors import InputError, MissingDependencyError
+from fastcalo.install import install_line
 from fastcalo.validation.html_report import NUMBERS, PAGE, Figure, numbers_text, write_texts
 
 from ...config import TrainConfig
@@ -93,7 +94,7 @@ class TuneReport:
 
             return render(Path(__file__).parent / "report.html.j2", report=self, c=self.content, pair=pair, span=span)
         except ModuleNotFoundError as e:
-            raise MissingDependencyError(f"{e.name} is missing: pip install 'fastcalo[tune]'") from e
+            raise MissingDependencyError(f"{e.name} is missing: {install_line('tune')}") from e
 
     def summary(self) -> list[tuple[str, str]]:
         """The most important numbers, as pairs of a label and a text."""
@@ -321,7 +322,7 @@ def _figures(
         if front:
             figures.append(draw.draw_pareto(trials_with_latency(ended_trials(record, "done")), front, best))
     except ModuleNotFoundError as e:
-        raise MissingDependencyError(f"{e.name} is missing: pip install 'fastcalo[tune]'") from e
+        raise MissingDependencyError(f"{e.name} is missing: {install_line('tune')}") from e
     return figures
 
 
