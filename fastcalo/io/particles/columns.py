@@ -60,12 +60,25 @@ def to_column(array: Any, where: str) -> Column:
     values = ak.to_numpy(array if counts is None else ak.flatten(array))
     if values.dtype.kind not in "iufb":
         raise InputError(problem)
+    return check_lengths(Column(values, counts), len(array), where)
+
+
+def check_lengths(column: Column, entries: int, where: str) -> Column:
+    """Return what was read of so many entries, unless it is more or less than they say.
+
+    Raises
+    ------
+    InputError
+    """
+    counts, values = column.counts, column.values
+    if len(values if counts is None else counts) != entries:
+        raise InputError(f"{where} has another number of entries than the tree; it may be cut short or damaged")
     if counts is not None and ((counts < 0).any() or counts.sum() != len(values)):
         raise InputError(
             f"{where} has lists of {counts.sum()} values together, but holds {len(values)}; it may be cut short or "
             "damaged"
         )
-    return Column(values, counts)
+    return column
 
 
 def assemble(columns: Mapping[str, Column], schema: Schema, entries: range, before: int, where: str) -> FileEvents:

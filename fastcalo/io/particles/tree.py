@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..ntuple import NtupleFields, UnusualFieldError
-from ..root_files import reading_errors
-from .columns import Column, to_column
+from ..root_files import read_branch, reading_errors
+from .columns import Column, check_lengths, to_column
 
 # columns that are read at a time, in memory
 _BLOCK = 4e6
@@ -59,11 +59,11 @@ class OpenTree:
         with reading_errors(where):
             if self._fields is not None:
                 try:
-                    return Column(*self._fields.read(branch, entries.start, entries.stop))
+                    column = Column(*self._fields.read(branch, entries.start, entries.stop))
+                    return check_lengths(column, len(entries), where)
                 except UnusualFieldError:
                     pass
-            array = self._tree[branch].array(entry_start=entries.start, entry_stop=entries.stop, library="ak")
-            return to_column(array, where)
+            return to_column(read_branch(self._tree, branch, entries, where), where)
 
     def step(self, branches: Iterable[str]) -> int:
         """Entries of which these branches together take about a block of memory."""
