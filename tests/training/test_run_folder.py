@@ -7,12 +7,15 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import pytest
 import torch
 from helpers.tiny_training import STEPS, change_stage, tiny_config, write_data
 
+from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError, TrainingError
 from fastcalo.training.config import DataConfig
+from fastcalo.training.data.splits import open_splits
 from fastcalo.training.run import checkpoint
 from fastcalo.training.run.curves import draw_curves, read_metrics
 from fastcalo.training.run.metrics_log import MetricsLog
@@ -145,6 +148,55 @@ def test_a_state_that_is_not_of_this_training_is_refused(run, config, spoil):
     change(file, step=3, **spoil(checkpoint.load(file)))
     with pytest.raises(TrainingError, match=r"layers\.pt is not of this training"):
         train(config, run, resume=True)
+
+
+# --- showers
+
+
+def rewritten(source, target, change):
+    """A file of showers with one dataset changed."""
+    shutil.copy(source, target)
+    with h5py.File(target, "r+") as file:
+        change(file)
+    return target
+
+
+def doubled(file):
+    file["ECAL_deposit"][:] *= 2
+
+
+def turned(file):
+    file["direction"][:] = file["direction"][:][::-1]
+
+
+def permuted(file):
+    file["entry"][:] = file["entry"][:][::-1]
+
+
+@pytest.mark.parametrize("change", [doubled, turned, permuted])
+def test_showers_that_differ_in_whatever_is_read_are_not_gone_on_with(run, config, change):
+    state = checkpoint.load(run / "layers.pt") | {"step": 3}
+    checkpoint.save(run / "layers.pt", state)
+    source = Path(config.data.train[0])
+    kept = source.read_bytes()
+    try:
+        rewritten(source, run / "other.h5", change)
+        source.write_bytes((run / "other.h5").read_bytes())
+        with pytest.raises(TrainingError, match=r"layers\.pt was trained on other showers than those that .* hold now"):
+            train(config, run, resume=True)
+    finally:
+        source.write_bytes(kept)
+
+
+def test_a_run_that_knows_its_showers_by_species_and_energies_goes_on_with_a_warning(run, config, caplog):
+    data = open_splits(config, load_detector(), "here", 0)[0]
+    state = checkpoint.load(run / "layers.pt") | {"step": 3, "data_hash": data.old_hash}
+    del state["data_hash_version"]
+    checkpoint.save(run / "layers.pt", state)
+    with caplog.at_level(logging.WARNING):
+        train(config, run, resume=True)
+    assert "knew showers by species and energies only" in caplog.text
+    assert checkpoint.load(run / "layers.pt")["data_hash"] == data.hash
 
 
 # --- config.json
