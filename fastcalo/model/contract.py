@@ -153,7 +153,7 @@ def _check_together(c: Contract, where: str) -> None:
     for section in c.sections:
         if section not in described or section not in c.thresholds:
             raise ContractError(
-                f"{where}: clause 'sections': {section!r} is not described by clauses 'stack' and 'thresholds'"
+                f"{where}: clause 'sections': {section!r} is not described by clause 'stack' and clause 'thresholds'"
             )
 
 

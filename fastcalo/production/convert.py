@@ -154,10 +154,7 @@ def convert(
     if chunk is not None:
         warnings.warn("convert(chunk=...) is now step_size=...", DeprecationWarning, stacklevel=2)
         step_size = chunk
-    if step_size < 1 or workers < 1:
-        raise ConfigError(f"step_size and workers must be at least 1, but are {step_size} and {workers}")
-    if workers > _MOST_WORKERS:
-        raise ConfigError(f"workers must be at most {_MOST_WORKERS}, but are {workers}")
+    _check_numbers(step_size, workers)
     engine = _default_engine() if engine is None else engine
     reader = inputs if isinstance(inputs, EventReader) else open_events(inputs, schema, tree, collection)
     outputs = [Path(path) for path in (output, rejected) if path is not None]
@@ -200,6 +197,13 @@ def convert(
                 file.provenance.update(provenance, accounts=summary.accounts())
     summary.wall_seconds = time.perf_counter() - start
     return summary
+
+
+def _check_numbers(step_size: int, workers: int) -> None:
+    if step_size < 1 or workers < 1:
+        raise ConfigError(f"step_size and workers must be at least 1, but are {step_size} and {workers}")
+    if workers > _MOST_WORKERS:
+        raise ConfigError(f"workers must be at most {_MOST_WORKERS}, but are {workers}")
 
 
 def _simulated(

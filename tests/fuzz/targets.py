@@ -336,10 +336,9 @@ pz = "mc_pz"
 units = { momentum = "MeV", length = "cm" }
 final_status = [1]
 """
-LIMITS = """[auc_cells]
-at_most = 0.9
-[separation.energy]
-at_most = 0.01
+LIMITS = """[limits]
+auc_cells = { max = 0.9 }
+fpd = { min = 0.1, max = 0.2 }
 """
 
 TARGETS: tuple[Target, ...] = (

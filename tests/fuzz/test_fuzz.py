@@ -10,14 +10,12 @@ from fuzz import targets
 from fuzz.judging import judge, prepare
 from fuzz.targets import TARGETS
 
-_TEXTS = ("detector", "training", "search", "schema", "limits")
-"""Formats in TOML, which have tests of their own; ``run.py`` damages them, too."""
 _SECONDS = 1.0
 _MOST = 60
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("target", [t for t in TARGETS if t.name not in _TEXTS], ids=lambda t: t.name)
+@pytest.mark.parametrize("target", TARGETS, ids=lambda t: t.name)
 def test_damaged_files_are_refused_cleanly_or_read_as_they_were(target, tmp_path, request, monkeypatch):
     if target.trained:
         monkeypatch.setattr(targets, "TRAINED", request.getfixturevalue("tiny_run"))
