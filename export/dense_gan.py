@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fastcalo._version import __version__
-from fastcalo.model.contract import Contract, NoiseSpec
+from fastcalo.model.contract import FORMAT, Contract, NoiseSpec
 from fastcalo.training.architectures.dense_gan.frame import COSINE_CENTRE, UNIT, gap
 from fastcalo.training.architectures.dense_gan.gan import DenseGan
 from fastcalo.training.architectures.dense_gan.networks import SLOPE, DenseGenerator, Modulation, Up
@@ -26,6 +26,7 @@ LATENT = "latent"
 class ExportableDenseGan:
     """The convolutional sampler; see `fastcalo.export.exportable.Exportable`."""
 
+    format = FORMAT
     sparse = False
     parity_showers = 500
     tolerance = 1e-3

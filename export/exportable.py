@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-import numpy as np
 import onnx
 from numpy.typing import NDArray
 
@@ -22,6 +21,8 @@ class Exportable(Protocol):
 
     Attributes
     ----------
+    format : int
+        Of the contract.
     sparse : bool
         Whether the graph gives lists of hits besides the windows.
     parity_showers : int
@@ -34,6 +35,7 @@ class Exportable(Protocol):
         How many showers tell how much noise is needed.
     """
 
+    format: int
     sparse: bool
     parity_showers: int
     tolerance: float
@@ -46,8 +48,11 @@ class Exportable(Protocol):
     def graph(self, contract: Contract) -> onnx.ModelProto:
         """The whole sampler."""
 
-    def showers(self, contract: Contract, feed: Feed) -> dict[str, NDArray[np.float32]]:
-        """Windows of each section that the torch model draws, float32 [n, nx, ny, layers], GeV."""
+    def showers(self, contract: Contract, feed: Feed) -> dict[str, NDArray[Any]]:
+        """What the torch model draws, as the graph's outputs that hold it.
+
+        Windows of each section, float32 [n, nx, ny, layers], GeV, or, of format 2, lists of hits.
+        """
 
 
 def exportable_of(architecture: Architecture) -> Exportable:

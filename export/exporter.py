@@ -151,6 +151,7 @@ def _contract(config: TrainConfig, twin: Exportable, data_hash: str) -> Contract
         noise=(),
         thresholds={name: detector.section(name).threshold for name in config.sections},
         sparse=twin.sparse,
+        format=twin.format,
         data_hash=data_hash,
         code_version=__version__,
     )

@@ -14,7 +14,7 @@ OPSET = 18
 IR_VERSION = 8
 
 FLOAT, BOOL = TensorProto.FLOAT, TensorProto.BOOL
-INT16, INT32, INT64 = TensorProto.INT16, TensorProto.INT32, TensorProto.INT64
+UINT8, INT16, INT32, INT64 = TensorProto.UINT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64
 
 
 class Graph:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,7 @@ from fastcalo.model.shower_model import ShowerModel
 from .exportable import Exportable
 from .kinematics import domain
 
+Arrays: TypeAlias = dict[str, NDArray[Any]]
 MIN_IDENTICAL = 0.995
 """Least part of showers that must hit the same cells: a number at an edge may be rounded to either side."""
 _CHUNK = 250
@@ -48,25 +51,55 @@ def check_parity(path: Path, twin: Exportable) -> dict[str, float]:
         i = np.arange(start, min(start + _CHUNK, n))
         feed = {"kinetic_energy": energy[i], "direction": direction[i], "entry": entry[i], "species": pdg[i]}
         feed |= draw_noise(contract.noise, random.take(i), energy[i])
-        found = _flat(session.run(contract.sections, feed))
-        windows = twin.showers(contract, feed)
-        wanted = _flat([windows[name] for name in contract.sections])
-        equal = ((found > 0) == (wanted > 0)).all(1)
+        names = [
+            s + t for s in contract.sections for t in (("_shower", "_cell", "_deposit") if contract.whole else ("",))
+        ]
+        out = dict(zip(names, session.run(names, feed), strict=True))
+        drawn_by_torch = twin.showers(contract, feed)
+        if contract.whole:
+            equal, found, wanted, row = _compare_lists(contract.sections, out, drawn_by_torch, len(i))
+        else:
+            equal, found, wanted, row = _compare_windows(contract.sections, out, drawn_by_torch)
         same.append(equal)
-        drawn += int((wanted > 0).sum())
-        hit = (wanted > 0) & equal[:, None]
-        cells.append(np.abs(found[hit] / wanted[hit] - 1))
-        some = hit.any(1)
-        sums = [x[some].sum(1, dtype=np.float64) for x in (found, wanted)]
-        showers.append(np.abs(sums[0] / sums[1] - 1))
+        drawn += len(wanted)
+        cells.append(np.abs(found / wanted - 1))
+        sums = [np.bincount(row, x.astype(np.float64), len(i)) for x in (found, wanted)]
+        some = sums[1] > 0
+        showers.append(np.abs(sums[0][some] / sums[1][some] - 1))
     if not drawn:
         raise ExportError(f"the torch model draws no hit in {n} showers; train it further")
     return _judged(twin, np.concatenate(same), np.concatenate(cells), np.concatenate(showers))
 
 
-def _flat(windows: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Windows of all sections [n, nx, ny, layers] as one row per shower."""
-    return np.concatenate([window.reshape(len(window), -1) for window in windows], axis=1)
+Compared: TypeAlias = tuple[NDArray[np.bool_], NDArray[np.floating], NDArray[np.floating], NDArray[np.int64]]
+"""Which showers have the same hits; of these, deposits of the graph and of the torch model, and the shower of each."""
+
+
+def _compare_windows(sections: Sequence[str], graph: Arrays, torch: Arrays) -> Compared:
+    found, wanted = (np.concatenate([x[s].reshape(len(x[s]), -1) for s in sections], axis=1) for x in (graph, torch))
+    equal = ((found > 0) == (wanted > 0)).all(1)
+    hit = (wanted > 0) & equal[:, None]
+    return equal, found[hit], wanted[hit], np.nonzero(hit)[0]
+
+
+def _compare_lists(sections: Sequence[str], graph: Arrays, torch: Arrays, n: int) -> Compared:
+    keys, deposits = [], []
+    for lists in (graph, torch):
+        key = [
+            (((lists[f"{s}_shower"] * len(sections) + k) * 1024 + cell[:, 0] + 512) * 1024 + cell[:, 1] + 512) * 1024
+            + cell[:, 2]
+            for k, s in enumerate(sections)
+            for cell in [lists[f"{s}_cell"].astype(np.int64)]
+        ]
+        keys.append(np.concatenate(key))
+        deposits.append(np.concatenate([lists[f"{s}_deposit"] for s in sections]))
+    per_shower = len(sections) * 1024**3
+    equal = np.ones(n, bool)
+    equal[np.setxor1d(keys[0], keys[1]) // per_shower] = False
+    common, a, b = np.intersect1d(keys[0], keys[1], return_indices=True)
+    row = common // per_shower
+    kept = equal[row]
+    return equal, deposits[0][a][kept], deposits[1][b][kept], row[kept]
 
 
 def _judged(

@@ -40,6 +40,11 @@ ARCHITECTURES = {
             exportable="fastcalo.export.hits.exportable:ExportableHitGan",
         ),
         ArchitectureEntry(
+            name="showers",
+            networks="fastcalo.training.architectures.showers.gan:ShowerGan",
+            exportable="fastcalo.export.showers.exportable:ExportableShowerGan",
+        ),
+        ArchitectureEntry(
             name="3dgan",
             networks="fastcalo.training.architectures.dense_gan.gan:DenseGan",
             exportable="fastcalo.export.dense_gan:ExportableDenseGan",

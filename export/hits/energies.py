@@ -8,8 +8,10 @@ Runtime broadcasts along the last axis fast, and along a short one slowly.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
+from torch import Tensor, nn
 
 from fastcalo.training.architectures.hits.cell_model import (
     BLOBS,
@@ -20,6 +22,7 @@ from fastcalo.training.architectures.hits.cell_model import (
     SHARE_INPUTS,
     HitModel,
 )
+from fastcalo.training.architectures.hits.conditions import Geometry
 from fastcalo.training.architectures.hits.layer_model import MEV_TENTH
 
 from ..onnx_graph import BOOL, FLOAT, INT64, Graph
@@ -32,6 +35,18 @@ _ALL = 100.0
 """Logit of a share that leaves nothing, in single precision."""
 _LARGEST_LOGIT = 80.0
 """Its exponential is still finite."""
+
+
+class Shared(Protocol):
+    """What the sharing of energies needs of a model."""
+
+    geometry: Geometry
+    share: nn.Sequential
+    threshold_L: Tensor
+
+    @property
+    def floor_L(self) -> Tensor:
+        """Energy that every hit of a layer gets before the rest is shared, float32 [L], GeV."""
 
 
 @dataclass(frozen=True)
@@ -100,19 +115,46 @@ def share_energies(
     numbers : list of str
         Uniform and logistic number of each hit, float32 [H].
     """
+    first, *_ = weights_of(model.share)
+    left = hits_left(g, hits)
+    known = _known(g, first, blobs, hits, beside, left, cond)
+    return serve_hits(g, model, known, hits, ranks, energy_G, numbers)
+
+
+def hits_left(g: Graph, hits: Placed) -> str:
+    """Hits of its layer not yet served when it is each hit's turn, itself included, float32 [H]."""
+    return g.cast(g.op("Sub", g.at(hits.count, hits.group), hits.rank), FLOAT)
+
+
+def serve_hits(
+    g: Graph, model: Shared, known: str, hits: Placed, ranks: Ranks, energy_G: str, numbers: list[str]
+) -> str:
+    """Deposits of all hits, rank by rank, float32 [H].
+
+    Parameters
+    ----------
+    g : Graph
+    model : Shared
+    known : str
+        What the sharing network's first layer makes of all that is known of the hits beforehand, [H, W].
+    hits : Placed
+    ranks : Ranks
+    energy_G : str
+    numbers : list of str
+    """
     first, *others = weights_of(model.share)
-    left = g.cast(g.op("Sub", g.at(hits.count, hits.group), hits.rank), FLOAT)
+    rest, _, previous_input, _ = range(len(first[0]) - 4, len(first[0]))
+    left = hits_left(g, hits)
     layer = layers_of_hits(g, hits, model.geometry.layers)
     threshold = model.threshold_L.numpy()
     floor, least = (g.at(g.const(x), layer) for x in (model.floor_L.numpy(), LEAST * threshold))
-    known = _known(g, first, blobs, hits, beside, left, cond)
     table = _scalars(g, floor, numbers, left)
     held = g.reshape(g.cast(hits.count, FLOAT), -1, model.geometry.layers)
     held = g.flat(g.op("Mul", held, g.const(model.floor_L.numpy())))
     free = g.row(g.at(g.op("Relu", g.op("Sub", energy_G, held)), ranks.by_count))
     previous, empty = g.op("Mul", free, g.const(0.0)), g.slice(free, 1, 0, 0)
     # the log of the mean energy that remains enters as ln(x) / 2 - 1/2: scales are put into weights and biases
-    dynamic = 0.5 * first[0][[_REST, _PREVIOUS]]
+    dynamic = 0.5 * first[0][[rest, previous_input]]
 
     def body(b: Graph) -> None:
         _one_rank(b, (dynamic, others), (known, table), (ranks.start, ranks.size))

@@ -9,7 +9,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
-from fastcalo.model.contract import Contract, NoiseSpec
+from fastcalo.model.contract import FORMAT, Contract, NoiseSpec
 from fastcalo.training.architectures.hits.cell_model import LATENT
 from fastcalo.training.architectures.hits.conditions import hit_conditions
 from fastcalo.training.architectures.hits.gan import HitGan
@@ -30,6 +30,7 @@ FloatArray: TypeAlias = NDArray[np.float64]
 class ExportableHitGan:
     """The sampler of hits; see `fastcalo.export.exportable.Exportable`."""
 
+    format = FORMAT
     sparse = True
     parity_showers = 3_000
     tolerance = 1e-3
@@ -56,7 +57,7 @@ class ExportableHitGan:
 
     def graph(self, contract: Contract) -> onnx.ModelProto:
         """The whole sampler."""
-        points, hits = _capacities(contract)
+        points, hits = capacities(contract)
         return build_graph(self.model.layers, self.model.hits, points, hits)
 
     def showers(self, contract: Contract, feed: Feed) -> dict[str, NDArray[np.float32]]:
@@ -64,7 +65,7 @@ class ExportableHitGan:
         g, tensors = self.model.geometry, {name: torch.from_numpy(values) for name, values in feed.items()}
         c = hit_conditions(g, *(tensors[k] for k in ("kinetic_energy", "direction", "entry", "species")))
         rows, hit_rows = (
-            torch.floor(a + b * tensors["kinetic_energy"] ** power).long() for a, b, power in _capacities(contract)
+            torch.floor(a + b * tensors["kinetic_energy"] ** power).long() for a, b, power in capacities(contract)
         )
         drawn = {n.name: tensors[n.name] for n in contract.noise}
         noise = Noise(**drawn, capacity=rows, hit_capacity=hit_rows)
@@ -92,7 +93,8 @@ class ExportableHitGan:
         return points, hits
 
 
-def _capacities(contract: Contract) -> tuple[Capacity, Capacity]:
+def capacities(contract: Contract) -> tuple[Capacity, Capacity]:
+    """Rows of noise of points, and of hits."""
     found = {n.name: n.capacity for n in contract.noise if n.capacity}
     return found["point_uniform"], found["hit_uniform"]
 

@@ -51,11 +51,11 @@ def build_graph(layers: LayerModel, hits: HitModel, capacity: Capacity, hit_capa
         "hit_uniform": g.input("hit_uniform", FLOAT, ["N", "Q", 1]),
         "hit_logistic": g.input("hit_logistic", FLOAT, ["N", "Q", 1]),
     }
-    cond = _conditions(g, geometry, energy, direction, entry, species)
+    cond = conditions(g, geometry, energy, direction, entry, species)
     energy_NL, count_NL = draw_layers(g, layers, cond, noise)
     blobs = _profile(g, hits, cond, energy_NL, count_NL, noise["latent_normal"])
-    rows = _rows(g, energy, capacity, noise["point_uniform"])
-    hit_rows = _rows(g, energy, hit_capacity, noise["hit_uniform"])
+    rows = noise_rows(g, energy, capacity, noise["point_uniform"])
+    hit_rows = noise_rows(g, energy, hit_capacity, noise["hit_uniform"])
     count = g.cast(g.flat(count_NL), INT64)
     placed = place_hits(g, geometry, blobs, count, rows, cond, noise)
     ranks = by_rank(g, placed)
@@ -70,14 +70,14 @@ def build_graph(layers: LayerModel, hits: HitModel, capacity: Capacity, hit_capa
     return g.model("_".join(["fastcalo", *(name for name, _ in geometry.sections)]), __version__)
 
 
-def _rows(g: Graph, energy: str, capacity: Capacity, noise: str) -> str:
+def noise_rows(g: Graph, energy: str, capacity: Capacity, noise: str) -> str:
     """Rows of a noise tensor that each shower may use, int64 [N]."""
     a, b, c = (g.const(v) for v in capacity)
     rows = g.cast(g.op("Floor", g.op("Add", a, g.op("Mul", b, g.op("Pow", energy, c)))), INT64)
     return g.op("Min", rows, g.op("Shape", noise, start=1, end=2))
 
 
-def _conditions(g: Graph, geometry: Geometry, energy: str, direction: str, entry: str, species: str) -> dict[str, str]:
+def conditions(g: Graph, geometry: Geometry, energy: str, direction: str, entry: str, species: str) -> dict[str, str]:
     """`fastcalo.training.architectures.hits.conditions.hit_conditions`, and offsets without the cell's symmetries."""
     log_energy = g.op("Log", energy)
     half = g.op("Mul", log_energy, g.const(0.5))
@@ -131,9 +131,9 @@ def _profile(
     root = g.op("Sqrt", g.op("Add", count_NL, g.const(0.5)))
     counts = g.op("Sub", g.op("Div", root, g.const(3.0)), g.const(1.0))
     x = g.op("Concat", cond["globals"], counts, energies, axis=1)
-    mean, log_sd = g.ops("Split", 2, _mlp(g, model.prior, x), axis=1, num_outputs=2)
+    mean, log_sd = g.ops("Split", 2, mlp(g, model.prior, x), axis=1, num_outputs=2)
     latent = g.op("Add", mean, g.op("Mul", g.op("Exp", g.clip(log_sd, -4.0, 2.0)), latent_normal))
-    raw = _mlp(g, model.profile, g.op("Concat", x, latent, axis=1))
+    raw = mlp(g, model.profile, g.op("Concat", x, latent, axis=1))
     raw = g.reshape(raw, -1, model.n_outputs)
     parts = [g.slice(raw, 1, i * BLOBS, (i + 1) * BLOBS) for i in range(4)]
     weight = g.op("Softmax", g.op("Add", parts[0], g.const(model.weight_bias.detach().numpy())), axis=1)
@@ -155,7 +155,8 @@ def _profile(
     return Blobs(weight, inverse, centre_x, centre_y, rate, kappa, codes)
 
 
-def _mlp(g: Graph, net: nn.Sequential, x: str) -> str:
+def mlp(g: Graph, net: nn.Sequential, x: str) -> str:
+    """A network of linear layers with SiLU between them."""
     weights = weights_of(net)
     for weight, bias in weights[:-1]:
         x = g.silu(g.gemm(x, weight, bias))

@@ -108,7 +108,7 @@ def draw_layers(g: Graph, model: LayerModel, cond: dict[str, str], noise: dict[s
         g.op("Expand", g.const([[0.0]]), g.op("Concat", showers, g.const([width], np.int64), axis=0))
         for width in widths[1:]
     ]
-    outer = _Outer.of(g, cond["log_energy"])
+    outer = _Outer.of(g, cond["log_energy"], cond.get("extra"))
 
     def body(b: Graph) -> None:
         _one_layer(b, model, first, (count, energy), outer, widths)
@@ -120,17 +120,18 @@ def draw_layers(g: Graph, model: LayerModel, cond: dict[str, str], noise: dict[s
 
 @dataclass(frozen=True)
 class _Outer:
-    """Of each shower [N, 1]: kinetic energy and its inverse; offsets of sums of energy, as parts of it."""
+    """Of each shower [N, 1]: largest deposit, inverse of the kinetic energy, offsets of sums as parts of the energy."""
 
-    energy: str
+    largest: str
     inverse: str
     offset: str
     small: str
 
     @classmethod
-    def of(cls, g: Graph, log_energy: str) -> _Outer:
+    def of(cls, g: Graph, log_energy: str, extra: str | None) -> _Outer:
         energy, inverse = (g.column(g.op("Exp", x)) for x in (log_energy, g.op("Neg", log_energy)))
-        return cls(energy, inverse, *(g.op("Mul", inverse, g.const(x)) for x in (1e-4, 1e-7)))
+        largest = g.op("Add", energy, g.column(extra)) if extra else energy
+        return cls(largest, inverse, *(g.op("Mul", inverse, g.const(x)) for x in (1e-4, 1e-7)))
 
 
 def _one_layer(b: Graph, model: LayerModel, first: _First, nets: tuple[Weights, Weights], outer: _Outer,
@@ -147,7 +148,7 @@ def _one_layer(b: Graph, model: LayerModel, first: _First, nets: tuple[Weights, 
     weights = b.const(np.concatenate([first.summary, first.offsets]))
     hidden = b.op("Add", b.op("Gemm", x, weights, layer), state["past"])
     number, root, deposit = _draw(b, model, nets, hidden, draws, threshold)
-    deposit = b.op("Min", deposit, outer.energy)
+    deposit = b.op("Min", deposit, outer.largest)
     part = b.op("Mul", deposit, outer.inverse)
     scale = b.op("Log", b.op("Add", b.op("Mul", deposit, b.const(1 / twin.FLOOR)), b.const(1.0)))
     pair = b.op("Concat", root, scale, axis=1)
@@ -177,7 +178,7 @@ def _draw(b: Graph, model: LayerModel, nets: tuple[Weights, Weights], hidden: st
     centre, spread = pick(b, mixture[0], u_count, *mixture[1:])
     value = b.op("Mul", b.op("Exp", b.clip(spread, -5.0, 2.0)), quantile)
     value = b.op("Relu", b.op("Add", centre, value))
-    number = b.clip(b.op("Floor", b.op("Mul", value, value)), None, twin.MAX_COUNT)
+    number = b.clip(b.op("Floor", b.op("Mul", value, value)), None, model.largest_count)
     root = b.op("Sqrt", number)
     log_number = b.op("Log", b.op("Add", number, b.const(0.5)))
     extra = b.op("Concat", root, log_number, b.cast(b.op("Equal", number, b.const(1.0)), FLOAT), axis=1)

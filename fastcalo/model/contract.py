@@ -13,8 +13,12 @@ from .contract_table import ContractTable
 from .onnx_file import METADATA_KEY
 
 FORMAT = 2
-"""Of the contracts that are written. From 2 on a file holds the digest of its graph and contract (`onnx_file`)."""
-FORMATS = (1, FORMAT)
+"""Of models with windows: entry from the centre of the cell of the first section that is hit, cells are indices of the
+window. From 2 on a file holds the digest of its graph and contract (`onnx_file`)."""
+WHOLE = 3
+"""Of models of whole showers: entry in the frame of the module, cells are (x, y, layer), counted from the cell that the
+line of flight crosses."""
+FORMATS = (1, FORMAT, WHOLE)
 """Of the contracts that are read."""
 UNITS = "GeV, mm, rad"
 
@@ -90,6 +94,11 @@ class Contract:
     def to_json(self) -> str:
         """The contract as it stands in the file's metadata."""
         return json.dumps(asdict(self), sort_keys=True)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the model gives whole showers for entries in the frame of the module."""
+        return self.format == WHOLE
 
     def check_detector(self, detector: Detector, where: str) -> None:
         """Refuse a detector whose layers are not those that the model was trained for.

@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -165,8 +166,8 @@ class ShowerModel:
         direction : float [N, 3]
             Unit vectors in the shower frame: z along the layers' normal, inwards.
         entry : float [N, 2]
-            Point on the front face, from the centre of the cell of the first section that is hit, mm: half its width
-            at most.
+            Point on the front face, mm: in the frame of the module for models of whole showers, else from the centre of
+            the cell of the first section that is hit, half its width at most.
         seed : int
             The same seed gives the same showers; shower i draws the i-th stream of random numbers.
 
@@ -187,7 +188,7 @@ class ShowerModel:
         zero = np.zeros(n, np.int64)
         random = random_streams(seed, zero, zero, np.arange(n))
         # before any shower is drawn: hours of work must not end in a lack of memory
-        shapes = {section: (n, *self._shape(section)) for section in self.contract.sections}
+        shapes = {section: (n, *self.window_shape(section)) for section in self.contract.sections}
         check_memory(
             4 * sum(math.prod(shape) for shape in shapes.values()),
             f"model {self.name!r}: dense windows of {n} showers",
@@ -234,7 +235,7 @@ class ShowerModel:
             )
             feed.update(draw_noise(self.contract.noise, random.take(i), kinetic_energy[i]))
             for section, showers in self._run(feed):
-                yield section, SparseShowers(i[showers.shower], showers.cell, showers.deposit)
+                yield section, replace(showers, shower=i[showers.shower])
 
     def _run(self, feed: dict[str, NDArray[Any]]) -> Iterator[tuple[str, SparseShowers]]:
         sections = self.contract.sections
@@ -248,13 +249,18 @@ class ShowerModel:
             raise ContractError(f"model {self.name!r} ({self.path}): ONNX Runtime could not run it: {e}") from e
         self.network_seconds += time.perf_counter() - begin
         for k, section in enumerate(sections):
-            if self.contract.sparse:
-                showers = SparseShowers(*out[3 * k : 3 * k + 3])
+            shape = self.window_shape(section)
+            if self.contract.whole:
+                shower, cell, deposit = out[3 * k : 3 * k + 3]
+                showers = SparseShowers.of_cells(shower, cell, deposit)
+            elif self.contract.sparse:
+                showers = SparseShowers.of_window(shape, *out[3 * k : 3 * k + 3])
             else:
                 flat = out[k].reshape(len(out[k]), -1)
                 row, cell = np.nonzero(flat)
-                showers = SparseShowers(row, cell, flat[row, cell])
-            showers.check(section, self._shape(section), feed, f"model {self.name!r} ({self.path})")
+                showers = SparseShowers.of_window(shape, row, cell, flat[row, cell])
+            limits = (None, None, shape[2]) if self.contract.whole else shape
+            showers.check(section, limits, feed, f"model {self.name!r} ({self.path})")
             yield section, showers
 
     @property
@@ -266,7 +272,8 @@ class ShowerModel:
         options.only_execute_path_to_fetches = True
         return options
 
-    def _shape(self, section: str) -> tuple[int, int, int]:
+    def window_shape(self, section: str) -> tuple[int, int, int]:
+        """Shape of the dense window of a section: cells along x, cells along y, layers."""
         described = next(s for s in self.contract.stack["sections"] if s["name"] == section)
         nx, ny = described["window"]
         return int(nx), int(ny), len(described["absorber_mm"])
@@ -332,7 +339,7 @@ class ShowerModel:
             ("angle to the normal", f"up to {math.degrees(c.max_angle):.4g} degrees"),
             (
                 "sections",
-                ", ".join(f"{s} {list(self._shape(s))}, hits above {c.thresholds[s]:g} GeV" for s in c.sections),
+                ", ".join(f"{s} {list(self.window_shape(s))}, hits above {c.thresholds[s]:g} GeV" for s in c.sections),
             ),
             ("layers", f"SHA-256 {c.stack_hash}"),
             ("noise", noise),
@@ -354,11 +361,13 @@ class ShowerModel:
         for n in c.noise:
             self._check_shape("noise", n.name, have[n.name], n.shape)
         outputs = {o.name: o.shape for o in self._session.get_outputs()}
-        tails = ("", "_shower", "_cell", "_deposit") if c.sparse else ("",)
+        tails = ("_shower", "_cell", "_deposit") if c.sparse else ()
+        if not c.whole:
+            tails = ("", *tails)
         if lacking := {s + t for s in c.sections for t in tails} - set(outputs):
             raise ContractError(f"{self.path}: clause 'sections': the graph has no output {sorted(lacking)}")
-        for s in c.sections:
-            self._check_shape("stack", s, outputs[s], self._shape(s))
+        for s in c.sections if not c.whole else ():
+            self._check_shape("stack", s, outputs[s], self.window_shape(s))
 
     def _check_shape(self, clause: str, name: str, have: list[int | str], want: tuple[int | str, ...]) -> None:
         # only lengths that the graph fixes can contradict

@@ -124,7 +124,10 @@ class FastSimulation:
         for k, model in enumerate(self.models):
             mine = np.flatnonzero((reason[candidates] == Reason.SIMULATED) & (model_of[candidates] == k))
             direction = arrival.direction[mine].astype(np.float32)
-            entry = arrival.entry[mine].astype(np.float32)
+            point, cell = arrival.entry[mine], arrival.cell[mine]
+            if model.contract.whole:
+                point, cell = point + cell * self.detector.sections[0].cell_mm, np.zeros_like(cell)
+            entry = point.astype(np.float32)
             showers = model.sample(
                 pdg[candidates][mine],
                 energy[mine].astype(np.float32),
@@ -134,9 +137,7 @@ class FastSimulation:
             )
             for section, sparse in showers.items():
                 found[section].append(
-                    self._place(
-                        section, sparse, event[mine], arrival.module[mine], arrival.cell[mine], direction, entry
-                    )
+                    self._place(section, sparse, event[mine], arrival.module[mine], cell, direction, entry)
                 )
         sections = {name: sum_deposits(self.detector, name, parts, events.n_events) for name, parts in found.items()}
         return Hits(sections, events.run, events.event, reason, events.offsets, events.luminosity_block, events.repeat)
@@ -171,14 +172,12 @@ class FastSimulation:
         direction: NDArray[np.float32],
         entry: NDArray[np.float32],
     ) -> Deposits:
-        """Windows to cells of the detector: a shift by whole cells, layer by layer."""
+        """Cells of the detector: a shift by whole cells, layer by layer."""
         section, first = self.detector.section(name), self.detector.sections[0]
-        nx, ny, layers = section.shape
         shift = crossed_cells(section, entry, direction)
         shift += np.floor(cell * (first.cell_mm / section.cell_mm) + 0.5).astype(np.int64)[:, None]
-        shift -= np.array([nx // 2, ny // 2])
-        row, xy = showers.shower, showers.cell // layers
-        layer = showers.cell - xy * layers
-        ix = xy // ny
+        row, layer = showers.shower, showers.layer
         moved = shift[row, layer]
-        return Deposits(event[row], module[row], layer, moved[:, 0] + ix, moved[:, 1] + xy - ix * ny, showers.deposit)
+        return Deposits(
+            event[row], module[row], layer, moved[:, 0] + showers.x, moved[:, 1] + showers.y, showers.deposit
+        )

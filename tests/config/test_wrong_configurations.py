@@ -95,9 +95,9 @@ WRONG = {
     "training": [
         (HITS, 'name = "small"', "", "name", "missing"),
         (HITS, 'name = "small"', "name = 3", "name", "must be a text, but is 3"),
-        (HITS, 'arch = "hits"', "", "arch", "missing; choose one of 'hits', '3dgan'"),
+        (HITS, 'arch = "hits"', "", "arch", "missing; choose one of 'hits', 'showers', '3dgan'"),
         (HITS, 'arch = "hits"', 'arch = "hit"', "arch", "the nearest known one is 'hits'"),
-        (HITS, 'arch = "hits"', "arch = []", "arch", "must be one of 'hits', '3dgan', but is []"),
+        (HITS, 'arch = "hits"', "arch = []", "arch", "must be one of 'hits', 'showers', '3dgan', but is []"),
         (HITS, "species =", "specie =", "specie", "unknown key; the nearest known one is 'species'"),
         (HITS, "species = [11, 22]", "species = []", "species", "must hold at least 1 value, but is []"),
         (HITS, "species = [11, 22]", "species = [11, 11]", "species", "must hold each value once"),

@@ -13,6 +13,8 @@ from fastcalo.io.showers.native_writer import write_showers
 
 SAMPLE = Path(__file__).parents[2] / "examples" / "data" / "em_geant4.h5"
 HADRONS = Path(__file__).parents[1] / "data" / "hadrons.h5"
+WHOLE_HADRONS = Path(__file__).parents[1] / "data" / "hadrons_whole.h5"
+WHOLE_SPECIES = (211, -211, 130, 2112, 2212, 321, -321, -2212, -2112)
 """240 showers of pions, K0L, neutrons and protons in both sections, by Geant4."""
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import fastcalo
 from fastcalo.detector.description import load_detector, sha256_of
 from fastcalo.errors import ContractError, ModelNotFoundError
-from fastcalo.model.contract import FORMAT, Contract, NoiseSpec, read_contract
+from fastcalo.model.contract import FORMATS, Contract, NoiseSpec, read_contract
 from fastcalo.model.onnx_file import METADATA_KEY, seal
 from fastcalo.model.shower_model import ShowerModel
 
@@ -156,7 +156,7 @@ WRONG = [
     ("sparse", "yes"),
     ("scores", {"auc": None}),
     ("units", "MeV, cm, degrees"),
-    ("format", FORMAT + 1),
+    ("format", FORMATS[-1] + 1),
     ("format", "1"),
     ("format", 2.0),
     ("format", True),

@@ -54,6 +54,7 @@ ORDER = (
     "training.architectures",
     "training.architectures.dense_gan",
     "training.architectures.hits",
+    "training.architectures.showers",
     "training.optimisers",
     "training.gradient_accumulation",
     "training.gan_step",
@@ -77,6 +78,7 @@ ORDER = (
     # export
     "export",
     "export.hits",
+    "export.showers",
     "integration",
     # what a user imports or starts: it leads to everything
     "",

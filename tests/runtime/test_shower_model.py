@@ -44,9 +44,9 @@ def particles(n, seed=0, lowest=0.1, highest=5.0):
 
 def draw(kinematics, random):
     """Deposits of `ShowerModel.sample`: shower, cell and deposit, sorted."""
-    found = EM.sample(*kinematics, random)["ECAL"]
-    order = np.lexsort((found.cell, found.shower))
-    return found.shower[order], found.cell[order], found.deposit[order]
+    shower, cell, deposit = EM.sample(*kinematics, random)["ECAL"].in_window(EM.window_shape("ECAL"))
+    order = np.lexsort((cell, shower))
+    return shower[order], cell[order], deposit[order]
 
 
 def streams_of(n, seed=1):

@@ -73,6 +73,18 @@ class HitsTrainConfig(TrainConfig):
     stage: Annotated[AtLeastOne[HitsStage], about("Parts of the training, in their order, each once")]
 
 
+class ShowersTrainConfig(TrainConfig):
+    """A training of ``arch = "showers"``."""
+
+    variant: ClassVar[str] = 'arch = "showers"'
+
+    arch: Annotated[
+        Literal["showers"], about("Hit by hit without a window, each layer's hits given those of the layer before")
+    ]
+    network: Annotated[HitsNetworkConfig, about("Sizes of the networks")] = HitsNetworkConfig()
+    stage: Annotated[AtLeastOne[HitsStage], about("Parts of the training, in their order, each once")]
+
+
 class DenseTrainConfig(TrainConfig):
     """A training of ``arch = "3dgan"``."""
 
@@ -92,7 +104,11 @@ class DenseTrainConfig(TrainConfig):
         return sections
 
 
-VARIANTS: dict[str, type[TrainConfig]] = {"hits": HitsTrainConfig, "3dgan": DenseTrainConfig}
+VARIANTS: dict[str, type[TrainConfig]] = {
+    "hits": HitsTrainConfig,
+    "showers": ShowersTrainConfig,
+    "3dgan": DenseTrainConfig,
+}
 """Models of the whole file, by architecture."""
 
 TrainFile: Any = Annotated[Union[tuple(VARIANTS.values())], Field(discriminator="arch")]  # noqa: UP007 - a tuple

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from fastcalo.detector.description import Detector
 from fastcalo.errors import InputError
-from fastcalo.io.showers.native import describe_section
+from fastcalo.io.showers.native import ShowerFile, describe_section
 from fastcalo.io.showers.reader import open_showers
 from fastcalo.io.showers.slices import ShowerSource
 
@@ -33,6 +33,8 @@ from .prefetch import prefetch
 
 # places of the files that a sample is from: each costs a few reads
 _PLACES = 256
+_WHOLE = 511
+"""Cells along x and along y within which all hits of whole showers are."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,9 @@ class ShowerData:
         8 bytes per hit, twice if there is more than one piece, and may be emptied at any time.
     fold : Fold, optional
         Of the showers of all species in all files, those to use; all unless given.
+    whole : bool
+        Whether hits are kept wherever they are, whatever the files' windows are; else the windows must be the
+        detector's.
 
     Attributes
     ----------
@@ -179,10 +184,13 @@ class ShowerData:
         block: int = 2_000,
         cache: str | Path | None = None,
         fold: Fold | None = None,
+        whole: bool = False,
     ) -> None:
         self.stack, self.species, self.seed = LayerStack.of(detector, sections), tuple(species), seed
         self.paths = [Path(p) for p in paths]
         self._pool, self._block, self._cache = pool, block, None if cache is None else Path(cache)
+        self._window = _WHOLE if whole else self.stack.shape[0]
+        self._whole = whole
         self._chosen = None if fold is None else in_fold(self.paths, fold)
         # file, first row, and its number among the rows of all files
         self._blocks: list[tuple[Path, int, int]] = []
@@ -190,10 +198,10 @@ class ShowerData:
         for section in self.stack.sections:
             content.update(repr((section.name, describe_section(section), section.threshold)).encode())
         content.update(repr(self.species).encode())
-        whole = content.copy()
+        everything = content.copy()
         for path in self.paths:
             with open_showers(path) as f:
-                f.check_detector(detector, self.stack.names)
+                f.check_detector(detector, self.stack.names, windows=not whole)
                 starts = range(0, len(f), block)
                 for start in starts:
                     pdg = f.pdg(start, min(start + block, len(f)))
@@ -204,13 +212,13 @@ class ShowerData:
                 self._blocks += [(path, start, before + start) for start in starts]
                 before += len(f)
             content.update(repr((str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns)).encode())
-            whole.update(file_digest(path))
+            everything.update(file_digest(path))
         if len(self.stack.sections) > 1:
             digest.update(repr(self.stack.names).encode())
         if fold:
             digest.update(repr(fold).encode())
-            whole.update(repr(fold).encode())
-        self.hash, self.old_hash = whole.hexdigest(), digest.hexdigest()
+            everything.update(repr(fold).encode())
+        self.hash, self.old_hash = everything.hexdigest(), digest.hexdigest()
         self._content = content.hexdigest()
         # number of the first shower of each block
         self._first = np.cumsum(counts)
@@ -291,7 +299,7 @@ class ShowerData:
     def _load(self, spans: list[tuple[int, int]]) -> _Pool:
         if self._cache is None:
             return self._read(spans)
-        key = hashlib.sha256(f"2 {self._content} {self.old_hash} {spans}".encode()).hexdigest()[:32]
+        key = hashlib.sha256(f"3 {self._content} {self._window} {self.old_hash} {spans}".encode()).hexdigest()[:32]
         return _Pool(**load_or_make(self._cache, key, lambda: vars(self._read(spans))))
 
     def _read(self, spans: list[tuple[int, int]]) -> _Pool:
@@ -329,11 +337,11 @@ class ShowerData:
         chosen = np.zeros(b - a, bool)
         chosen[rows - a] = True
         row, cell, deposit = self._hits(f, a, b, chosen)
-        nx, ny, layers = self.stack.shape
+        window, layers = self._window, self.stack.layers
         layer = cell % layers
         cell_offset = self.stack.offsets(direction, entry)
-        dx = cell // (ny * layers) - nx // 2 - cell_offset[row, layer, 0]
-        dy = cell // layers % ny - ny // 2 - cell_offset[row, layer, 1]
+        dx = cell // (window * layers) - window // 2 - cell_offset[row, layer, 0]
+        dy = cell // layers % window - window // 2 - cell_offset[row, layer, 1]
         order = np.lexsort((dx * dx + dy * dy, row * layers + layer))
         counts = np.bincount(row, minlength=b - a)[chosen]
         return _Pool(
@@ -355,7 +363,12 @@ class ShowerData:
             offsets, cell, deposit = f.hits(section.name, a, b)
             row = np.repeat(np.arange(b - a), np.diff(offsets))
             keep = chosen[row] & (deposit > section.threshold)
-            column, layer = np.divmod(cell[keep].astype(np.int32), np.int32(section.layers))
+            nx, ny, layers = f.shape(section.name) if self._whole and isinstance(f, ShowerFile) else section.shape
+            column, layer = np.divmod(cell[keep].astype(np.int32), np.int32(layers))
+            if self._whole:
+                x, y = np.divmod(column, np.int32(ny))
+                x, y = x + np.int32(self._window // 2 - nx // 2), y + np.int32(self._window // 2 - ny // 2)
+                column = x * np.int32(self._window) + y
             rows.append(row[keep])
             cells.append(column * np.int32(self.stack.layers) + layer + np.int32(first))
             deposits.append(deposit[keep])
@@ -363,7 +376,7 @@ class ShowerData:
         return np.concatenate(rows), np.concatenate(cells), np.concatenate(deposits)
 
     def _batch(self, pool: _Pool, rows: NDArray[np.int64], slot: NDArray[np.int64], size: int) -> Batch:
-        nx, ny, layers = self.stack.shape
+        window, layers = self._window, self.stack.layers
         counts = pool.offsets[rows + 1] - pool.offsets[rows]
         index = concatenated_ranges(pool.offsets[rows], counts)
         cell, deposit = pool.cell[index], pool.deposit[index]
@@ -378,8 +391,8 @@ class ShowerData:
             pdg=torch.from_numpy(pool.pdg[rows]),
             row=torch.from_numpy(row),
             layer=torch.from_numpy(layer.astype(np.int64)),
-            x=torch.from_numpy((cell // (ny * layers) - nx // 2).astype(np.float32)),
-            y=torch.from_numpy((cell // layers % ny - ny // 2).astype(np.float32)),
+            x=torch.from_numpy((cell // (window * layers) - window // 2).astype(np.float32)),
+            y=torch.from_numpy((cell // layers % window - window // 2).astype(np.float32)),
             deposit=torch.from_numpy(deposit),
             layer_energy=torch.from_numpy(
                 np.bincount(group, deposit, minlength=len(counts) * layers).astype(np.float32).reshape(shape)

@@ -139,7 +139,13 @@ class DenseShowers(Hdf5File):
             deposits.append(dense[row, voxel])
         return np.cumsum(np.concatenate(counts)), np.concatenate(voxels), np.concatenate(deposits)
 
-    def check_detector(self, detector: Detector, sections: tuple[str, ...] | None = None) -> None:  # noqa: ARG002
+    def check_detector(
+        self,
+        detector: Detector,
+        sections: tuple[str, ...] | None = None,  # noqa: ARG002
+        *,
+        windows: bool = True,  # noqa: ARG002
+    ) -> None:
         """Refuse to pass for showers of a detector of ours.
 
         Raises

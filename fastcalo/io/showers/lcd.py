@@ -126,7 +126,9 @@ class LcdFile(DenseShowers):
         self._checked("theta", start, theta, (theta > 0) & (theta < np.pi), "should be between 0 and pi (rad)")
         return np.stack([np.zeros_like(theta), np.cos(theta), np.sin(theta)], axis=1).astype(np.float32)
 
-    def check_detector(self, detector: Detector, sections: tuple[str, ...] | None = None) -> None:
+    def check_detector(
+        self, detector: Detector, sections: tuple[str, ...] | None = None, *, windows: bool = True
+    ) -> None:
         """Refuse a detector whose windows are not those of the file.
 
         The file does not describe its calorimeter: only the shapes of the windows are compared. Windows of our
@@ -139,7 +141,7 @@ class LcdFile(DenseShowers):
         """
         for name in sections or self.sections:
             mine, theirs = self.shape(name), detector.section(name).shape
-            if mine != theirs:
+            if windows and mine != theirs:
                 raise InputError(
                     f"{self.path}: windows of {name} are {window_size(mine)}, but {detector.name!r} has "
                     f"{window_size(theirs)}: describe a detector with such windows"

@@ -233,7 +233,9 @@ class ShowerFile(Hdf5File):
         self._checked(f"{section}_deposit", first, deposit, deposit >= 0, "should be a number of at least 0")
         return offsets - first, cell.astype(np.int32), deposit
 
-    def check_detector(self, detector: Detector, sections: tuple[str, ...] | None = None) -> None:
+    def check_detector(
+        self, detector: Detector, sections: tuple[str, ...] | None = None, *, windows: bool = True
+    ) -> None:
         """Refuse a detector that is not the one the showers are from.
 
         Parameters
@@ -241,6 +243,8 @@ class ShowerFile(Hdf5File):
         detector : Detector
         sections : tuple of str, optional
             Those to compare; all of the file unless given.
+        windows : bool
+            Whether the windows must be the same, too.
 
         Raises
         ------
@@ -252,7 +256,7 @@ class ShowerFile(Hdf5File):
             mine, theirs = self.description[name], describe_section(detector.section(name))
             mine = {**mine, "window": list(_pair(mine["window"]))}
             theirs = {**theirs, "window": list(_pair(theirs["window"]))}
-            for key in theirs.keys() & mine.keys():
+            for key in (theirs.keys() & mine.keys()) - (set() if windows else {"window"}):
                 if mine[key] != theirs[key]:
                     raise InputError(
                         f"{self.path}: the showers are from another {name} than that of {detector.name!r}: "

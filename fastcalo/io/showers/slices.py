@@ -155,7 +155,9 @@ class ShowerSource(Protocol):
         """All showers in order, `step_size` at a time."""
         ...
 
-    def check_detector(self, detector: Detector, sections: tuple[str, ...] | None = None) -> None:
+    def check_detector(
+        self, detector: Detector, sections: tuple[str, ...] | None = None, *, windows: bool = True
+    ) -> None:
         """Refuse a detector that is not the one the showers are from."""
         ...
 

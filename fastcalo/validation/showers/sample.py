@@ -181,13 +181,14 @@ def generate_sample(
     seconds = time.perf_counter() - start
     sections = {}
     for name, hits in like.sections.items():
-        order = np.argsort(found[name].shower, kind="stable")
+        shower, cell, deposit = found[name].in_window(model.window_shape(name))
+        order = np.argsort(shower, kind="stable")
         threshold = max(model.contract.thresholds[name], (thresholds or {}).get(name, 0.0))
-        order = order[found[name].deposit[order] > threshold]
+        order = order[deposit[order] > threshold]
         sections[name] = SampleHits(
             hits.voxels,
-            found[name].shower[order],
-            found[name].cell[order],
-            found[name].deposit[order].astype(np.float64),
+            shower[order],
+            cell[order],
+            deposit[order].astype(np.float64),
         )
     return replace(like, sections=sections), seconds

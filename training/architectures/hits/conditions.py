@@ -84,10 +84,15 @@ class HitConditions:
     offset_BL2: Tensor
 
     def __getitem__(self, index: slice) -> HitConditions:
-        return HitConditions(*(getattr(self, f)[index] for f in self.__dataclass_fields__))
+        return type(self)(*(getattr(self, f)[index] for f in self.__dataclass_fields__))
 
     def __len__(self) -> int:
         return len(self.log_energy_B)
+
+    @property
+    def largest_deposit_B(self) -> Tensor:
+        """Energy that may be deposited, float32 [B], GeV."""
+        return self.log_energy_B.exp()
 
 
 def hit_conditions(

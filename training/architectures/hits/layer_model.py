@@ -43,6 +43,7 @@ class LayerModel(nn.Module):
         Hidden units.
     """
 
+    largest_count = MAX_COUNT
     threshold_L: Tensor
     layer_one_hot_LL: Tensor
     depth_L: Tensor
@@ -179,16 +180,16 @@ class LayerModel(nn.Module):
         """
         layers, folded = self.geometry.layers, folded_offsets(c.offset_BL2)
         energy = normal_BL.new_zeros(len(c), layers)
-        count, kinetic_energy = torch.zeros_like(energy), c.log_energy_B.exp()
+        count, largest = torch.zeros_like(energy), c.largest_deposit_B
         for i in range(layers):
             x = self.inputs(c, folded, energy, count, self.index_L[i : i + 1])
             centre, width = _pick(self.count_mixture(x), uniform_BL2[:, i, 0])
             root = centre + width.exp() * logistic_BL[:, i]
-            n = torch.floor(root.clamp_min(0) ** 2).clamp_max(MAX_COUNT)
+            n = torch.floor(root.clamp_min(0) ** 2).clamp_max(self.largest_count)
             centre, width = _pick(self.energy_mixture(x, n), uniform_BL2[:, i, 1])
             mean = torch.exp((centre + width.exp() * normal_BL[:, i]).clamp(*LOG_MEAN_RANGE)) * MEV_TENTH
             # in the tails of the densities a draw may be beyond what there is to deposit
-            energy[:, i] = torch.minimum(n * (mean + self.threshold_L[i]), kinetic_energy)
+            energy[:, i] = torch.minimum(n * (mean + self.threshold_L[i]), largest)
             count[:, i] = n
         return energy, count
 

@@ -1,0 +1,126 @@
+"""ONNX graph of the profile: blobs, kernels and rates of all layers, as tables [L, F, N].
+
+What is known of a layer of a shower is a row over the showers, not a column: the Loop over layers takes its rows at
+once, and ONNX Runtime broadcasts along the last axis fast.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from fastcalo.training.architectures.hits.layer_model import MEV_TENTH
+from fastcalo.training.architectures.showers import cell_model as twin
+from fastcalo.training.architectures.showers.cell_model import BLOBS, CODES, GATES, NARROW, WIDE, HitModel
+
+from ..hits.graph import mlp
+from ..onnx_graph import FLOAT, Graph
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Names of float32 tensors [L, F, N].
+
+    ``weight``, ``centre_x``, ``centre_y``: of F = BLOBS; ``inverse``: NARROW; ``scale``, ``tail``, ``stretch``: WIDE;
+    ``log_rate``, ``chained``, ``kernel``, ``drift``: one; ``kappa``, ``kernel_inverse``: two; ``codes``; ``gates``;
+    ``per_layer``: what the sharing network sees of a layer, three.
+    """
+
+    weight: str
+    centre_x: str
+    centre_y: str
+    inverse: str
+    scale: str
+    tail: str
+    stretch: str
+    log_rate: str
+    kappa: str
+    chained: str
+    kernel: str
+    kernel_inverse: str
+    drift: str
+    codes: str
+    gates: str
+    per_layer: str
+
+
+def profile_tables(
+    g: Graph, model: HitModel, cond: dict[str, str], energy_NL: str, count_NL: str, latent_normal: str
+) -> Tables:
+    """Latent vector from the prior, then `HitModel.profile_of`."""
+    layers = model.geometry.layers
+    mean_energy = g.op(
+        "Div", g.op("Div", g.clip(energy_NL, 1e-9, None), g.clip(count_NL, 1.0, None)), g.const(MEV_TENTH)
+    )
+    log_mean = g.op("Where", g.op("Greater", count_NL, g.const(0.0)), g.op("Log", mean_energy), g.const(0.0))
+    energies = g.op("Sub", g.op("Div", log_mean, g.const(2.0)), g.const(0.5))
+    root = g.op("Sqrt", g.op("Add", count_NL, g.const(0.5)))
+    counts = g.op("Sub", g.op("Div", root, g.const(3.0)), g.const(1.0))
+    x = g.op("Concat", cond["globals"], counts, energies, axis=1)
+    mean, log_sd = g.ops("Split", 2, mlp(g, model.prior, x), axis=1, num_outputs=2)
+    latent = g.op("Add", mean, g.op("Mul", g.op("Exp", g.clip(log_sd, -4.0, 2.0)), latent_normal))
+    raw = g.reshape(mlp(g, model.profile, g.op("Concat", x, latent, axis=1)), -1, layers, twin.OUTPUTS)
+    raw = g.op("Transpose", raw, perm=[1, 2, 0])
+    sizes = [BLOBS, NARROW, WIDE, WIDE, WIDE, BLOBS, BLOBS, 1, 2, 1, 1, 2, 1, CODES, GATES]
+    parts = g.ops("Split", len(sizes), raw, g.const(sizes, np.int64), axis=1)
+    logits, width, scale, tail, stretch, along, across, rate, kappa, chained, kernel, kernels, drift, codes, gates = (
+        parts
+    )
+
+    def exp_of(x: str, factor: float, bias: NDArray[np.float32] | float, limits: tuple[float, float]) -> str:
+        shifted = g.op("Add", g.op("Mul", x, g.const(factor)), g.const(np.reshape(bias, (-1, 1))))
+        return g.op("Exp", g.clip(shifted, *limits))
+
+    weight = g.op("Softmax", g.op("Add", logits, g.const(_column(model.weight_bias))), axis=1)
+    inverse = g.op("Reciprocal", exp_of(width, 0.5, _column(model.width_bias), twin.WIDTH_RANGE))
+    scale = exp_of(scale, 0.5, _column(model.scale_bias), twin.SCALE_RANGE)
+    unit = g.op(
+        "Concat",
+        g.op("Add", g.op("Mul", inverse, g.const(0.0)), g.const(1.0)),
+        g.op("Mul", scale, g.const(0.3)),
+        axis=1,
+    )
+    a, b = g.op("Mul", along, unit), g.op("Mul", across, unit)
+    ux, uy = cond["along_x"], cond["along_y"]
+    shift_x = g.op("Sub", g.op("Mul", a, ux), g.op("Mul", b, uy))
+    shift_y = g.op("Add", g.op("Mul", a, uy), g.op("Mul", b, ux))
+    count_L1N = g.op("Unsqueeze", g.op("Transpose", count_NL, perm=[1, 0]), g.const([1], np.int64))
+    before = g.op(
+        "Concat", g.op("Mul", g.slice(count_L1N, 0, 0, 1), g.const(0.0)), g.slice(count_L1N, 0, 0, -1), axis=0
+    )
+    begun = g.cast(g.op("Greater", before, g.const(0.0)), FLOAT)
+    depth = g.op(
+        "Add",
+        g.op("Mul", count_L1N, g.const(0.0)),
+        g.const((np.arange(layers) / ((layers - 1) / 2) - 1)[:, None, None]),
+    )
+    of_layer = [
+        g.op("Unsqueeze", g.op("Transpose", t, perm=[1, 0]), g.const([1], np.int64)) for t in (energies, counts)
+    ]
+    largest_kappa = np.array(twin.LARGEST_NEIGHBOUR_RATES)[:, None]
+    return Tables(
+        weight=weight,
+        centre_x=g.op("Add", cond["offset_x"], shift_x),
+        centre_y=g.op("Add", cond["offset_y"], shift_y),
+        inverse=inverse,
+        scale=scale,
+        tail=exp_of(tail, 0.5, 0.5, twin.TAIL_RANGE),
+        stretch=exp_of(stretch, 0.5, 0.0, twin.STRETCH_RANGE),
+        log_rate=g.op("Add", g.op("Log", g.op("Add", count_L1N, g.const(0.8))), g.op("Mul", rate, g.const(0.3))),
+        kappa=g.op("Mul", g.op("Sigmoid", g.op("Sub", kappa, g.const(2.0))), g.const(largest_kappa)),
+        chained=g.op("Mul", g.op("Sigmoid", chained), begun),
+        kernel=g.op("Sigmoid", kernel),
+        kernel_inverse=g.op("Reciprocal", exp_of(kernels, 0.5, _column(model.kernel_bias), twin.KERNEL_RANGE)),
+        drift=g.op("Add", g.op("Mul", drift, g.const(0.1)), g.const(1.0)),
+        codes=codes,
+        gates=gates,
+        per_layer=g.op("Concat", *of_layer, depth, axis=1),
+    )  # fmt: skip
+
+
+def _column(parameter: nn.Parameter) -> NDArray[np.float32]:
+    values: NDArray[np.float32] = parameter.detach().numpy()
+    return values[:, None]

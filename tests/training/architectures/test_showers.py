@@ -1,0 +1,187 @@
+"""Networks of ``arch = "showers"``: densities, rates, drawing."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from helpers.shower_files import WHOLE_HADRONS, WHOLE_SPECIES
+
+from fastcalo.detector.description import load_detector
+from fastcalo.training.architectures.showers.cell_model import (
+    LATENT,
+    HitModel,
+    negative_elbo,
+    pairs,
+    rates_of,
+)
+from fastcalo.training.architectures.showers.conditions import Geometry, ShowerConditions, shower_conditions
+from fastcalo.training.architectures.showers.critic import features, n_features
+from fastcalo.training.architectures.showers.neighbours import SIDE, neighbours, place_on_torus, projected
+from fastcalo.training.architectures.showers.sampler import FARTHEST, draw_noise, sample_hits, with_gradient
+from fastcalo.training.data.layer_stack import LayerStack
+from fastcalo.training.data.showers import Batch, ShowerData
+
+SECTIONS = ("ECAL", "HCAL")
+
+
+@pytest.fixture(scope="module")
+def geometry() -> Geometry:
+    stack = LayerStack.of(load_detector(), SECTIONS)
+    return Geometry(
+        tuple((s.name, s.layers) for s in stack.sections),
+        tuple(stack.sensor_z.tolist()),
+        tuple(stack.cell_mm.tolist()),
+        tuple(stack.threshold.tolist()),
+        25,
+        WHOLE_SPECIES,
+    )
+
+
+@pytest.fixture(scope="module")
+def batch() -> Batch:
+    data = ShowerData([WHOLE_HADRONS], load_detector(), SECTIONS, WHOLE_SPECIES, seed=3, whole=True)
+    return data.sample(24)
+
+
+@pytest.fixture(scope="module")
+def c(geometry: Geometry, batch: Batch) -> ShowerConditions:
+    return shower_conditions(geometry, batch.kinetic_energy, batch.direction, batch.entry, batch.pdg)
+
+
+@pytest.fixture
+def model(geometry: Geometry) -> HitModel:
+    torch.manual_seed(4)
+    return HitModel(geometry)
+
+
+def test_whole_files_keep_hits_beyond_every_window(batch: Batch) -> None:
+    assert torch.maximum(batch.x.abs(), batch.y.abs()).max() > 60
+    assert batch.layer.max() > 25
+    assert batch.layer_count.sum() == len(batch.deposit)
+
+
+def test_offsets_of_each_section_follow_the_entry_in_the_module(geometry: Geometry) -> None:
+    direction = torch.tensor([[0.0, 0.0, 1.0]]).expand(3, 3)
+    entry = torch.tensor([[0.0, 0.0], [5.1, 0.0], [10.2, 7.0]])
+    offset = shower_conditions(geometry, torch.ones(3), direction, entry, torch.full((3,), 211)).offset_BL2
+    assert torch.allclose(offset[:, 0, 0], torch.zeros(3), atol=1e-5)
+    assert torch.allclose(offset[:, 30], entry / 30, atol=1e-5)
+
+
+def test_what_a_particle_may_leave_exceeds_its_kinetic_energy_where_it_annihilates(geometry: Geometry) -> None:
+    direction, pdg = torch.tensor([[0.0, 0.0, 1.0]]).expand(2, 3), torch.tensor([2212, -2212])
+    c = shower_conditions(geometry, torch.full((2,), 0.05), direction, torch.zeros(2, 2), pdg)
+    assert c.largest_deposit_B[0] < 0.1
+    assert c.largest_deposit_B[1] > 1.9
+
+
+def test_blobs_hold_all_their_probability_in_the_plane(model: HitModel, c: ShowerConditions, batch: Batch) -> None:
+    with torch.no_grad():
+        normal = torch.zeros(len(batch), LATENT)
+        profile = model.prior_profile(c, batch.layer_energy, batch.layer_count, normal)
+        side = torch.arange(-400.0, 401.0)
+        x, y = (t.reshape(-1) for t in torch.meshgrid(side, side, indexing="ij"))
+        for row, layer in ((0, 3), (5, 40)):
+            where = (torch.full((len(x),), row), torch.full((len(x),), layer))
+            total = profile.log_probability(c, *where, x, y).exp().sum()
+            # a few parts in a hundred of the widest blob lie beyond
+            assert 0.96 < total < 1.01
+
+
+def test_the_rate_of_descendants_sums_to_the_part_of_draws_that_is_accepted(
+    model: HitModel, c: ShowerConditions, batch: Batch
+) -> None:
+    """Cells all around the hits of a layer share what its parents give."""
+    layer, row = 30, 0
+    side = torch.arange(-12.0, 13.0)
+    x, y = (t.reshape(-1) for t in torch.meshgrid(side, side, indexing="ij"))
+    parents = torch.tensor([[0.0, 0.0], [2.0, -3.0]])
+    rows = torch.full((2 + len(x),), row)
+    layers = torch.cat([torch.full((2,), layer - 1), torch.full((len(x),), layer)])
+    xs, ys = torch.cat([parents[:, 0], x]), torch.cat([parents[:, 1], y])
+    with torch.no_grad():
+        profile = model.prior_profile(c, batch.layer_energy, batch.layer_count, torch.zeros(len(batch), LATENT))
+        profile = dataclasses.replace(profile, chained_BL=torch.full_like(profile.chained_BL, 1.0))
+        near = neighbours(model.geometry, c, rows, layers, xs, ys)
+        rates = rates_of(model, c, profile, rows, layers, xs, ys, near)
+    assert rates.draw_H[2:].sum() == pytest.approx(rates.mass_BL[row, layer].item(), rel=1e-3)
+    assert rates.mass_BL[row, layer] < 1
+
+
+def test_pairs_are_hits_of_successive_layers_close_to_each_other(
+    model: HitModel, batch: Batch, c: ShowerConditions
+) -> None:
+    d = torch.stack([batch.x, batch.y], 1) - c.offset_BL2[batch.row, batch.layer]
+    number = torch.bincount(batch.row * 85 + batch.layer, minlength=len(batch) * 85)
+    child, parent = pairs(batch.row, batch.layer, d, number, model.cell_L, 4.5)
+    assert (batch.row[child] == batch.row[parent]).all()
+    assert (batch.layer[child] == batch.layer[parent] + 1).all()
+    mm = d * model.cell_L[batch.layer][:, None]
+    assert ((mm[child] - mm[parent]).abs().amax(1) < 4.5 * model.cell_L[batch.layer[child]]).all()
+    assert len(child) > 100
+
+
+def test_a_hit_sees_those_around_its_projection_only() -> None:
+    hit = torch.zeros(SIDE * SIDE, dtype=torch.uint8)
+    hit[
+        place_on_torus(torch.zeros(3, dtype=torch.long), torch.tensor([4.0, 5.0, 9.0]), torch.tensor([-2.0, -2.0, 0.0]))
+    ] = 1
+    zero = torch.zeros(2, dtype=torch.long)
+    d = torch.tensor([[4.2, -2.1], [20.0, 20.0]])
+    number, step = projected(hit, zero, d, torch.zeros(2, 2))
+    assert number.tolist() == [2, 0]
+    assert torch.allclose(step, torch.tensor([[-0.3, -0.1], [0.0, 0.0]]), atol=1e-5)
+
+
+def test_drawn_hits_have_the_numbers_and_energies_asked_for(model: HitModel, c: ShowerConditions, batch: Batch) -> None:
+    torch.manual_seed(5)
+    hits = sample_hits(model, c, batch.layer_energy, batch.layer_count, draw_noise(batch.layer_count))
+    group = hits.row * 85 + hits.layer
+    number = torch.bincount(group, minlength=batch.layer_count.numel()).view_as(batch.layer_count)
+    assert (number <= batch.layer_count).all()
+    assert number.sum() > 0.95 * batch.layer_count.sum()
+    energy = torch.zeros(number.numel()).index_add(0, group, hits.deposit).view_as(batch.layer_energy)
+    full = number == batch.layer_count
+    assert torch.allclose(energy[full], batch.layer_energy[full], rtol=1e-3, atol=2e-6)
+    cells = torch.stack([group, hits.x.long(), hits.y.long()], 1)
+    assert len(torch.unique(cells, dim=0)) == len(cells)
+    assert torch.maximum(hits.x.abs(), hits.y.abs()).max() <= FARTHEST
+
+
+def test_hits_with_gradient_are_the_same_hits(model: HitModel, c: ShowerConditions, batch: Batch) -> None:
+    torch.manual_seed(6)
+    noise = draw_noise(batch.layer_count)
+    hits = sample_hits(model, c, batch.layer_energy, batch.layer_count, noise, late=False)
+    moved, rates = with_gradient(model, c, batch.layer_energy, batch.layer_count, noise.latent_normal, hits)
+    assert torch.allclose(moved.weight, torch.ones_like(moved.weight))
+    full = (hits.deposit - moved.deposit).abs() < 1e-3 * hits.deposit + 2e-6
+    # layers that lack hits are scaled to the energy that was asked for
+    assert full.float().mean() > 0.8
+    (moved.deposit.square().sum() + rates).backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+def test_likelihood_falls_in_training(model: HitModel, c: ShowerConditions, batch: Batch) -> None:
+    optimiser = torch.optim.AdamW(model.parameters(), 2e-3)
+    losses = []
+    for _ in range(12):
+        terms = negative_elbo(model, batch, c, torch.zeros(len(batch), LATENT))
+        loss = terms["cells"] + terms["energy"]
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] - 30
+
+
+def test_the_critic_sees_how_hits_lie_to_each_other(geometry: Geometry, c: ShowerConditions, batch: Batch) -> None:
+    """Hits moved as a whole layer keep all layer-wise numbers but the places, and lose those before them."""
+    one = torch.ones_like(batch.deposit)
+    seen = features(geometry, c, batch, one)
+    assert seen.shape == (len(batch), n_features(geometry))
+    assert torch.isfinite(seen).all()
+    shifted = dataclasses.replace(batch, x=batch.x + 7.0 * (batch.layer % 2))
+    moved = features(geometry, c, shifted, one)
+    assert (moved - seen).abs().max() > 0.5
