@@ -51,7 +51,7 @@ class Exportable(Protocol):
     def showers(self, contract: Contract, feed: Feed) -> dict[str, NDArray[Any]]:
         """What the torch model draws, as the graph's outputs that hold it.
 
-        Windows of each section, float32 [n, nx, ny, layers], GeV, or, of format 2, lists of hits.
+        Windows of each section, float32 [n, nx, ny, layers], GeV, or, of format 3, lists of hits.
         """
 
 

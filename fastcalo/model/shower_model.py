@@ -40,6 +40,8 @@ _WITHOUT_DIGEST = 1
 has such a file may not have the training that it was exported from."""
 _SLACK = 1e-6
 """Ranges are widened by this, relatively, against rounding."""
+_FARTHEST = 1e5
+"""Of an entry point in the frame of its module, mm: larger than any module."""
 
 
 def load_model(name_or_path: str | Path, threads: int | None = None) -> ShowerModel:
@@ -196,7 +198,8 @@ class ShowerModel:
         )
         windows = {section: np.zeros(shape, np.float32) for section, shape in shapes.items()}
         for section, showers in self._sampled(*particles, random):
-            windows[section].reshape(n, -1)[showers.shower, showers.cell] = showers.deposit
+            shower, cell, deposit = showers.in_window(self.window_shape(section))
+            windows[section].reshape(n, -1)[shower, cell] = deposit
         return windows
 
     def sample(
@@ -298,14 +301,17 @@ class ShowerModel:
                 f"pdg [N], kinetic_energy [N], direction [N, 3] and entry [N, 2] do not fit together: {error}"
             ) from error
         c = self.contract
-        reach = float(c.stack["sections"][0].get("cell_mm", math.inf)) / 2 * (1 + _SLACK)
+        reach, place = _FARTHEST, "the module's origin"
+        if not c.whole:
+            reach = float(c.stack["sections"][0].get("cell_mm", math.inf)) / 2 * (1 + _SLACK)
+            place = "the centre of the cell that is hit"
         length = np.sqrt((d.astype(np.float64) ** 2).sum(1))
         tests = {
             f"pdg must be one of {list(c.species)}": np.isin(p, c.species),
             f"kinetic_energy must be within {list(c.kinetic_energy)} GeV": self.energy_ok(e),
             "direction must be a unit vector": np.abs(length - 1) < 1e-3,
             f"direction must be within {math.degrees(c.max_angle):.4g} degrees of z": self.angle_ok(d[:, 2]),
-            f"entry must be within the cell that is hit, {reach:g} mm from its centre": (np.abs(x) <= reach).all(1),
+            f"entry must be within {reach:g} mm of {place}": (np.abs(x) <= reach).all(1),
         }
         for what, ok in tests.items():
             if not ok.all():

@@ -73,7 +73,13 @@ class SparseShowers:
         cell = (x * ny + y) * layers + self.layer
         return self.shower[inside], cell[inside], self.deposit[inside]
 
-    def check(self, section: str, limits: tuple[int | None, int | None, int], particles: Mapping[str, NDArray[Any]], model: str) -> None:
+    def check(
+        self,
+        section: str,
+        limits: tuple[int | None, int | None, int],
+        particles: Mapping[str, NDArray[Any]],
+        model: str,
+    ) -> None:
         """Refuse what no calorimeter could have measured.
 
         Parameters
@@ -111,7 +117,8 @@ class SparseShowers:
         if 0 <= row[k] < n:
             of = f" of {name_of(int(particles['species'][row[k]]))} of {particles['kinetic_energy'][row[k]]:g} GeV"
         what = f"hits outside the window {list(limits)}" if outside[k] else "deposits that are no energies"
+        cell = f"({self.x[k]}, {self.y[k]}) of layer {self.layer[k]}"
         raise ContractError(
             f"{model}: gives {what} in {section}: {int(bad.sum())} of {len(row)} hits, the first{of} with "
-            f"{deposit[k]:g} GeV in cell ({self.x[k]}, {self.y[k]}) of layer {self.layer[k]}; the model is damaged, or was trained badly"
+            f"{deposit[k]:g} GeV in cell {cell}; the model is damaged, or was trained badly"
         )

@@ -28,7 +28,7 @@ def model(tmp_path_factory):
 
 @pytest.mark.parametrize("entry", [[1e30, 0], [0, -2.6], [np.nan, 0], [0, np.inf]])
 def test_an_entry_outside_the_cell_that_is_hit_is_refused(model, entry):
-    with pytest.raises(InputError, match=r"entry must be within the cell that is hit, 2\.55 mm from its centre"):
+    with pytest.raises(InputError, match=r"entry must be within 2\.55 mm of the centre of the cell that is hit"):
         model.generate(**PHOTON | {"entry": entry})
 
 
