@@ -109,7 +109,7 @@ def test_the_ends_of_the_ranges_are_inside():
         ({"direction": [np.nan, 0.0, 1.0]}, "direction must be a unit vector"),
         ({"direction": towards(57.0)}, "direction must be within 56 degrees"),
         ({"direction": [0.0, 0.0, -1.0]}, "direction must be within 56 degrees"),
-        ({"entry": [0.0, np.inf]}, "entry must be finite"),
+        ({"entry": [0.0, np.inf]}, r"entry must be within 2\.55 mm of the centre"),
     ],
     ids=lambda value: "" if isinstance(value, str) else str(value),
 )
