@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from fastcalo.detector.description import load_detector
-from fastcalo.errors import ConfigError, FastCaloError, TrainingError
+from fastcalo.errors import ConfigError, TrainingError
 from fastcalo.model.onnx_session import MOST_THREADS
 
 from .architectures.base import Architecture
@@ -40,22 +40,9 @@ from .strategies import check_ranks, make_stage
 
 
 def build_architecture(config: TrainConfig) -> Architecture:
-    """Networks of a configuration, initialised from its seed.
-
-    Raises
-    ------
-    ConfigError
-        They are too large to be made.
-    """
-    make = load_object(ARCHITECTURES[config.arch].networks)
-    try:
-        torch.manual_seed(config.seed)
-        architecture: Architecture = make(config)
-    # torch has no error of its own for numbers that no memory could hold
-    except (RuntimeError, ValueError, TypeError, OverflowError, MemoryError) as error:
-        if isinstance(error, FastCaloError):
-            raise
-        raise ConfigError(f"networks of the sizes {config.network} cannot be made: {error}") from error
+    """Networks of a configuration, initialised from its seed."""
+    torch.manual_seed(config.seed)
+    architecture: Architecture = load_object(ARCHITECTURES[config.arch].networks)(config)
     return architecture
 
 

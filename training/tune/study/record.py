@@ -103,8 +103,11 @@ def read_record(folder: str | Path) -> Record:
     headers = [line for line in lines if line["kind"] == "study"]
     if not headers:
         raise InputError(f"{path}: is no journal of a search: it has no line of kind 'study'")
-    base = recorded_config(headers[-1]["base"], f"{path}: base")
-    record = Record(recorded_tune(headers[-1]["config"], base, f"{path}: config"), base, [], lines)
+    header = headers[-1]
+    if lacking := [key for key in ("base", "config") if key not in header]:
+        raise InputError(f"{path}: its line of kind 'study' lacks {lacking}; it is damaged")
+    base = recorded_config(header["base"], f"{path}: base")
+    record = Record(recorded_tune(header["config"], base, f"{path}: config"), base, [], lines)
     for number, line in enumerate(lines, 1):
         try:
             apply_line(record.trials, line)
