@@ -80,7 +80,7 @@ def decay(events: _E, detector: Detector, seed: int = 0) -> _E:
     >>> from fastcalo import Events, load_detector
     >>> kaons = Events.from_arrays(pdg=[[310]] * 100, momentum=[2.0, 0.0, 0.0])
     >>> after = decay(kaons, load_detector(), seed=1)
-    >>> int(after.lineage.decayed.sum())
+    >>> int(after.lineage.decayed[after.pdg == 310].sum())
     100
     """
     digest, number = events.random_keys
