@@ -61,7 +61,8 @@ def check_parity(path: Path, twin: Exportable) -> dict[str, float]:
         else:
             equal, found, wanted, row = _compare_windows(contract.sections, out, drawn_by_torch)
         same.append(equal)
-        drawn += len(wanted)
+        deposits = "_deposit" if contract.whole else ""
+        drawn += sum(int((drawn_by_torch[s + deposits] > 0).sum()) for s in contract.sections)
         cells.append(np.abs(found / wanted - 1))
         sums = [np.bincount(row, x.astype(np.float64), len(i)) for x in (found, wanted)]
         some = sums[1] > 0
