@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ...display import html_table
 from ...errors import FastCaloError, InputError
 from ...memory import check_memory
+from .hdf5_heaps import check_heaps
 
 if TYPE_CHECKING:
     import h5py
@@ -163,6 +164,7 @@ def open_hdf5(path: Path) -> h5py.File:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     with reading(path, "the file"):
+        check_heaps(path)
         return h5py.File(path, "r")
 
 
