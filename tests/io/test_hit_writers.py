@@ -25,6 +25,7 @@ from fastcalo.io.hits import root_tree as trees
 from fastcalo.io.hits.writer import HitsWriter, RejectedWriter, identifier_types
 from fastcalo.io.particles.batches import FileEvents
 from fastcalo.io.particles.reader import open_events
+from fastcalo.reasons import NEVER_REJECTED
 
 SECTIONS = ("ECAL", "HCAL")
 WITH_BLOCKS = identifier_types({"luminosity_block": np.int64}, repeat=False)
@@ -157,7 +158,7 @@ def test_rejected_particles_are_read_back(tmp_path_factory, sizes, step):
         for events, hits in made:
             writer.write(events, hits.reason)
     chunks = list(open_events(path).iterate(step))
-    chosen = [~np.isin(hits.reason, [Reason.SIMULATED, Reason.NOT_FINAL_STATE]) for _, hits in made]
+    chosen = [~np.isin(hits.reason, NEVER_REJECTED) for _, hits in made]
     for name in ("pdg", "momentum", "mass", "vertex"):
         wanted = np.concatenate([getattr(events, name)[mask] for (events, _), mask in zip(made, chosen, strict=True)])
         got = [getattr(chunk, name) for chunk in chunks]
