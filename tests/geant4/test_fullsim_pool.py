@@ -153,7 +153,7 @@ def test_detectors_that_geant4_cannot_build(changes, message):
 
 
 def test_a_pool_has_workers():
-    with pytest.raises(ConfigError, match="workers must be at least 1"):
+    with pytest.raises(ConfigError, match="workers must be from 1 to 1024"):
         Geant4Pool(DETECTOR, 0)
 
 

@@ -124,7 +124,9 @@ def test_files_that_are_there_are_not_replaced_unasked(measured, data, tmp_path)
 @pytest.mark.slow
 def test_a_target_that_is_not_reached(data, tmp_path):
     config = write_config(tmp_path / "run.toml", data, "layers")
-    config.write_text(config.read_text().replace("[parallel]", "[parallel]\nmasters = 2\nsync_every = 2"))
+    config.write_text(
+        config.read_text().replace("[parallel]", '[parallel]\nstrategy = "downpour"\nmasters = 2\nsync_every = 2')
+    )
     out = tmp_path / "out"
     arguments = ["--steps", 20, "--repeats", 1, "--ranks", 5, "--strategy", "downpour"]
     done = scaling(5, config, "-o", out, *arguments, "--target", "response_1-10GeV", 0)
@@ -142,12 +144,15 @@ def test_a_target_that_is_not_reached(data, tmp_path):
 def plans(data, tmp_path, ranks, strategies=(), options="", batch=12):
     config = write_config(tmp_path / "run.toml", data, "layers")
     text = config.read_text().replace("batch = 12", f"batch = {batch}")
+    if "strategy" in options:
+        # for sums over all ranks only
+        text = text.replace("bucket_kib = 2\n", "")
     config.write_text(text.replace("[parallel]", f"[parallel]\n{options}"))
     return make_plans(load_config(config), str(config), ranks, strategies, 6)
 
 
 def test_each_strategy_is_measured_on_as_many_ranks_as_it_can_use(data, tmp_path):
-    found = plans(data, tmp_path, [1, 2, 5, 5], ["allreduce", "gem", "gem"], "masters = 2")
+    found = plans(data, tmp_path, [1, 2, 5, 5], ["allreduce", "gem", "gem"], 'strategy = "gem"\nmasters = 2')
     step = [("allreduce", kind, p) for kind in ("strong", "weak") for p in (2, 5)]
     assert found == [("allreduce", "strong", 1), *step, ("gem", "asynchronous", 5)]
     assert plans(data, tmp_path, [2], (), 'strategy = "easgd"') == [("easgd", "asynchronous", 2)]
@@ -160,8 +165,14 @@ def test_each_strategy_is_measured_on_as_many_ranks_as_it_can_use(data, tmp_path
         ({"ranks": [0]}, "must be between 1 and 6"),
         ({"ranks": [2], "batch": 1}, "batch = 1 is less than 2 ranks"),
         ({"ranks": [1], "strategies": ["easgd"]}, "--ranks [1]: easgd needs 2 at least"),
-        ({"ranks": [4], "strategies": ["easgd"], "options": "masters = 2"}, "easgd needs 5 at least, with masters = 2"),
-        ({"ranks": [2], "strategies": ["gossip"]}, "parallel.strategy = 'gossip' is unknown"),
+        (
+            {"ranks": [4], "strategies": ["easgd"], "options": 'strategy = "easgd"\nmasters = 2'},
+            "easgd needs 5 at least, with masters = 2",
+        ),
+        (
+            {"ranks": [2], "strategies": ["gossip"]},
+            "parallel.strategy: must be one of 'allreduce', 'downpour', 'easgd', 'gem', but is 'gossip'",
+        ),
     ],
 )
 def test_what_cannot_be_measured_is_told(data, tmp_path, arguments, text):

@@ -43,8 +43,8 @@ def hits(events):
 
 @pytest.mark.parametrize(
     "options",
-    [{"chunk": 10}, {"chunk": 1000}, {"chunk": 1}, {"workers": 2, "chunk": 40}, {"threads": 2}],
-    ids=["chunk 10", "chunk 1000", "chunk 1", "2 workers", "2 threads"],
+    [{"step_size": 10}, {"step_size": 1000}, {"step_size": 1}, {"workers": 2, "step_size": 40}, {"threads": 2}],
+    ids=["step of 10", "step of 1000", "step of 1", "2 workers", "2 threads"],
 )
 def test_however_the_work_is_cut_up_the_hits_are_the_same(simulate, first, options):
     other = simulate("-".join(f"{k}{v}" for k, v in options.items()), **options)

@@ -14,7 +14,7 @@ from torch import Tensor
 import fastcalo
 from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError, ExportError
-from fastcalo.export import parity
+from fastcalo.export import exporter, parity
 from fastcalo.export.dense_gan import ExportableDenseGan
 from fastcalo.export.exporter import export
 from fastcalo.export.parity import check_parity
@@ -312,7 +312,7 @@ def test_a_model_that_draws_nothing_is_refused(tmp_path: Path, monkeypatch: pyte
     silent = loop.build_architecture(make_config())
     torch.nn.init.constant_(silent.networks["generator"].last.bias, -1e3)
     monkeypatch.setattr(ExportableDenseGan, "parity_showers", 20)
-    monkeypatch.setattr("fastcalo.export.exporter.load_run", lambda _: (make_config(), silent, {"data_hash": ""}))
+    monkeypatch.setattr(exporter, "load_run", lambda _: (make_config(), silent, {"data_hash": ""}))
     with pytest.raises(ExportError, match="draws no hit in 20 showers"):
-        export(run, tmp_path / "silent.onnx")
+        export(tmp_path / "run", tmp_path / "silent.onnx")
     assert not list(tmp_path.iterdir())

@@ -102,7 +102,7 @@ def test_a_search_needs_its_training(tmp_path):
     path = write_search(tmp_path, TUNE.replace("base.toml", "none.toml"))
     with pytest.raises(ConfigError, match=r"none\.toml"):
         load_tune(path)
-    with pytest.raises(ConfigError, match=r"base\.toml: arch: must be one of 'hits', '3dgan', but is 'gan'"):
+    with pytest.raises(ConfigError, match=r"base\.toml: arch: must be one of 'hits', 'showers', '3dgan', but is 'gan'"):
         load_tune(write_search(tmp_path, base=BASE.replace('arch = "hits"', 'arch = "gan"')))
 
 
