@@ -279,9 +279,9 @@ def test_a_training_converges_as_without(data, tmp_path):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ('compression = "int8"', "parallel.compression = 'int8' is unknown; choose one of none, fp16, bf16"),
-        ('transport = "carrier pigeon"', "parallel.transport = 'carrier pigeon' is unknown; choose one of auto, mpi"),
-        ('strategy = "easgd"\ncompression = "fp16"', "parallel.compression is for strategy = 'allreduce' only"),
+        ('compression = "int8"', "parallel.compression: must be one of 'none', 'fp16', 'bf16', but is 'int8'"),
+        ('transport = "carrier pigeon"', "parallel.transport: must be one of 'auto', 'mpi', 'nccl', but is 'carrier"),
+        ('strategy = "easgd"\ncompression = "fp16"', 'parallel.compression: is for strategy = "allreduce" only'),
         ('transport = "nccl"', "parallel.transport = 'nccl' is for GPUs, but this training runs on the CPU"),
     ],
 )
