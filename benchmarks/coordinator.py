@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Waiting time of the groups of a hyper-parameter search for its coordinator, up to 512 groups.
 
     python benchmarks/coordinator.py [--groups N ...] [--rounds N] [--out FOLDER]

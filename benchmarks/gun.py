@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Compare showers of `fastcalo fullsim gun` with a reference sample: physics by species and energy, and speed.
 
     python benchmarks/gun.py GUN.h5 REFERENCE.h5

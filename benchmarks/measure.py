@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Measurements of the speed benchmark; each function measures one quantity on the core that the process is bound to."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Measure training on two ranks: print a table, and write it with the hardware to benchmarks/results.
 
     python benchmarks/parallel.py [--repeats N] [--stage NAME ...] [--showers N] [--out FOLDER]

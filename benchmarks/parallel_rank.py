@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """One rank of the benchmark of distributed training; trains a few steps at a time on request.
 
 Started by parallel.py. Several trainings live at once, of which one at a time computes, so that all meet the same

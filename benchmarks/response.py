@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Measure response, its width and the number of hits of a model, against every shower of files of full simulation.
 
     python benchmarks/response.py MODEL SHOWERS.h5 [...] [--draws N] [--out FOLDER]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Measure speed and memory on one core, print them, and write them with the hardware to benchmarks/results.
 
     python benchmarks/run.py [--repeats N] [--out FOLDER]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Measure the time of a shower, of Geant4 and of the models, for the same particles, by decade of energy.
 
     python benchmarks/showers.py [--geant4 N] [--repeats N] [--out FOLDER]

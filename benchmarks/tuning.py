@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Measure optimisers on functions whose minimum is known, print a table, and write benchmarks/results/tuning.json.
 
     python benchmarks/tuning.py [--seeds N] [--first-seed N] [--evaluations N] [--optimisers gp optuna] [--out FOLDER]

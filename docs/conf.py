@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Configuration of the documentation: Sphinx with MyST, numpydoc and the theme furo."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Export of trained models to self-describing ONNX (needs ``pip install 'fastcalo[export]'``)."""
 
 from fastcalo.errors import PackageNameError

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Command ``fastcalo export``."""
 
 from __future__ import annotations

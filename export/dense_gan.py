@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Export of ``arch = "3dgan"``: the sampler as one ONNX graph.
 
 The torch twin is `fastcalo.training.architectures.dense_gan.gan.DenseGan.sample`; the export compares the two.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Interface between the exporter and the architectures: `Exportable`."""
 
 from __future__ import annotations

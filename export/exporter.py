@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Export of a finished run to one self-describing ONNX file, compared with the torch model before it is renamed."""
 
 from __future__ import annotations

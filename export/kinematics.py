@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Kinematics that fill the validity of a model, its corners among them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Builder of ONNX graphs: nodes, constants and bodies of Scan and Loop."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Comparison of an exported graph with its torch model on the same noise."""
 
 from __future__ import annotations

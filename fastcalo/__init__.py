@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Fast calorimeter simulation: particles in, calorimeter hits out, through networks trained on full simulation.
 
 Names are imported when they are first used, so that ``import fastcalo`` takes next to no time. Where each is defined

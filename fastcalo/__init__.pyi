@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 # The public names, and where they are defined: read by lazy_loader at run time, and by type checkers.
 from ._version import __version__ as __version__
 from .detector.description import Detector as Detector

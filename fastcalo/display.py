@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Tables of HTML, as notebooks show the objects of this package."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Exceptions of fastcalo.
 
 Each derives from `FastCaloError` and from the built-in that fits, so that a caller may catch either.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Particles of events from arrays, nested lists and awkward arrays: flat columns, checked against each other."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Digests of the identifiers of events: what the random numbers of their particles are keyed by."""
 
 from __future__ import annotations

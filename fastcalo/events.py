@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Columnar particles (`Events`, input of an engine) and columnar deposits (`Hits`, its output)."""
 
 from __future__ import annotations

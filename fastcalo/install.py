@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """How to install what is missing: the line that works for how fastcalo itself was installed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Processes that mpiexec or srun has started together, and how one of them ends so that the launcher notices."""
 
 from __future__ import annotations

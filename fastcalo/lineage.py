@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Which particles of events were made in decays, and of what."""
 
 from __future__ import annotations

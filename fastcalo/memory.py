@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Memory that this process may still take, so that work which cannot fit is refused before it begins."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Masses and charges of particles by PDG code, for whole arrays.
 
 Codes follow the Monte Carlo particle numbering scheme of the Particle Data Group (Review of Particle Physics).

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Why particles are, or are not, simulated."""
 
 from __future__ import annotations

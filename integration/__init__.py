@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Links to the frameworks that host a simulation; each needs its host."""
 
 from fastcalo.errors import PackageNameError

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """What all tests have in common: their threads, markers with what they need, and files and engines that many use."""
 
 import importlib.util

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Training of conditional GANs of calorimeter response (needs ``pip install 'fastcalo[train]'``)."""
 
 from fastcalo.errors import PackageNameError

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Training from Python: `train`, with what `fastcalo train` does and a result to look at."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Choice of the training device: the CPU, or one GPU per rank."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Gradient exchange between ranks: interface, and the exchange of a single process."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """One optimisation step of a stage: gradients of its losses, clipping, and the updates of its optimisers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Gradient accumulation: a step on a batch in parts, with the gradients of the whole."""
 
 from __future__ import annotations

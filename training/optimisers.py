@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Optimisers of a stage and their learning-rate schedule."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Random numbers of a training step, keyed by seed, step and shower.
 
 A counter is hashed, as in SplitMix64 (Steele, Lea & Flood, OOPSLA 2014, fig. 16), in integer arithmetic that is the

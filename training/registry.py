@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Registry of architectures: name, and where its networks and its export are defined.
 
 An architecture is added by its folder in ``training/architectures``, its folder in ``export``, its keys in

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """One stage of a training: what it is given, its state and checkpoints, and its loop where all ranks take each step."""
 
 from __future__ import annotations

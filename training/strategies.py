@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Strategies of parallel training: the exchange between ranks, and the loop of a stage, that each asks for."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Training loop: stages one after the other, each resumable bit by bit.
 
 A step depends on nothing but the configuration, the data, the step's number and the state in the checkpoint:

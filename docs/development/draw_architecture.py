@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Picture of the folders and of what they import, made from the imports themselves.
 
 ``python docs/development/draw_architecture.py`` prints it as SVG; the documentation draws it whenever it is built.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Make single photons for the energy resolution: a plain file that any simulation reads.
 
     python examples/analysis/make_photons.py photons.root [--photons 400] [--seed 1]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The mass of the Z from its electrons, and the energy resolution of photons, from files of calorimeter hits.
 
     pip install 'fastcalo[analysis]'

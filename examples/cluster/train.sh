@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # A training by all cores of one machine, begun or gone on with: train.sh CONFIG.toml RUN RANKS
 set -eu
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Collision events in, calorimeter hits out, and two pictures of what came of it.
 
 make demo        or        python examples/demo/demo.py [FOLDER]

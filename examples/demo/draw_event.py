@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Draw one event: its particles, and the hits they left in the calorimeter's barrel."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Draw the mean longitudinal profile of a model's showers against full simulation, by energy and species."""
 
 from __future__ import annotations

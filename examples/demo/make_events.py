@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Make the events of the demo: electron-positron collisions at the Z pole, by Pythia 8.
 
     pip install 'fastcalo[pythia]'

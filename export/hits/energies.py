@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """ONNX graph of the energies of hits: each layer's energy is shared in a Loop over the rank of hits.
 
 Hits are laid out rank by rank, layers with most hits first, so that every pass of the Loop works on the head of

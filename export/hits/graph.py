@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """ONNX graph of the sampler of ``arch = "hits"``: kinematics and noise in, deposits out.
 
 Layers are drawn in a Scan, shares of energy in a Loop; what lies between works on flat lists of points and hits.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """ONNX graph of the layer model: numbers of hits and energies of all layers, in a Scan over layers."""
 
 from __future__ import annotations

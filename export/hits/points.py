@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """ONNX graph of the positions of hits: points drawn from blobs, and the distinct cells among them.
 
 A shower has about a thousand points. Every tensor over points is a plain vector, since ONNX Runtime broadcasts

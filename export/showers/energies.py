@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """ONNX graph of the energies of hits: what is known of each before the Loop over ranks of `export.hits.energies`."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Export of ``arch = "showers"``."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The sampler of ``arch = "showers"`` as one ONNX graph: kinematics and noise in, deposits out.
 
 Layers are drawn in a Scan, positions of hits in a Loop over layers, shares of energy in a Loop over ranks. The torch

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """ONNX graph of the positions of hits: a Loop over layers, in which hits descend from those of the layer before."""
 
 from __future__ import annotations

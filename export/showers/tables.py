@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """ONNX graph of the profile: blobs, kernels and rates of all layers, as tables [L, F, N].
 
 What is known of a layer of a shower is a row over the showers, not a column: the Loop over layers takes its rows at

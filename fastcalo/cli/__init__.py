@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Command line: the ``fastcalo`` command, and the sub-commands of the runtime."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Sub-commands: what each folder says of its own, and those that other distributions bring."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Simulate showers with Geant4, for training and tests.
 
 \b

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The ``fastcalo`` command: sub-commands loaded on demand, and exit codes of errors."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Terminal output of the commands: tables, progress bars, logging."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """``fastcalo schema``."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Signal handlers that end a command by an exception, wherever in the code the signal arrives."""
 
 from __future__ import annotations

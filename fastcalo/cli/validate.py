@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Command ``fastcalo validate``."""
 
 from __future__ import annotations

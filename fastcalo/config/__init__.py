@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Validation of TOML configuration and of the model contract."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Base of every model of a configuration file: strict types, no unknown keys, and keys that describe themselves."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Kinds of configuration files: where their models are, and their JSON schemas.
 
 Models are found by dotted names, and imported when they are asked for: each stands with what it configures.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Reference page of every key of every configuration file, written from the models.
 
 ``python -m fastcalo.config.reference > docs/configuration.md`` renews the page.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Reading of TOML files."""
 
 from __future__ import annotations

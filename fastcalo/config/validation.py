@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Checking of tables against models, with errors that give file, key and remedy.
 
 Every file that is written by a user (TOML), and the contract in a model file, comes through `validate`.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Cell IDs: bit fields of one 64-bit number, in the notation of DD4hep.
 
 ``"system:5,layer:8,x:32:-16"`` reads: five bits for ``system``, the next eight for ``layer``, and sixteen bits from

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Calorimeter described by a TOML file: sections, modules, magnetic field, cell IDs."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Settings of full simulation: the table ``[geant4]`` of a detector description."""
 
 from __future__ import annotations

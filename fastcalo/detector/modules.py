@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Positions of the modules of a calorimeter: flat stacks, as staves around the beam and as two endcaps."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Section of a calorimeter: a stack of layers of absorber and sensor, cut into square cells."""
 
 from __future__ import annotations

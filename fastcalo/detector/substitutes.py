@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Substitute species: which known species is simulated in place of one that no model knows."""
 
 from __future__ import annotations

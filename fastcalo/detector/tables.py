@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Tables of a detector's TOML file: what each key is, and what it may be."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Positions of voxels, for regular windows and for irregular layers."""
 
 from __future__ import annotations

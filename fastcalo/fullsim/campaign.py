@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Production of many gun showers into one file, in parts, so that an interrupted production can resume."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Location of Geant4's physics data, found before Geant4 starts.
 
 On import geant4-pybind looks for its data sets. Where one is missing it asks at the terminal whether to download it,

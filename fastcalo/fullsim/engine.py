@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Full simulation with Geant4 behind the interface of the fast engine."""
 
 from __future__ import annotations

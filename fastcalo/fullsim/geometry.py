@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Geant4 volumes and scorers of a detector stack; imported in Geant4's own processes only."""
 
 from __future__ import annotations

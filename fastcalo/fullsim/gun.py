@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Particle gun: kinematics from counter-based random numbers, and showers cut to windows."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Pool of Geant4 processes; the death of one does not end the user's process."""
 
 from __future__ import annotations

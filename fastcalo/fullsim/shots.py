@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Messages between the pool and Geant4 processes: columns of particles and of deposits."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Geant4 worker process: ``python -m fastcalo.fullsim.worker FD`` simulates the particles sent over a socket.
 
 It is started by `pool`, and holds one run manager, of which Geant4 allows one per process. Standard output and standard

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Atomic file writing: a file gets its name only when it is complete."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Fields of an RNTuple, read column by column.
 
 uproot looks at all fields again for each that is asked for, and does not find fields whose names have dots in them.

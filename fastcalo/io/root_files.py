@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """ROOT files of any content: opened when they are whole, their trees and branches by name, errors as one kind."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Model contract: the JSON metadata of an ONNX model, validated before the model is run."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Clauses of a model's contract: what each is, and what it may be."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Noise tensors of a contract, drawn from one stream of random numbers per shower."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The bytes of an ONNX file: its metadata, and a digest of all the rest, without any library of ONNX.
 
 A file is one message of Protocol Buffers ("Encoding", protobuf.dev): records of a tag, which holds the number of the

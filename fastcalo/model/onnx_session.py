@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """ONNX Runtime sessions: installed variant, number of threads, opening of files."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Trained shower model: an ONNX file with its contract and session."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Deposits of many showers as lists of hits, and what makes a model's lists unfit for use."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Conversion of particle files to hit files, streamed in bounded memory through an engine."""
 
 from __future__ import annotations

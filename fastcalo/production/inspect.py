@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Description of files, detectors and models as rows of text."""
 
 from __future__ import annotations

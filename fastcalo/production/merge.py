@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Merging of two hit files of the same events: of a model, and of full simulation for the refused particles."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Summary of a conversion: numbers and energies of particles by outcome."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Acceptance: why a particle is simulated or refused, the same in every engine."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Lifetimes and decays of the particles that generators leave undecayed, and of those that they decay to.
 
 From S. Navas et al. (Particle Data Group), Phys. Rev. D 110 (2024) 030001, summary tables of mesons, baryons and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Decays before the calorimeter: particles that do not live to its face are replaced by their daughters.
 
 Generators leave K0_S, hyperons and charged pions undecayed, and full simulation decays them in flight. Here it is done

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Fast simulation engine: `Events` to `Hits` through shower models."""
 
 from __future__ import annotations

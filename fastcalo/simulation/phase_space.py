@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Decays by phase space: momenta of two or three daughters, for many parents at once.
 
 Two bodies fly apart back to back, isotropically. For three the mass of the first two is drawn from the density

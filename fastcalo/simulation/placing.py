@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Placing of shower deposits in detector cells, and their sum over the particles of an event."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Propagation of particles from their vertex to the calorimeter's front face, along straight lines and helices.
 
 The solenoid's field is uniform along z inside the volume that the faces of barrel and endcaps enclose, so a track is

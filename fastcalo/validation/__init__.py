@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Validation against full simulation: of showers, and of files of hits."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Self-contained HTML reports with text, tables and figures, and a JSON file beside them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The command: what it says, what it ends with, and that it leaves nothing half-written."""
 
 from __future__ import annotations

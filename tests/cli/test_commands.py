@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Sub-commands: each folder brings its own, and other distributions may bring more."""
 
 from __future__ import annotations

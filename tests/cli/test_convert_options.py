@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Options of `fastcalo convert` that say what the input means."""
 
 from __future__ import annotations

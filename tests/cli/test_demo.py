@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The demonstration, run as a newcomer runs it."""
 
 import subprocess

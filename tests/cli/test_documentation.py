@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The picture of the architecture, and that documents lead where they say."""
 
 from __future__ import annotations

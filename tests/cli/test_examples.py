@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Examples of documents and docstrings, run as a newcomer runs them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """What commands tell while they work, and to readers who leave."""
 
 import os

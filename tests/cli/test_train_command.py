@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Options of ``fastcalo train``: where it trains, what it tells."""
 
 from __future__ import annotations

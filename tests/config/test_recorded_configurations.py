@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Configurations that fastcalo wrote, perhaps long ago, and those made in Python."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The page of all keys, and the schemas for editors, are those of the models."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Wrong configuration files of every kind: each is refused with file, key and what to do about it."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Make the EDM4hep files of the tests with ROOT itself, in the layout that podio writes: TTree and RNTuple.
 
 Needs ROOT and a C++ compiler: pip install --pre root; python tests/data/make_edm4hep.py

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Exported models: one sound ONNX file that draws the torch model's showers, or none."""
 
 import shutil

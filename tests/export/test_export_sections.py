@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Exported models of several sections: windows and lists of each, and the torch model's showers in all of them."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Exported models of whole showers: lists of hits for entries in the frame of the module, and what is not drawn."""
 
 from __future__ import annotations

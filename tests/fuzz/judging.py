@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """One mutant of a format, and what became of it."""
 
 from __future__ import annotations

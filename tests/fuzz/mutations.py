@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Seeded damage to bytes, texts and tables."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Any number of mutants, in processes that may crash or hang: ``python tests/fuzz/run.py --mutants 20000``.
 
 Prints a table of what became of them, and how to see each bad one again; ends with 1 if there is any.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """What is damaged, and what reading it must come to."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Some mutants of each format in every run of the tests; ``run.py`` makes any number."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Files of particles to files of hits through Geant4, with the command that does it fast."""
 
 from __future__ import annotations

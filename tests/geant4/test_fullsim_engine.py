@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Full simulation as an engine: the same face as the fast one, and showers where their particles fly."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Showers of the gun: as asked for, the same whatever interrupts, and the same again from their seeds."""
 
 from __future__ import annotations

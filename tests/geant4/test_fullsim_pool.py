@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Geant4's processes: the same shower whatever ran before, and nothing that hangs or dies in silence."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Simulator of asynchronous training: workers and servers in one process, message by message in a given order.
 
 The same order of messages gives the same central parameters as a training over MPI, to the bit.

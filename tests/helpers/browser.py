@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """HTML pages as parsed by a headless browser."""
 
 import html.parser

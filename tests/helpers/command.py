@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The command line, called in the process of the test: to start a process and import takes longer than most commands.
 
 Where the process is the point (signals, environment, imports, what Python does at its end), tests start one with the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Events of lists of particles, for tests."""
 
 from __future__ import annotations

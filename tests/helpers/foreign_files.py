@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Tiny files in other projects' layouts, written from their descriptions and not by our code."""
 
 from __future__ import annotations

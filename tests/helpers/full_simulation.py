@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Fixtures and helpers of tests of full simulation."""
 
 from __future__ import annotations

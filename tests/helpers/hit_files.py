@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Hit files of random cells, for tests that damage them before writing."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Parts of the generator of hits, untrained and small, and showers for them."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Tolerance within which two hit files count as equal.
 
 Showers depend on their particles only, whatever is simulated beside them. But in other company matrices are

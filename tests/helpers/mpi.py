@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Trainings under mpiexec, for tests."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """ROOT files for tests, written by uproot."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Small files of showers for tests of training."""
 
 from __future__ import annotations

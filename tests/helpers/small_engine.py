@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """A real, small engine for tests: no network, but true geometry, propagation and energies."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """A small search: its configuration, and spaces to draw from."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """A real, tiny shower model for tests: an ONNX file with its contract, quick and known in closed form."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Small searches that really train: a file, its training, and showers."""
 
 from __future__ import annotations

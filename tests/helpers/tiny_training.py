@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Tiny trainings: real stages on real showers, a few steps each."""
 
 from __future__ import annotations

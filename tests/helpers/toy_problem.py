@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """A convex problem for asynchronous training: a straight line through points that each worker draws for itself."""
 
 from __future__ import annotations

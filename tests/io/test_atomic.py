@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Files appear under their name when they are whole, and nobody's file is lost."""
 
 import errno

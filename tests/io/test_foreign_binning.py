@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Binnings of the CaloChallenge: found beside the file or named, and refused if they don't describe its voxels."""
 
 from __future__ import annotations

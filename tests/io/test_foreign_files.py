@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Showers in the formats of others: what is written is read, in our units and frame, and every defect is named."""
 
 from __future__ import annotations

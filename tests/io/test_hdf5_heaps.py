@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Heaps of texts in HDF5 files: whole ones are taken, and those that would keep the library busy for ever refused."""
 
 import struct

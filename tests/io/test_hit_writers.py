@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """What is written is read back, by uproot and by ROOT, and appears only when it is whole."""
 
 from __future__ import annotations

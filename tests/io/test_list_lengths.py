@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Lists of a branch are as long as they say."""
 
 import numpy as np

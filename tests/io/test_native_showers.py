@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Showers in HDF5: what is written is read back, and every defect is told where it is."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """How often numbers came, kept as intervals: the same answers as from counting every one of them."""
 
 from __future__ import annotations

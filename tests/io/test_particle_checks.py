@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """What is refused or told while particles are read, instead of wrong numbers in silence."""
 
 from __future__ import annotations

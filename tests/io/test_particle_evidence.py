@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Which collection is taken for the truth, and what is said where the evidence does not decide."""
 
 from __future__ import annotations

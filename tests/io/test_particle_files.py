@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Particles from ROOT files of every layout, and what is said of files that hold none."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Particles of the conventions of experiments, in files of their exact layout; values calculated by hand."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Units that a file shows or says, and energies that no unit makes possible."""
 
 from __future__ import annotations

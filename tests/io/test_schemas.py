@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Which branches are taken for what, and what the user may say of it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Sums over real ranks: right or not, and waiting that leaves the core to others."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Asynchronous training over real MPI ranks: the same as the simulator's, message by message; and it learns."""
 
 from __future__ import annotations

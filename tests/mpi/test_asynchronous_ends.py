@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """How asynchronous trainings end: by signals, by ranks that die or hang, and by what makes no sense."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The job files for clusters: run by real ranks, with small stand-ins for what the batch system brings."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Gradients of 16 bits: nothing is lost for good, all ranks get the same, and half is sent; over MPI and over torch."""
 
 from __future__ import annotations

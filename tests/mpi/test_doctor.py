@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """`fastcalo doctor` on real ranks: each verdict that can be provoked on one machine."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """`fastcalo scaling` on real ranks, and the model by which it projects."""
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.mpi import ENVIRONMENT, MPIEXEC, write_config
+from helpers.mpi import ENVIRONMENT, MPIEXEC, configure, write_config
 from helpers.shower_files import write_real
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,10 +124,7 @@ def test_files_that_are_there_are_not_replaced_unasked(measured, data, tmp_path)
 @pytest.mark.mpi
 @pytest.mark.slow
 def test_a_target_that_is_not_reached(data, tmp_path):
-    config = write_config(tmp_path / "run.toml", data, "layers")
-    config.write_text(
-        config.read_text().replace("[parallel]", '[parallel]\nstrategy = "downpour"\nmasters = 2\nsync_every = 2')
-    )
+    config = configure(tmp_path / "run.toml", data, "layers", "downpour", "masters = 2\nsync_every = 2")
     out = tmp_path / "out"
     arguments = ["--steps", 20, "--repeats", 1, "--ranks", 5, "--strategy", "downpour"]
     done = scaling(5, config, "-o", out, *arguments, "--target", "response_1-10GeV", 0)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """A signal to one process of a job while MPI starts ends the whole job."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Training over real MPI ranks: the same as on one, and no rank waits for one that is gone."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Searches under mpiexec: groups, failing and stuck trials, and whoever is killed: nothing reported is lost."""
 
 from __future__ import annotations

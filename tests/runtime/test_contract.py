@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The contract of a model file: what is promised comes back, and what cannot be met is refused by its clause."""
 
 import dataclasses

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Files of particles to files of hits: the same whatever the chunk, the workers and the order; whole, or not at all."""
 
 from __future__ import annotations

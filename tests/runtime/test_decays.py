@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Decays before the calorimeter: kinematics to rounding, lifetimes and angles by statistics, the same in any chunk."""
 
 from __future__ import annotations

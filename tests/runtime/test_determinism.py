@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The same seed gives the same file of hits, however the work is cut up; see `alike` for what may differ."""
 
 import awkward as ak

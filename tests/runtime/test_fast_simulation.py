@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The fast engine: every particle in its place, nothing lost, and nothing that depends on the company."""
 
 import dataclasses

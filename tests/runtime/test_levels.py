@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Levels of the folders: each imports only from folders below it, and no modules import each other in a circle."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Hits of refused particles, added to those of the others."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """A model file that is damaged is refused, and so is a model that gives numbers that are none."""
 
 import json

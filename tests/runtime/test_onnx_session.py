@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """ONNX Runtime: which one is there, and how many threads it takes."""
 
 import os

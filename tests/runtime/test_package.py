@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The package as a user gets it: what it brings along, and what it is made of."""
 
 import ast

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Counter-based random numbers: the published generator, and streams that depend on nothing but the particle."""
 
 import math

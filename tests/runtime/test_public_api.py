@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The public names, what they return, and how that looks."""
 
 from __future__ import annotations

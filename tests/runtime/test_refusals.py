@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """What cannot give right numbers, or cannot fit into memory, is refused before any work is done."""
 
 import os

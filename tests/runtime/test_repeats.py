@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Events whose identifiers come again: showers of their own, whatever the chunk, the workers and the order of files."""
 
 from __future__ import annotations

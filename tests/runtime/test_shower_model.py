@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The shipped model: what goes in, what comes out, and that a shower depends on its particle only."""
 
 import hashlib

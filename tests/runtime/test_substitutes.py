@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Species that stand for others: in the detector's description, in the engine, in the accounts."""
 
 import json

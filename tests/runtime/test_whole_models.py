@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The shipped models of whole showers: what they hold, and where their hits stand."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Rules of asynchronous training and the simulator that plays them, without MPI."""
 
 from __future__ import annotations

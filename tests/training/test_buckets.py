@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Buckets of gradients: all in them, in turn, as soon as they are there."""
 
 import pytest

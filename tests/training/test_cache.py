@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Arrays kept on disk: the same as those made, or made anew."""
 
 import subprocess

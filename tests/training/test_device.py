@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Training on a device of its own: nothing of it is computed elsewhere, and what ranks share."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Folds of showers: each in one of them, alike in species and energy, and a training that keeps one out."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Training takes others' showers if their windows are those of the detector, and no others."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """A batch in parts: the same training, in less memory."""
 
 from __future__ import annotations

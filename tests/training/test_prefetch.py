@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Prefetching changes nothing but when things are made."""
 
 import gc

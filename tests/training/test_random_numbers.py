@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Random numbers of showers: theirs alone, and as random as they should be."""
 
 import pytest

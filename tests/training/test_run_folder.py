@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """What lies in the folder of a run is whole and of this run, or is refused with its name and the way out."""
 
 import json

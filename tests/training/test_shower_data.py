@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Showers for training: each once an epoch, in an order that only seed and epoch decide, in bounded memory."""
 
 import tracemalloc

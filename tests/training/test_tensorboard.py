@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Numbers for TensorBoard: those of metrics.jsonl, each step once."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Speed in the log of metrics, and the timeline of all ranks."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Configurations of trainings: what is there is read, what makes no sense is refused by file and key."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The training loop: it learns, it can be interrupted anywhere, and it says when it cannot go on."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The example of a downstream analysis, run as a user runs it, on hits of the shipped model."""
 
 from __future__ import annotations

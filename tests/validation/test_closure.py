@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Closure of the shipped model: its showers against full simulation of the same particles, never seen in training.
 
 The sample is finite. A difference is judged against its limit plus twice its statistical error (three times for

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Two files of hits side by side: every difference of schema is found, and what the physics says is right."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Statistics of paired events: right whatever the chunks, with errors and probabilities that mean what they say."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Distances between samples: their published formulae, evaluated another way, and what every one of them must keep."""
 
 from itertools import pairwise

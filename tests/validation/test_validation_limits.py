@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Limits: what is kept, what is not, and how a file is refused."""
 
 import pytest

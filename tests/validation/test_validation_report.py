@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """`fastcalo validate` from files to a report, as a user runs it."""
 
 import json

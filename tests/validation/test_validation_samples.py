@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """ThreeSamples, observables, response tables and classifiers."""
 
 import json

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Architectures of generator and critic, behind one interface."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Interface of architectures: networks, and losses of each stage."""
 
 from __future__ import annotations

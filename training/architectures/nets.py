@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Building blocks shared by several networks."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Physics metrics of generated showers, evaluated during training."""
 
 from __future__ import annotations

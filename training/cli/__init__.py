@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Commands of training: ``train``, ``doctor``, ``scaling`` and ``tune``."""
 
 from __future__ import annotations

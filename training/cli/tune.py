@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Search for the best hyper-parameters of a training, and report it."""
 
 from __future__ import annotations

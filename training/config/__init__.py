@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """A training described in TOML, checked on load."""
 
 from .data import DataConfig, ValidityConfig

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Tables ``[data]`` and ``[validity]`` of a training's file."""
 
 from __future__ import annotations

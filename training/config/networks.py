@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Table ``[network]`` of a training's file: sizes of the networks."""
 
 from __future__ import annotations

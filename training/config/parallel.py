@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Table ``[parallel]`` of a training's file: how the processes that ``mpiexec`` starts train together."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Paths that a training's file names: variables and patterns filled in."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Tables ``[[stage]]`` of a training's file: what a part of the training does, and for how long."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The whole file of a training, in a variant for each architecture."""
 
 from __future__ import annotations

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Showers for training: reading, splitting, ordering, caching."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Deterministic, rank-independent order of showers in batches.
 
 Showers are numbered from 0 to n - 1. A slot of the global batch is a lane: every *piece* of an epoch gives it a range

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """On-disk cache of arrays, memory-mapped on reuse."""
 
 from __future__ import annotations

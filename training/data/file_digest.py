@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Digests of whole files, computed once in a process."""
 
 from __future__ import annotations

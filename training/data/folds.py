@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Cross-validation folds of showers, stratified in species and energy."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Numbering of the layers of all sections, front to back."""
 
 from __future__ import annotations

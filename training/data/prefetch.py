@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Prefetching of an iterator in a background thread."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Training data: sparse HDF5 showers, each rank reading its part only, in bounded memory.
 
 The order (see `BatchOrder`) depends on the seed, and on no number of ranks; the batch of a step can be found again

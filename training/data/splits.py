@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Training and test data of a configuration."""
 
 from __future__ import annotations

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Diagnosis of a machine before training: CPUs, MPI, GPUs."""

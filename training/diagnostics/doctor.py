@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Diagnosis of a machine for training, alone or with MPI, with remedies."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Diagnosis of GPUs: assignment to ranks, and transport of gradients."""
 
 from __future__ import annotations

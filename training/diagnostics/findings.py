@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Findings of the diagnosis, and checks of the facts that ranks report."""
 
 from __future__ import annotations

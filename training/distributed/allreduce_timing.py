@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Timing of allreduce over message sizes, polled as in training."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Heartbeat files that show which ranks still make steps."""
 
 from __future__ import annotations

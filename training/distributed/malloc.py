@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Memory allocator settings: keep freed memory in the process."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """MPI world: the processes that were started together, and aborting all when one fails."""
 
 from __future__ import annotations

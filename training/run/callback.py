@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Callback interface of the training loop."""
 
 from __future__ import annotations

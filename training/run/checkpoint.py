@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Checkpoints of a stage: written atomically, read without unpickling."""
 
 from __future__ import annotations

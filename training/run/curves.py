@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Curves of a run: losses and physics against steps, as a PNG."""
 
 from __future__ import annotations

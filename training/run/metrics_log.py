@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The log of a run's metrics, ``metrics.jsonl``, and others who are told of them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Folder of a run: configuration, and the check that it is the run's."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Signals of batch systems, deferred until the end of a step."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """TensorBoard output of a training."""
 
 from __future__ import annotations

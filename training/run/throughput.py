@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Throughput of a training, and share of time spent waiting for communication."""
 
 from __future__ import annotations

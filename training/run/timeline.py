@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Timeline of all ranks in Chrome trace format, readable by Perfetto.
 
 Google, "RankTimeline Event Format" (2016): complete events, times in microseconds.

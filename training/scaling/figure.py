@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Scaling figure: measurements above, projection below."""
 
 from __future__ import annotations

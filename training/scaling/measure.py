@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Scaling measurement: real training steps on several numbers of ranks and strategies."""
 
 from __future__ import annotations

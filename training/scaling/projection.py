@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Scaling projection: a model of step times beyond the measured number of ranks, with uncertainty.
 
 A message of n bytes takes α + βn (Hockney, Parallel Computing 20 (1994) 389). A sum over p ranks by a ring takes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Scaling results: rates, efficiencies and projections of runs on several numbers of ranks."""
 
 from __future__ import annotations

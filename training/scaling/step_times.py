@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Step times and waiting times of a training."""
 
 from __future__ import annotations

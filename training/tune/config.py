@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Search configuration (TOML), validated on load."""
 
 from __future__ import annotations

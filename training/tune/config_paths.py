@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Training configurations with values replaced by dotted path.
 
 ``network.hit_width``, ``stage.hits.learning_rate`` (stages go by their names), ``stage.hits.betas.0``.

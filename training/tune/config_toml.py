@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Training configuration written as TOML."""
 
 from __future__ import annotations

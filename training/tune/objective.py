@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Objective of a search: one number to minimise, from unseen showers of full simulation."""
 
 from __future__ import annotations

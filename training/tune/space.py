@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Search space: dimensions and their mapping to the unit cube.
 
 Every dimension has one coordinate from 0 to 1. Integers and choices own intervals of it, each value one, and stand for

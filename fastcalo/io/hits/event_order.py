@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Check that two files hold the same events in the same order."""
 
 from __future__ import annotations

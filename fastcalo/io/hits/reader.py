@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Reader of ROOT files of hits: metadata, and hits chunk by chunk."""
 
 from __future__ import annotations

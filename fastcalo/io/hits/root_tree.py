@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Writer of TTrees of event columns and lists, in bounded memory, with atomic rename."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Comparison of the schemas of two hit files: trees, branches, types, units, cell IDs."""
 
 from __future__ import annotations

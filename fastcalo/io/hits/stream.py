@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Files of hits, read step by step: `open_hits`."""
 
 from __future__ import annotations

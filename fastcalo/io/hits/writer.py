@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Writers of ROOT files of hits and of particles that were not simulated."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Slicing and joining of `Events` into chunks of any size."""
 
 from __future__ import annotations

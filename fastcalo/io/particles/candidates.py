@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The collections of particles in a file: what the names of its branches may mean, all possibilities."""
 
 from __future__ import annotations

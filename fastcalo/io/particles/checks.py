@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """What is looked at while particles are read: that some are final, that energies are possible, and what to warn of."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Conversion of branches to `Events`: units, coordinates, masses, final state, identifiers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The choice of the collection that holds the true particles, by evidence.
 
 Where that does not decide, the user is asked. For a collection speak a status, parents or daughters, and its name;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Conventions that experiments and generators follow in naming the branches of particles.
 
 Sources: EDM4hep's ``edm4hep.yaml`` (versions 0.x and 1.x share these members); the documentation of CMS NanoAOD,

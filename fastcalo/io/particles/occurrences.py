@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """How often numbers came so far, kept as intervals: consecutive numbers take no memory, however many they are.
 
 Numbers come in groups, each of 64 bits. The multiplicity of a number is a function that is constant on intervals, and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Reader of particles from ROOT files (TTree or RNTuple), in bounded memory."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Events whose identifiers come more than once in the input: found before they are simulated, and told apart.
 
 An event is known by run, luminosity block and event number, and its particles draw random numbers by them. Where files

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Table ``[schema]`` of a TOML file that names the branches of particles."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """What the branches of a file of particles mean: what is known of them, and what the user says.
 
 `candidates` finds the collections of particles in a file, and `evidence` chooses the one that holds the truth.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Trees of particles: names, titles and values of the branches of a TTree or RNTuple, each looked at once."""
 
 from __future__ import annotations

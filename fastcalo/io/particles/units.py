@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Units of momenta and lengths, from what a file says: its masses or energies, else the titles of its branches."""
 
 from __future__ import annotations

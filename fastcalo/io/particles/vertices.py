@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Where particles start, for conventions that keep vertices in a collection of their own: HepMC3 and xAOD."""
 
 from __future__ import annotations

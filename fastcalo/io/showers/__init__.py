@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Files of single-particle showers: the native HDF5 format and formats of other projects."""

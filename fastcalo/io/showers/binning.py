@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Voxel binning of the CaloChallenge, read from its XML files.
 
 ``<Bins>`` holds a ``<Bin name="photon" pid="22">`` for every kind of particle, and that a ``<Layer id="1"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Reader of CaloChallenge showers (arXiv:2410.21611), data sets 1 to 3.
 
 ``incident_energies`` [N, 1] and ``showers`` [N, voxels], both in MeV, in HDF5; a binning XML says where the voxels are.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Reader of CaloGAN showers (M. Paganini, L. de Oliveira, B. Nachman, Phys. Rev. D 97 (2018) 014021, arXiv:1712.10321).
 
 ``layer_0`` [N, 3, 96], ``layer_1`` [N, 12, 12], ``layer_2`` [N, 12, 6] and ``overflow`` [N, 3] (what was deposited

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Base of readers of dense shower arrays, which are returned as sparse hits slice by slice."""
 
 from __future__ import annotations

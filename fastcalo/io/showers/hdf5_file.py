@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """HDF5 files read slice by slice, with errors that name file and dataset."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """A look at the global heaps of an HDF5 file, in which it keeps texts, before the HDF5 library reads them.
 
 The library walks over the objects of a heap by their sizes, and goes round for ever where one has been damaged to be

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Reader of the LCD showers for 3DGAN: dense windows of a CLIC-like calorimeter.
 
 Two generations of files (HDF5), both with ``ECAL`` [N, nx, ny, layers] and perhaps ``HCAL``:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Reader of the native HDF5 format of single-particle showers.
 
 Columnar and sparse. Per shower ``pdg`` int32 [N], ``kinetic_energy`` float32 [N] (GeV), ``direction`` float32 [N, 3]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Writer of the native HDF5 format of single-particle showers."""
 
 from __future__ import annotations

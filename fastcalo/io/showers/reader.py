@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Common interface of all shower files: `open_showers`."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Interface of files of showers, `ShowerSource`, and the slices of them that `iterate` yields."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Comparison of two hit files: schema, contents and physics."""
 
 from __future__ import annotations

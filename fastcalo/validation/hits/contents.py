@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Checks of the contents of a hit file: cells that exist, positions, thresholds, no duplicates."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Figure of a comparison of hit files: overlaid spectra and profiles, and their ratio."""
 
 from __future__ import annotations

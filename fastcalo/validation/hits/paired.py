@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Paired statistics of two simulations of the same events, accumulated chunk by chunk.
 
 Both simulations start from the same particles, so their results are correlated event by event, and deposits are

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Physics of two simulations of the same events by section: hits, energies, profiles, spectra, moments."""
 
 from __future__ import annotations

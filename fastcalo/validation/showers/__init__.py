@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Comparison of showers with full simulation."""

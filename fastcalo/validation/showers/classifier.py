@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Classifier two-sample test: area under the ROC curve (AUC); 0.5 means indistinguishable."""
 
 from __future__ import annotations

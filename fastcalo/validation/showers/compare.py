@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Comparison of a candidate with a reference, beside a baseline of full simulation against the same reference."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Distances between two samples of observables, as published, each with its error.
 
 Rows are showers, columns observables; the reference comes first. None of them is zero for two samples of the same

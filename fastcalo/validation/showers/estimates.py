@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Estimates with their baseline, and bootstrap errors of both."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Figures of a comparison, as PNG images."""
 
 from __future__ import annotations

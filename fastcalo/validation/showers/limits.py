@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Limits on comparison results, read from TOML, so that a regression can fail a build."""
 
 from __future__ import annotations

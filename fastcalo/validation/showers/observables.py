@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Observables of showers: one row of numbers per shower."""
 
 from __future__ import annotations

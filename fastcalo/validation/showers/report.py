@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Report of a validation: one HTML page, and the same numbers as JSON."""
 
 from __future__ import annotations

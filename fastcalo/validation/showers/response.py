@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Response, resolution and number of hits, by species, energy and angle of the particle."""
 
 from __future__ import annotations

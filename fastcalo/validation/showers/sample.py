@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Samples of showers in memory, from a file or a model."""
 
 from __future__ import annotations

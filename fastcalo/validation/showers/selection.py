@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Selection of the compared showers: sections, thresholds, and three disjoint samples."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Validation of a model or a shower file against full simulation, from files to a report."""
 
 from __future__ import annotations

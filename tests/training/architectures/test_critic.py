@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """What the critic sees of showers, and the numbers that a training is followed by."""
 
 from dataclasses import replace

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The dense GAN: its frame and symmetry, its losses, its export."""
 
 from dataclasses import replace

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The generator of hits: what is drawn obeys its constraints, and sampler and likelihood speak of one distribution."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Conditions of showers, and the network that draws their layers: sampler and likelihood speak of one distribution."""
 
 from dataclasses import replace

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Pairs of neighbouring hits: counted as the eye counts them, drawn as often as the likelihood says."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Models of several sections: layers counted through, each with its own cells and threshold."""
 
 import numpy as np

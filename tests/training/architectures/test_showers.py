@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Networks of ``arch = "showers"``: densities, rates, drawing."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Searches described in TOML, and trainings with some of their values replaced."""
 
 import json

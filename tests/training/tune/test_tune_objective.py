@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """What a model is worth: nothing beats full simulation, and the same showers evaluate all."""
 
 from __future__ import annotations

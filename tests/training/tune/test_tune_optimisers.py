@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Optimisers: alike from a seed, never the same point twice, and better than chance on functions that are known."""
 
 import importlib

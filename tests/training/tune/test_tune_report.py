@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """`fastcalo tune report`: what it says of searches whose outcome is known."""
 
 import itertools

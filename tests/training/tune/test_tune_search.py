@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """A search in one process: trials one after the other, what becomes of bad ones, and going on."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Spaces: into the unit cube and back, and what is refused."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Rules by which trials are stopped, and what those would have come to."""
 
 import pytest

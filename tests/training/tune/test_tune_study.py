@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Searches and their journals: whatever is killed, they go on as if nothing had happened."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """``arch = "3dgan"``: a convolutional GAN that draws the whole window of cells at once.
 
 After the 3DGAN of CERN openlab: Carminati et al., J. Phys. Conf. Ser. 1085 (2018) 032016, and Khattak et al.,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Inputs of the dense networks: folded frame, compressed deposits, conditions as numbers."""
 
 from __future__ import annotations

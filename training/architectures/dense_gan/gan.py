@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Architecture ``3dgan``: dense convolutional GAN."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Dense generator and critic: three halvings of the window between its cells and a coarse grid."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """``arch = "hits"``: a conditional generator that draws hits instead of images.
 
 Two networks stand behind it. `LayerModel` draws, layer after layer, how many cells are hit and how much

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Cell model: which cells of a layer are hit, and how the layer's energy is shared among them.
 
 A layer's hits are draws without replacement from a mixture of blobs, each a product of two logistic densities

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Conditions of the networks: a particle's kinematics in the shower frame."""
 
 from __future__ import annotations

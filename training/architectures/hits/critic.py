@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Discriminator of showers, on physics features of their hits.
 
 It sees some two hundred differentiable observables of the hits for each section, given the conditions and the layers'

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Architecture ``hits``: two likelihood stages and an adversarial stage."""
 
 from __future__ import annotations

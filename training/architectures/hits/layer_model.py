@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Layer model: number of hits and energy of each layer, autoregressive in depth.
 
 The networks are shared by all layers and see everything drawn before, so that the correlation of layers

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Neighbouring hits: rates and counts of hits in cells that share an edge.
 
 A particle that crosses the border of two cells, or an electron that it sets free, makes hits in both: in a layer of a

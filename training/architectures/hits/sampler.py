@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Torch sampler of hits from the noise of the model contract; the reference of the ONNX graph.
 
 Each layer draws a number of points that its hit count and its rate fix (`points_of`). Points outside the

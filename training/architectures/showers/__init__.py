@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """``arch = "showers"``: whole showers, hits wherever they are.
 
 As ``arch = "hits"``, but without a window, for particles that enter anywhere, and with hits that belong together: those

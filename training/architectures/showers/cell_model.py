@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Second network: which cells of a layer are hit, and how the layer's energy is shared among them.
 
 The hits of a layer are a point process without a window. Most are draws from a mixture of blobs around the line of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Conditions of the networks: a particle's kinematics in the frame of the module."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The discriminator: tells drawn showers from full simulation by what a physicist would look at.
 
 It sees differentiable observables of the hits, given the conditions and the layers' energies and counts, which are the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """First network: number of hits and energy of each layer, as of ``arch = "hits"``, for layers without a window."""
 
 from __future__ import annotations

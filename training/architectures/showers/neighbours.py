@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Hits in the cells around a hit, in its own layer and in the layers before and behind.
 
 A particle that crosses the border of two cells, or an electron that it sets free, makes hits in both: in a layer of a

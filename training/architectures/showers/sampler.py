@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Drawing hits from the noise of the model contract, in torch: the reference that the ONNX graph must match.
 
 Layers follow each other. Each draws a number of points that its hit count and its rate fix (`points_of`): points of

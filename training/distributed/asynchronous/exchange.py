@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """MPI messages between parameter servers and workers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Parameters of several optimisers as one flat vector."""
 
 from __future__ import annotations

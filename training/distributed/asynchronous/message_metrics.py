@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Metrics averaged over several messages."""
 
 from __future__ import annotations

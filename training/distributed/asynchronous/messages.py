@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Contents of the messages between workers and the parameter server."""
 
 from __future__ import annotations

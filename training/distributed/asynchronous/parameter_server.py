@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Parameter server of asynchronous training: central parameters and assignment of steps."""
 
 from __future__ import annotations

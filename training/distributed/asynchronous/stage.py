@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Stage of asynchronous training: rank 0 is the parameter server, workers make steps."""
 
 from __future__ import annotations

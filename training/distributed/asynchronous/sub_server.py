@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Sub-server between the parameter server and a block of workers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Topology of asynchronous training: one parameter server, or a tree of them (Anderson et al., arXiv:1712.05878)."""
 
 from __future__ import annotations

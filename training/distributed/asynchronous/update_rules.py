@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Update rules of asynchronous training: what workers send, and how the server applies it.
 
 In a tree, a sub-master tells the master above it what a worker would.

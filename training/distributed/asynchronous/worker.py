@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Worker of asynchronous training: several local steps between two messages."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """State of a rank that only it holds (``easgd``), saved beside the checkpoint: parameters and optimiser moments."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Synchronous training: each rank computes its part of the global batch; gradients are averaged with allreduce.
 
 Sergeev & Del Balso, arXiv:1802.05799, and Li et al., arXiv:2006.15704, for buckets that set off during backward.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Gradient buckets: flat buffers whose allreduce starts as soon as backward has filled them."""
 
 from __future__ import annotations

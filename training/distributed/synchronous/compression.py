@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Gradient compression to 16 bits with error feedback.
 
 Seide et al., Interspeech 2014, for the feedback of errors, and Karimireddy et al., arXiv:1901.09847, for why it

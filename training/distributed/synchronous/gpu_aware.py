@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Test, in a process of its own, whether MPI can read and write GPU memory.
 
 ``python -m fastcalo.training.distributed.synchronous.gpu_aware DEVICE`` tries it in a process of its own.

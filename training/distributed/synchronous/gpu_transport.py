@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """MPI transport of buffers in GPU memory."""
 
 from __future__ import annotations

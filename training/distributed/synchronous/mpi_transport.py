@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Non-blocking MPI transport of gradients."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Transport of gradients by torch.distributed, among processes started by MPI."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Choice of the transport of gradients: MPI from CPU or GPU memory, or torch.distributed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Optimisers behind one interface: `make_optimiser`."""
 
 from __future__ import annotations

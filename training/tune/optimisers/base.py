@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Interface of optimisers: `Optimiser` records trials, a `Strategy` proposes points.
 
 A strategy's choice is a pure function of the history (what was reported, what is pending, how many points were asked

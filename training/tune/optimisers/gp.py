@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Bayesian optimisation with the Gaussian process of scikit-optimize.
 
 Model: a constant times a Matérn kernel with ν = 5/2 and a length for each feature, and white noise, all with log-normal

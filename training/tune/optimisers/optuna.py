@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Bayesian optimisation with the Gaussian process of Optuna (needs PyTorch).
 
 Optuna fits the noise itself: it cannot be reported the variance of a value. Pending points are integrated over instead

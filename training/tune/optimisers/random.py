@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Random search (the baseline) and initial designs."""
 
 from __future__ import annotations

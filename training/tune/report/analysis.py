@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Analysis of a search: convergence, comparison with the default training and with other searches.
 
 All that stands here is about trials that were reported, in the order in which they were reported. Small values are

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Figures of a search, as PNG images; small values are better in all of them."""
 
 from __future__ import annotations

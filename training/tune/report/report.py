@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Report of a search: one HTML page, the same numbers as JSON, and the best configuration."""
 
 from __future__ import annotations

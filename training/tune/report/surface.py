@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Gaussian process fitted to the trials, and the dependence on each dimension.
 
 Its kernel is a constant times a Matérn kernel with ν = 5/2 and a length for each feature (Rasmussen & Williams,

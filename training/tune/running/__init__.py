@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Running a search on ranks: the coordinator, its groups and their trials."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Coordinator of a search (rank 0): assigns trials to groups and records their results.
 
 The study's own work (the next point, above all) is done in a thread beside the messages, and ahead of time: there is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Leader of a group of ranks: runs one trial after the other and reports the results."""
 
 from __future__ import annotations

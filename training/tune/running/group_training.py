@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Training of one trial by all ranks of a group, abandoned by all when one fails.
 
 An error that all ranks have alike ends the training of all. One that a single rank has is reported to the others, which

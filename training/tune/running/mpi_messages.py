@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Short MPI messages; a waiting rank sleeps instead of polling at full load."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Search from its file to its end, on all ranks that were started."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Trial: a training in a folder of its own, with a callback that may stop it."""
 
 from __future__ import annotations

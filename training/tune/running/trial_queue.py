@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Queue of trials: resumed ones first, given up after repeated starts without progress."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Journal of a search: an append-only file of one writer and any number of readers.
 
 Every line is a JSON object with its `kind` and the `time` it was written at, in seconds since 1970. A line is on the

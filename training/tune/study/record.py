@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """State of a search, rebuilt from its journal."""
 
 from __future__ import annotations

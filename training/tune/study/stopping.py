@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Early stopping of trials by their intermediate values (rungs).
 
 A trial's rungs are pairs (step, value), in the order of their steps; small values are good. Rules are pure functions.

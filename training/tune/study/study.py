@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Study: space, optimiser and journal of a search in one folder."""
 
 from __future__ import annotations
