@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Registry of architectures: name, and where its networks and its export are defined.
+"""Registry of architectures: the name of each, and the package that says where its parts are.
 
-An architecture is added by its folder in ``training/architectures``, its folder in ``export``, its keys in
-``training/config`` and one entry here.
-Modules are named, not imported, so that a configuration is checked without torch, and training without onnx.
+An architecture is added by its folder in ``training/architectures``, its folder in ``export`` and one line here.
+Parts are named, not imported, so that a configuration is checked without torch, and training runs without onnx.
 """
 
 from __future__ import annotations
@@ -15,44 +14,30 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ArchitectureEntry:
-    """One architecture.
+    """Parts of one architecture; its package holds one of these under the name ``ARCHITECTURE``.
 
     Attributes
     ----------
-    name : str
-        The value of ``arch`` in the TOML of a training.
+    config : str
+        ``module:class`` of the model of a training's file, which derives from
+        `fastcalo.training.config.train_config.TrainConfig`.
     networks : str
         ``module:class`` of what implements `fastcalo.training.architectures.base.Architecture`.
     exportable : str
         ``module:class`` of what implements `fastcalo.export.exportable.Exportable` for these networks.
     """
 
-    name: str
+    config: str
     networks: str
     exportable: str
 
 
 ARCHITECTURES = {
-    entry.name: entry
-    for entry in (
-        ArchitectureEntry(
-            name="hits",
-            networks="fastcalo.training.architectures.hits.gan:HitGan",
-            exportable="fastcalo.export.hits.exportable:ExportableHitGan",
-        ),
-        ArchitectureEntry(
-            name="showers",
-            networks="fastcalo.training.architectures.showers.gan:ShowerGan",
-            exportable="fastcalo.export.showers.exportable:ExportableShowerGan",
-        ),
-        ArchitectureEntry(
-            name="3dgan",
-            networks="fastcalo.training.architectures.dense_gan.gan:DenseGan",
-            exportable="fastcalo.export.dense_gan:ExportableDenseGan",
-        ),
-    )
+    "hits": "fastcalo.training.architectures.hits",
+    "showers": "fastcalo.training.architectures.showers",
+    "3dgan": "fastcalo.training.architectures.dense_gan",
 }
-"""All architectures by their names."""
+"""Packages of all architectures, by the values of ``arch`` in the TOML of a training."""
 
 
 EXPORTER = "fastcalo.export.exporter:export_unchecked"
@@ -66,7 +51,14 @@ def load_object(reference: str) -> Any:
     return getattr(import_module(module), name)
 
 
+def architecture_entry(arch: str) -> ArchitectureEntry:
+    """The parts of a registered architecture."""
+    entry: ArchitectureEntry = import_module(ARCHITECTURES[arch]).ARCHITECTURE
+    return entry
+
+
 def entry_of(networks: object) -> ArchitectureEntry | None:
-    """The entry of an object's class, or of one that it derives from; None if there is none."""
-    classes = {f"{c.__module__}:{c.__qualname__}" for c in type(networks).__mro__}
-    return next((entry for entry in ARCHITECTURES.values() if entry.networks in classes), None)
+    """The entry of an object's class, or of the nearest one that it derives from; None if there is none."""
+    entries = {entry.networks: entry for entry in map(architecture_entry, ARCHITECTURES)}
+    classes = [f"{c.__module__}:{c.__qualname__}" for c in type(networks).__mro__]
+    return next((entries[name] for name in classes if name in entries), None)

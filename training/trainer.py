@@ -28,7 +28,7 @@ from .device import choose_device
 from .distributed.malloc import keep_freed_memory
 from .exchange import Exchange, SingleProcess
 from .random_numbers import combine_seeds, short_digest
-from .registry import ARCHITECTURES, load_object
+from .registry import architecture_entry, load_object
 from .run import checkpoint
 from .run.callback import Callback
 from .run.curves import draw_curves
@@ -43,7 +43,7 @@ from .strategies import check_ranks, make_stage
 def build_architecture(config: TrainConfig) -> Architecture:
     """Networks of a configuration, initialised from its seed."""
     torch.manual_seed(config.seed)
-    architecture: Architecture = load_object(ARCHITECTURES[config.arch].networks)(config)
+    architecture: Architecture = load_object(architecture_entry(config.arch).networks)(config)
     return architecture
 
 

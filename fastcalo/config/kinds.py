@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import isfunction
 from typing import Any
 
 from ..errors import ConfigError
@@ -25,7 +26,8 @@ class FileKind:
     summary : str
         What reads it, in Markdown.
     module, name : str
-        Full dotted name of a module, and the name of a model in it, or of a union of models.
+        Full dotted name of a module, and in it the name of a model, of a union of models, or of a function that
+        returns such a union.
     """
 
     title: str
@@ -36,7 +38,8 @@ class FileKind:
     @property
     def annotation(self) -> Any:
         """The model, or the union of models."""
-        return getattr(import_module(self.module), self.name)
+        found = getattr(import_module(self.module), self.name)
+        return found() if isfunction(found) else found
 
     @property
     def models(self) -> Iterator[type[Any]]:
@@ -47,7 +50,7 @@ class FileKind:
 KINDS = {
     "train": FileKind(
         "Training", "Read by `fastcalo train` and `fastcalo scaling`: [how to train](training.md), "
-        "[in parallel](parallel.md).", "fastcalo.training.config", "TrainFile",
+        "[in parallel](parallel.md).", "fastcalo.training.config", "train_file",
     ),
     "tune": FileKind(
         "Search for hyper-parameters", "Read by `fastcalo tune`: [how to search](tuning.md).",

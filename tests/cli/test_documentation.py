@@ -68,3 +68,11 @@ def test_what_is_to_be_touched_exists() -> None:
     places = [ROOT, ROOT / "tests"]
     assert len(named) > 15
     assert [path for path in named if not any((place / path).exists() for place in places)] == []
+
+
+def test_names_stand_in_the_files_that_the_page_gives_for_them() -> None:
+    text = (ROOT / "docs" / "development" / "extending.md").read_text()
+    pairs = re.findall(r"`(\w+)`\s(?:of|in)\s`([\w/]+\.pyi?)`", text)
+    assert len(pairs) > 8
+    for name, path in pairs:
+        assert re.search(rf"^(class |def |){name}\b", (ROOT / path).read_text(), re.MULTILINE), f"{name} of {path}"

@@ -7,14 +7,8 @@ import pytest
 from helpers.small_search import BASE, TUNE
 
 from fastcalo.errors import ConfigError, TrainingError
-from fastcalo.training.config import (
-    EasgdConfig,
-    GemConfig,
-    HitsNetworkConfig,
-    LayersStageConfig,
-    read_config,
-    recorded_config,
-)
+from fastcalo.training.architectures.hits.config import HitsNetworkConfig, LayersStageConfig
+from fastcalo.training.config import EasgdConfig, GemConfig, read_config, recorded_config
 from fastcalo.training.run.run_folder import open_run
 from fastcalo.training.tune.config import load_tune
 from fastcalo.training.tune.config_paths import with_values

@@ -6,20 +6,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fastcalo.training.config import (
-    STRATEGIES,
+from fastcalo.training.architectures.dense_gan.config import DenseTrainConfig
+from fastcalo.training.architectures.hits.config import (
     AdversarialStageConfig,
-    DataConfig,
-    DenseTrainConfig,
     HitsNetworkConfig,
     HitsStageConfig,
     HitsTrainConfig,
     LayersStageConfig,
-    Parallel,
-    StageConfig,
-    TrainConfig,
-    ValidityConfig,
 )
+from fastcalo.training.config import STRATEGIES, DataConfig, Parallel, StageConfig, TrainConfig, ValidityConfig
 from helpers.shower_files import HADRONS, write_real
 
 STAGES = ("layers", "hits", "adversarial")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError
 from fastcalo.training import device
-from fastcalo.training.config import DenseNetworkConfig, DenseStageConfig
+from fastcalo.training.architectures.dense_gan.config import DenseNetworkConfig, DenseStageConfig
 from fastcalo.training.data.showers import ShowerData
 from fastcalo.training.device import assign_gpu, choose_device, local_rank
 from fastcalo.training.distributed.asynchronous.messages import Pull

@@ -17,7 +17,7 @@ from helpers.tiny_training import parallel_config, tiny_config, updated_stages, 
 from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError
 from fastcalo.training import stage as stage_module
-from fastcalo.training.config import DenseNetworkConfig, DenseStageConfig
+from fastcalo.training.architectures.dense_gan.config import DenseNetworkConfig, DenseStageConfig
 from fastcalo.training.data.showers import ShowerData
 from fastcalo.training.distributed.asynchronous.messages import Pull
 from fastcalo.training.distributed.asynchronous.stage import WorkerBatches

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 
 from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError, InputError, TrainingError
-from fastcalo.training.config import DataConfig, HitsNetworkConfig
+from fastcalo.training.architectures.hits.config import HitsNetworkConfig
+from fastcalo.training.config import DataConfig
 from fastcalo.training.data.showers import ShowerData
 from fastcalo.training.exchange import SingleProcess
 from fastcalo.training.optimisers import learning_rate

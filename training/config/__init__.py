@@ -2,7 +2,7 @@
 """A training described in TOML, checked on load."""
 
 from .data import DataConfig, ValidityConfig
-from .networks import DenseNetworkConfig, HitsNetworkConfig, NetworkConfig
+from .networks import NetworkConfig
 from .parallel import (
     STRATEGIES,
     AllReduceConfig,
@@ -15,54 +15,38 @@ from .parallel import (
 )
 from .paths import cache_folder, data_paths
 from .stages import (
-    AdversarialStageConfig,
     CriticStageConfig,
-    DenseStageConfig,
-    HitsStageConfig,
-    LayersStageConfig,
     StageConfig,
 )
 from .train_config import (
-    ARCHITECTURES,
-    DenseTrainConfig,
-    HitsTrainConfig,
-    ShowersTrainConfig,
     TrainConfig,
-    TrainFile,
+    config_models,
     load_config,
     read_config,
     recorded_config,
+    train_file,
 )
 
 __all__ = [
-    "ARCHITECTURES",
     "STRATEGIES",
-    "AdversarialStageConfig",
     "AllReduceConfig",
     "CriticStageConfig",
     "DataConfig",
-    "DenseNetworkConfig",
-    "DenseStageConfig",
-    "DenseTrainConfig",
     "DownpourConfig",
     "EasgdConfig",
     "GemConfig",
-    "HitsNetworkConfig",
-    "HitsStageConfig",
-    "HitsTrainConfig",
-    "LayersStageConfig",
     "NetworkConfig",
     "Parallel",
     "ParallelConfig",
     "ServerConfig",
-    "ShowersTrainConfig",
     "StageConfig",
     "TrainConfig",
-    "TrainFile",
     "ValidityConfig",
     "cache_folder",
+    "config_models",
     "data_paths",
     "load_config",
     "read_config",
     "recorded_config",
+    "train_file",
 ]

@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self, TypeAlias
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from fastcalo.config.base import Model, Pair, about
 from fastcalo.config.validation import WrongValue
 
-_LONGEST = 1_000_000_000
+LONGEST = 1_000_000_000
+"""Largest number of steps."""
 _ADAM = "Adam, Kingma & Ba, arXiv:1412.6980"
-_DENSE = "3DGAN, Khattak et al., Eur. Phys. J. C 82 (2022) 386"
 _Momenta = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -28,7 +28,7 @@ class StageConfig(Model):
             "Steps of the training; of all workers together where a strategy other than allreduce trains",
             unit="steps",
             ge=1,
-            le=_LONGEST,
+            le=LONGEST,
         ),
     ]
     batch: Annotated[
@@ -56,7 +56,7 @@ class StageConfig(Model):
         ),
     ] = 1e-5  # fmt: skip
     warmup: Annotated[
-        int, about("Steps in which the learning rate rises from 0, linearly", unit="steps", ge=0, le=_LONGEST)
+        int, about("Steps in which the learning rate rises from 0, linearly", unit="steps", ge=0, le=LONGEST)
     ] = 100
     weight_decay: Annotated[
         float, about("Decoupled weight decay of the generator", source="AdamW, Loshchilov & Hutter, arXiv:1711.05101",
@@ -83,10 +83,10 @@ class StageConfig(Model):
         bool, about("Whether the learning rate falls to final_rate by half a cosine; it stays constant otherwise")
     ] = True
     evaluate_every: Annotated[
-        int, about("Steps from one evaluation to the next", unit="steps", changes_result=False, ge=1, le=_LONGEST)
+        int, about("Steps from one evaluation to the next", unit="steps", changes_result=False, ge=1, le=LONGEST)
     ] = 1_000
     checkpoint_every: Annotated[
-        int, about("Steps from one checkpoint to the next", unit="steps", changes_result=False, ge=1, le=_LONGEST)
+        int, about("Steps from one checkpoint to the next", unit="steps", changes_result=False, ge=1, le=LONGEST)
     ] = 500
 
     @model_validator(mode="after")
@@ -94,33 +94,6 @@ class StageConfig(Model):
         if self.accumulate > self.batch:
             raise WrongValue(f"must be at most batch = {self.batch}, but is {self.accumulate}", "accumulate")
         return self
-
-
-class LayersStageConfig(StageConfig):
-    """Stage ``layers`` of ``arch = "hits"``: hit count and energy of every layer, by maximum likelihood."""
-
-    variant: ClassVar[str] = 'stage "layers" of arch = "hits"'
-
-    name: Annotated[Literal["layers"], about("Hit count and energy of every layer, by maximum likelihood")]
-
-
-class HitsStageConfig(StageConfig):
-    """Stage ``hits`` of ``arch = "hits"``: cells and shares of energy within the layers, by maximum likelihood."""
-
-    variant: ClassVar[str] = 'stage "hits" of arch = "hits"'
-
-    name: Annotated[Literal["hits"], about("Cells and shares of energy within the layers, by maximum likelihood")]
-    latent_start: Annotated[
-        int,
-        about(
-            "Step from which the weight of the latent divergence rises; before, it is 0.01, so that the latent vector "
-            "is not ignored",
-            unit="steps", source="Bowman et al., arXiv:1511.06349", ge=0, le=_LONGEST,
-        ),
-    ] = 700  # fmt: skip
-    latent_ramp: Annotated[
-        int, about("Steps in which that weight rises to 1, linearly", unit="steps", ge=1, le=_LONGEST)
-    ] = 1_200
 
 
 class CriticStageConfig(StageConfig):
@@ -131,7 +104,7 @@ class CriticStageConfig(StageConfig):
         Pair[_Momenta], about("As betas, of the critic's optimiser; each at least 0, below 1", source=_ADAM)
     ] = (0.0, 0.99)
     critic_only: Annotated[
-        int, about("Steps at the start in which only the critic is trained", unit="steps", ge=0, le=_LONGEST)
+        int, about("Steps at the start in which only the critic is trained", unit="steps", ge=0, le=LONGEST)
     ] = 250
     adversarial_weight: Annotated[
         float, about("Weight of the critic's judgement in the generator's loss", ge=0, le=1e6)
@@ -147,39 +120,5 @@ class CriticStageConfig(StageConfig):
     penalty_every: Annotated[
         int,
         about("Steps from one gradient penalty to the next; it is multiplied by as much", unit="steps",
-              source="Karras et al., arXiv:1912.04958", ge=1, le=_LONGEST),
+              source="Karras et al., arXiv:1912.04958", ge=1, le=LONGEST),
     ] = 8  # fmt: skip
-
-
-class AdversarialStageConfig(CriticStageConfig):
-    """Stage ``adversarial`` of ``arch = "hits"``: a critic removes what the likelihood leaves."""
-
-    variant: ClassVar[str] = 'stage "adversarial" of arch = "hits"'
-
-    name: Annotated[Literal["adversarial"], about("A critic removes the differences that the likelihood leaves")]
-
-
-class DenseStageConfig(CriticStageConfig):
-    """Stage ``adversarial`` of ``arch = "3dgan"``: the whole training."""
-
-    variant: ClassVar[str] = 'stage "adversarial" of arch = "3dgan"'
-
-    name: Annotated[Literal["adversarial"], about("Critic and generator, the whole training of this architecture")]
-    energy_weight: Annotated[
-        float, about("Weight of the difference of ln E, as the critic measures it", source=_DENSE,
-                     ge=0, le=1e6)
-    ] = 1.0  # fmt: skip
-    angle_weight: Annotated[
-        float, about("Weight of the difference of the cosine of the angle, as the critic measures it",
-                     source=_DENSE, ge=0, le=1e6)
-    ] = 1.0  # fmt: skip
-    sum_weight: Annotated[
-        float, about("Weight of the difference of the logarithm of the summed deposits",
-                     source=_DENSE, ge=0, le=1e6)
-    ] = 0.1  # fmt: skip
-
-
-HitsStage: TypeAlias = Annotated[
-    LayersStageConfig | HitsStageConfig | AdversarialStageConfig, Field(discriminator="name")
-]
-"""Any stage of ``arch = "hits"``."""

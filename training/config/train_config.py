@@ -1,29 +1,38 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The whole file of a training, in a variant for each architecture."""
+"""The whole file of a training: what all architectures have in common, and how one of them is chosen."""
 
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any, ClassVar, Literal, Self, Union, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, Union
 
 from pydantic import Field, field_validator, model_validator
 
 from fastcalo.config.base import AtLeastOne, Model, about
 from fastcalo.config.toml import read_toml
-from fastcalo.config.validation import WrongValue, choose_variant, models_in, shown, validate, validate_recorded
+from fastcalo.config.validation import WrongValue, choose_variant, shown, validate, validate_recorded
 
+from ..registry import ARCHITECTURES, architecture_entry, load_object
 from .data import DataConfig, ValidityConfig
-from .networks import DenseNetworkConfig, HitsNetworkConfig, NetworkConfig
+from .networks import NetworkConfig
 from .parallel import AllReduceConfig, Parallel
-from .stages import DenseStageConfig, HitsStage, StageConfig
+from .stages import StageConfig
 
 _Code = Annotated[int, Field(gt=-(1 << 31), lt=1 << 31)]
 
 
 class TrainConfig(Model):
-    """The whole file; ``[network]`` and ``[[stage]]`` depend on `arch`."""
+    """The whole file; ``[network]`` and ``[[stage]]`` depend on `arch`.
+
+    Attributes
+    ----------
+    whole_showers : bool
+        Of an architecture: whether it learns from whole showers, of particles that enter anywhere, and not from the
+        windows of cells around their lines of flight.
+    """
 
     tag: ClassVar[str] = "arch"
+    whole_showers: ClassVar[bool] = False
 
     name: Annotated[str, about("Name of the model that is trained", changes_result=False)]
     arch: Annotated[str, about("Architecture of the networks")]
@@ -64,66 +73,14 @@ class TrainConfig(Model):
         return self
 
 
-class HitsTrainConfig(TrainConfig):
-    """A training of ``arch = "hits"``."""
-
-    variant: ClassVar[str] = 'arch = "hits"'
-
-    arch: Annotated[Literal["hits"], about("Hit by hit: a likelihood model with a critic, for any number of sections")]
-    network: Annotated[HitsNetworkConfig, about("Sizes of the networks")] = HitsNetworkConfig()
-    stage: Annotated[AtLeastOne[HitsStage], about("Parts of the training, in their order, each once")]
+def config_models() -> dict[str, type[TrainConfig]]:
+    """Models of the whole file, by architecture: those that the registered architectures bring."""
+    return {arch: load_object(architecture_entry(arch).config) for arch in ARCHITECTURES}
 
 
-class ShowersTrainConfig(TrainConfig):
-    """A training of ``arch = "showers"``."""
-
-    variant: ClassVar[str] = 'arch = "showers"'
-
-    arch: Annotated[
-        Literal["showers"], about("Hit by hit without a window, each layer's hits given those of the layer before")
-    ]
-    network: Annotated[HitsNetworkConfig, about("Sizes of the networks")] = HitsNetworkConfig()
-    stage: Annotated[AtLeastOne[HitsStage], about("Parts of the training, in their order, each once")]
-
-
-class DenseTrainConfig(TrainConfig):
-    """A training of ``arch = "3dgan"``."""
-
-    variant: ClassVar[str] = 'arch = "3dgan"'
-
-    arch: Annotated[Literal["3dgan"], about("All cells at once: a convolutional GAN after 3DGAN, for one section")]
-    network: Annotated[DenseNetworkConfig, about("Sizes of the networks")] = DenseNetworkConfig()
-    stage: Annotated[
-        AtLeastOne[Annotated[DenseStageConfig, Field(discriminator="name")]], about("The training: there is one stage")
-    ]
-
-    @field_validator("sections")
-    @classmethod
-    def _one_section(cls, sections: tuple[str, ...]) -> tuple[str, ...]:
-        if len(sections) > 1:
-            raise WrongValue(f"arch = '3dgan' draws one section only, not {list(sections)}")
-        return sections
-
-
-VARIANTS: dict[str, type[TrainConfig]] = {
-    "hits": HitsTrainConfig,
-    "showers": ShowersTrainConfig,
-    "3dgan": DenseTrainConfig,
-}
-"""Models of the whole file, by architecture."""
-
-TrainFile: Any = Annotated[Union[tuple(VARIANTS.values())], Field(discriminator="arch")]  # noqa: UP007 - a tuple
-"""Any training."""
-
-ARCHITECTURES = {
-    arch: tuple(
-        name
-        for stage in models_in(model.model_fields["stage"].annotation)
-        for name in get_args(stage.model_fields["name"].annotation)
-    )
-    for arch, model in VARIANTS.items()
-}
-"""Architectures and the stages that each knows, in the order in which they build on each other."""
+def train_file() -> Any:
+    """Type of the file of any training."""
+    return Annotated[Union[tuple(config_models().values())], Field(discriminator="arch")]  # noqa: UP007 - a tuple
 
 
 def load_config(path: str | os.PathLike[str]) -> TrainConfig:
@@ -140,7 +97,7 @@ def load_config(path: str | os.PathLike[str]) -> TrainConfig:
 
 def read_config(table: dict[str, Any], where: str) -> TrainConfig:
     """Make a training's configuration of a table in the shape of the file; raises what `load_config` raises."""
-    return validate(choose_variant(VARIANTS, "arch", table, where), table, where)
+    return validate(choose_variant(config_models(), "arch", table, where), table, where)
 
 
 def recorded_config(table: Any, where: str) -> TrainConfig:
@@ -148,4 +105,4 @@ def recorded_config(table: Any, where: str) -> TrainConfig:
 
     Keys of other architectures, stages and strategies, which had no effect, are passed over.
     """
-    return validate_recorded(choose_variant(VARIANTS, "arch", table, where), table, where)
+    return validate_recorded(choose_variant(config_models(), "arch", table, where), table, where)

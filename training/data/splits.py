@@ -46,7 +46,7 @@ def open_splits(
             pool=config.data.pool,
             cache=cache_folder(config.data.cache, where),
             fold=part,
-            whole=config.arch == "showers",
+            whole=config.whole_showers,
         )
 
     data = opened(config.data.train, seed, fold)

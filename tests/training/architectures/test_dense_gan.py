@@ -22,10 +22,11 @@ from fastcalo.export.parity import check_parity
 from fastcalo.model.onnx_session import open_session
 from fastcalo.training import stage as stage_module
 from fastcalo.training import trainer as loop
+from fastcalo.training.architectures.dense_gan.config import DenseNetworkConfig, DenseStageConfig, DenseTrainConfig
 from fastcalo.training.architectures.dense_gan.frame import compress, expand, fold, fold_cells, unfold
 from fastcalo.training.architectures.dense_gan.gan import DenseGan
 from fastcalo.training.architectures.dense_gan.networks import DenseCritic, DenseGenerator, grids
-from fastcalo.training.config import DataConfig, DenseNetworkConfig, DenseStageConfig, DenseTrainConfig, load_config
+from fastcalo.training.config import DataConfig, load_config
 from fastcalo.training.data.showers import Batch, ShowerData
 from fastcalo.training.random_numbers import ShowerRandom
 

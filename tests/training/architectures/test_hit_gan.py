@@ -26,6 +26,7 @@ from torch import Tensor
 
 from fastcalo.training.architectures.hits.cell_model import BLOBS, hit_terms, negative_elbo, stick_breaking
 from fastcalo.training.architectures.hits.conditions import HitConditions
+from fastcalo.training.architectures.hits.config import HitsStageConfig
 from fastcalo.training.architectures.hits.gan import latent_weight
 from fastcalo.training.architectures.hits.sampler import (
     DrawnHits,
@@ -38,7 +39,6 @@ from fastcalo.training.architectures.hits.sampler import (
     with_gradient,
 )
 from fastcalo.training.architectures.nets import group_sum, linear_layers
-from fastcalo.training.config import HitsStageConfig
 from fastcalo.training.data.showers import Batch
 
 

@@ -15,7 +15,8 @@ from helpers.tiny_training import tiny_config
 
 from fastcalo.errors import ConfigError, InputError, TrainingError
 from fastcalo.export.exporter import export_unchecked
-from fastcalo.training.config import DataConfig, LayersStageConfig, load_config
+from fastcalo.training.architectures.hits.config import LayersStageConfig
+from fastcalo.training.config import DataConfig, load_config
 from fastcalo.training.data.folds import Fold, in_fold
 from fastcalo.training.trainer import build_architecture, load_run
 from fastcalo.training.trainer import run_stages as train

@@ -8,3 +8,13 @@ angle, summed energy); networks, frame and scale of deposits are ours.
 Shape suffixes used throughout: B showers, X and Y cells of the window, L layers, C conditions, F features,
 S style, Z latent numbers, H hits of all showers of a batch.
 """
+
+from __future__ import annotations
+
+from ...registry import ArchitectureEntry
+
+ARCHITECTURE = ArchitectureEntry(
+    config="fastcalo.training.architectures.dense_gan.config:DenseTrainConfig",
+    networks="fastcalo.training.architectures.dense_gan.gan:DenseGan",
+    exportable="fastcalo.export.dense_gan:ExportableDenseGan",
+)

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError
 
-from ...config import DenseStageConfig, DenseTrainConfig, StageConfig
+from ...config import StageConfig
 from ...data.showers import Batch
 from ...random_numbers import ShowerRandom
 from ..base import Metrics
 from ..response import response_metrics
+from .config import DenseStageConfig, DenseTrainConfig
 from .frame import (
     COSINE_CENTRE,
     DenseConditions,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fastcalo.detector.description import load_detector
 
-from ...config import CriticStageConfig, HitsStageConfig, HitsTrainConfig, LayersStageConfig, StageConfig, TrainConfig
+from ...config import CriticStageConfig, StageConfig, TrainConfig
 from ...data.layer_stack import LayerStack
 from ...data.showers import Batch
 from ...random_numbers import ShowerRandom
@@ -20,6 +20,7 @@ from ..nets import group_sum
 from ..response import response_metrics
 from .cell_model import LATENT, HitModel, negative_elbo
 from .conditions import Geometry, HitConditions, hit_conditions
+from .config import HitsStageConfig, HitsTrainConfig, LayersStageConfig
 from .critic import HitCritic, features
 from .layer_model import LayerModel
 from .sampler import NOISE_STREAMS, draw_noise, rate_loss, sample_hits, with_gradient

@@ -8,3 +8,13 @@ much energy they hold; `HitModel` spreads the hits over cells and shares the ene
 Shape suffixes used throughout: B showers, L layers, S species, H hits of all showers of a batch, K blobs (N narrow, W
 wide), C codes, Z latent numbers, M components of a mixture, P points or pairs of hits.
 """
+
+from __future__ import annotations
+
+from ...registry import ArchitectureEntry
+
+ARCHITECTURE = ArchitectureEntry(
+    config="fastcalo.training.architectures.showers.config:ShowersTrainConfig",
+    networks="fastcalo.training.architectures.showers.gan:ShowerGan",
+    exportable="fastcalo.export.showers.exportable:ExportableShowerGan",
+)

@@ -9,21 +9,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...config import (
-    CriticStageConfig,
-    HitsStageConfig,
-    LayersStageConfig,
-    ShowersTrainConfig,
-    StageConfig,
-)
+from ...config import CriticStageConfig, StageConfig
 from ...data.showers import Batch
 from ...random_numbers import ShowerRandom
 from ..base import Metrics
+from ..hits.config import HitsStageConfig, LayersStageConfig
 from ..hits.gan import LIKELIHOOD_SCALE, geometry_of, latent_weight
 from ..nets import group_sum
 from ..response import response_metrics
 from .cell_model import LATENT, HitModel, negative_elbo
 from .conditions import ShowerConditions, shower_conditions
+from .config import ShowersTrainConfig
 from .critic import Critic, features
 from .layer_model import LayerModel
 from .sampler import NOISE_STREAMS, draw_noise, sample_hits, with_gradient
