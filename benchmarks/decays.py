@@ -204,7 +204,7 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 
 def next_chunk(path: Path) -> int:
     """Number of the first chunk that a file does not have."""
-    return 1 + max([-1, *(row["chunk"] for row in rows_of(path))])
+    return max((int(row["chunk"]) + 1 for row in rows_of(path)), default=0)
 
 
 def points() -> Iterator[tuple[int, float]]:

@@ -69,6 +69,12 @@ def command(
     final_status: Annotated[
         str | None, Option(metavar="CODE,...", help="Status codes of final particles.", show_default="1")
     ] = None,
+    gather_rows: Annotated[
+        bool,
+        Option(
+            "--gather-rows", help="Where an entry holds one particle: rows of one event may stand apart; gather them."
+        ),
+    ] = False,
     summary: Annotated[Path | None, Option(metavar="FILE.json", help="Write the summary to a file, too.")] = None,
     decays: Annotated[
         bool, Option("--decays/--no-decays", help="Whether particles decay that do not live to the calorimeter.")
@@ -104,7 +110,7 @@ def command(
         "length_unit": length_unit,
         "final_status": _codes(final_status),
     }
-    reader = open_events(inputs, _overrides(schema, branch or [], said))
+    reader = open_events(inputs, _overrides(schema, branch or [], said), gather=gather_rows)
     show_rows("Input", reader.describe())
     if engine is EngineName.GEANT4 and (
         unfit := [f"--{k}" for k, v in {"model": model, "threads": threads}.items() if v]

@@ -27,8 +27,8 @@ from ..detector.description import Detector
 from ..errors import ConfigError, FastCaloError, OutputError
 from ..events import Events, Hits
 from ..io.atomic import check_output
+from ..io.event_streams.batches import FileEvents, limit_particles
 from ..io.hits.writer import HitsWriter, RejectedWriter, file_provenance, identifier_types
-from ..io.particles.batches import FileEvents, limit_particles
 from ..io.particles.reader import EventReader, PathLike, open_events
 from ..io.particles.schemas import SchemaOverrides
 from ..simulation.decays import decay
@@ -94,6 +94,7 @@ def convert(
     schema: SchemaOverrides | PathLike | None = None,
     tree: str | None = None,
     collection: str | None = None,
+    gather: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
     chunk: int | None = None,
@@ -122,7 +123,7 @@ def convert(
     decays : bool
         Whether particles decay that do not live to the calorimeter; see `simulation.decays`. Those of files that
         `rejected` wrote have lived that long, and do not decay again.
-    schema, tree, collection : optional
+    schema, tree, collection, gather : optional
         Passed on to `open_events`.
     overwrite : bool
         Whether files of these names may be replaced.
@@ -157,7 +158,7 @@ def convert(
         step_size = chunk
     _check_numbers(step_size, workers)
     engine = _default_engine() if engine is None else engine
-    reader = inputs if isinstance(inputs, EventReader) else open_events(inputs, schema, tree, collection)
+    reader = inputs if isinstance(inputs, EventReader) else open_events(inputs, schema, tree, collection, gather)
     outputs = [Path(path) for path in (output, rejected) if path is not None]
     _check_paths(reader, outputs, overwrite)
     for label, text in reader.describe():
@@ -167,8 +168,8 @@ def convert(
 
     sections = [section.name for section in engine.detector.sections]
     repeats = reader.repeats
-    if repeats.warning:
-        logger.warning("%s", repeats.warning)
+    for warning in repeats.warnings:
+        logger.warning("%s", warning)
     summary = Summary.of(sections, workers)
     summary.repeats = repeats.facts()
     summary.notes = [*reader.notes, f"Vertices: {reader.schema.vertex}"]

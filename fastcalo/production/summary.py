@@ -52,7 +52,7 @@ class Summary:
     substitutes : dict of int to int
         What they are simulated as.
     repeats : dict of str to int or bool
-        Events whose identifiers came before: see `io.particles.repeats.Repeats.facts`.
+        Events whose identifiers came before: see `io.event_streams.repeats.Repeats.facts`.
     wall_seconds : float
         From the first look at the input to the finished output.
     network_seconds : float or None

@@ -22,9 +22,9 @@ from numpy.testing import assert_array_equal
 from fastcalo.errors import InputError, OutputError
 from fastcalo.events import Hits, Reason, SectionHits
 from fastcalo.io.atomic import whole_file
+from fastcalo.io.event_streams.batches import FileEvents
 from fastcalo.io.hits import root_tree as trees
 from fastcalo.io.hits.writer import HitsWriter, RejectedWriter, identifier_types
-from fastcalo.io.particles.batches import FileEvents
 from fastcalo.io.particles.reader import open_events
 from fastcalo.reasons import NEVER_REJECTED
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from fastcalo.io.particles.occurrences import Intervals, Occurrences
+from fastcalo.io.event_streams.occurrences import Intervals, Occurrences
 
 LARGEST = 2**64 - 1
 # near each other, so that intervals touch and overlap, and at both ends of what 64 bits hold

@@ -34,6 +34,7 @@ ORDER = (
     "config",
     "detector",
     "io",
+    "io.event_streams",
     "io.particles",
     "io.hits",
     "io.showers",

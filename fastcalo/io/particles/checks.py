@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from .batches import FileEvents
+from ..event_streams.batches import FileEvents
 from .columns import Column
 from .layouts import NANOAOD
 from .schemas import Schema

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ... import particles
 from ...errors import InputError
 from ...events import Identifier
-from .batches import FileEvents
-from .repeats import Identifiers
+from ..event_streams.batches import FileEvents
+from ..event_streams.identifiers import Identifiers
 from .schemas import CARTESIAN, EVENT_ROLES, LENGTH_UNITS, MOMENTUM_UNITS, POLAR, VERTEX, Schema
 from .vertices import of_hepmc3, of_indices
 
@@ -82,7 +82,14 @@ def check_lengths(column: Column, entries: int, where: str) -> Column:
     return column
 
 
-def assemble(columns: Mapping[str, Column], schema: Schema, entries: range, before: int, where: str) -> FileEvents:
+def assemble(
+    columns: Mapping[str, Column],
+    schema: Schema,
+    entries: range,
+    before: int,
+    where: str,
+    known: Identifiers | None = None,
+) -> FileEvents:
     """Make events of the columns of a schema, one event of each entry.
 
     Parameters
@@ -96,6 +103,8 @@ def assemble(columns: Mapping[str, Column], schema: Schema, entries: range, befo
         How many entries the files before it have.
     where : str
         File and tree, for messages.
+    known : Identifiers, optional
+        What the events are known by, where that is known without the columns.
 
     Returns
     -------
@@ -125,7 +134,7 @@ def assemble(columns: Mapping[str, Column], schema: Schema, entries: range, befo
         final = np.isin(taker.particle("status"), schema.final_status)
     else:
         final = np.ones(len(pdg), np.bool_)
-    known = identifiers(columns, schema, entries, where)
+    known = identifiers(columns, schema, entries, where) if known is None else known
     return FileEvents(
         offsets=np.concatenate([[0], np.cumsum(counts)]),
         pdg=pdg,
@@ -134,7 +143,7 @@ def assemble(columns: Mapping[str, Column], schema: Schema, entries: range, befo
         vertex=vertex,
         final=final,
         run=known.run,
-        event=known.event if "event" in columns else entry,
+        event=known.event if "event" in schema.branches else entry,
         entry=entry,
         luminosity_block=known.luminosity_block,
         repeat=known.repeat,

@@ -6,19 +6,20 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
-from typing import Any
 
 from ...display import html_table
 from ...errors import ConfigError, InputError
-from ..root_files import PROVENANCE, open_root, provenance_of, reading_errors, tree_names
-from .batches import FileEvents, group_rows, rechunk
+from ..event_streams.batches import FileEvents, group_rows, rechunk
+from ..event_streams.identifiers import IdentifierRuns, Identifiers
+from ..event_streams.repeats import Repeats, Source, find_repeats
+from ..root_files import PROVENANCE, provenance_of, tree_names
 from .checks import FinalState, checked_energies, notes_on_sample
 from .columns import assemble, identifiers, sample_of
 from .evidence import NoParticlesError, find_schema
-from .repeats import Identifiers, Repeats, Source, find_repeats
+from .open_trees import OpenFile, OpenFiles
 from .schemas import EVENT_ROLES, Schema, SchemaOverrides, load_overrides, nearest
 from .tree import OpenTree
 from .units import with_units
@@ -70,10 +71,14 @@ class EventReader:
     files : tuple of EventFile
     schema : Schema
         The branches that are read.
+    gather : bool
+        Whether rows of one event may stand apart; see `open_events`.
     """
 
     files: tuple[EventFile, ...]
     schema: Schema
+    gather: bool = False
+    _open: OpenFiles = field(default_factory=OpenFiles, repr=False, compare=False)
 
     @property
     def n_entries(self) -> int:
@@ -101,7 +106,7 @@ class EventReader:
             raise ConfigError(f"step_size must be at least one event, but is {step_size}")
         firsts = [sum(file.n_entries for file in self.files[:i]) for i in range(len(self.files))]
         parts = (
-            self.repeats.marked(self._events(file, before), i, before)
+            self.repeats.marked(self._events(file, i, before), i, before)
             for i, (file, before) in enumerate(zip(self.files, firsts, strict=True))
         )
         return rechunk(chain.from_iterable(parts), step_size)
@@ -137,7 +142,8 @@ class EventReader:
         InputError
             A file cannot be read.
         """
-        return find_repeats([self._source(file) for file in self.files], "event" in self.schema.branches)
+        sources = [self._source(file) for file in self.files]
+        return find_repeats(sources, "event" in self.schema.branches, self.gather)
 
     def __len__(self) -> int:
         return self.n_entries
@@ -160,60 +166,58 @@ class EventReader:
         """What the user should know of how the files are read: warnings, one sentence or two each."""
         return self.schema.notes
 
-    def _events(self, file: EventFile, before: int) -> Iterator[FileEvents]:
-        blocks = self._blocks(file, before)
-        events = group_rows(blocks) if file.flat and "event" in self.schema.branches else blocks
+    def _events(self, file: EventFile, number: int, before: int) -> Iterator[FileEvents]:
+        blocks = self._blocks(file, before, self.repeats.known[number])
+        together = file.flat and "event" in self.schema.branches and not self.gather
+        events = group_rows(blocks) if together else blocks
         return checked_energies(events, self.schema, f"{file.path}: tree {file.tree!r}")
 
     def _source(self, file: EventFile) -> Source:
         def identity() -> bytes:
-            with open_root(file.path) as root, reading_errors(file.path):
-                return bytes(root.file.uuid.bytes) + file.tree.encode()
+            with self._open.open(file.path) as opened:
+                return bytes(opened.root.file.uuid.bytes) + file.tree.encode()
 
         def sample() -> bytes:
             first = next(self._blocks(file, 0, most=_FEW), None)
             return b"" if first is None else first.pdg.tobytes() + first.momentum.tobytes()
 
-        rows = f"{file.path}: tree {file.tree!r}" if file.flat and "event" in self.schema.branches else ""
-        return Source(self._identifiers(file), identity, sample, rows)
+        flat = file.flat and "event" in self.schema.branches
+        return Source(self._identifiers(file), identity, sample, f"{file.path}: tree {file.tree!r}", flat)
 
     def _identifiers(self, file: EventFile) -> Iterator[Identifiers]:
-        where = f"{file.path}: tree {file.tree!r}"
         branches = {role: branch for role, branch in self.schema.branches.items() if role in EVENT_ROLES}
         if not branches:
-            for start in range(0, file.n_entries, _WITHOUT_BRANCHES):
-                entries = range(start, min(start + _WITHOUT_BRANCHES, file.n_entries))
-                yield identifiers({}, self.schema, entries, where)
+            for entries in _ranges(file.n_entries, _WITHOUT_BRANCHES):
+                yield identifiers({}, self.schema, entries, file.path)
             return
-        before = None
-        with open_root(file.path) as root:
-            with reading_errors(where):
-                tree = OpenTree(root[file.tree], where)
-            step = tree.step(branches.values())
-            for start in range(0, file.n_entries, step):
-                entries = range(start, min(start + step, file.n_entries))
+        with self._open.open(file.path) as opened:
+            tree = opened.tree(file.tree)
+            for entries in _ranges(file.n_entries, tree.step(branches.values())):
                 columns = {role: tree.read(branch, entries) for role, branch in branches.items()}
-                block = identifiers(columns, self.schema, entries, where)
-                # rows of one event follow on each other
-                yield block.changes(before) if file.flat and "event" in branches else block
-                before = block
+                yield identifiers(columns, self.schema, entries, tree.where)
 
-    def _blocks(self, file: EventFile, before: int, most: int | None = None) -> Iterator[FileEvents]:
-        where, branches = f"{file.path}: tree {file.tree!r}", {**self.schema.branches, **self.schema.links}
-        final = FinalState(self.schema, where)
-        with open_root(file.path) as root:
-            with reading_errors(where):
-                tree = OpenTree(root[file.tree], where)
-            step = tree.step(branches.values())
+    def _blocks(
+        self, file: EventFile, before: int, known: IdentifierRuns | None = None, most: int | None = None
+    ) -> Iterator[FileEvents]:
+        with self._open.open(file.path) as opened:
+            tree = opened.tree(file.tree)
+            branches = {**self.schema.branches, **self.schema.links}
+            final = FinalState(self.schema, tree.where)
             stop = file.n_entries if most is None else min(most, file.n_entries)
-            for start in range(0, stop, step):
-                entries = range(start, min(start + step, stop))
-                columns = {role: tree.read(branch, entries) for role, branch in branches.items()}
-                part = assemble(columns, self.schema, entries, before, where)
+            for entries in _ranges(stop, tree.step(branches.values())):
+                identity = None if known is None else known.of(entries)
+                wanted = {role: name for role, name in branches.items() if identity is None or role not in EVENT_ROLES}
+                columns = {role: tree.read(branch, entries) for role, branch in wanted.items()}
+                part = assemble(columns, self.schema, entries, before, tree.where, identity)
                 final.add(part, columns.get("status"))
                 yield part
         if most is None:
             final.finish()
+
+
+def _ranges(stop: int, step: int) -> Iterator[range]:
+    for start in range(0, stop, step):
+        yield range(start, min(start + step, stop))
 
 
 def open_events(
@@ -221,6 +225,7 @@ def open_events(
     schema: SchemaOverrides | PathLike | None = None,
     tree: str | None = None,
     collection: str | None = None,
+    gather: bool = False,
 ) -> EventReader:
     """Find the particles in ROOT files.
 
@@ -235,6 +240,9 @@ def open_events(
     collection : str, optional
         Name of the collection of particles, such as ``GenCands``: what the names of its branches begin with. Chosen by
         evidence unless given.
+    gather : bool
+        Whether rows of one event may stand apart, where an entry holds one particle: as several threads fill one
+        ntuple. All rows of the same identifiers in a file are one event then, so it must not be a joined one.
 
     Returns
     -------
@@ -267,14 +275,15 @@ def open_events(
         overrides = overrides.updated(SchemaOverrides(tree=tree))
     if collection is not None:
         overrides = overrides.updated(SchemaOverrides(collection=collection))
-    with open_root(listed[0]) as root:
-        found, opened = _find_particles(root, listed[0], overrides)
-        found = _of_ours(found, overrides) if PROVENANCE in root else _with_sample(found, overrides, opened)
-        files = [_file(root, listed[0], found, opened)]
+    open_files = OpenFiles()
+    with open_files.open(listed[0]) as file:
+        found, opened = _find_particles(file, overrides)
+        found = _of_ours(found, overrides) if PROVENANCE in file.root else _with_sample(found, overrides, opened)
+        files = [_file(file, found, opened)]
     for path in listed[1:]:
-        with open_root(path) as root:
-            files.append(_file(root, path, found, _tree_like(root, path, found)))
-    return EventReader(tuple(files), found)
+        with open_files.open(path) as file:
+            files.append(_file(file, found, _tree_like(file, found)))
+    return EventReader(tuple(files), found, gather, open_files)
 
 
 def schema_of(tree: OpenTree, overrides: SchemaOverrides) -> Schema:
@@ -288,15 +297,15 @@ def schema_of(tree: OpenTree, overrides: SchemaOverrides) -> Schema:
     return _with_sample(find_schema(tree.names, overrides, tree.size_of), overrides, tree)
 
 
-def _find_particles(root: Any, path: str, overrides: SchemaOverrides) -> tuple[Schema, OpenTree]:
+def _find_particles(file: OpenFile, overrides: SchemaOverrides) -> tuple[Schema, OpenTree]:
     """The tree with the particles: one with a usual name, else the only one."""
-    names = tree_names(root, path)
+    path, names = file.path, tree_names(file.root, file.path)
     if overrides.tree is not None:
         names = [_there(overrides.tree, names, f"{path}: has no tree")]
     usual = [name for name in names if name.split("/")[-1] in _EVENT_TREES]
     problems: list[InputError] = []
     for group in (usual, [name for name in names if name not in usual]):
-        found = _usable(root, path, group, overrides, problems)
+        found = _usable(file, group, overrides, problems)
         if len(found) > 1:
             raise InputError(f"{path}: has particles in the trees {list(found)}; choose one (--tree)")
         if found:
@@ -308,17 +317,15 @@ def _find_particles(root: Any, path: str, overrides: SchemaOverrides) -> tuple[S
 
 
 def _usable(
-    root: Any, path: str, names: Sequence[str], overrides: SchemaOverrides, problems: list[InputError]
+    file: OpenFile, names: Sequence[str], overrides: SchemaOverrides, problems: list[InputError]
 ) -> dict[str, tuple[Schema, OpenTree]]:
     found = {}
     for name in names:
-        where = f"{path}: tree {name!r}"
-        with reading_errors(where):
-            tree = OpenTree(root[name], where)
+        tree = file.tree(name)
         try:
             schema = find_schema(tree.names, overrides.updated(SchemaOverrides(tree=name)), tree.size_of)
         except InputError as error:
-            text = str(error) if str(error).startswith(where) else f"{where}: {error}"
+            text = str(error) if str(error).startswith(tree.where) else f"{tree.where}: {error}"
             problems.append(type(error)(text))
         else:
             found[name] = schema, tree
@@ -347,26 +354,23 @@ def _of_ours(schema: Schema, overrides: SchemaOverrides) -> Schema:
     )
 
 
-def _file(root: Any, path: str, schema: Schema, tree: OpenTree) -> EventFile:
+def _file(file: OpenFile, schema: Schema, tree: OpenTree) -> EventFile:
     sample = tree.read(schema.branches["pdg"], range(min(tree.n_entries, 1)))
     return EventFile(
-        path,
+        file.path,
         schema.tree,
         tree.n_entries,
         flat=sample.counts is None,
-        decayed=provenance_of(root, path).get("decays") is True,
+        decayed=provenance_of(file.root, file.path).get("decays") is True,
     )
 
 
-def _tree_like(root: Any, path: str, schema: Schema) -> OpenTree:
+def _tree_like(file: OpenFile, schema: Schema) -> OpenTree:
     """The tree of a further file, which must have the branches of the first."""
-    name = _there(schema.tree, tree_names(root, path), f"{path}: has no tree")
-    where = f"{path}: tree {name!r}"
-    with reading_errors(where):
-        tree = OpenTree(root[name], where)
+    tree = file.tree(_there(schema.tree, tree_names(file.root, file.path), f"{file.path}: has no tree"))
     for branch in (*schema.branches.values(), *schema.links.values()):
         if branch not in tree:
-            _there(branch, tree.names, f"{where}: has no branch")
+            _there(branch, tree.names, f"{tree.where}: has no branch")
     return tree
 
 

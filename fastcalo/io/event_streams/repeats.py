@@ -23,53 +23,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...errors import InputError
-from ...event_digests import block_digest, event_digest, mix
-from ...events import Identifier
+from ...event_digests import event_digest, mix
 from .batches import FileEvents
+from .gather import Rows, gather_rows
+from .identifiers import COLUMNS, MOST_RUNS, IdentifierRuns, Identifiers
 from .occurrences import Intervals, Occurrences
-
-
-@dataclass(frozen=True, eq=False)
-class Identifiers:
-    """What a block of events is known by.
-
-    Attributes
-    ----------
-    run, event : int [n]
-    luminosity_block : int [n] or None
-    repeat : uint64 [n] or None
-        What an earlier conversion told them apart by.
-    """
-
-    run: Identifier
-    event: Identifier
-    luminosity_block: Identifier | None = None
-    repeat: NDArray[np.uint64] | None = None
-
-    @property
-    def key(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-        """Group and number for `Occurrences`, uint64 [n] each: events share showers where both are the same."""
-        group = block_digest(self.run, self.luminosity_block)
-        if self.repeat is not None:
-            group = np.where(self.repeat == 0, group, mix(group ^ self.repeat))
-        return group, self.event.astype(np.uint64)
-
-    def changes(self, before: Identifiers | None) -> Identifiers:
-        """Those that differ from the ones right before them; `before` is the block before."""
-        columns = (self.run, self.event, self.luminosity_block, self.repeat)
-        new = np.zeros(len(self.run), np.bool_)
-        for name, column in zip(_COLUMNS, columns, strict=True):
-            if column is not None and len(column):
-                earlier = None if before is None else getattr(before, name)
-                new[0] |= earlier is None or not len(earlier) or bool(earlier[-1] != column[0])
-                new[1:] |= column[1:] != column[:-1]
-        return Identifiers(*(None if column is None else column[new] for column in columns))  # type: ignore[arg-type]
-
-
-_COLUMNS = ("run", "event", "luminosity_block", "repeat")
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,14 +43,17 @@ class Source:
         Returns the UUID of the file, and the name of its tree.
     sample : callable
         Returns bytes of the first particles, by which copies of one file are told from others of the same identity.
-    rows : str
-        File and tree, where an event is what consecutive rows of one number make; else nothing.
+    where : str
+        File and tree, for messages.
+    flat : bool
+        Whether an event is what rows of one number make: they stand together, unless they are gathered.
     """
 
     blocks: Iterable[Identifiers]
     identity: Callable[[], bytes]
     sample: Callable[[], bytes]
-    rows: str = ""
+    where: str = ""
+    flat: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +72,10 @@ class Repeats:
         Whether the input has event numbers. If not, the number of the entry in its file stands for it.
     types : dict of str to dtype
         Of ``run``, ``event`` and ``luminosity_block`` in all files: uint64 where one of them has it, else int64.
+    known : tuple of IdentifierRuns or None
+        The identifiers of each file, where they take little room.
+    rows : tuple of Rows
+        Of each file, which rows belong to which event; empty unless they are to be gathered.
     """
 
     events: int = 0
@@ -116,13 +83,33 @@ class Repeats:
     within: int = 0
     numbered: bool = True
     types: dict[str, np.dtype[Any]] = field(default_factory=dict)
+    known: tuple[IdentifierRuns | None, ...] = ()
+    rows: tuple[Rows, ...] = ()
     _shared: Intervals = field(default_factory=Intervals.none)
     _again: Intervals = field(default_factory=Intervals.none)
     _words: tuple[np.uint64, ...] = ()
 
     @property
-    def warning(self) -> str:
-        """What the user must know of it, or nothing."""
+    def gathered(self) -> int:
+        """In how many more places than one rows of events stood that were gathered."""
+        return sum(rows.places - rows.events for rows in self.rows)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user must know of it, one sentence or more each."""
+        found = [self._warning_of_repeats(), self._warning_of_rows()]
+        return tuple(text for text in found if text)
+
+    def _warning_of_rows(self) -> str:
+        if not self.gathered:
+            return ""
+        return (
+            f"rows of events did not stand together: there were {self.gathered} more places than events. They were "
+            "gathered, run, luminosity block and event number by number, as was asked for. In files that were joined "
+            "(hadd), that makes one event of different ones"
+        )
+
+    def _warning_of_repeats(self) -> str:
         if not (self.repeated and self.numbered):
             return ""
         across = self.repeated - self.within
@@ -145,6 +132,7 @@ class Repeats:
             "within_a_file": self.within,
             "in_several_files": self.repeated - self.within,
             "event_numbers": self.numbered,
+            **({"gathered": self.gathered} if self.rows else {}),
         }
 
     def marked(self, parts: Iterable[FileEvents], file: int, before: int) -> Iterator[FileEvents]:
@@ -160,6 +148,8 @@ class Repeats:
             How many entries the files before it have.
         """
         seen = Occurrences()
+        if self.rows:
+            parts = gather_rows(parts, self.rows[file])
         for part in parts:
             same_type = {
                 name: column.astype(kind, copy=False)
@@ -183,7 +173,7 @@ class Repeats:
         return replace(part, repeat=word, stream=event_digest(part.run, number, part.luminosity_block, word))
 
 
-def find_repeats(sources: Sequence[Source], numbered: bool) -> Repeats:
+def find_repeats(sources: Sequence[Source], numbered: bool, gather: bool = False) -> Repeats:
     """Look through the identifiers of all files.
 
     Parameters
@@ -192,6 +182,8 @@ def find_repeats(sources: Sequence[Source], numbered: bool) -> Repeats:
         Their blocks are taken one after the other, and not kept: only intervals of numbers are.
     numbered : bool
         Whether the identifiers hold event numbers of the files.
+    gather : bool
+        Whether rows of one event may stand apart, where an entry holds one particle.
 
     Returns
     -------
@@ -204,17 +196,20 @@ def find_repeats(sources: Sequence[Source], numbered: bool) -> Repeats:
     """
     everything, files, again = Intervals.none(), Intervals.none(), Intervals.none()
     types: dict[str, Any] = {}
-    within = 0
+    known: list[IdentifierRuns | None] = []
+    rows: list[Rows] = []
+    within, room = 0, MOST_RUNS
     for source in sources:
-        seen = Occurrences()
-        for block in source.blocks:
-            for name in _COLUMNS[:3]:
-                if (column := getattr(block, name)) is not None:
-                    types[name] = np.uint64 if np.uint64 in (column.dtype, types.get(name)) else np.int64
-            seen.add(*block.key)
-        mine = seen.all()
-        if source.rows and mine.total() > mine.distinct():
-            _refuse_torn(source.rows, mine)
+        runs = IdentifierRuns(room)
+        mine, places = _scan(source, types, runs, gather)
+        kept = runs.complete and not source.flat
+        known.append(runs if kept else None)
+        room = runs.room if kept else room
+        if gather and source.flat:
+            rows.append(Rows(source.where, mine, places))
+            mine = mine.once()
+        elif source.flat and mine.total() > mine.distinct():
+            _refuse_torn(source.where, mine)
         within += mine.total() - mine.distinct()
         everything, files = Intervals.sum([everything, mine]), Intervals.sum([files, mine.once()])
         again = Intervals.sum([again, mine.more_than(1)])
@@ -227,10 +222,31 @@ def find_repeats(sources: Sequence[Source], numbered: bool) -> Repeats:
         within=within,
         numbered=numbered,
         types={name: np.dtype(kind) for name, kind in types.items()},
+        known=tuple(known),
+        rows=tuple(rows),
         _shared=shared,
         _again=again,
         _words=_file_words(sources) if len(shared) else (np.uint64(0),) * len(sources),
     )
+
+
+def _scan(source: Source, types: dict[str, Any], known: IdentifierRuns, gather: bool) -> tuple[Intervals, int]:
+    """Identifiers of a file and how often each came, in how many places; their types; and all of them, for later."""
+    seen, before, places = Occurrences(), None, 0
+    for block in source.blocks:
+        for name in COLUMNS[:3]:
+            if (column := getattr(block, name)) is not None:
+                types[name] = np.uint64 if np.uint64 in (column.dtype, types.get(name)) else np.int64
+        counted = block
+        if source.flat:
+            changes = block.changes(before)
+            before, places = block, places + len(changes)
+            counted = block if gather else changes
+        begins = counted.begins()
+        if not source.flat and known.complete:
+            known.add(counted, begins)
+        seen.add_intervals(counted.intervals(begins))
+    return seen.all(), places
 
 
 def _refuse_torn(where: str, mine: Intervals) -> NoReturn:
@@ -238,8 +254,8 @@ def _refuse_torn(where: str, mine: Intervals) -> NoReturn:
     raise InputError(
         f"{where}: has one particle per entry, and rows of one event do not stand together: event {again.first[0]} "
         f"comes in {again.count[0]} places, as {int(again.distinct())} events do. Either events are torn apart, as by "
-        "several threads that filled one tree: sort the rows by event. Or different events bear the same number, as "
-        "after joining files (hadd): convert the files that were joined"
+        "several threads that filled one tree: --gather-rows puts them together. Or different events bear the same "
+        "number, as after joining files (hadd): convert the files that were joined"
     )
 
 

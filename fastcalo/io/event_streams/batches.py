@@ -26,15 +26,16 @@ class FileEvents(Events):
     entry: NDArray[np.int64] = field(kw_only=True)
 
 
-_PER_PARTICLE = ("pdg", "momentum", "mass", "vertex", "final")
-_PER_EVENT = ("run", "event", "entry", "luminosity_block", "repeat", "stream")
+PER_PARTICLE = ("pdg", "momentum", "mass", "vertex", "final")
+PER_EVENT = ("run", "event", "entry", "luminosity_block", "repeat", "stream")
+"""Columns of events, beside the offsets."""
 
 
 def slice_events(events: FileEvents, start: int, stop: int) -> FileEvents:
     """Events `start` to `stop`, without a copy of their particles."""
     first, last = events.offsets[start], events.offsets[stop]
-    columns: dict[str, Any] = {name: getattr(events, name)[first:last] for name in _PER_PARTICLE}
-    columns |= {name: _at(getattr(events, name), slice(start, stop)) for name in _PER_EVENT}
+    columns: dict[str, Any] = {name: getattr(events, name)[first:last] for name in PER_PARTICLE}
+    columns |= {name: _at(getattr(events, name), slice(start, stop)) for name in PER_EVENT}
     return FileEvents(offsets=events.offsets[start : stop + 1] - first, **columns)
 
 
@@ -44,7 +45,7 @@ def join_events(parts: Sequence[FileEvents]) -> FileEvents:
         return parts[0]
     counts = np.concatenate([np.diff(part.offsets) for part in parts])
     columns: dict[str, Any] = {}
-    for name in _PER_PARTICLE + _PER_EVENT:
+    for name in PER_PARTICLE + PER_EVENT:
         column = [getattr(part, name) for part in parts]
         columns[name] = None if column[0] is None else np.concatenate(column)
     return FileEvents(offsets=np.concatenate([[0], np.cumsum(counts)]), **columns)
@@ -98,8 +99,8 @@ def _grouped(events: FileEvents) -> FileEvents:
     keys = [key for key in (events.run, events.event, events.luminosity_block, events.repeat) if key is not None]
     first = np.concatenate([[True], np.any([key[1:] != key[:-1] for key in keys], axis=0)])
     begins = np.flatnonzero(first)
-    columns: dict[str, Any] = {name: getattr(events, name) for name in _PER_PARTICLE}
-    columns |= {name: _at(getattr(events, name), begins) for name in _PER_EVENT}
+    columns: dict[str, Any] = {name: getattr(events, name) for name in PER_PARTICLE}
+    columns |= {name: _at(getattr(events, name), begins) for name in PER_EVENT}
     return FileEvents(offsets=np.append(events.offsets[begins], events.offsets[-1]), **columns)
 
 

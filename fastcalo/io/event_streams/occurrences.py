@@ -53,7 +53,12 @@ class Intervals:
         follows = (np.diff(number) == _ONE) & (np.diff(group) == 0) & (number[1:] != 0)
         begin = np.flatnonzero(np.concatenate([[True], ~follows]))
         end = np.append(begin[1:], len(group)) - 1
-        return _added(group[begin], number[begin], number[end], np.ones(len(begin), np.int64))
+        return cls.of_runs(group[begin], number[begin], number[end])
+
+    @classmethod
+    def of_runs(cls, group: Words, first: Words, last: Words) -> Intervals:
+        """Return the intervals of runs of consecutive numbers, each uint64 [n], in any order and overlapping or not."""
+        return _added(group, first, last, np.ones(len(group), np.int64))
 
     @classmethod
     def sum(cls, parts: Sequence[Intervals]) -> Intervals:
@@ -134,7 +139,11 @@ class Occurrences:
 
     def add(self, group: Words, number: Words) -> None:
         """Count numbers, each uint64 [n]."""
-        self._parts.append(Intervals.of(group, number))
+        self.add_intervals(Intervals.of(group, number))
+
+    def add_intervals(self, intervals: Intervals) -> None:
+        """Count numbers that are told as intervals."""
+        self._parts.append(intervals)
         while len(self._parts) > 1 and len(self._parts[-2]) <= 2 * len(self._parts[-1]):
             last = self._parts.pop()
             self._parts[-1] = Intervals.sum([self._parts[-1], last])
