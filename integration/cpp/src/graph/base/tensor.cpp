@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Tensors in C order, their types, shapes and memory.
+#include "graph/base/tensor.hpp"
+
+#include <new>
+
+namespace fastcalo::graph {
+
+const char* name_of(Type type) {
+    switch (type) {
+        case Type::f32:
+            return "float32";
+        case Type::u8:
+            return "uint8";
+        case Type::i16:
+            return "int16";
+        case Type::i32:
+            return "int32";
+        case Type::i64:
+            return "int64";
+        case Type::boolean:
+            return "bool";
+        case Type::none:
+            break;
+    }
+    return "none";
+}
+
+Type type_of(std::int64_t number) {
+    switch (number) {
+        case 1:
+        case 2:
+        case 5:
+        case 6:
+        case 7:
+        case 9:
+            return static_cast<Type>(number);
+        default:
+            throw Error("the type of element number " + std::to_string(number) + " is not supported");
+    }
+}
+
+Shape::Shape(std::initializer_list<std::int64_t> lengths) : Shape(of(lengths.begin(), static_cast<int>(lengths.size()))) {}
+
+Shape Shape::of(const std::int64_t* lengths, std::int64_t rank) {
+    if (rank > kMaxRank) throw Error("a tensor of " + std::to_string(rank) + " axes, but at most 6 are supported");
+    Shape s;
+    s.rank = static_cast<int>(rank);
+    for (int i = 0; i < s.rank; ++i) s[i] = lengths[i];
+    return s;
+}
+
+std::int64_t Shape::count() const {
+    std::int64_t n = 1;
+    bool none = false;
+    for (int i = 0; i < rank; ++i) {
+        const std::int64_t length = (*this)[i];
+        if (length < 0 || length > kMaxElements) throw Error("a tensor of shape " + text() + " is not possible");
+        if (length == 0) {
+            none = true;
+            continue;
+        }
+        n *= length;
+        if (n > kMaxElements) throw Error("a tensor of shape " + text() + " is too large");
+    }
+    return none ? 0 : n;
+}
+
+std::string Shape::text() const {
+    std::string s = "[";
+    for (int i = 0; i < rank; ++i) s += (i ? ", " : "") + std::to_string((*this)[i]);
+    return s + "]";
+}
+
+Arena::~Arena() {
+    for (void* p : all_) ::operator delete(p, std::align_val_t{alignof(Buffer)});
+}
+
+Buffer* Arena::grow(unsigned k) {
+    const std::size_t bytes = std::size_t{1} << (k + kSmallest);
+    if (bytes > limit_ || held_ > limit_ - bytes)
+        throw Error("a run needs more than the " + std::to_string(limit_ >> 20) + " MiB that it may take");
+    all_.reserve(all_.size() + 1);
+    // vectors may be read and written whole, beyond the last element
+    void* p = ::operator new(sizeof(Buffer) + bytes + 64, std::align_val_t{alignof(Buffer)});
+    all_.push_back(p);
+    held_ += bytes;
+    Buffer* b = new (p) Buffer;
+    b->capacity = bytes;
+    b->users = 1;
+    b->size_class = k;
+    return b;
+}
+
+}  // namespace fastcalo::graph

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Tensors in C order, their types, shapes and memory.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "graph/base/types.hpp"
+
+namespace fastcalo::graph {
+
+// A graph that cannot be read or run, and why.
+class Error : public std::runtime_error {
+  public:
+    using std::runtime_error::runtime_error;
+};
+
+const char* name_of(Type type);
+
+// Type of a number of ONNX; throws Error for a type that no graph of ours has.
+Type type_of(std::int64_t number);
+
+constexpr int kMaxRank = 6;
+// More elements than any tensor here may have: sizes in bytes and products of two lengths stay far from overflow.
+constexpr std::int64_t kMaxElements = std::int64_t{1} << 33;
+
+// Lengths along the axes of a tensor.
+struct Shape {
+    std::array<std::int64_t, kMaxRank> d{};
+    int rank = 0;
+
+    Shape() = default;
+    Shape(std::initializer_list<std::int64_t> lengths);
+    static Shape of(const std::int64_t* lengths, std::int64_t rank);
+
+    std::int64_t& operator[](int axis) { return d[static_cast<std::size_t>(axis)]; }
+    std::int64_t operator[](int axis) const { return d[static_cast<std::size_t>(axis)]; }
+    bool operator==(const Shape& other) const {
+        if (rank != other.rank) return false;
+        for (int i = 0; i < rank; ++i)
+            if ((*this)[i] != other[i]) return false;
+        return true;
+    }
+    bool operator!=(const Shape& other) const { return !(*this == other); }
+
+    // Product of the lengths of axes first to last - 1.
+    std::int64_t product(int first, int last) const {
+        std::int64_t n = 1;
+        for (int i = first; i < last; ++i) n *= (*this)[i];
+        return n;
+    }
+    // Number of elements; throws Error where it is absurd.
+    std::int64_t count() const;
+    std::string text() const;
+};
+
+// A piece of memory of an arena, counted by those who use it; its bytes follow it.
+struct alignas(64) Buffer {
+    Buffer* next = nullptr;  // in a list of free ones
+    std::size_t capacity = 0;
+    std::uint32_t users = 0;
+    std::uint32_t size_class = 0;
+
+    std::byte* bytes() { return reinterpret_cast<std::byte*>(this + 1); }
+};
+
+// Memory of one run at a time: pieces whose sizes are powers of two, kept in lists when free.
+//
+// A run that repeats another takes all of its memory from the lists.
+class Arena {
+  public:
+    explicit Arena(std::size_t limit) : limit_(limit) {}
+    Arena(const Arena&) = delete;
+    Arena& operator=(const Arena&) = delete;
+    ~Arena();
+
+    // A buffer of at least this many bytes with one user; throws Error beyond the limit.
+    Buffer* take(std::size_t bytes) {
+        const unsigned k = size_class(bytes);
+        if (Buffer* b = free_[k]) {
+            free_[k] = b->next;
+            b->users = 1;
+            return b;
+        }
+        return grow(k);
+    }
+    void drop(Buffer* b) {
+        if (--b->users == 0) {
+            b->next = free_[b->size_class];
+            free_[b->size_class] = b;
+        }
+    }
+    std::size_t bytes_held() const { return held_; }
+
+  private:
+    static constexpr unsigned kSmallest = 8;  // 256 bytes
+    static unsigned size_class(std::size_t bytes) {
+        return bytes <= (std::size_t{1} << kSmallest)
+                   ? 0
+                   : 64 - static_cast<unsigned>(__builtin_clzll(bytes - 1)) - kSmallest;
+    }
+    Buffer* grow(unsigned k);
+
+    std::size_t limit_, held_ = 0;
+    std::array<Buffer*, 64> free_{};
+    std::vector<void*> all_;
+};
+
+// A tensor: memory, its owner (none where it belongs to the graph or the caller), type and shape.
+struct Tensor {
+    std::byte* data = nullptr;
+    Buffer* owner = nullptr;
+    std::int64_t count = 0;
+    Shape shape;
+    Type type = Type::none;
+
+    template <class T>
+    T* as() const {
+        return reinterpret_cast<T*>(data);
+    }
+    std::size_t bytes() const { return static_cast<std::size_t>(count) * size_of(type); }
+};
+
+}  // namespace fastcalo::graph

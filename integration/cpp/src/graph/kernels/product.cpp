@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Products of matrices. Compiled once for each level, into a namespace of its own (FASTCALO_LEVEL).
+//
+// Panels of the right matrix, two vectors wide, meet strips of a few rows of the left one: all sums stay in registers.
+#include "graph/kernels/functions.hpp"
+#include "graph/kernels/level.hpp"
+
+namespace fastcalo::graph::FASTCALO_LEVEL {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kWidth = 16, kRows = 8;
+#elif defined(__AVX__)
+constexpr int kWidth = 8, kRows = 6;
+#else
+constexpr int kWidth = 4, kRows = 6;
+#endif
+constexpr std::int64_t kPanel = 2 * kWidth;
+// Rows of the left matrix that stay in the second cache while all panels pass.
+constexpr std::int64_t kBlock = kRows * 40;
+constexpr std::int64_t kDeepest = 512;
+
+typedef float Vector __attribute__((vector_size(kWidth * 4)));
+typedef float Loose __attribute__((vector_size(kWidth * 4), aligned(4), may_alias));
+
+inline Vector load(const float* p) { return *reinterpret_cast<const Loose*>(p); }
+inline void store(float* p, Vector v) { *reinterpret_cast<Loose*>(p) = v; }
+inline Vector splat(float x) {
+    Vector v;
+    for (int i = 0; i < kWidth; ++i) v[i] = x;
+    return v;
+}
+
+// One panel, `step` elements from row to row, and R rows of the left matrix.
+template <int R>
+inline void tile(std::int64_t k, const float* a, std::int64_t row, std::int64_t column, const float* b,
+                 std::int64_t step, Vector (&sum)[R][2]) {
+    for (int r = 0; r < R; ++r) sum[r][0] = sum[r][1] = splat(0.0F);
+    for (std::int64_t j = 0; j < k; ++j) {
+        const Vector b0 = load(b), b1 = load(b + kWidth);
+        const float* at = a;
+        for (int r = 0; r < R; ++r) {
+            const Vector x = splat(*at);
+            sum[r][0] += x * b0;
+            sum[r][1] += x * b1;
+            at += row;
+        }
+        a += column;
+        b += step;
+    }
+}
+
+// Write sums of R rows, columns `first` to `first + width - 1`.
+template <int R>
+inline void write(const Product& p, std::int64_t i, std::int64_t first, std::int64_t width, Vector (&sum)[R][2]) {
+    if (p.d_column == 1 && width == kPanel && (!p.bias || p.bias_column == 1)) {
+        for (int r = 0; r < R; ++r) {
+            float* d = p.d + (i + r) * p.d_row + first;
+            if (p.bias) {
+                const float* bias = p.bias + (i + r) * p.bias_row + first;
+                sum[r][0] += load(bias);
+                sum[r][1] += load(bias + kWidth);
+            }
+            store(d, sum[r][0]);
+            store(d + kWidth, sum[r][1]);
+        }
+        return;
+    }
+    float out[R][kPanel];
+    for (int r = 0; r < R; ++r) {
+        store(out[r], sum[r][0]);
+        store(out[r] + kWidth, sum[r][1]);
+    }
+    for (int r = 0; r < R; ++r)
+        for (std::int64_t j = 0; j < width; ++j) {
+            float x = out[r][j];
+            if (p.bias) x += p.bias[(i + r) * p.bias_row + (first + j) * p.bias_column];
+            p.d[(i + r) * p.d_row + (first + j) * p.d_column] = x;
+        }
+}
+
+template <int R>
+inline void strip(const Product& p, std::int64_t i, std::int64_t first, std::int64_t width, const float* b,
+                  std::int64_t step) {
+    Vector sum[R][2];
+    tile<R>(p.k, p.a + i * p.a_row, p.a_row, p.a_column, b, step, sum);
+    write<R>(p, i, first, width, sum);
+}
+
+inline void strips(const Product& p, std::int64_t i, std::int64_t last, std::int64_t first, std::int64_t width,
+                   const float* b, std::int64_t step) {
+    for (; i + kRows <= last; i += kRows) strip<kRows>(p, i, first, width, b, step);
+    for (; i + 4 <= last; i += 4) strip<4>(p, i, first, width, b, step);
+    for (; i + 2 <= last; i += 2) strip<2>(p, i, first, width, b, step);
+    for (; i < last; ++i) strip<1>(p, i, first, width, b, step);
+}
+
+// One row and four panels at once: as many sums as keep the units for multiplication busy.
+inline void four_panels(const Product& p, std::int64_t first) {
+    Vector sum[4][2];
+    for (int q = 0; q < 4; ++q) sum[q][0] = sum[q][1] = splat(0.0F);
+    const float* b = p.b + first * p.k;
+    const std::int64_t next = p.k * kPanel;
+    const float* a = p.a;
+    for (std::int64_t j = 0; j < p.k; ++j) {
+        const Vector x = splat(*a);
+        for (int q = 0; q < 4; ++q) {
+            sum[q][0] += x * load(b + q * next);
+            sum[q][1] += x * load(b + q * next + kWidth);
+        }
+        a += p.a_column;
+        b += kPanel;
+    }
+    for (int q = 0; q < 4; ++q) {
+        Vector one[1][2] = {{sum[q][0], sum[q][1]}};
+        const std::int64_t at = first + q * kPanel;
+        write<1>(p, 0, at, p.n - at < kPanel ? p.n - at : kPanel, one);
+    }
+}
+
+// Few rows, and a right matrix that is not packed: rows of it are added up.
+void add_rows(const Product& p) {
+    for (std::int64_t i = 0; i < p.m; ++i) {
+        float* d = p.d + i * p.d_row;
+        for (std::int64_t j = 0; j < p.n; ++j)
+            d[j] = p.bias ? p.bias[i * p.bias_row + j * p.bias_column] : 0.0F;
+        for (std::int64_t k = 0; k < p.k; ++k) {
+            const float x = p.a[i * p.a_row + k * p.a_column];
+            const float* b = p.b + k * p.n;
+            for (std::int64_t j = 0; j < p.n; ++j) d[j] += x * b[j];
+        }
+    }
+}
+
+void silu_rows(const Product& p, std::int64_t i, std::int64_t last) {
+    for (; i < last; ++i) {
+        float* d = p.d + i * p.d_row;
+        if (p.d_column == 1) {
+            FASTCALO_VECTORISE
+            for (std::int64_t j = 0; j < p.n; ++j) d[j] = d[j] * logistic(d[j]);
+        } else {
+            for (std::int64_t j = 0; j < p.n; ++j) d[j * p.d_column] *= logistic(d[j * p.d_column]);
+        }
+    }
+}
+
+void multiply(const Product& p) {
+    if (!p.packed && p.d_column == 1 && (p.m < 4 || p.k > kDeepest)) {
+        add_rows(p);
+        if (p.silu) silu_rows(p, 0, p.m);
+        return;
+    }
+    for (std::int64_t i = 0; i < p.m; i += kBlock) {
+        const std::int64_t last = p.m - i < kBlock ? p.m : i + kBlock;
+        std::int64_t first = 0;
+        if (p.packed && p.m == 1)
+            for (; first + 4 * kPanel - kPanel < p.n; first += 4 * kPanel) four_panels(p, first);
+        for (; first < p.n; first += kPanel) {
+            const std::int64_t width = p.n - first < kPanel ? p.n - first : kPanel;
+            if (p.packed) {
+                strips(p, i, last, first, width, p.b + first * p.k, kPanel);
+            } else if (width == kPanel) {
+                strips(p, i, last, first, width, p.b + first, p.n);
+            } else {
+                float rest[kDeepest * kPanel];
+                for (std::int64_t k = 0; k < p.k; ++k)
+                    for (std::int64_t j = 0; j < kPanel; ++j)
+                        rest[k * kPanel + j] = j < width ? p.b[k * p.n + first + j] : 0.0F;
+                strips(p, i, last, first, width, rest, kPanel);
+            }
+        }
+        if (p.silu) silu_rows(p, i, last);
+    }
+}
+
+}  // namespace
+
+void product(const Product& p) { multiply(p); }
+
+std::int64_t packed_size(std::int64_t k, std::int64_t n) { return (n + kPanel - 1) / kPanel * kPanel * k; }
+
+void pack(float* to, const float* b, std::int64_t k, std::int64_t n, std::int64_t row, std::int64_t column) {
+    for (std::int64_t first = 0; first < n; first += kPanel)
+        for (std::int64_t i = 0; i < k; ++i)
+            for (std::int64_t j = first; j < first + kPanel; ++j) *to++ = j < n ? b[i * row + j * column] : 0.0F;
+}
+
+}  // namespace fastcalo::graph::FASTCALO_LEVEL

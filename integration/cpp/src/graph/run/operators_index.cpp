@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Operators with indices, and those that count and sort.
+#include <numeric>
+
+#include "graph/run/operators.hpp"
+
+namespace fastcalo::graph {
+namespace {
+
+template <class T>
+void cumsum(T* to, const T* from, const Around& a, bool exclusive, bool reverse) {
+    for (std::int64_t o = 0; o < a.outer; ++o)
+        for (std::int64_t j = 0; j < a.inner; ++j) {
+            const std::int64_t base = o * a.length * a.inner + j;
+            T sum = 0;
+            for (std::int64_t k = 0; k < a.length; ++k) {
+                const std::int64_t at = base + (reverse ? a.length - 1 - k : k) * a.inner;
+                const T x = from[at];
+                if (exclusive) to[at] = sum;
+                sum = static_cast<T>(sum + x);
+                if (!exclusive) to[at] = sum;
+            }
+        }
+}
+
+template <class T, class F>
+void scatter_with(Tensor& to, const Tensor& index, const Tensor& updates, std::int64_t axis, F&& put) {
+    const Around a(to.shape, axis), b(index.shape, axis);
+    T* d = to.as<T>();
+    const T* u = updates.as<T>();
+    if (to.shape.rank > 1)
+        for (int k = 0; k < to.shape.rank; ++k)
+            if (k != static_cast<int>(axis) && index.shape[k] != to.shape[k])
+                throw Error("ScatterElements: indices of shape " + index.shape.text() + " into " + to.shape.text() +
+                            " are not supported");
+    for (std::int64_t o = 0; o < b.outer; ++o)
+        for (std::int64_t k = 0; k < b.length; ++k)
+            for (std::int64_t j = 0; j < b.inner; ++j) {
+                const std::int64_t at = (o * b.length + k) * b.inner + j;
+                std::int64_t i = integer_at(index, at);
+                i = i < 0 ? i + a.length : i;
+                if (i < 0 || i >= a.length)
+                    throw Error("ScatterElements: an index is outside an axis of " + std::to_string(a.length));
+                T& x = d[(o * a.length + i) * a.inner + j];
+                x = put(x, u[at]);
+            }
+}
+
+template <class T>
+void scatter(Tensor& to, const Tensor& index, const Tensor& updates, const Params& p) {
+    switch (p.mode) {
+        case kAdd:
+            return scatter_with<T>(to, index, updates, p.axis, [](T x, T y) { return static_cast<T>(x + y); });
+        case kMin:
+            return scatter_with<T>(to, index, updates, p.axis, [](T x, T y) { return y < x ? y : x; });
+        case kMax:
+            return scatter_with<T>(to, index, updates, p.axis, [](T x, T y) { return y > x ? y : x; });
+        default:
+            return scatter_with<T>(to, index, updates, p.axis, [](T, T y) { return y; });
+    }
+}
+
+// A tensor with the elements of an input: in its place where nobody else reads that, else a copy.
+Tensor& own(Run& run, int out, int in, bool last) {
+    Tensor& from = run.slot(in);
+    if (last && from.owner && from.owner->users == 1) {
+        Tensor& t = run.slot(out);
+        t = from;
+        from.owner = nullptr;
+        return t;
+    }
+    Tensor& t = run.make(out, from.type, from.shape);
+    if (t.count) std::memcpy(t.data, from.data, from.bytes());
+    return t;
+}
+
+struct Item {
+    std::uint64_t key;
+    std::int64_t at;
+};
+
+// Stable: by insertion where items are nearly sorted, else digit by digit.
+void sort_items(Item* items, Item* other, std::int64_t n) {
+    std::int64_t moves = 8 * n, k = 1;
+    for (; k < n && moves > 0; ++k) {
+        const Item x = items[k];
+        std::int64_t j = k;
+        for (; j > 0 && items[j - 1].key > x.key; --j) items[j] = items[j - 1];
+        items[j] = x;
+        moves -= k - j;
+    }
+    if (k >= n) return;
+    std::uint64_t varies = 0;
+    for (std::int64_t i = 1; i < n; ++i) varies |= items[i].key ^ items[0].key;
+    Item *from = items, *to = other;
+    for (int shift = 0; shift < 64; shift += 8) {
+        if (!(varies >> shift & 0xFF)) continue;
+        std::int64_t first[257] = {};
+        for (std::int64_t i = 0; i < n; ++i) ++first[(from[i].key >> shift & 0xFF) + 1];
+        for (int d = 0; d < 256; ++d) first[d + 1] += first[d];
+        for (std::int64_t i = 0; i < n; ++i) to[first[from[i].key >> shift & 0xFF]++] = from[i];
+        std::swap(from, to);
+    }
+    if (from != items) std::copy(from, from + n, items);
+}
+
+}  // namespace
+
+void run_cumsum(Run& run, const Instruction& i) {
+    const Tensor& from = input(run, i, 0);
+    const Around a(from.shape, i.p.axis);
+    Tensor& t = run.make(i.out[0], from.type, from.shape);
+    if (t.type == Type::f32)
+        cumsum(t.as<float>(), from.as<float>(), a, i.p.flag, i.p.flag2);
+    else if (t.type == Type::i64)
+        // as unsigned: sums wrap around
+        cumsum(t.as<std::uint64_t>(), from.as<std::uint64_t>(), a, i.p.flag, i.p.flag2);
+    else if (t.type == Type::i32)
+        cumsum(t.as<std::uint32_t>(), from.as<std::uint32_t>(), a, i.p.flag, i.p.flag2);
+    else
+        throw Error(std::string("CumSum of ") + name_of(t.type) + " is not supported");
+}
+
+void run_gather_elements(Run& run, const Instruction& i) {
+    const Tensor &from = input(run, i, 0), &index = input(run, i, 1);
+    const Around a(from.shape, i.p.axis), b(index.shape, i.p.axis);
+    for (int k = 0; k < from.shape.rank; ++k)
+        if (k != static_cast<int>(i.p.axis) && from.shape[k] != index.shape[k])
+            throw Error("GatherElements: indices of shape " + index.shape.text() + " into " + from.shape.text() +
+                        " are not supported");
+    Tensor& t = run.make(i.out[0], from.type, index.shape);
+    const int element = static_cast<int>(size_of(from.type)), wide = static_cast<int>(size_of(index.type));
+    if (b.inner == 1) {
+        for (std::int64_t o = 0; o < b.outer; ++o)
+            if (!run.kernels->take(t.data + o * b.length * element, from.data + o * a.length * element, a.length,
+                                   index.data + o * b.length * wide, b.length, element, wide))
+                throw Error("GatherElements: an index is outside an axis of " + std::to_string(a.length));
+        return;
+    }
+    for (std::int64_t k = 0; k < index.count; ++k) {
+        const std::int64_t o = k / (b.length * b.inner), j = k % b.inner;
+        std::int64_t at = integer_at(index, k);
+        at = at < 0 ? at + a.length : at;
+        if (at < 0 || at >= a.length)
+            throw Error("GatherElements: an index is outside an axis of " + std::to_string(a.length));
+        std::memcpy(t.data + k * element, from.data + ((o * a.length + at) * a.inner + j) * element,
+                    static_cast<std::size_t>(element));
+    }
+}
+
+void run_nonzero(Run& run, const Instruction& i) {
+    const Tensor& from = input(run, i, 0);
+    const std::int64_t n = from.count;
+    Buffer* found = run.arena->take(static_cast<std::size_t>(n) * sizeof(std::int64_t));
+    auto* at = reinterpret_cast<std::int64_t*>(found->bytes());
+    std::int64_t h = 0;
+    const std::size_t element = size_of(from.type);
+    if (element == 1) {
+        const auto* x = from.as<std::uint8_t>();
+        for (std::int64_t k = 0; k < n; ++k) {
+            at[h] = k;
+            h += x[k] != 0;
+        }
+    } else {
+        const std::byte zero[8] = {};
+        for (std::int64_t k = 0; k < n; ++k)
+            if (from.type == Type::f32 ? from.as<float>()[k] != 0
+                                       : std::memcmp(from.data + k * static_cast<std::int64_t>(element), zero, element) != 0)
+                at[h++] = k;
+    }
+    Tensor& t = run.slot(i.out[0]);
+    t.type = Type::i64;
+    t.shape = Shape{1, h};
+    t.count = h;
+    t.owner = found;
+    t.data = found->bytes();
+}
+
+// With p.flag, the first input is not read again.
+void run_scatter(Run& run, const Instruction& i) {
+    const Tensor &index = input(run, i, 1), &updates = input(run, i, 2);
+    if (index.shape != updates.shape) throw Error("ScatterElements: indices and updates differ in shape");
+    Tensor& t = own(run, i.out[0], i.in[0], i.p.flag);
+    switch (t.type) {
+        case Type::f32:
+            return scatter<float>(t, index, updates, i.p);
+        case Type::i64:
+            return scatter<std::int64_t>(t, index, updates, i.p);
+        case Type::i32:
+            return scatter<std::int32_t>(t, index, updates, i.p);
+        case Type::i16:
+            return scatter<std::int16_t>(t, index, updates, i.p);
+        default:
+            return scatter<std::uint8_t>(t, index, updates, i.p);
+    }
+}
+
+void run_scatter_nd(Run& run, const Instruction& i) {
+    const Tensor &index = input(run, i, 1), &updates = input(run, i, 2);
+    Tensor& t = own(run, i.out[0], i.in[0], i.p.flag);
+    const int axes = static_cast<int>(index.shape[index.shape.rank - 1]);
+    if (axes < 1 || axes > t.shape.rank) throw Error("ScatterND: the indices have too many numbers");
+    const std::int64_t n = index.count / axes, inner = t.shape.product(axes, t.shape.rank);
+    if (updates.count != n * inner) throw Error("ScatterND: indices and updates do not fit");
+    const std::size_t piece = static_cast<std::size_t>(inner) * size_of(t.type);
+    for (std::int64_t k = 0; k < n; ++k) {
+        std::int64_t line = 0;
+        for (int j = 0; j < axes; ++j) {
+            std::int64_t at = index.as<std::int64_t>()[k * axes + j];
+            at = at < 0 ? at + t.shape[j] : at;
+            if (at < 0 || at >= t.shape[j]) throw Error("ScatterND: an index is outside " + t.shape.text());
+            line = line * t.shape[j] + at;
+        }
+        std::memcpy(t.data + static_cast<std::size_t>(line) * piece, updates.data + static_cast<std::size_t>(k) * piece,
+                    piece);
+    }
+}
+
+// All elements sorted, and where they were; of equal ones, the first comes first.
+void run_topk(Run& run, const Instruction& i) {
+    const Tensor& from = input(run, i, 0);
+    const std::int64_t n = from.count, k = integer_at(input(run, i, 1), 0);
+    if (k < 0 || k > n) throw Error("TopK: more elements than there are");
+    if (from.type != Type::i64 && from.type != Type::i32 && from.type != Type::f32)
+        throw Error(std::string("TopK of ") + name_of(from.type) + " is not supported");
+    auto* items = reinterpret_cast<Item*>(run.bytes(static_cast<std::size_t>(2 * n + 2) * sizeof(Item)));
+    for (std::int64_t j = 0; j < n; ++j) {
+        std::int64_t x;
+        if (from.type == Type::f32) {
+            std::int32_t bits;
+            std::memcpy(&bits, from.as<float>() + j, sizeof bits);
+            x = bits < 0 ? INT32_MIN - static_cast<std::int64_t>(bits) : bits;
+        } else {
+            x = integer_at(from, j);
+        }
+        const std::uint64_t key = static_cast<std::uint64_t>(x) ^ (std::uint64_t{1} << 63);
+        items[j] = {i.p.flag ? ~key : key, j};
+    }
+    sort_items(items, items + n + 1, n);
+    Tensor& values = run.make(i.out[0], from.type, Shape{k});
+    Tensor& at = run.make(i.out[1], Type::i64, Shape{k});
+    const std::size_t element = size_of(from.type);
+    for (std::int64_t j = 0; j < k; ++j) {
+        at.as<std::int64_t>()[j] = items[j].at;
+        std::memcpy(values.data + static_cast<std::size_t>(j) * element,
+                    from.data + static_cast<std::size_t>(items[j].at) * element, element);
+    }
+}
+
+}  // namespace fastcalo::graph
