@@ -157,9 +157,13 @@ def uniform(words: NDArray[np.uint32]) -> NDArray[np.float32]:
 
 
 def logistic(words: NDArray[np.uint32]) -> NDArray[np.float32]:
-    """Standard logistic float32: ln(u / (1 - u)) of uniform u."""
-    u = uniform(words)
-    return np.log(u / (np.float32(1) - u))
+    """Standard logistic float32: ln(u / (1 - u)) of uniform u.
+
+    In double precision, and rounded at the end: NumPy's functions in single precision differ in the last bit from one
+    processor to another, and from those of C.
+    """
+    u = uniform(words).astype(np.float64)
+    return np.log(u / (1 - u)).astype(np.float32)
 
 
 @cache
@@ -184,8 +188,11 @@ def table_of(distribution: str) -> NDArray[np.float32]:
 
 
 def normal(words: NDArray[np.uint32]) -> NDArray[np.float32]:
-    """Standard normal float32 of the same shape [..., even] (Box & Muller, Ann. Math. Stat. 29 (1958) 610)."""
-    u = uniform(words)
-    radius = np.sqrt(np.float32(-2) * np.log(u[..., 0::2]))
-    angle = np.float32(2 * np.pi) * u[..., 1::2]
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], -1).reshape(words.shape)
+    """Standard normal float32 of the same shape [..., even] (Box & Muller, Ann. Math. Stat. 29 (1958) 610).
+
+    In double precision, and rounded at the end, as `logistic`.
+    """
+    u = uniform(words).astype(np.float64)
+    radius = np.sqrt(-2 * np.log(u[..., 0::2]))
+    angle = 2 * np.pi * u[..., 1::2]
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], -1).reshape(words.shape).astype(np.float32)
