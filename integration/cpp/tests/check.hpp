@@ -25,18 +25,18 @@ inline void report(bool ok, const char* what, const char* file, int line, const 
 #define CHECK_MORE(condition, more) check::report((condition), #condition, __FILE__, __LINE__, (more))
 
 // That an expression throws an error, and that its message contains a text.
-#define CHECK_THROWS(expression, part)                                                                         \
-    do {                                                                                                       \
-        bool thrown_ = false;                                                                                  \
-        try {                                                                                                  \
-            (void)(expression);                                                                                \
-        } catch (const std::exception& error_) {                                                               \
-            thrown_ = true;                                                                                    \
-            const std::string said_ = error_.what();                                                           \
-            check::report(said_.find(part) != std::string::npos, #expression, __FILE__, __LINE__,              \
-                          "says \"" + said_ + "\", not \"" + (part) + "\"");                                   \
-        }                                                                                                      \
-        check::report(thrown_, #expression, __FILE__, __LINE__, "throws nothing");                             \
+#define CHECK_THROWS(expression, part)                                                            \
+    do {                                                                                          \
+        bool thrown_ = false;                                                                     \
+        try {                                                                                     \
+            (void)(expression);                                                                   \
+        } catch (const std::exception& error_) {                                                  \
+            thrown_ = true;                                                                       \
+            const std::string said_ = error_.what();                                              \
+            check::report(said_.find(part) != std::string::npos, #expression, __FILE__, __LINE__, \
+                          "says \"" + said_ + "\", not \"" + (part) + "\"");                      \
+        }                                                                                         \
+        check::report(thrown_, #expression, __FILE__, __LINE__, "throws nothing");                \
     } while (false)
 
 #define CHECK_RESULT() (check::failures() == 0 ? 0 : 1)

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // SHA-256 against the examples of FIPS 180-4, and in pieces of any length.
-#include "sha256.hpp"
-
 #include <string>
 
 #include "check.hpp"
+#include "sha256.hpp"
 
 using namespace fastcalo::core;
 
