@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Test vectors for implementations in other languages: particles, their noise, layers and hits, as JSON.
 
-``python integration/cpp/tests/make_vectors.py FOLDER`` writes them. Those in ``vectors/`` belong to the shipped models, and are
-made again where a model, or what a particle draws, changes on purpose.
+``python integration/cpp/tests/make_vectors.py FOLDER`` writes them. Those in ``vectors/`` belong to the shipped models,
+and are made again where a model, or what a particle draws, changes on purpose.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def model_vectors(name: str) -> dict[str, Any]:
     n = len(pdg)
     energy = np.geomspace(low * 1.5, high / 20, n).astype(np.float32)
     theta, phi = np.linspace(0, 0.8 * model.contract.max_angle, n), np.linspace(0, 5, n)
-    direction = np.stack([np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)], 1).astype(np.float32)
+    sine = np.sin(theta)
+    direction = np.stack([sine * np.cos(phi), sine * np.sin(phi), np.cos(theta)], 1).astype(np.float32)
     entry = np.stack([np.linspace(-2.5, 2.5, n), np.linspace(2.0, -1.0, n)], 1).astype(np.float32)
     if model.contract.whole:
         entry *= np.float32(20)
