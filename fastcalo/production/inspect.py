@@ -170,8 +170,8 @@ def _inspect_root(path: str) -> FileDescription:
 
 def _inspect_tree(tree: Any, name: str) -> tuple[str, Rows]:
     from ..io.particles.evidence import NoParticlesError
-    from ..io.particles.reader import schema_of
     from ..io.particles.schemas import SchemaOverrides
+    from ..io.particles.search import schema_of
     from ..io.particles.tree import OpenTree
 
     opened = OpenTree(tree, f"tree {name!r}")

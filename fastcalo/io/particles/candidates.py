@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from .layouts import EVENT_PREFIXES, LAYOUTS, PLAIN, PLAIN_EVENT, Layout
-from .schemas import CARTESIAN, POLAR, VERTEX, Schema
+from .layouts import EVENT_PREFIXES, LAYOUTS, PLAIN, PLAIN_EVENT, UNIT_SUFFIXES, Layout
+from .schemas import CARTESIAN, LENGTH_UNITS, POLAR, VERTEX, Schema
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,8 @@ def of_code(branches: Sequence[str], code: str) -> Candidate:
 
 def _of_layout(dotted: Mapping[str, str], layout: Layout) -> Iterator[Candidate]:
     code = re.compile(f"({layout.head}){re.escape(layout.particle['pdg'])}")
-    heads = [match[1] for name in dotted if (match := code.fullmatch(name))]
+    counters = {f"n{name}" for name in dotted}
+    heads = [match[1] for name in dotted if name not in counters and (match := code.fullmatch(name))]
     for head in heads:
         roles = _present({role: (head + tail,) for role, tail in layout.particle.items()}, dotted)
         if not all(role in roles for role in layout.needed):
@@ -122,8 +123,21 @@ def _plain(branches: Sequence[str]) -> Iterator[Candidate]:
         code = roles["pdg"]
         size = max(k for k in range(len(code) + 1) if plainly(code[:k]) == prefix)
         schema = Schema("plain", {**_plain_event(plain, prefix), **roles}, collection=_collection(code, size))
+        schema = replace(schema, notes=_notes_on_vertices(plain, prefix, roles))
         tails = tuple(name.removeprefix(prefix) for name in plain if prefix and name.startswith(prefix))
         yield Candidate(schema, code[:size], tails)
+
+
+def _notes_on_vertices(plain: Mapping[str, str], prefix: str, roles: Mapping[str, str]) -> tuple[str, ...]:
+    """What to say where a file may have vertices that are not taken, or has a part of them only."""
+    missing = [role for role in VERTEX if role not in roles]
+    positions = [plain[prefix + axis] for axis in "xyz" if prefix + axis in plain]
+    if len(missing) == len(VERTEX) and len(positions) == len(VERTEX):
+        typed = " ".join(f"--branch {role}={name}" for role, name in zip(VERTEX, positions, strict=True))
+        return (f"{', '.join(positions)} may be where particles start, or any other place; to take them: {typed}",)
+    if 0 < len(missing) < len(VERTEX):
+        return (f"no branch for {', '.join(missing)} was found beside that of the other coordinates: 0 is taken",)
+    return ()
 
 
 def _collection(code: str, size: int) -> str:
@@ -145,6 +159,7 @@ def _spellings(branches: Sequence[str]) -> dict[str, str]:
 def _prefixes(plain: Mapping[str, str]) -> list[str]:
     """Return what may stand before ``pdg``, ``px``, … in the names; none comes first."""
     tails = PLAIN["pdg"] + PLAIN["px"] + PLAIN["pt"]
+    tails += tuple(name for tail in PLAIN["px"] + PLAIN["pt"] for name in _with_unit("px", tail))
     found = dict.fromkeys(name.removesuffix(tail) for name in plain for tail in tails if name.endswith(tail))
     return sorted(found, key=bool)
 
@@ -168,5 +183,18 @@ def _plain_event(plain: Mapping[str, str], prefix: str) -> dict[str, str]:
 
 
 def _spelled(plain: Mapping[str, str], spellings: Mapping[str, Sequence[str]], prefix: str) -> dict[str, str]:
-    names = {role: [prefix + tail for tail in tails if prefix + tail in plain] for role, tails in spellings.items()}
+    names = {
+        role: [name for tail in tails for name in (prefix + tail, *_with_unit(role, prefix + tail)) if name in plain]
+        for role, tails in spellings.items()
+    }
     return {role: plain[found[0]] for role, found in names.items() if found}
+
+
+def _with_unit(role: str, name: str) -> list[str]:
+    """A name with units behind it, where the role has any."""
+    if role not in _HAVE_UNITS:
+        return []
+    return [name + suffix for suffix, unit in UNIT_SUFFIXES.items() if (unit in LENGTH_UNITS) == (role in VERTEX)]
+
+
+_HAVE_UNITS = (*CARTESIAN, "pt", "mass", "energy", *VERTEX)

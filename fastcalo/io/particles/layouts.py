@@ -170,6 +170,16 @@ LAYOUTS = (
 )
 """Conventions whose names are known exactly."""
 
+# 1 for particles of the final state
+_FLAGS = ("isfinal", "isfinalstate", "finalstate", "isstable", "stable")
+
+
+def _starts(axis: str) -> tuple[str, ...]:
+    """Rarer spellings of where a particle starts."""
+    words = ("prodvtx", "prodvertex", "productionvertex", "start", "origin", "orivtx")
+    return tuple(word + axis for word in words)
+
+
 # in lower case, without underscores, dots and colons
 PLAIN: Mapping[str, tuple[str, ...]] = {
     "pdg": ("pdg", "pdgid", "pdgcode", "pid", "id"),
@@ -181,20 +191,28 @@ PLAIN: Mapping[str, tuple[str, ...]] = {
     "phi": ("phi",),
     "mass": ("mass", "m"),
     "energy": ("energy", "e"),
-    "vx": ("vx", "vtxx", "vertexx", "prodx"),
-    "vy": ("vy", "vtxy", "vertexy", "prody"),
-    "vz": ("vz", "vtxz", "vertexz", "prodz"),
-    "status": ("status", "generatorstatus", "genstatus"),
+    "vx": ("vx", "vtxx", "vertexx", "prodx", *_starts("x")),
+    "vy": ("vy", "vtxy", "vertexy", "prody", *_starts("y")),
+    "vz": ("vz", "vtxz", "vertexz", "prodz", *_starts("z")),
+    "status": ("status", "generatorstatus", "genstatus", *_FLAGS),
 }
 """Spellings of plain names, by role."""
 
+_EVENT_NUMBERS = ("evtnumber", "evtnum", "evtno", "evtid", "eventnum", "eventno", "ievent", "ievt", "iev")
+
 PLAIN_EVENT: Mapping[str, tuple[str, ...]] = {
-    "run": ("run", "runnumber"),
-    "event": ("event", "eventnumber", "eventid", "evt"),
-    "luminosity_block": ("luminosityblock", "lumiblock", "lumi"),
+    "run": ("run", "runnumber", "runnum", "runno", "runid", "irun"),
+    "event": ("event", "eventnumber", "eventid", "evt", *_EVENT_NUMBERS),
+    "luminosity_block": ("luminosityblock", "lumiblock", "lumi", "lumisection", "lumiblocknumber", "ls"),
     "repeat": ("fastcalorepeat",),
 }
 """Spellings of what belongs to the event, by role."""
 
 EVENT_PREFIXES = ("", "eventinfo", "eventinfoaux", "eventinfoauxdyn", "eventheader")
 """What may stand before those of the event."""
+
+UNIT_SUFFIXES: Mapping[str, str] = {
+    **{unit.lower(): unit for unit in ("keV", "MeV", "GeV", "TeV")},
+    **{unit: unit for unit in ("um", "mm", "cm")},
+}
+"""Units by how names may end that say them, as ``px_mev`` and ``vx_cm`` do."""

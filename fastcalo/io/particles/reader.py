@@ -15,24 +15,18 @@ from ...errors import ConfigError, InputError
 from ..event_streams.batches import FileEvents, group_rows, rechunk
 from ..event_streams.identifiers import IdentifierRuns, Identifiers
 from ..event_streams.repeats import Repeats, Source, find_repeats
-from ..root_files import PROVENANCE, provenance_of, tree_names
-from .checks import FinalState, checked_energies, notes_on_sample
-from .columns import assemble, identifiers, sample_of
-from .evidence import NoParticlesError, find_schema
+from ..root_files import PROVENANCE, provenance_of
+from .checks import FinalState, checked_energies
+from .columns import assemble, identifiers
 from .open_trees import OpenFile, OpenFiles
-from .schemas import EVENT_ROLES, Schema, SchemaOverrides, load_overrides, nearest
+from .schemas import EVENT_ROLES, Schema, SchemaOverrides, load_overrides
+from .search import check_unit, find_particles, of_ours, tree_like, with_sample
 from .tree import OpenTree
-from .units import with_units
 
 PathLike = str | os.PathLike[str]
 
-# names that collision events go by, in EDM4hep, NanoAOD and xAOD
-_EVENT_TREES = ("events", "Events", "CollectionTree", "EventData")
-# by which files that fastcalo wrote are known, as `io.hits.root_tree` names it
-# trees without particles that a message tells of
-_TOLD_TREES = 3
-# entries that are looked at for units, and for what the user should know
-_SAMPLE = 1000
+# rows of one particle that may well be events of their own: a test of a few
+_SEVERAL = 2
 # entries by whose particles files are told apart that say they are the same
 _FEW = 100
 # entries at a time where nothing of them is read
@@ -277,81 +271,17 @@ def open_events(
         overrides = overrides.updated(SchemaOverrides(collection=collection))
     open_files = OpenFiles()
     with open_files.open(listed[0]) as file:
-        found, opened = _find_particles(file, overrides)
-        found = _of_ours(found, overrides) if PROVENANCE in file.root else _with_sample(found, overrides, opened)
+        found, opened = find_particles(file, overrides)
+        found = of_ours(found, overrides) if PROVENANCE in file.root else with_sample(found, overrides, opened)
         files = [_file(file, found, opened)]
+        found = replace(found, notes=found.notes + _notes_on_layout(found, files[0]))
     for path in listed[1:]:
         with open_files.open(path) as file:
-            files.append(_file(file, found, _tree_like(file, found)))
+            opened = tree_like(file, found)
+            files.append(_file(file, found, opened))
+            if PROVENANCE not in file.root:
+                check_unit(found, overrides, opened, listed[0])
     return EventReader(tuple(files), found, gather, open_files)
-
-
-def schema_of(tree: OpenTree, overrides: SchemaOverrides) -> Schema:
-    """Find the particles of one tree, and in which units they are.
-
-    Raises
-    ------
-    InputError
-        See `evidence.find_schema`; or a branch cannot be read.
-    """
-    return _with_sample(find_schema(tree.names, overrides, tree.size_of), overrides, tree)
-
-
-def _find_particles(file: OpenFile, overrides: SchemaOverrides) -> tuple[Schema, OpenTree]:
-    """The tree with the particles: one with a usual name, else the only one."""
-    path, names = file.path, tree_names(file.root, file.path)
-    if overrides.tree is not None:
-        names = [_there(overrides.tree, names, f"{path}: has no tree")]
-    usual = [name for name in names if name.split("/")[-1] in _EVENT_TREES]
-    problems: list[InputError] = []
-    for group in (usual, [name for name in names if name not in usual]):
-        found = _usable(file, group, overrides, problems)
-        if len(found) > 1:
-            raise InputError(f"{path}: has particles in the trees {list(found)}; choose one (--tree)")
-        if found:
-            return next(iter(found.values()))
-    # a choice to be made says more than that other trees hold no particles
-    told = [str(p) for p in problems if not isinstance(p, NoParticlesError)] or [str(p) for p in problems]
-    more = f"; and {len(told) - _TOLD_TREES} more trees" if len(told) > _TOLD_TREES else ""
-    raise InputError("; ".join(told[:_TOLD_TREES]) + more)
-
-
-def _usable(
-    file: OpenFile, names: Sequence[str], overrides: SchemaOverrides, problems: list[InputError]
-) -> dict[str, tuple[Schema, OpenTree]]:
-    found = {}
-    for name in names:
-        tree = file.tree(name)
-        try:
-            schema = find_schema(tree.names, overrides.updated(SchemaOverrides(tree=name)), tree.size_of)
-        except InputError as error:
-            text = str(error) if str(error).startswith(tree.where) else f"{tree.where}: {error}"
-            problems.append(type(error)(text))
-        else:
-            found[name] = schema, tree
-    return found
-
-
-def _with_sample(schema: Schema, overrides: SchemaOverrides, tree: OpenTree) -> Schema:
-    """The schema with its units, and what the first entries say."""
-    wanted = ("pdg", *schema.momentum, "mass", "energy", "status")
-    entries = range(min(tree.n_entries, _SAMPLE, tree.step([schema.branches["pdg"]])))
-    columns = {role: tree.read(schema.branches[role], entries) for role in wanted if role in schema.branches}
-    if len({len(column.values) for column in columns.values()}) > 1:
-        # lists of different lengths: whoever reads them is told of it
-        return schema
-    schema = with_units(schema, overrides, sample_of(columns, schema), tree.title)
-    return notes_on_sample(schema, columns, len(entries), tree.n_entries)
-
-
-def _of_ours(schema: Schema, overrides: SchemaOverrides) -> Schema:
-    """The schema of a file that fastcalo wrote, in GeV and mm."""
-    known = "fastcalo's provenance"
-    return replace(
-        schema,
-        momentum_known=schema.momentum_known if overrides.momentum_unit else known,
-        length_known=schema.length_known if overrides.length_unit else known,
-    )
 
 
 def _file(file: OpenFile, schema: Schema, tree: OpenTree) -> EventFile:
@@ -365,16 +295,11 @@ def _file(file: OpenFile, schema: Schema, tree: OpenTree) -> EventFile:
     )
 
 
-def _tree_like(file: OpenFile, schema: Schema) -> OpenTree:
-    """The tree of a further file, which must have the branches of the first."""
-    tree = file.tree(_there(schema.tree, tree_names(file.root, file.path), f"{file.path}: has no tree"))
-    for branch in (*schema.branches.values(), *schema.links.values()):
-        if branch not in tree:
-            _there(branch, tree.names, f"{tree.where}: has no branch")
-    return tree
-
-
-def _there(name: str, names: Sequence[str], problem: str) -> str:
-    if name not in names:
-        raise InputError(f"{problem} {name!r}; {nearest(name, names)}")
-    return name
+def _notes_on_layout(schema: Schema, file: EventFile) -> tuple[str, ...]:
+    if not file.flat or "event" in schema.branches or file.n_entries < _SEVERAL:
+        return ()
+    note = (
+        "each entry holds one particle, and no branch was found that tells its event: each particle is taken for an "
+        "event of its own. If that is not so: --branch event=NAME"
+    )
+    return (note,)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ... import particles
 from ...errors import InputError
+from .layouts import UNIT_SUFFIXES
 from .schemas import LENGTH_UNITS, MOMENTUM_UNITS, VERTEX, Schema, SchemaOverrides
 
 FloatArray = NDArray[np.float64]
@@ -71,10 +72,10 @@ def with_units(
             notes.append(f"momenta are taken for {unit} as told, but {by} are those of {shown}")
     elif shown is not None:
         if titled not in (None, shown):
-            notes.append(f"titles of the branches say {titled}, but {by} are those of {shown}, which is taken")
+            notes.append(f"titles or names of the branches say {titled}, but {by} are those of {shown}, which is taken")
         unit, known = shown, by
     elif titled is not None:
-        unit, known = titled, "titles of the branches"
+        unit, known = titled, "titles or names of the branches"
     if overrides.momentum_unit is None and not per_event and (unit != "GeV" or unit != schema.momentum_unit):
         notes.append(
             f"momenta, masses and energies are taken for {unit}: known by {known}"
@@ -89,10 +90,10 @@ def with_units(
         elif titled is not None:
             if titled != length:
                 notes.append(
-                    f"vertices are taken for {titled}, not {length}: known by titles of the branches. --length-unit "
-                    "says otherwise"
+                    f"vertices are taken for {titled}, not {length}: known by titles or names of the branches. "
+                    "--length-unit says otherwise"
                 )
-            length, length_known = titled, "titles of the branches"
+            length, length_known = titled, "titles or names of the branches"
     return replace(
         schema,
         momentum_unit=unit,
@@ -184,8 +185,15 @@ def _titled(
     found = set()
     for role in roles:
         if (branch := schema.branches.get(role)) is not None:
-            found |= {unit for unit in pattern.findall(title_of(branch)) if unit in known}
+            text = f"{title_of(branch)} {_unit_of_name(branch)}"
+            found |= {unit for unit in pattern.findall(text) if unit in known}
     return found.pop() if len(found) == 1 else None
+
+
+def _unit_of_name(branch: str) -> str:
+    """``[cm]`` for a name such as ``vx_cm``; nothing for others."""
+    last = re.split(r"[_.:]", branch)[-1].lower()
+    return f"[{UNIT_SUFFIXES[last]}]" if last in UNIT_SUFFIXES else ""
 
 
 def _times(unit: str) -> str:
