@@ -1,20 +1,28 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Training from Python: `train`, with what `fastcalo train` does and a result to look at."""
+"""Function `train`: what ``fastcalo train`` calls, with a result to look at."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fastcalo.display import html_table
-from fastcalo.io.atomic import output_errors
+from fastcalo.io.atomic import check_output, output_errors
 
 from .config import TrainConfig, load_config
 from .distributed.world import abort_on_error, join_world
+from .run.metrics_log import Report
+from .run.signals import Stopped
+from .run.timeline import RankTimeline, gather_timeline
 from .strategies import open_exchange
 from .trainer import run_stages
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, repr=False)
@@ -54,7 +62,9 @@ def train(
     threads: int = 0,
     device: str | None = None,
     tensorboard: bool = False,
+    trace: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    report: Report | None = None,
 ) -> TrainingResult:
     """Train a shower model on full simulation.
 
@@ -76,8 +86,15 @@ def train(
         ``"auto"``, ``"cpu"`` or ``"cuda"``, instead of what the configuration says.
     tensorboard : bool
         Write metrics for TensorBoard, too.
+    trace : str or Path, optional
+        File of JSON, in Chrome trace format, that states what each process did when; written at the end, also if a
+        signal has stopped the training.
     progress : callable, optional
-        Called with the steps done, and all steps of the stages to run, each time that numbers are logged.
+        Called with the steps done, and all steps of the stages to run, each time that numbers are logged; as `report`
+        on the first process only.
+    report : callable, optional
+        Called with the name of the stage, the step, the steps of the stage and the numbers by their names, each time
+        that numbers are logged.
 
     Returns
     -------
@@ -91,6 +108,10 @@ def train(
         The folder holds another run, or one and `resume` is false; there is no such stage; or a loss is not finite.
     MissingDependencyError
         TensorBoard, or mpi4py where several processes were started, is not installed.
+    OutputError
+        The folder, or the file of the trace, cannot be written.
+    Stopped
+        By SIGTERM or SIGUSR1. A checkpoint is kept.
 
     Examples
     --------
@@ -103,39 +124,62 @@ def train(
         where = "configuration" if isinstance(config, TrainConfig) else str(config)
         settings = config if isinstance(config, TrainConfig) else load_config(Path(config))
         if threads:
-            settings = settings.updated("threads", threads=threads)
+            settings = settings.updated("argument", threads=threads)
         if device:
-            settings = settings.updated("device", device=device)
+            settings = settings.updated("argument", device=device)
         run = Path("runs") / settings.name if output is None else Path(output)
         exchange = None if world is None else open_exchange(settings.parallel, world, run)
-        run_stages(
-            settings,
-            run,
-            only=stages,
-            resume=resume,
-            where=where,
-            exchange=exchange,
-            report=_reporter(settings, stages, progress),
-            tensorboard=tensorboard,
-        )
+        with _traced(trace, world) as timeline:
+            run_stages(
+                settings,
+                run,
+                only=stages,
+                resume=resume,
+                where=where,
+                exchange=exchange,
+                report=_reporter(settings, stages, progress, report),
+                trace=timeline,
+                tensorboard=tensorboard,
+            )
         return TrainingResult(run, settings, _last_evaluations(run))
 
 
+@contextmanager
+def _traced(path: str | Path | None, world: Any) -> Iterator[RankTimeline | None]:
+    """Record what a training does when, and write it at the end, also if a signal has stopped it."""
+    timeline = None if path is None else RankTimeline()
+
+    def write() -> None:
+        if timeline is not None and path is not None:
+            gather_timeline(timeline, world, Path(path))
+
+    if path is not None:
+        check_output(Path(path), overwrite=True)
+    try:
+        yield timeline
+    except Stopped:
+        write()
+        if world is None or not world.rank:
+            log.warning("stopped; the training is saved: go on with --resume")
+        raise
+    write()
+
+
 def _reporter(
-    config: TrainConfig, only: Sequence[str], progress: Callable[[int, int], None] | None
-) -> Callable[[str, int, int, dict[str, float]], None] | None:
-    """Return what turns reports of single stages into the progress of all."""
-    if progress is None:
-        return None
+    config: TrainConfig, only: Sequence[str], progress: Callable[[int, int], None] | None, report: Report | None
+) -> Report:
+    """Return what passes reports of single stages on, and turns them into the progress of all."""
     chosen = [stage for stage in config.stage if not only or stage.name in only]
+    names = [stage.name for stage in chosen]
     total = sum(stage.steps for stage in chosen)
 
-    def report(name: str, step: int, steps: int, metrics: dict[str, float]) -> None:
-        del steps, metrics
-        names = [stage.name for stage in chosen]
-        progress(sum(stage.steps for stage in chosen[: names.index(name)]) + step, total)
+    def reported(name: str, step: int, steps: int, metrics: dict[str, float]) -> None:
+        if progress:
+            progress(sum(stage.steps for stage in chosen[: names.index(name)]) + step, total)
+        if report:
+            report(name, step, steps, metrics)
 
-    return report
+    return reported
 
 
 def _last_evaluations(run: Path) -> dict[str, dict[str, float]]:

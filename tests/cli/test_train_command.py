@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Options of ``fastcalo train``: where it trains, what it tells."""
+"""Options of ``fastcalo train``: where it trains, what it reports."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import torch
 from helpers.command import process_command, run_command
 from helpers.mpi import ENVIRONMENT, MPIEXEC, write_config
 from helpers.shower_files import write_real
+
+from fastcalo import train
 
 LINE = re.compile(r"(\[rank (\d)/(\d)\] )?(INFO|WARNING) (fastcalo[\w.]*): (.*)")
 RANKS = [0, pytest.param(2, marks=pytest.mark.mpi)]
@@ -44,7 +46,7 @@ def test_lines_of_the_log_say_which_rank_they_are_from(config, tmp_path, ranks):
 
 
 @pytest.mark.parametrize("ranks", RANKS)
-def test_the_device_may_be_told_on_the_command_line(config, tmp_path, ranks):
+def test_the_device_may_be_given_on_the_command_line(config, tmp_path, ranks):
     run = tmp_path / "run"
     if not torch.cuda.is_available():
         done = fastcalo(ranks, config, "-o", run, "--device", "cuda")
@@ -59,7 +61,35 @@ def test_the_device_may_be_told_on_the_command_line(config, tmp_path, ranks):
     assert len(list((run / "tensorboard" / "layers").iterdir())) == 1
 
 
-def test_a_device_that_does_not_exist_is_told(config, tmp_path):
+def test_a_device_that_does_not_exist_is_refused(config, tmp_path):
     done = fastcalo(0, config, "-o", tmp_path / "run", "--device", "tpu")
     assert done.returncode == 1
-    assert "--device: device: must be one of 'auto', 'cpu', 'cuda', but is 'tpu'" in done.stderr
+    assert "argument: device: must be one of 'auto', 'cpu', 'cuda', but is 'tpu'" in done.stderr
+
+
+def test_the_function_does_what_the_command_does(config, tmp_path):
+    """The same run, numbers of the same steps, and a timeline, from Python."""
+    lines, progress = [], []
+    result = train(
+        config,
+        tmp_path / "function",
+        trace=tmp_path / "function.json",
+        report=lambda *line: lines.append(line),
+        progress=lambda *done: progress.append(done),
+    )
+    done = fastcalo(0, config, "-o", tmp_path / "command", "--trace", tmp_path / "command.json")
+    assert done.returncode == 0, done.stderr
+    names = []
+    for way in ("function", "command"):
+        events = json.loads((tmp_path / f"{way}.json").read_text())["traceEvents"]
+        names.append({event["name"] for event in events if event["ph"] == "X"})
+    assert names[0] == names[1] != set()
+    assert progress[-1] == (4, 4)
+    assert (lines[-1][:3], result.metrics["layers"]) == (("layers", 4, 4), lines[-1][3])
+    last = ", ".join(f"{key} {value:.4g}" for key, value in lines[-1][3].items() if "second" not in key)
+    assert f"layers 4/4: {last}" in done.stdout
+    weights = [
+        torch.load(tmp_path / way / "layers.pt", weights_only=True)["networks"] for way in ("function", "command")
+    ]
+    for name, values in weights[0].items():
+        assert all(torch.equal(value, weights[1][name][key]) for key, value in values.items())

@@ -3,21 +3,11 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 from typer import Argument, Option
-
-if TYPE_CHECKING:
-    from ..config import TrainConfig
-    from ..exchange import Exchange
-    from ..run.timeline import RankTimeline
-
-log = logging.getLogger(__name__)
 
 
 def command(
@@ -56,85 +46,46 @@ def command(
       fastcalo train configs/em.toml -o runs/em --resume
       mpiexec -n 8 fastcalo train configs/em.toml -o runs/em --threads 1
     """  # noqa: D301
-    from fastcalo.cli.output import name_rank
+    from contextlib import nullcontext
 
-    from ..config import load_config
-    from ..distributed.world import abort_on_error, join_world
-    from ..strategies import open_exchange
+    from fastcalo.cli.output import console, name_rank, progress_bar
+
+    from ..api import train
+    from ..distributed.world import join_world
 
     world = join_world()
     name_rank(world)
-    with abort_on_error(world):
-        settings = load_config(config)
-        if threads:
-            settings = settings.updated("--threads", threads=threads)
-        if device:
-            settings = settings.updated("--device", device=device)
-        run = output or Path("runs") / settings.name
-        exchange = None if world is None else open_exchange(settings.parallel, world, run)
-        with _tracing(trace, world) as tracer:
-            _train(settings, run, str(config), stage or (), resume, exchange, tracer, tensorboard)
-
-
-@contextmanager
-def _tracing(path: Path | None, world: Any) -> Iterator[RankTimeline | None]:
-    """Write what a training did when, even if a signal has stopped it."""
-    if path is None:
-        yield None
-        return
-    from fastcalo.io.atomic import check_output
-
-    from ..run.signals import Stopped
-    from ..run.timeline import RankTimeline, gather_timeline
-
-    check_output(path, overwrite=True)
-    trace = RankTimeline()
-    try:
-        yield trace
-    except Stopped:
-        gather_timeline(trace, world, path)
-        raise
-    gather_timeline(trace, world, path)
-
-
-def _train(
-    settings: TrainConfig,
-    run: Path,
-    where: str,
-    only: Sequence[str],
-    resume: bool,
-    exchange: Exchange | None,
-    trace: RankTimeline | None,
-    tensorboard: bool,
-) -> None:
-    """Train, and show how on the first rank."""
-    from contextlib import nullcontext
-
-    from fastcalo.cli.output import SAY_AGAIN_S, console, progress_bar
-
-    from ..run.signals import Stopped
-    from ..trainer import run_stages
-
-    first, told = exchange is None or not exchange.rank, time.monotonic()
-    with progress_bar(f"training {settings.name}", lines=False) if first else nullcontext() as bar:
-
-        def report(name: str, step: int, steps: int, metrics: dict[str, float]) -> None:
-            nonlocal told
-            if bar:
-                bar(step, steps)
-            elif step == steps or time.monotonic() - told > SAY_AGAIN_S:
-                told = time.monotonic()
-                numbers = ", ".join(f"{k} {v:.4g}" for k, v in metrics.items())
-                console().print(f"{name} {step}/{steps}: {numbers}", soft_wrap=True)
-
-        try:
-            run_stages(
-                settings, run, only=only, resume=resume, where=where, exchange=exchange, report=report, trace=trace,
-                tensorboard=tensorboard,
-            )  # fmt: skip
-        except Stopped:
-            if first:
-                log.warning("stopped; the training is saved: go on with --resume")
-            raise
+    first = world is None or not world.rank
+    with progress_bar("training", lines=False) if first else nullcontext() as bar:
+        result = train(
+            config,
+            output,
+            stages=stage or (),
+            resume=resume,
+            threads=threads,
+            device=device,
+            tensorboard=tensorboard,
+            trace=trace,
+            progress=bar,
+            report=None if bar else StageLines(),
+        )
     if first:
-        console().print(f"Done: {run}. Next: fastcalo export {run} -o {settings.name}.onnx", soft_wrap=True)
+        next_step = f"fastcalo export {result.path} -o {result.config.name}.onnx"
+        console().print(f"Done: {result.path}. Next: {next_step}", soft_wrap=True)
+
+
+class StageLines:
+    """Prints the numbers of a stage, one line each half minute and one at its end: where there is no terminal."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def __call__(self, name: str, step: int, steps: int, metrics: dict[str, float]) -> None:
+        """Print the line, if it is time for one."""
+        from fastcalo.cli.output import SAY_AGAIN_S, console
+
+        if step < steps and time.monotonic() - self._last <= SAY_AGAIN_S:
+            return
+        self._last = time.monotonic()
+        numbers = ", ".join(f"{key} {value:.4g}" for key, value in metrics.items())
+        console().print(f"{name} {step}/{steps}: {numbers}", soft_wrap=True)
