@@ -83,7 +83,7 @@ def train(
     threads : int
         Threads of torch; 0 leaves it to the configuration and to torch.
     device : str, optional
-        ``"auto"``, ``"cpu"`` or ``"cuda"``, instead of what the configuration says.
+        ``"auto"``, ``"cpu"`` or ``"cuda"``, instead of that of the configuration.
     tensorboard : bool
         Write metrics for TensorBoard, too.
     trace : str or Path, optional

@@ -56,7 +56,7 @@ class Exchange(Protocol):
         """Whether something is so on any rank; all ranks must ask at the same point."""
 
     def on_node(self, fact: str) -> tuple[int, list[str]]:
-        """Place among the ranks of this node, and what each of them tells; all ranks must ask at the same point.
+        """Place among the ranks of this node, and what each of them reports; all ranks must ask at the same point.
 
         The processes of other exchanges on the node do not count.
         """

@@ -48,7 +48,7 @@ def partial_losses(
 
     After the last term of a loss its optimiser must be stepped before the next is asked for, and after each its graph
     should be gone: that is what saves memory. A shower draws the same numbers in whichever part it is, so that only
-    rounding tells how many there are.
+    rounding depends on how many there are.
 
     Parameters
     ----------

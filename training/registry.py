@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Registry of architectures: the name of each, and the package that says where its parts are.
+"""Registry of architectures: the name of each, and the package that names its parts.
 
 An architecture is added by its folder in ``training/architectures``, its folder in ``export`` and one line here.
 Parts are named, not imported, so that a configuration is checked without torch, and training runs without onnx.

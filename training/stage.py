@@ -271,7 +271,7 @@ class StageTraining:
         return metrics
 
     def _agreed(self, step: int, metrics: Metrics) -> bool:
-        """Whether any rank has been told to stop; all raise if a number of any is not finite."""
+        """Whether any rank has been signalled to stop; all raise if a number of any is not finite."""
         setup = self._setup
         bad = [k for k, v in metrics.items() if not math.isfinite(v)]
         # one message for both, as it is sent in every step

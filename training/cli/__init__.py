@@ -8,7 +8,10 @@ from fastcalo.cli.commands import Subcommand
 COMMANDS = (
     Subcommand("train", "Train a shower model on full simulation.", "fastcalo.training.cli.train", "train"),
     Subcommand(
-        "doctor", "Tell whether this machine is fit to train, and what to mend.", "fastcalo.training.cli.doctor", "mpi"
+        "doctor",
+        "Check whether this machine is fit to train, and what to repair.",
+        "fastcalo.training.cli.doctor",
+        "mpi",
     ),
     Subcommand(
         "scaling", "Measure how fast a training is on several numbers of ranks.", "fastcalo.training.cli.scaling", "mpi"

@@ -22,7 +22,7 @@ def command(
     threads: Annotated[int, Option(help="Threads of torch; 0 leaves it to torch.", min=0)] = 0,
     device: Annotated[
         str | None,
-        Option(metavar="auto|cpu|cuda", help="Where networks are trained.", show_default="as the file says, or auto"),
+        Option(metavar="auto|cpu|cuda", help="Where networks are trained.", show_default="that of the file, or auto"),
     ] = None,
     tensorboard: Annotated[
         bool, Option("--tensorboard", help="Write metrics for TensorBoard, too, to RUN/tensorboard.")

@@ -148,7 +148,7 @@ def _words(trial: Trial) -> str:
     reported = trial.reported
     text = f"trial {trial.number}: {trial.status}, value {_value(trial)}"
     if reported.get("distance") is not None:
-        text += f" (distance {reported['distance']:.4g}, floor {reported['floor']:.4g})"
+        text += f" (distance {reported['distance']:.4g}, baseline {reported['floor']:.4g})"
     if reported.get("latency_ms") is not None:
         text += f", {reported['latency_ms']:.3g} ms a shower"
     text += f", {reported.get('seconds', 0.0):.0f} s"

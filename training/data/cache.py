@@ -60,13 +60,13 @@ def load_or_make(folder: Path, key: str, make: Callable[[], Arrays]) -> Arrays:
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Wait until no other process of this machine is in a block of this path; one that is killed is in none."""
-    with ExitStack() as stack:
+    with ExitStack() as exits:
         # where this does not work, the same is made twice at worst
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            file = stack.enter_context(path.open("a"))
+            file = exits.enter_context(path.open("a"))
             fcntl.flock(file, fcntl.LOCK_EX)
-            stack.callback(path.unlink, missing_ok=True)
+            exits.callback(path.unlink, missing_ok=True)
         yield
 
 

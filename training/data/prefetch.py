@@ -74,7 +74,7 @@ class _Maker(threading.Thread, Generic[T]):
         self.known.add(self)
 
     def run(self) -> None:
-        """Make items until told to end."""
+        """Make items until `close` is called."""
         try:
             while self.free.acquire() and not self._over.is_set():
                 # no name for the item: it would live here until the next one is made

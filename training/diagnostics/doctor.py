@@ -30,7 +30,7 @@ _LAUNCHERS = {"Open MPI": ("open mpi", "openrte", "prrte"), "Intel": ("intel",),
 
 
 def launched_rank() -> int:
-    """Number of this process, as its launcher tells it; 0 where there is none."""
+    """Number of this process, from its launcher; 0 where there is none."""
     return next((int(os.environ[name]) for name in _RANKS if os.environ.get(name, "").isdigit()), 0)
 
 
@@ -205,7 +205,7 @@ def _sums(world: Any) -> Iterator[Finding]:
     if not all(check_allreduce(world, size) for size in (*_SIZES, 4 * 100_003)):
         yield Finding(
             "all-reduce", BAD, "a sum of numbers over all ranks is wrong",
-            "try another transport (UCX_TLS=tcp,self, or FI_PROVIDER=tcp), and tell the cluster's support",
+            "try another transport (UCX_TLS=tcp,self, or FI_PROVIDER=tcp), and report it to the cluster's support",
         )  # fmt: skip
         return
     times = time_allreduce(world, _SIZES)
@@ -265,7 +265,7 @@ def _geant4(everyone: list[RankFacts]) -> Iterator[Finding]:
         return
     lines = [line.strip() for line in lacking[0].geant4.splitlines()]
     where = f" (ranks {[facts.rank for facts in lacking]})" if len(everyone) > 1 else ""
-    mend = "fastcalo fullsim says how to get them" if len(lines) > 1 else install_line("geant4")
+    mend = "fastcalo fullsim explains how to get them" if len(lines) > 1 else install_line("geant4")
     yield Finding("Geant4", WARNING, f"full simulation cannot run here{where}: {' '.join(lines[:2])}", mend)
 
 

@@ -38,7 +38,7 @@ def diagnose_gpus(world: Any, everyone: list[RankFacts]) -> Iterator[Finding]:
     """
     yield from check_gpus(everyone, shutil.which("nvidia-smi") is not None)
     if world is not None and world.size > 1 and all(facts.gpus for facts in everyone):
-        yield _wire(world, everyone)
+        yield _transport(world, everyone)
 
 
 def check_gpus(everyone: list[RankFacts], driver: bool) -> Iterator[Finding]:
@@ -86,7 +86,7 @@ def own_gpu(ranks: list[RankFacts], place: int) -> tuple[int, int]:
     return chosen([tuple(name for name, _ in facts.gpus) for facts in ranks], place)
 
 
-def _wire(world: Any, everyone: list[RankFacts]) -> Finding:
+def _transport(world: Any, everyone: list[RankFacts]) -> Finding:
     import torch
 
     from ..distributed.synchronous.gpu_aware import reads_gpu

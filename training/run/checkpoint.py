@@ -41,7 +41,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
     TrainingError
         It cannot be written. What was there before is kept.
     """
-    # torch's own writer tells a full disk by an error of its own kind
+    # torch's own writer reports a full disk by an error of its own kind
     image = io.BytesIO()
     torch.save({_FORMAT_KEY: _FORMAT, **state}, image)
     try:
@@ -176,7 +176,7 @@ def check_showers(path: Path, state: Mapping[str, Any], data: ShowerData) -> Non
     if version < HASH_VERSION:
         log.warning(
             "%s: was written when checkpoints knew showers by species and energies only: these are the same, but "
-            "whether directions, entry points and deposits are cannot be told; the next checkpoint knows all",
+            "whether directions, entry points and deposits are is not known; the next checkpoint records it",
             path,
         )
 

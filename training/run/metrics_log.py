@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The log of a run's metrics, ``metrics.jsonl``, and others who are told of them."""
+"""The log of a run's metrics, ``metrics.jsonl``, and others that receive them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class MetricsLog:
             self._report(stage, step, steps, metrics)
 
     def _write(self) -> None:
-        """Write what waits, whole lines or none; where there is no room, it waits on, for a training is worth more."""
+        """Write what waits, whole lines or none; where the disk is full, it waits, for a training is worth more."""
         if not self._waiting:
             return
         text = "".join(f"{line}\n" for line in self._waiting)
@@ -67,7 +67,7 @@ class MetricsLog:
         except OSError as e:
             if not self._failed:
                 _log.warning(
-                    "%s: cannot be written: %s; the training goes on, and the lines follow when there is room again",
+                    "%s: cannot be written: %s; the training goes on, and the lines follow when there is space again",
                     self._file,
                     e.strerror or e,
                 )

@@ -216,7 +216,7 @@ def _asynchronous(watch: StepTimes, exchange: ServerExchange, world: Any, batch:
     # a worker may have come too late to make a step
     shares = working[working[:, 0] > 0]
     shares = shares[:, 1] / shares[:, 0]
-    # messages tell of as many steps, but for the last ones
+    # messages report as many steps, but for the last ones
     part = len(watch.seconds[counted]) / max(1, len(watch.seconds))
     return ScalingRun(
         batch=batch,

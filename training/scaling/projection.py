@@ -111,7 +111,7 @@ def fit_computing(showers: Array, seconds: Array, error: Array) -> LinearModel:
     """
     design = np.stack([np.ones_like(showers), showers], axis=1)
     if np.ptp(showers) == 0:
-        # one number of showers cannot tell the two apart
+        # one number of showers cannot distinguish the two
         design[:, 0] = 0
     return fit(design, seconds, error)
 

@@ -100,17 +100,17 @@ class ServerExchange(AllReduce):
         head, rows_RN = bytearray(_HEAD_BYTES), torch.empty(rows, length)
         source = self._mpi.ANY_SOURCE if worker is None else self._first + worker
         self._wait([self._world.Irecv(head, source, _HEAD)], "a message")
-        told = json.loads(head)
-        told["moved"] = tuple(told["moved"])
-        self._wait([self._world.Irecv(rows_RN.numpy(), self._first + told["worker"], _BODY)], "a message's numbers")
-        self._answered.pop(told["worker"], None)
+        fields = json.loads(head)
+        fields["moved"] = tuple(fields["moved"])
+        self._wait([self._world.Irecv(rows_RN.numpy(), self._first + fields["worker"], _BODY)], "a message's numbers")
+        self._answered.pop(fields["worker"], None)
         self._all_there()
-        return Push(rows_RN=rows_RN, **told)
+        return Push(rows_RN=rows_RN, **fields)
 
     def reply(self, child: int, pull: Pull, busy: Collection[int]) -> None:
-        """Tell one of those that are served what to do next; messages are to come from those that are busy."""
-        told = {name: value for name, value in vars(pull).items() if name != "values_N"}
-        self._wait(self._send(self._first + child, _head(**told), pull.values_N), "a rank to listen")
+        """Send one of those that are served what to do next; messages are to come from those that are busy."""
+        fields = {name: value for name, value in vars(pull).items() if name != "values_N"}
+        self._wait(self._send(self._first + child, _head(**fields), pull.values_N), "a rank to listen")
         if child in busy:
             self._answered[child] = time.monotonic()
 
@@ -128,9 +128,9 @@ class ServerExchange(AllReduce):
     # a worker's, and a sub-master's
 
     def push(self, push: Push) -> Pull:
-        """Send a message, and wait for what the master above says."""
-        told = {name: value for name, value in vars(push).items() if name != "rows_RN"}
-        requests = self._send(self._parent, _head(**told), push.rows_RN)
+        """Send a message, and wait for the answer of the master above."""
+        fields = {name: value for name, value in vars(push).items() if name != "rows_RN"}
+        requests = self._send(self._parent, _head(**fields), push.rows_RN)
         head, values_N = bytearray(_HEAD_BYTES), torch.empty(push.rows_RN.shape[1])
         requests += [self._world.Irecv(head, self._parent, _HEAD)]
         requests += [self._world.Irecv(values_N.numpy(), self._parent, _BODY)]
@@ -139,7 +139,7 @@ class ServerExchange(AllReduce):
 
     # everyone's
 
-    def tell(self, *numbers: int) -> list[int]:
+    def broadcast(self, *numbers: int) -> list[int]:
         """Numbers of rank 0, on all ranks."""
         out = np.array(numbers, np.int64)
         self._wait([self._world.Ibcast(out, 0)], "the end of the stage")
@@ -163,5 +163,5 @@ class ServerExchange(AllReduce):
         self._heartbeat.beat()
 
 
-def _head(**told: Any) -> bytes:
-    return json.dumps(told).encode().ljust(_HEAD_BYTES)
+def _head(**fields: Any) -> bytes:
+    return json.dumps(fields).encode().ljust(_HEAD_BYTES)

@@ -20,7 +20,7 @@ class MessageMetrics:
     Attributes
     ----------
     messages, steps : int
-        How many messages, and how many steps they tell of.
+        Number of messages, and of the steps that they report.
     """
 
     def __init__(self, staleness: str = "staleness") -> None:

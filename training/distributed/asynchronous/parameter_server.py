@@ -35,7 +35,7 @@ class Server:
     Attributes
     ----------
     step : int
-        Steps that the messages served tell of, and those made before.
+        Steps that the messages served report, and those made before.
     version : int
         Messages served.
     staleness : int
@@ -58,7 +58,7 @@ class Server:
         self._left = steps[sum(self._due.values()) :]
         values_N = flat.values_N.clone()
         self._first = {k: Pull(lease.start, len(lease), 0, values_N) for k, lease in leases.items()}
-        self._to_tell: dict[int, int] = {}
+        self._announced: dict[int, int] = {}
 
     @property
     def rows(self) -> int:
@@ -84,8 +84,8 @@ class Server:
         self._left = self._left[:0]
 
     def note_checkpoint(self, step: int) -> None:
-        """Tell all, with the next answer, that a checkpoint was written at this step."""
-        self._to_tell = dict.fromkeys(self._due, step)
+        """Announce, with the next answer to each, that a checkpoint was written at this step."""
+        self._announced = dict.fromkeys(self._due, step)
 
     def _use(self, push: Push) -> dict[str, Tensor | None]:
         """Let a message change the parameters."""
@@ -106,7 +106,7 @@ class Server:
                 values_N[self.flat.parts[name]] = own_n
         given, self._left = self._left[:steps], self._left[steps:]
         self._due[child] += len(given)
-        return Pull(given.start, len(given), self.version, values_N, self._to_tell.pop(child, 0))
+        return Pull(given.start, len(given), self.version, values_N, self._announced.pop(child, 0))
 
     def _apply(self, name: str, gradient: Tensor) -> None:
         optimiser = self._optimisers[name]
@@ -148,5 +148,5 @@ class ParameterServer(Server):
         self._lease = config.push_every * (config.sync_every if tree.between else 1)
 
     def serve(self, push: Push) -> Pull:
-        """Make use of a message, and tell its sender what to do next."""
+        """Apply a message, and answer its sender what to do next."""
         return self._answer(push.worker, self._use(push), self._lease)

@@ -121,7 +121,7 @@ class AsynchronousStageTraining:
             state = self._pass_on()
         else:
             state = self._work()
-        stopped, reached = exchange.tell(stopped, reached)
+        stopped, reached = exchange.broadcast(stopped, reached)
         if stopped:
             self._own.save(state, reached)
             raise Stopped(128 + stopped)
@@ -180,11 +180,11 @@ class AsynchronousStageTraining:
         while server.busy:
             push = exchange.receive(server.rows, len(flat.values_N))
             lap("message")
-            server.signal, told = server.signal or setup.signals.received, server.checkpoint
+            server.signal, known = server.signal or setup.signals.received, server.checkpoint
             answer = server.serve(push)
             exchange.reply(push.worker, answer, server.busy)
             lap("centre")
-            if server.checkpoint != told:
+            if server.checkpoint != known:
                 self._own.save({"values": flat.values_N}, server.checkpoint)
                 lap("checkpoint")
         return {"values": flat.values_N}

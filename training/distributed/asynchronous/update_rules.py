@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Update rules of asynchronous training: what workers send, and how the server applies it.
 
-In a tree, a sub-master tells the master above it what a worker would.
+In a tree, a sub-master sends the master above it what a worker would.
 
 A rule is for the parameters of one optimiser, as one flat vector of N numbers. How messages travel is not its business.
 Each process has its own: workers use `accrue` and `message`, the master uses `serve`.
@@ -40,7 +40,7 @@ class UpdateRule(Protocol):
         """Note the gradient of one of a worker's own steps."""
 
     def message(self, mine_N: Tensor, fetched_N: Tensor) -> Tensor:
-        """What a worker tells the master after its own steps, float32 [R, N].
+        """What a worker sends the master after its own steps, float32 [R, N].
 
         Parameters
         ----------
@@ -134,7 +134,7 @@ class Gem:
     A worker's update u, from plain gradient descent, also goes into its moment, ``m = mu m + u``: the proxy. Since the
     worker has fetched the centre, others have moved it by v. The centre takes ``pi u``, number by number, with
     ``pi = (kappa |m| - |v|) / |u|`` between 0 and 5, the authors' bound, so that ``|v| + |pi u| <= kappa |m|`` wherever
-    the others have left room.
+    the others have left a distance.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ class Gem:
         self._moment_N: Tensor | None = None
 
     def accrue(self, gradient_N: Tensor) -> None:
-        """The update tells all."""
+        """The update holds everything."""
 
     def message(self, mine_N: Tensor, fetched_N: Tensor) -> Tensor:
         """Update, proxy, and what was fetched."""
@@ -164,9 +164,9 @@ class Gem:
     def serve(self, centre_N: Tensor, message_RN: Tensor) -> None:
         """The update, scaled so that it fits into the energy which is left."""
         update_N, proxy_N, fetched_N = message_RN
-        room_N = proxy_N - (centre_N - fetched_N).abs()
-        scale_N = (room_N / update_N.abs()).clamp(0.0, _MOST)
-        # no update and no room are 0 / 0
+        left_N = proxy_N - (centre_N - fetched_N).abs()
+        scale_N = (left_N / update_N.abs()).clamp(0.0, _MOST)
+        # no update and no distance left are 0 / 0
         centre_N += torch.where(update_N == 0, 0.0, scale_N * update_N)
 
 

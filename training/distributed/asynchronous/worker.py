@@ -44,7 +44,7 @@ class Problem(Protocol):
 
 
 class Worker:
-    """Makes the steps that the master asks for, and tells it of them.
+    """Makes the steps that the master asks for, and reports them.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ class Worker:
         }
 
     def load_state(self, state: Mapping[str, Any], pull: Pull) -> Pull:
-        """Take up what `state` has told, in place of what an answer tells."""
+        """Take over what `state` holds, in place of an answer."""
         for name, optimiser in self._optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
         return replace(pull, values_N=state["values"])

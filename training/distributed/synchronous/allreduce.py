@@ -34,7 +34,7 @@ class AllReduce:
     ----------
     world : mpi4py.MPI.Comm
     run : Path
-        Folder of the training, where ranks leave signs of life.
+        Folder of the training, where ranks write their heartbeats.
     bucket_kib : int
         Size of the buckets, KiB.
     patience : float
@@ -68,9 +68,9 @@ class AllReduce:
         self._bucket = bucket_kib * 1024
         self._buckets: dict[tuple[int, ...], Buckets] = {}
         self._heartbeat = Heartbeat(run, self.rank)
-        self._compression, self._transport = compression, transport
+        self._compression, self._transport_name = compression, transport
         # what carries gradients follows from where they are, which is not known yet
-        self._wire: Transport | None = None
+        self._transport: Transport | None = None
         self._compressor: Compressor | None = None
         self.waited = 0.0
         self.messages = 0
@@ -88,7 +88,7 @@ class AllReduce:
     @property
     def sent_bytes(self) -> int:
         """What this rank has sent of gradients."""
-        return 0 if self._wire is None else self._wire.sent_bytes
+        return 0 if self._transport is None else self._transport.sent_bytes
 
     def backward(self, loss: Tensor, parameters: Sequence[nn.Parameter], share: float, *, last: bool = True) -> None:
         """Average gradients, each part of them as soon as it is there."""
@@ -124,7 +124,7 @@ class AllReduce:
         return bool(flag[0])
 
     def on_node(self, fact: str) -> tuple[int, list[str]]:
-        """Place on this node, and what all ranks there tell."""
+        """Place on this node, and what all ranks there report."""
         node = self._world.Split_type(self._mpi.COMM_TYPE_SHARED)
         try:
             return int(node.rank), node.allgather(fact)
@@ -146,18 +146,18 @@ class AllReduce:
                 )
 
     def _open(self, device: torch.device) -> None:
-        if self._wire is None:
+        if self._transport is None:
             self.same({"kind of device (cpu or cuda)": device.type})
             compressed = self._compression != "none"
-            self._wire = open_transport(self._world, device, self._transport, self._patience, compressed)
-            self._compressor = Compressor(self._wire, self._compression) if compressed else None
+            self._transport = open_transport(self._world, device, self._transport_name, self._patience, compressed)
+            self._compressor = Compressor(self._transport, self._compression) if compressed else None
 
     def _sum(self, bucket: Bucket) -> Request:
         self.messages += 1
         if self._compressor is not None:
             return self._compressor.sum(bucket)
-        assert self._wire is not None
-        return self._wire.sum(bucket.flat)
+        assert self._transport is not None
+        return self._transport.sum(bucket.flat)
 
     def _poll(self, under_way: list[Request]) -> bool:
         # every one of them, though one be late: the others may have a next step to take

@@ -13,7 +13,7 @@ from .mpi_transport import keep_until_done
 
 
 class Bucket:
-    """Room for the gradients of some parameters.
+    """Memory for the gradients of some parameters.
 
     Parameters
     ----------

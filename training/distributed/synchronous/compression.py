@@ -27,44 +27,44 @@ class Compressor:
 
     Parameters
     ----------
-    wire : Transport
+    transport : Transport
     kind : str
         ``"fp16"`` or ``"bf16"``.
     """
 
-    def __init__(self, wire: Transport, kind: str) -> None:
-        self._wire, self._type = wire, TYPES[kind]
-        self._rooms: dict[int, _BucketBuffers] = {}
+    def __init__(self, transport: Transport, kind: str) -> None:
+        self._transport, self._type = transport, TYPES[kind]
+        self._buffers: dict[int, _BucketBuffers] = {}
 
     def sum(self, bucket: Bucket) -> Request:
         """Sum a bucket over all ranks, in place. It must live as long as this."""
-        if id(bucket) not in self._rooms:
-            self._rooms[id(bucket)] = _BucketBuffers(bucket, self._wire.size, self._type)
-        return self._wire.run(self._steps(bucket, self._rooms[id(bucket)]))
+        if id(bucket) not in self._buffers:
+            self._buffers[id(bucket)] = _BucketBuffers(bucket, self._transport.size, self._type)
+        return self._transport.run(self._steps(bucket, self._buffers[id(bucket)]))
 
     def residual(self, bucket: Bucket) -> Tensor:
         """What this rank has not sent yet of a bucket's gradients, float32 [N]."""
-        return self._rooms[id(bucket)].residual_N[: bucket.numbers]
+        return self._buffers[id(bucket)].residual_N[: bucket.numbers]
 
-    def _steps(self, bucket: Bucket, room: _BucketBuffers) -> Iterator[Request]:
-        n, left_N, left_PC = bucket.numbers, room.residual_N, room.residual_N.view(self._wire.size, -1)
+    def _steps(self, bucket: Bucket, buffers: _BucketBuffers) -> Iterator[Request]:
+        n, left_N, left_PC = bucket.numbers, buffers.residual_N, buffers.residual_N.view(self._transport.size, -1)
         left_N[:n] += bucket.flat[:n]
         # where no rank has a gradient there is none afterwards, and what were sent would be lost
         kept = [(part, left_N[part].clone()) for part in bucket.absent()]
         for part, _ in kept:
             left_N[part] = 0
-        room.out.encode(left_PC)
-        room.out.flags_PM.copy_(bucket.flat[n:])
-        left_PC -= room.out.decode()
+        buffers.out.encode(left_PC)
+        buffers.out.flags_PM.copy_(bucket.flat[n:])
+        left_PC -= buffers.out.decode()
         for part, value in kept:
             left_N[part] = value
-        yield self._wire.scatter(room.out.bytes, room.got.bytes)
-        sum_C = room.got.decode().sum(0)
-        room.row.encode(sum_C)
-        left_PC[self._wire.rank] += sum_C - room.row.decode()[0]
-        yield self._wire.gather(room.row.bytes[0], room.all.bytes)
-        bucket.flat[:n] = room.all.decode().view(-1)[:n]
-        bucket.flat[n:] = room.got.flags_PM.sum(0)
+        yield self._transport.scatter(buffers.out.bytes, buffers.got.bytes)
+        sum_C = buffers.got.decode().sum(0)
+        buffers.row.encode(sum_C)
+        left_PC[self._transport.rank] += sum_C - buffers.row.decode()[0]
+        yield self._transport.gather(buffers.row.bytes[0], buffers.all.bytes)
+        bucket.flat[:n] = buffers.all.decode().view(-1)[:n]
+        bucket.flat[n:] = buffers.got.flags_PM.sum(0)
 
 
 class _BucketBuffers:

@@ -13,7 +13,7 @@ from .mpi_transport import MpiTransport, Request, RequestSequences
 
 
 class StreamEvent:
-    """A place in the work of a stream; reached is what `Test` tells."""
+    """A place in the work of a stream; reached is what `Test` returns."""
 
     def __init__(self, stream: torch.cuda.Stream) -> None:
         self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]

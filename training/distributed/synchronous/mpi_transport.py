@@ -13,7 +13,7 @@ class Request(Protocol):
     """A message under way; requests of MPI are such."""
 
     def Test(self) -> bool:
-        """Make way, and tell whether it is there."""
+        """Progress the request, and return whether it is complete."""
 
 
 _LEFT: list[Request] = []
@@ -34,7 +34,7 @@ class Transport(Protocol):
     ----------
     rank, size : int
     sent_bytes : int
-        What this rank has put on the wire so far, by the algorithms that send least: p ranks sum n bytes by sending
+        Bytes that this rank has sent so far, by the algorithms that send least: p ranks sum n bytes by sending
         2(p - 1)/p n each (Patarasuk & Yuan, J. Parallel Distrib. Comput. 69 (2009) 117, eq. 1).
     """
 

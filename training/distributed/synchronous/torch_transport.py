@@ -48,7 +48,7 @@ class TorchTransport:
     Parameters
     ----------
     world : mpi4py.MPI.Comm
-        By it the ranks tell each other where they meet.
+        By it the ranks exchange the address where they meet.
     device : torch.device
         Of the buffers.
     backend : str

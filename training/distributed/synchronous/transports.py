@@ -50,16 +50,16 @@ def open_transport(world: Any, device: torch.device, transport: str, patience: f
     why = why_no_nccl(world, device)
     if transport == "nccl" and why:
         raise ConfigError(f"parallel.transport = 'nccl': {why}; choose 'auto' or 'mpi'")
-    wire: Transport
+    carrier: Transport
     if transport != "mpi" and not why:
-        chosen, wire = "NCCL", TorchTransport(world, device, "nccl", patience)
+        chosen, carrier = "NCCL", TorchTransport(world, device, "nccl", patience)
     elif reads_gpu(world, device):
-        chosen, wire = "MPI, which reads the GPU's memory", GpuAwareTransport(world, compressed)
+        chosen, carrier = "MPI, which reads the GPU's memory", GpuAwareTransport(world, compressed)
     else:
-        chosen, wire = "MPI, by way of the CPU's memory", StagedTransport(world, device, compressed)
+        chosen, carrier = "MPI, by way of the CPU's memory", StagedTransport(world, device, compressed)
     if not world.rank:
         log.info("gradients go by %s", chosen)
-    return wire
+    return carrier
 
 
 def why_no_nccl(world: Any, device: torch.device) -> str:
