@@ -47,7 +47,7 @@ def command(
     """Compare a model with full simulation, number by number.
 
     One half of DATA is the reference. The model is asked for the particles of the other half, whose true showers, held
-    against the same reference, give the floor: what even full simulation does not fall below.
+    against the same reference, give the baseline: what even full simulation does not fall below.
 
     The report is one page with all tables and figures (index.html), and the numbers for machines (report.json).
 
@@ -98,12 +98,12 @@ def _show(report: ValidationReport) -> None:
 
     out = console()
     table = Table(title=f"{report.title}: {report.showers} showers", title_justify="left", title_style="bold")
-    for heading, justify in (("number", "left"), ("candidate", "right"), ("floor", "right")):
+    for heading, justify in (("number", "left"), ("candidate", "right"), ("baseline", "right")):
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]
     worst = sorted(report.comparison.observables.items(), key=lambda item: -item[1]["separation"].value)[:3]
     rows = report.comparison.numbers | {f"separation of {name}": row["separation"] for name, row in worst}
     for name, n in rows.items():
-        table.add_row(name, f"{n.value:.4g} ± {n.error:.2g}", f"{n.floor:.4g} ± {n.floor_error:.2g}")
+        table.add_row(name, f"{n.value:.4g} ± {n.error:.2g}", f"{n.baseline:.4g} ± {n.baseline_error:.2g}")
     out.print(table)
     for v in report.verdicts:
         style = "green" if v.kept else "bold red"

@@ -125,13 +125,13 @@ def test_a_classifier_can_hardly_tell(true, generated, capsys):
     assert a.shape[1] > 150
     half = len(true) // 2
     found, _ = auc_of_observables(a, b)
-    floor, _ = auc_of_observables(a[:half], a[half : 2 * half])
+    baseline, _ = auc_of_observables(a[:half], a[half : 2 * half])
     control, _ = auc_of_observables(b, more)
     with capsys.disabled():
         print(
-            f"\n  AUC {found:.3f} (limit 0.65), full simulation against itself {floor:.3f}, 5 % off {control:.3f}",
+            f"\n  AUC {found:.3f} (limit 0.65), full simulation against itself {baseline:.3f}, 5 % off {control:.3f}",
             end="",
         )
     assert found <= 0.65
-    assert abs(floor - 0.5) < 0.03
+    assert abs(baseline - 0.5) < 0.03
     assert control > 0.65

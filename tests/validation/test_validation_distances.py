@@ -179,9 +179,9 @@ def test_what_repeats_the_reference_is_nearer_to_it_than_the_truth():
 def test_distances_see_a_shift_above_their_floor(distance):
     rng = np.random.default_rng(8)
     truth, again, shifted = (rng.normal(x, 1, size=(1500, 4)) for x in (0, 0, 0.5))
-    floor, floor_error = distance(truth, again)
+    baseline, baseline_error = distance(truth, again)
     value, error = distance(truth, shifted)
-    assert value - floor > 5 * np.hypot(error, floor_error)
+    assert value - baseline > 5 * np.hypot(error, baseline_error)
 
 
 def test_a_bootstrap_draws_as_many_and_gives_the_error_of_a_mean():

@@ -150,12 +150,12 @@ def test_halves_of_one_truth_cannot_be_told_and_a_smeared_copy_can(challenge, ca
     with capsys.disabled():
         for name, found in {"half": same, "smeared": smeared}.items():
             print(f"\n  {name}: AUC {found['auc.observables'].value:.3f} (cells {found['auc.cells'].value:.3f}), "
-                  f"FPD {found['fpd'].value:.5f} (floor {found['fpd'].floor:.5f})", end="")  # fmt: skip
+                  f"FPD {found['fpd'].value:.5f} (baseline {found['fpd'].baseline:.5f})", end="")  # fmt: skip
     assert abs(same["auc.observables"].value - 0.5) <= 0.02
     assert abs(same["auc.cells"].value - 0.5) <= 3 * same["auc.cells"].error
-    assert abs(same["fpd"].value - same["fpd"].floor) < 5 * np.hypot(same["fpd"].error, same["fpd"].floor_error)
+    assert abs(same["fpd"].value - same["fpd"].baseline) < 5 * np.hypot(same["fpd"].error, same["fpd"].baseline_error)
     assert smeared["auc.observables"].value > 0.6
-    assert smeared["fpd"].value > 2 * smeared["fpd"].floor
+    assert smeared["fpd"].value > 2 * smeared["fpd"].baseline
 
 
 def part(path: Path, rows: slice, **changes) -> Path:
@@ -185,19 +185,19 @@ def em():
 def test_halves_are_alike_in_species_and_energy_and_share_no_shower(em, tmp_path):
     samples, outside, _ = chosen(em, part(tmp_path / "a.h5", slice(0, 500)))
     assert outside == 0
-    assert [len(s) for s in (samples.reference, samples.candidate, samples.floor)] == [250] * 3
-    assert not set(samples.reference.kinetic_energy) & set(samples.floor.kinetic_energy)
+    assert [len(s) for s in (samples.reference, samples.candidate, samples.baseline)] == [250] * 3
+    assert not set(samples.reference.kinetic_energy) & set(samples.baseline.kinetic_energy)
     for code in (11, -11, 22):
-        counts = [(s.pdg == code).sum() for s in (samples.reference, samples.floor)]
+        counts = [(s.pdg == code).sum() for s in (samples.reference, samples.baseline)]
         assert abs(counts[0] - counts[1]) <= 2
-    energies = [np.sort(s.kinetic_energy) for s in (samples.reference, samples.floor)]
+    energies = [np.sort(s.kinetic_energy) for s in (samples.reference, samples.baseline)]
     assert np.log(energies[0] / energies[1]) == pytest.approx(0, abs=0.3)
 
 
 def test_a_reference_of_its_own_lets_all_data_serve(em, tmp_path):
     data, reference = part(tmp_path / "a.h5", slice(0, 500)), part(tmp_path / "b.h5", slice(500, 1200))
     samples, _, _ = chosen(em, data, reference)
-    assert [len(s) for s in (samples.reference, samples.candidate, samples.floor)] == [500] * 3
+    assert [len(s) for s in (samples.reference, samples.candidate, samples.baseline)] == [500] * 3
     with ShowerFile(reference) as file:
         assert set(samples.reference.kinetic_energy) <= set(file.kinetic_energy())
 
@@ -205,7 +205,7 @@ def test_a_reference_of_its_own_lets_all_data_serve(em, tmp_path):
 def test_a_file_of_other_particles_is_compared_as_far_as_it_goes(tmp_path):
     candidate, data = part(tmp_path / "a.h5", slice(0, 200)), part(tmp_path / "b.h5", slice(300, 900))
     samples, _, thresholds = chosen(None, data, candidate)
-    assert [len(s) for s in (samples.reference, samples.candidate, samples.floor)] == [200] * 3
+    assert [len(s) for s in (samples.reference, samples.candidate, samples.baseline)] == [200] * 3
     # the detector is found to be the default one, and its threshold applied
     assert thresholds == {"ECAL": 2e-5}
 
@@ -213,12 +213,12 @@ def test_a_file_of_other_particles_is_compared_as_far_as_it_goes(tmp_path):
 def test_a_file_of_the_same_particles_is_compared_particle_by_particle(tmp_path):
     data = part(tmp_path / "a.h5", slice(0, 400))
     samples, _, _ = chosen(None, data, data)
-    assert samples.candidate.kinetic_energy.tolist() == samples.floor.kinetic_energy.tolist()
+    assert samples.candidate.kinetic_energy.tolist() == samples.baseline.kinetic_energy.tolist()
 
 
 def test_a_threshold_holds_for_the_models_showers_as_well(em, tmp_path):
     samples, _, _ = chosen(em, part(tmp_path / "a.h5", slice(0, 300)), options=DataOptions(threshold=1e-3))
-    for sample in (samples.reference, samples.candidate, samples.floor):
+    for sample in (samples.reference, samples.candidate, samples.baseline):
         assert 1e-3 < sample.sections["ECAL"].deposit.min() < 1.05e-3
 
 

@@ -188,7 +188,7 @@ def test_the_response_table_sees_a_scale(real):
     for row in rows:
         assert row.numbers["response"].value == pytest.approx(0.1)
         assert row.numbers["width"].value == pytest.approx(0, abs=1e-9)
-        assert row.numbers["response"].floor == 0
+        assert row.numbers["response"].baseline == 0
         assert row.numbers["response"].error > 0
 
 
@@ -234,7 +234,7 @@ def test_odd_samples_are_compared_and_drawn(reference, candidate):
     samples = ThreeSamples(reference, candidate, reference)
     comparison = compare_showers(samples)
     assert len({figure.png for figure in draw_figures(samples, comparison, "odd")}) >= 8
-    assert all(np.isfinite((n.error, n.floor, n.floor_error)).all() for n in comparison.numbers.values())
+    assert all(np.isfinite((n.error, n.baseline, n.baseline_error)).all() for n in comparison.numbers.values())
 
 
 @pytest.fixture(scope="module")
@@ -246,7 +246,7 @@ def halves(real) -> ThreeSamples:
 
 
 def test_generated_showers_are_of_the_same_particles(halves):
-    assert halves.candidate.kinetic_energy.tolist() == halves.floor.kinetic_energy.tolist()
+    assert halves.candidate.kinetic_energy.tolist() == halves.baseline.kinetic_energy.tolist()
     assert halves.candidate.sections["ECAL"].deposit.min() > ECAL.threshold
     assert (np.diff(halves.candidate.sections["ECAL"].shower) >= 0).all()
 
@@ -259,10 +259,10 @@ def test_a_classifier_on_observables_is_blind_to_the_same_and_sees_another(halve
         rows = (np.hstack([observables(s, rulers).values, conditions(s, all_species(*pair))]) for s in pair)
         return auc_of_observables(*rows)
 
-    floor, error = auc(halves.floor)
-    assert abs(floor - 0.5) < 4 * error
+    baseline, error = auc(halves.baseline)
+    assert abs(baseline - 0.5) < 4 * error
     assert 0.005 < error < 0.03
-    assert auc(halves.floor.scaled(1.3))[0] > 0.7
+    assert auc(halves.baseline.scaled(1.3))[0] > 0.7
 
 
 def test_a_classifier_on_cells_is_blind_to_the_same_and_sees_another(halves):
@@ -272,9 +272,9 @@ def test_a_classifier_on_cells_is_blind_to_the_same_and_sees_another(halves):
         moved = replace(hits, deposit=hits.deposit[order])
         return replace(sample, sections={"ECAL": moved})
 
-    floor, error = auc_of_cells(halves.reference, halves.floor)
-    assert abs(floor - 0.5) < 4 * error
-    assert auc_of_cells(halves.reference, shuffled(halves.floor))[0] > 0.7
+    baseline, error = auc_of_cells(halves.reference, halves.baseline)
+    assert abs(baseline - 0.5) < 4 * error
+    assert auc_of_cells(halves.reference, shuffled(halves.baseline))[0] > 0.7
 
 
 @pytest.mark.parametrize("told", [True, False])

@@ -42,7 +42,7 @@ class Evaluation:
     Attributes
     ----------
     value : float
-        ln(distance / floor), and where latency counts, its weight times ln(latency_ms).
+        ln(distance / baseline), and where latency counts, its weight times ln(latency_ms).
     variance : float
         Of the value, from a bootstrap of the model's showers.
     distance, floor : float
@@ -62,10 +62,10 @@ class Evaluator:
     """Judges models of one search by the same showers.
 
     Half of the showers of full simulation are the reference. Models are asked for the particles of the other half,
-    whose true showers give the floor, as in `fastcalo.validation.showers.validate.validate`.
+    whose true showers give the baseline, as in `fastcalo.validation.showers.validate.validate`.
 
-    The logarithm of the distance over its floor is taken since distances of good and bad models lie decades apart, and
-    since their errors are about in proportion to them: a model of the objective has to do with one scale and one noise.
+    The logarithm of the distance over its baseline is taken since distances of good and bad models lie decades apart,
+    and since their errors are about in proportion to them: a model of the objective then has one scale and one noise.
     Milliseconds count in their logarithm likewise: with a weight of 0.1, a model that is 10 % nearer to full simulation
     may take 2.9 times as long.
 
@@ -174,7 +174,7 @@ def _replicated_separation(reference: FloatArray, other: FloatArray, rows_RN: ND
 
 
 def _replicated_frechet(reference: FloatArray, other: FloatArray, rows_RN: NDArray[np.int64]) -> FloatArray:
-    """The same of Frechet distances: the error of the fit that extrapolates says nothing of the sample's own chance."""
+    """The same of Frechet distances: the error of the fit that extrapolates lacks the chance of the sample itself."""
     scale = np.abs(reference).max(0)
     scale[scale == 0] = 1
     a, b = reference / scale, other / scale

@@ -45,7 +45,7 @@ class SchemaTable(Model):
     run: Annotated[_Branch, about("Branch of the run number, of the event")] = None
     event: Annotated[_Branch, about("Branch of the event number, of the event")] = None
     luminosity_block: Annotated[_Branch, about("Branch of the luminosity block, of the event")] = None
-    repeat: Annotated[_Branch, about("Branch of a number that tells events apart whose others are equal")] = None
+    repeat: Annotated[_Branch, about("Branch of a number that distinguishes events whose others are equal")] = None
     units: Annotated[UnitsTable, about("Units of the branches")] = UnitsTable()
     final_status: Annotated[
         AtLeastOne[Annotated[int, Field(ge=-(1 << 31), lt=1 << 31)]] | None,

@@ -33,18 +33,18 @@ class ThreeSamples:
     reference : ShowerSample
         Full simulation.
     candidate : ShowerSample
-        What is judged, for the particles of `floor` where a model made it.
-    floor : ShowerSample
+        What is judged, for the particles of `baseline` where a model made it.
+    baseline : ShowerSample
         Full simulation that has no shower in common with the reference.
     """
 
     reference: ShowerSample
     candidate: ShowerSample
-    floor: ShowerSample
+    baseline: ShowerSample
 
     def pairs(self) -> tuple[ShowerSample, ShowerSample]:
-        """What is held against the reference: candidate and floor."""
-        return self.candidate, self.floor
+        """What is held against the reference: candidate and baseline."""
+        return self.candidate, self.baseline
 
 
 @dataclass(frozen=True)
@@ -80,15 +80,15 @@ def compare_showers(samples: ThreeSamples, seed: int = 0, report: Report = lambd
         Called with each step.
     """
     rulers = ObservableBins.of(samples.reference)
-    reference, candidate, floor = (
-        observables(s, rulers) for s in (samples.reference, samples.candidate, samples.floor)
+    reference, candidate, baseline = (
+        observables(s, rulers) for s in (samples.reference, samples.candidate, samples.baseline)
     )
     report(f"distances of {len(reference.names)} observables")
-    each = _each_observable(reference, candidate, floor, seed)
+    each = _each_observable(reference, candidate, baseline, seed)
     report("response by species, energy and angle")
-    table = response_table(samples.reference, samples.candidate, samples.floor, seed)
-    numbers = _of_samples(reference, candidate, floor, seed, report)
-    numbers |= _classifiers(samples, reference, candidate, floor, seed, report)
+    table = response_table(samples.reference, samples.candidate, samples.baseline, seed)
+    numbers = _of_samples(reference, candidate, baseline, seed, report)
+    numbers |= _classifiers(samples, reference, candidate, baseline, seed, report)
     for kind in _PER_OBSERVABLE:
         numbers |= _summary(kind, [row[kind] for row in each.values()])
     correlations = {name: _correlations(samples, name, seed) for name in samples.reference.sections}
@@ -103,12 +103,12 @@ def compare_showers(samples: ThreeSamples, seed: int = 0, report: Report = lambd
 
 
 def _each_observable(
-    reference: Observables, candidate: Observables, floor: Observables, seed: int
+    reference: Observables, candidate: Observables, baseline: Observables, seed: int
 ) -> dict[str, dict[str, Estimate]]:
     return {
         name: {
             kind: Estimate.of(
-                *(distance(reference.values[:, k], o.values[:, k], seed=seed) for o in (candidate, floor))
+                *(distance(reference.values[:, k], o.values[:, k], seed=seed) for o in (candidate, baseline))
             )
             for kind, distance in _PER_OBSERVABLE.items()
         }
@@ -117,26 +117,31 @@ def _each_observable(
 
 
 def _of_samples(
-    reference: Observables, candidate: Observables, floor: Observables, seed: int, report: Report
+    reference: Observables, candidate: Observables, baseline: Observables, seed: int, report: Report
 ) -> dict[str, Estimate]:
     numbers = {}
     distances: dict[str, Callable[..., tuple[float, float]]] = {"fpd": fpd, "kpd": kpd}
     for name, distance in distances.items():
         report(f"{name.upper()}")
-        numbers[name] = Estimate.of(*(distance(reference.values, o.values, seed=seed) for o in (candidate, floor)))
+        numbers[name] = Estimate.of(*(distance(reference.values, o.values, seed=seed) for o in (candidate, baseline)))
     report("precision, recall, density and coverage")
-    mine, best = (precision_recall(reference.values, o.values, seed=seed) for o in (candidate, floor))
+    mine, best = (precision_recall(reference.values, o.values, seed=seed) for o in (candidate, baseline))
     return numbers | {name: Estimate.of(mine[name], best[name]) for name in mine}
 
 
 def _classifiers(
-    samples: ThreeSamples, reference: Observables, candidate: Observables, floor: Observables, seed: int, report: Report
+    samples: ThreeSamples,
+    reference: Observables,
+    candidate: Observables,
+    baseline: Observables,
+    seed: int,
+    report: Report,
 ) -> dict[str, Estimate]:
     report("classifier on observables")
     species = all_species(samples.reference, *samples.pairs())
     told, *others = (
         np.hstack([o.values, conditions(s, species)])
-        for o, s in zip((reference, candidate, floor), (samples.reference, *samples.pairs()), strict=True)
+        for o, s in zip((reference, candidate, baseline), (samples.reference, *samples.pairs()), strict=True)
     )
     high = [auc_of_observables(told, other, seed) for other in others]
     report("classifier on cells")
@@ -147,20 +152,20 @@ def _classifiers(
 def _summary(kind: str, rows: list[Estimate]) -> dict[str, Estimate]:
     """Mean and worst of the observables. Their errors are added as if they were of one observable: an upper bound."""
     worst = max(rows, key=lambda row: row.value)
-    highest_floor = max(rows, key=lambda row: row.floor)
+    highest_baseline = max(rows, key=lambda row: row.baseline)
     return {
         f"{kind}.mean": Estimate(
             *(float(np.mean([getattr(r, f) for r in rows])) for f in Estimate.__dataclass_fields__)
         ),
-        f"{kind}.worst": Estimate(worst.value, worst.error, highest_floor.floor, highest_floor.floor_error),
+        f"{kind}.worst": Estimate(worst.value, worst.error, highest_baseline.baseline, highest_baseline.baseline_error),
     }
 
 
 def _correlations(samples: ThreeSamples, section: str, seed: int) -> tuple[Estimate, tuple[FloatArray, FloatArray]]:
     """Root mean square of the differences between correlations of layers' energies, and the matrices [l, l]."""
-    reference, candidate, floor = (
+    reference, candidate, baseline = (
         _replicated_correlation(s, section, seed + k)
-        for k, s in enumerate((samples.reference, samples.candidate, samples.floor))
+        for k, s in enumerate((samples.reference, samples.candidate, samples.baseline))
     )
 
     def distance(other: FloatArray) -> tuple[float, float]:
@@ -168,7 +173,7 @@ def _correlations(samples: ThreeSamples, section: str, seed: int) -> tuple[Estim
         found = np.sqrt(np.mean((other - reference)[:, *pairs] ** 2, axis=1)) if len(pairs[0]) else np.zeros(1)
         return float(found[0]), float(found[1:].std()) if len(found) > 1 else 0.0
 
-    return Estimate.of(distance(candidate), distance(floor)), (reference[0], candidate[0])
+    return Estimate.of(distance(candidate), distance(baseline)), (reference[0], candidate[0])
 
 
 def _replicated_correlation(sample: ShowerSample, section: str, seed: int) -> FloatArray:

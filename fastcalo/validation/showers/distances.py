@@ -2,7 +2,7 @@
 """Distances between two samples of observables, as published, each with its error.
 
 Rows are showers, columns observables; the reference comes first. None of them is zero for two samples of the same
-truth: compare with the floor.
+truth: compare with the baseline.
 """
 
 from __future__ import annotations

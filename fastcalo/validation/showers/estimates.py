@@ -20,19 +20,19 @@ class Estimate:
     ----------
     value, error : float
         Candidate against the reference.
-    floor, floor_error : float
+    baseline, baseline_error : float
         Another sample of full simulation, of the same size, against the reference.
     """
 
     value: float
     error: float
-    floor: float
-    floor_error: float
+    baseline: float
+    baseline_error: float
 
     @classmethod
-    def of(cls, candidate: tuple[float, float], floor: tuple[float, float]) -> Estimate:
+    def of(cls, candidate: tuple[float, float], baseline: tuple[float, float]) -> Estimate:
         """Put value and error of both together."""
-        return cls(*(float(x) for x in (*candidate, *floor)))
+        return cls(*(float(x) for x in (*candidate, *baseline)))
 
 
 def bootstrap(n: int, seed: int, replicas: int = REPLICAS) -> NDArray[np.float64]:

@@ -74,7 +74,7 @@ def draw_figures(samples: ThreeSamples, comparison: ShowerComparison, label: str
 
 
 _Maker = Callable[[list[ShowerSample]], list[_Profile]]
-"""Makes profiles of reference, candidate and floor, with common edges."""
+"""Makes profiles of reference, candidate and baseline, with common edges."""
 
 
 def _distribution(values: list[FloatArray]) -> list[_Profile]:
@@ -151,13 +151,13 @@ def _spectrum(whole: ThreeSamples, name: str) -> _Maker:
 def _by_decade(
     samples: ThreeSamples, label: str, title: str, make: _Maker, x: str, y: str, *, log: bool = False
 ) -> Figure:
-    """Reference, candidate and floor, decade by decade, and below them their ratios to the reference."""
+    """Reference, candidate and baseline, decade by decade, and below them their ratios to the reference."""
     ranges = decades(samples.reference)
     figure, axes = subplots(2, len(ranges), height_ratios=(2.4, 1), sharex="col")
     for k, (low, high) in enumerate(ranges):
         inside = [
             s.take(np.flatnonzero((s.kinetic_energy >= low) & (s.kinetic_energy < high)))
-            for s in (samples.reference, samples.candidate, samples.floor)
+            for s in (samples.reference, samples.candidate, samples.baseline)
         ]
         if min(map(len, inside)):
             _overlay(axes[0, k], axes[1, k], make(inside), label)
@@ -173,13 +173,13 @@ def _by_decade(
 def _overlay(top: Axes, bottom: Axes, profiles: list[_Profile], label: str) -> None:
     import mplhep
 
-    reference, candidate, floor = profiles
+    reference, candidate, baseline = profiles
     edges = reference.edges
     mplhep.histplot(
         reference.mean, edges, yerr=reference.error, histtype="errorbar", color=INK, ms=3, ax=top, flow="none",
         label="full simulation",
     )  # fmt: skip
-    for profile, colour, name in ((floor, GREY, "full simulation again"), (candidate, COLOUR, label)):
+    for profile, colour, name in ((baseline, GREY, "full simulation again"), (candidate, COLOUR, label)):
         mplhep.histplot(profile.mean, edges, histtype="step", color=colour, ax=top, label=name, yerr=False, flow="none")
         shown = (reference.mean > 0) & (profile.mean > 0)
         ratio = np.divide(profile.mean, reference.mean, out=np.full(len(shown), np.nan), where=shown)
@@ -195,7 +195,7 @@ def _layer_moments(samples: ThreeSamples, label: str, name: str) -> Figure:
     """Mean over showers of the centre of gravity and of the width in each layer that has energy."""
     first, _ = layer_groups(samples.reference.sections[name].voxels.layers)
     figure, axes = subplots(1, 3)
-    three = ((samples.reference, INK, "full simulation"), (samples.floor, GREY, "full simulation again"),
+    three = ((samples.reference, INK, "full simulation"), (samples.baseline, GREY, "full simulation again"),
              (samples.candidate, COLOUR, label))  # fmt: skip
     for k, (sample, colour, text) in enumerate(three):
         moments = _centres_and_widths(sample, name, first)
@@ -242,17 +242,19 @@ def _against_energy(comparison: ShowerComparison, label: str, name: str) -> Figu
         for k, code in enumerate(species):
             mine = [r for r in rows if r.cell.species == code]
             energy = np.array([np.sqrt(np.prod(r.cell.energy)) for r in mine]) * 1.08 ** (k - len(species) / 2)
-            for floor, marker in ((True, "none"), (False, f"C{k}")):
+            for baseline, marker in ((True, "none"), (False, f"C{k}")):
                 numbers = [r.numbers[quantity] for r in mine]
-                value = [n.floor if floor else n.value for n in numbers]
-                error = [n.floor_error if floor else n.error for n in numbers]
+                value = [n.baseline if baseline else n.value for n in numbers]
+                error = [n.baseline_error if baseline else n.error for n in numbers]
                 name_of = label if code is None else f"PDG {code}"
-                axis.errorbar(energy * (0.97 if floor else 1), value, error, fmt="o", ms=4, lw=1, color=f"C{k}",
-                              mfc=marker, label=None if floor else name_of)  # fmt: skip
+                axis.errorbar(energy * (0.97 if baseline else 1), value, error, fmt="o", ms=4, lw=1, color=f"C{k}",
+                              mfc=marker, label=None if baseline else name_of)  # fmt: skip
         axis.axhline(0, color=INK, lw=0.8)
         axis.set(xscale="log", xlabel="kinetic energy [GeV]", title=f"{text}: over full simulation's, less 1")
     axes[0, 0].legend(frameon=False, fontsize=8)
-    return Figure(f"{name}: response against energy", "Full points: the candidate; open ones: the floor.", png(figure))
+    return Figure(
+        f"{name}: response against energy", "Full points: the candidate; open ones: the baseline.", png(figure)
+    )
 
 
 def _bars(comparison: ShowerComparison, label: str) -> Figure:
@@ -262,8 +264,8 @@ def _bars(comparison: ShowerComparison, label: str) -> Figure:
     numbers = [row["separation"] for _, row in worst]
     axes[0, 0].barh(place + 0.2, [n.value for n in numbers], 0.4, xerr=[n.error for n in numbers], color=COLOUR,
                     label=label)  # fmt: skip
-    axes[0, 0].barh(place - 0.2, [n.floor for n in numbers], 0.4, xerr=[n.floor_error for n in numbers], color=GREY,
-                    label="full simulation again")  # fmt: skip
+    axes[0, 0].barh(place - 0.2, [n.baseline for n in numbers], 0.4, xerr=[n.baseline_error for n in numbers],
+                    color=GREY, label="full simulation again")  # fmt: skip
     axes[0, 0].set_yticks(place, [name for name, _ in worst], fontsize=8)
     axes[0, 0].set_xlabel("separation power")
     axes[0, 0].legend(frameon=False, fontsize=8)

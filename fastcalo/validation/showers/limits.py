@@ -26,9 +26,9 @@ class LimitTable(Model):
     min: Annotated[float | None, about("Smallest value")] = None
     within: Annotated[float | None, about("Largest absolute value", ge=0)] = None
     max_over_floor: Annotated[
-        float | None, about("Largest quotient with the number's floor, which two samples of full simulation have")
+        float | None, about("Largest quotient with the number's baseline, which two samples of full simulation have")
     ] = None
-    min_over_floor: Annotated[float | None, about("Smallest quotient with that floor")] = None
+    min_over_floor: Annotated[float | None, about("Smallest quotient with that baseline")] = None
     sigmas: Annotated[float, about("Standard errors of the number by which a bound may be missed", ge=0, le=1e6)] = 0.0
 
     @model_validator(mode="after")
@@ -62,7 +62,7 @@ class Limit:
         Of the number.
     kind : str
         ``max`` or ``min``; ``within``, of its size; ``max_over_floor`` or ``min_over_floor``, of its quotient with the
-        floor.
+        baseline.
     bound : float
     sigmas : float
         Standard errors by which it may be missed.
@@ -77,7 +77,7 @@ class Limit:
         """Hold it against a number."""
         value, bound = number.value, self.bound
         if self.kind.endswith("over_floor"):
-            bound *= number.floor
+            bound *= number.baseline
         slack = self.sigmas * number.error
         if self.kind == "within":
             kept = abs(value) <= bound + slack
@@ -97,7 +97,7 @@ class LimitResult:
     limit : Limit
     number : Estimate
     bound : float
-        What the number was held against; with the floor, where the limit is relative to it.
+        What the number was held against; with the baseline, where the limit is relative to it.
     kept : bool
         Never, where the number is none.
     """

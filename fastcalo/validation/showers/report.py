@@ -40,7 +40,7 @@ class ValidationReport:
     ----------
     title : str
     showers : int
-        Of the candidate; as many as of the reference and of the floor.
+        Of the candidate; as many as of the reference and of the baseline.
     sections : tuple of str
     comparison : ShowerComparison
     timing : dict
@@ -66,12 +66,12 @@ class ValidationReport:
 
     def _repr_html_(self) -> str:
         rows = [
-            (name, f"{n.value:.4g} ± {n.error:.2g}", f"{n.floor:.4g} ± {n.floor_error:.2g}")
+            (name, f"{n.value:.4g} ± {n.error:.2g}", f"{n.baseline:.4g} ± {n.baseline_error:.2g}")
             for name, n in self.comparison.numbers.items()
         ]
         broken = ", ".join(verdict.limit.name for verdict in self.verdicts if not verdict.kept)
         note = f"Limits that are not kept: {broken}" if broken else ""
-        return html_table(f"{self.title}: {self.showers} showers", ("number", "candidate", "floor"), rows, note)
+        return html_table(f"{self.title}: {self.showers} showers", ("number", "candidate", "baseline"), rows, note)
 
     @property
     def passed(self) -> bool:
@@ -129,4 +129,8 @@ class ValidationReport:
 
 
 def _numbers(numbers: dict[str, Estimate]) -> dict[str, Any]:
-    return {name: asdict(number) for name, number in numbers.items()}
+    """Values, errors and baselines, under the names that the format of ``report.json`` gives them."""
+    return {
+        name: {"value": n.value, "error": n.error, "floor": n.baseline, "floor_error": n.baseline_error}
+        for name, n in numbers.items()
+    }

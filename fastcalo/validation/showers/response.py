@@ -92,12 +92,12 @@ def decades(sample: ShowerSample) -> list[tuple[float, float]]:
 
 
 def response_table(
-    reference: ShowerSample, candidate: ShowerSample, floor: ShowerSample, seed: int = 0
+    reference: ShowerSample, candidate: ShowerSample, baseline: ShowerSample, seed: int = 0
 ) -> list[ResponseRow]:
     """Compare all cells that hold enough showers; first those of all species and angles."""
     table = []
     for cell in _cells(reference):
-        inside = [sample.take(cell.rows(sample)) for sample in (reference, candidate, floor)]
+        inside = [sample.take(cell.rows(sample)) for sample in (reference, candidate, baseline)]
         if min(map(len, inside)) >= _FEWEST:
             table += [_row(cell, section, inside, seed) for section in reference.sections]
     return table
@@ -114,7 +114,7 @@ def _cells(sample: ShowerSample) -> Iterator[ResponseBin]:
 
 
 def _row(cell: ResponseBin, section: str, samples: list[ShowerSample], seed: int) -> ResponseRow:
-    reference, candidate, floor = (_moments(sample, section, seed + k) for k, sample in enumerate(samples))
+    reference, candidate, baseline = (_moments(sample, section, seed + k) for k, sample in enumerate(samples))
     return ResponseRow(
         cell,
         section,
@@ -122,7 +122,7 @@ def _row(cell: ResponseBin, section: str, samples: list[ShowerSample], seed: int
         float(reference["response"][0]),
         float(reference["width"][0]),
         float(reference["hits"][0]),
-        {q: Estimate.of(_excess(candidate[q], reference[q]), _excess(floor[q], reference[q])) for q in QUANTITIES},
+        {q: Estimate.of(_excess(candidate[q], reference[q]), _excess(baseline[q], reference[q])) for q in QUANTITIES},
     )
 
 

@@ -145,7 +145,7 @@ def choose_samples(
     most: int,
     seed: int,
 ) -> tuple[ThreeSamples, int]:
-    """Reference, candidate and floor, of the same size.
+    """Reference, candidate and baseline, of the same size.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ def choose_samples(
         first, mine = halves(full.pdg(), full.kinetic_energy(), usable, rng)
     else:
         first, mine = _usable(model, source), usable
-    rows = {"reference": first, "floor": mine}
+    rows = {"reference": first, "baseline": mine}
     if "candidate" in others:
         rows["candidate"] = _same_particles(others["candidate"], full, mine)
     n = min(len(r) for r in rows.values())
@@ -195,13 +195,13 @@ def choose_samples(
     reference = read_sample(source, sections, thresholds, rows["reference"])
     if not any(len(hits.deposit) for hits in reference.sections.values()):
         raise InputError(f"{source.path}: has no deposit above the threshold in {', '.join(sections)}")
-    floor = read_sample(full, sections, thresholds, rows["floor"])
+    baseline = read_sample(full, sections, thresholds, rows["baseline"])
     if model is None:
         return ThreeSamples(
-            reference, read_sample(others["candidate"], sections, thresholds, rows["candidate"]), floor
+            reference, read_sample(others["candidate"], sections, thresholds, rows["candidate"]), baseline
         ), outside
-    generated, _ = generate_sample(model, floor, seed, thresholds)
-    return ThreeSamples(reference, generated, floor), outside
+    generated, _ = generate_sample(model, baseline, seed, thresholds)
+    return ThreeSamples(reference, generated, baseline), outside
 
 
 def _check_apart(full: ShowerSource, others: Mapping[str, ShowerSource]) -> None:

@@ -49,7 +49,7 @@ def validate(
         A model; or a file of showers with the same voxels as the data.
     data : path
         Showers of full simulation. One half is the reference; the model is asked for the particles of the other half,
-        whose true showers give the floor. The halves are alike in species and energy.
+        whose true showers give the baseline. The halves are alike in species and energy.
     reference : path, optional
         Showers of full simulation to be the reference instead, so that all of `data` can serve.
     limits : path, optional
@@ -114,7 +114,14 @@ def validate(
         "thresholds_gev": thresholds,
         "seed": seed,
         "showers_outside_validity": outside,
-        "particles": {name: _particles(getattr(samples, name)) for name in ("reference", "candidate", "floor")},
+        "particles": {
+            name: _particles(sample)
+            for name, sample in (
+                ("reference", samples.reference),
+                ("candidate", samples.candidate),
+                ("floor", samples.baseline),
+            )
+        },
         "limits": str(limits) if limits is not None else "none",
         "seconds": round(time.perf_counter() - begin, 1),
     }

@@ -29,7 +29,7 @@ class History:
     ----------
     space : Space
     unit_ND : float64 [N, D]
-        Told points in the unit cube, in the order of telling.
+        Points in the unit cube whose values were reported, in the order of the reports.
     value_N, variance_N : float64 [N]
         What was reported of them; failed points have `penalty` as their value.
     failed_N : bool [N]

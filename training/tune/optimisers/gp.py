@@ -4,7 +4,7 @@
 Model: a constant times a Matérn kernel with ν = 5/2 and a length for each feature, and white noise, all with log-normal
 priors; variances that were reported stand on the diagonal besides. Acquisition: augmented expected improvement (Huang,
 Allen, Notz & Zeng, J. Global Optim. 34 (2006) 441, eqs. 12 and 13): expected improvement on the mean at the reported
-point of the smallest mean plus standard deviation, times a factor that is small where a value would tell little but its
+point of the smallest mean plus standard deviation, times a factor that is small where a value would show little but its
 noise. Where no variances are reported, it is plain expected improvement. Pending points have the mean of all values as
 a constant lie, as noisy as a value (Ginsbourger, Le Riche & Carraro, in Computational Intelligence in Expensive
 Optimization Problems, 2010, section 4.2): with the smallest value as the lie, four points at a time kept 62 % of what
@@ -34,7 +34,7 @@ from ..space import Floats, Space
 from .base import History, kept_points, penalty
 
 MOST = 400
-"""Told points that the model holds: of more, the best half and a random half."""
+"""Reported points that the model holds: of more, the best half and a random half."""
 FITTED = 150
 """The same, for its hyper-parameters."""
 _GROWTH = 0.1
@@ -138,8 +138,8 @@ class _Model:
 
 def _typical_variance(history: History, kept: NDArray[np.intp]) -> float:
     """Median of the variances that were reported with values, 0 if there are none."""
-    told_N = history.variance_N[kept][~history.failed_N[kept]]
-    return float(np.median(told_N)) if len(told_N) else 0.0
+    reported_N = history.variance_N[kept][~history.failed_N[kept]]
+    return float(np.median(reported_N)) if len(reported_N) else 0.0
 
 
 def _posterior(model: Any, feature_CF: Floats) -> tuple[Floats, Floats]:

@@ -235,7 +235,7 @@ def usable(records: Sequence[Record]) -> list[Trial]:
 
 
 def least_trials(space: Space) -> int:
-    """Number of trials below which a surface says nothing."""
+    """Number of trials below which a surface is not drawn."""
     return max(4, len(space) + 1)
 
 
@@ -276,7 +276,7 @@ def latency(trial: Trial) -> float:
 
 
 def relative_distance(trial: Trial) -> float:
-    """Distance in units of its floor."""
+    """Distance in units of its baseline."""
     found = objective_parts(trial)
     return found["distance"] / found.get("floor", 1.0)
 

@@ -201,7 +201,7 @@ def draw_pareto(trials: Sequence[Trial], front: Sequence[Trial], best: Trial) ->
     for scale, data in ((axis.set_xscale, x), (axis.set_yscale, y)):
         if data.min() > 0 and data.max() > 4 * data.min():
             scale("log")
-    axis.set(xlabel="latency [ms per shower]", ylabel="distance / floor")
+    axis.set(xlabel="latency [ms per shower]", ylabel="distance / baseline")
     axis.legend(frameon=False, fontsize=8)
     caption = "The front: trials of which no other is both nearer to full simulation and faster."
     return Figure("Physics against latency", caption, png(figure))

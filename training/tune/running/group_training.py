@@ -124,7 +124,7 @@ class GroupTraining:
     # the others'
 
     def follow(self, signals: Signals) -> None:
-        """Do what the leader says, until it says that this is all."""
+        """Do what the leader sends, until it sends that this is all."""
         assert self._channel is not None
         while True:
             self._look()

@@ -206,7 +206,7 @@ class _LocalLink:
         return self._verdict
 
     def ended(self, trial: int, outcome: Outcome) -> None:
-        """Tell the study."""
+        """Report the outcome to the study."""
         self._state.busy += time.monotonic() - self._state.since
         self._study.tell(self._study.trials[trial], outcome)
         self._display.ended(self._study.trials[trial], self._study.best)

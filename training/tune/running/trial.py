@@ -65,19 +65,19 @@ class SearchLink(Protocol):
     """What the leader of a group knows of the search."""
 
     def next(self, quit_: Callable[[], bool]) -> Task | None:
-        """Wait for the next trial; None if there is none, or at once if `quit_` says so."""
+        """Wait for the next trial; None if there is none, or at once if `quit_` is true."""
 
     def rung(self, trial: int, step: int, value: float) -> None:
-        """Tell what a trial has come to on its way."""
+        """Report what a trial has reached on its way."""
 
     def verdict(self, trial: int) -> StopReason | None:
         """Why a trial must be stopped; asked often."""
 
     def ended(self, trial: int, outcome: Outcome) -> None:
-        """Tell how a trial ended."""
+        """Report how a trial ended."""
 
     def interrupted(self, trial: int | None) -> None:
-        """Tell that nothing more comes from this group, as it was signalled."""
+        """Report that nothing more comes from this group, as it was signalled."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class TrialCallback(Callback):
         return self.verdict is not None
 
     def evaluated(self, networks: Architecture, stage: str, step: int) -> None:
-        """Tell the search what the networks are worth so far."""
+        """Report the value of the networks so far to the search."""
         if self.evaluate is None or stage not in self._before:
             return
         try:

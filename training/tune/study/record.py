@@ -31,7 +31,7 @@ class Trial:
     status : str
         ``asked``, ``running``, ``done``, ``failed`` or ``stopped``.
     value, variance : float or None
-        What the journal has of it: of failed and stopped trials, what `study.Study.tell` says.
+        What the journal has of it: of failed and stopped trials, what `study.Study.tell` states.
     rungs : list of (step, value)
         What it reported on its way, by increasing step.
     reported : dict

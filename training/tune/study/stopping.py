@@ -65,12 +65,12 @@ def halving_rule(mine: Rungs, others: Sequence[Rungs], least: int, first: int, r
     there = [v for o in others if (v := _first_at(o, level)) is not None]
     if len(there) < least:
         return ""
-    # as many go on as a level with this trial in it has room for, one at least
-    room = max(1, (len(there) + 1) // reduction)
+    # as many go on as a level with this trial in it may keep, one at least
+    kept = max(1, (len(there) + 1) // reduction)
     rank = sum(v < value for v in there)
-    if rank < room:
+    if rank < kept:
         return ""
-    return f"halving rule at step {step}: {rank} of {len(there)} others were better, {room} may go on"
+    return f"halving rule at step {step}: {rank} of {len(there)} others were better, {kept} may go on"
 
 
 def _first_at(rungs: Rungs, level: int) -> float | None:

@@ -173,7 +173,7 @@ class Study:
         -------
         str
             Why it should be stopped, by ``[stopping]``; empty if it should not. A value that is not finite is not
-            noted, and no reason to stop: the training itself says when it has diverged.
+            noted, and no reason to stop: the training itself reports when it has diverged.
         """
         if not math.isfinite(value):
             return ""
@@ -188,7 +188,7 @@ class Study:
         - One that failed is reported as `penalty`: the worst of the finite values, and their spread on top. The journal
         has
           what that was at the time; the optimiser raises it along with the worst value.
-        - One that was stopped is reported as `extrapolated` says, with the variance of that guess. If it reported
+        - One that was stopped is reported as `extrapolated` gives it, with the variance of that guess. If it reported
         nothing on
           its way it counts as failed.
 
