@@ -2,7 +2,7 @@
 """Exceptions of fastcalo.
 
 Each derives from `FastCaloError` and from the built-in that fits, so that a caller may catch either.
-A message says what was wrong, where (file, tree, entry, key) and what to do about it.
+A message states what was wrong, where (file, tree, entry, key) and what to do about it.
 """
 
 
@@ -59,4 +59,4 @@ class Geant4Error(FastCaloError, RuntimeError):
 
 
 class Geant4DataError(Geant4Error):
-    """Physics data of Geant4 that are missing; the message says which, and how to get them."""
+    """Physics data of Geant4 that are missing; the message states which, and how to get them."""

@@ -21,7 +21,7 @@ def event_digest(
         Negative numbers count as their two's complement of 64 bits.
     luminosity_block : int [n_events], optional
     repeat : uint64 [n_events], optional
-        Tells events apart that have the same identifiers otherwise.
+        Distinguishes events that have the same identifiers otherwise.
 
     Returns
     -------

@@ -54,7 +54,7 @@ class Events:
     luminosity_block : int64 or uint64 [n_events] or None
         A third one, where the input has it.
     repeat : uint64 [n_events] or None
-        Tells events apart whose identifiers are the same otherwise; 0 where there is nothing to tell apart.
+        Distinguishes events whose identifiers are the same otherwise; 0 where there is nothing to distinguish.
     stream : uint64 [n_events] or None
         By which the event's particles draw random numbers. Unless given, it is made of the identifiers and `repeat`.
     lineage : Lineage or None

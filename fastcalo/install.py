@@ -33,11 +33,11 @@ def _source() -> tuple[Path, bool] | None:
     """Folder or file that pip has installed from, and whether that is in use as it stands (PEP 610)."""
     try:
         text = distribution("fastcalo").read_text("direct_url.json")
-        told = json.loads(text or "{}")
-        url = urlsplit(str(told.get("url", "")))
+        record = json.loads(text or "{}")
+        url = urlsplit(str(record.get("url", "")))
     except (PackageNotFoundError, OSError, ValueError, AttributeError):
         return None
     path = Path(unquote(url.path))
     if url.scheme != "file" or not path.exists():
         return None
-    return path, bool(told.get("dir_info", {}).get("editable"))
+    return path, bool(record.get("dir_info", {}).get("editable"))

@@ -11,7 +11,7 @@ _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MV2_COMM_WORLD_SIZE"
 
 
 def ranks_started() -> int:
-    """Number of processes that the launcher says it has started; 1 where there is no launcher."""
+    """Number of processes that the launcher states it has started; 1 where there is no launcher."""
     for name in _SIZES:
         if os.environ.get(name, "").isdigit():
             return int(os.environ[name])

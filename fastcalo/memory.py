@@ -13,7 +13,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_bytes() -> int | None:
-    """Memory in bytes that the machine, and the control group of this process, have left; None if they don't tell."""
+    """Memory in bytes that the machine, and the control group of this process, have left; None if unknown."""
     found = [bytes_left for bytes_left in (_machine(), _control_group()) if bytes_left is not None]
     return max(0, min(found)) if found else None
 
@@ -51,7 +51,7 @@ def _machine() -> int | None:
                 return int(line.split()[1]) * 1024
     except (OSError, ValueError, IndexError):
         pass
-    # systems without /proc tell all of the memory only
+    # systems without /proc report all of the memory only
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):

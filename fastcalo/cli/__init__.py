@@ -10,10 +10,10 @@ from .commands import Subcommand
 
 COMMANDS = (
     Subcommand("convert", "Turn files of particles into a file of calorimeter hits.", "fastcalo.cli.convert", "cpu"),
-    Subcommand("inspect", "Tell what a file, a detector or a model is.", "fastcalo.cli.inspect", "cpu"),
+    Subcommand("inspect", "Describe a file, a detector or a model.", "fastcalo.cli.inspect", "cpu"),
     Subcommand("merge", "Add hits of refused particles to a file of hits.", "fastcalo.cli.merge", "cpu"),
     Subcommand(
-        "compare", "Tell whether two files of hits can stand for each other.", "fastcalo.cli.compare", "validate"
+        "compare", "Check whether two files of hits can stand for each other.", "fastcalo.cli.compare", "validate"
     ),
     Subcommand("fullsim", "Simulate showers with Geant4, for training and tests.", "fastcalo.cli.fullsim", "geant4"),
     Subcommand(

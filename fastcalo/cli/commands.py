@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Sub-commands: what each folder says of its own, and those that other distributions bring."""
+"""Sub-commands: those that each folder declares, and those of other distributions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GROUP = "fastcalo.commands"
 
 @dataclass(frozen=True)
 class Subcommand:
-    """What `fastcalo --help` says of a sub-command, which is the function ``command`` of its module.
+    """What `fastcalo --help` shows of a sub-command, which is the function ``command`` of its module.
 
     Or a group of them: the functions in ``commands`` of its module, by name. If it has both, ``command`` is meant where
     none of ``commands`` is named.
@@ -86,7 +86,7 @@ def plugin_commands(own: Mapping[str, Subcommand]) -> dict[str, EntryPoint]:
 def load_plugin(point: EntryPoint) -> Subcommand:
     """A sub-command of another distribution, with the first line of its docstring as its summary.
 
-    Its module is imported. If that fails, the summary says so, and calling the command says why.
+    Its module is imported. If that fails, the summary states it, and calling the command states why.
     """
     try:
         module = import_module(point.module)

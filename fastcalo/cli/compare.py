@@ -30,7 +30,7 @@ def command(
     ] = None,
     as_json: Annotated[bool, Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Tell whether two files of hits can stand for each other.
+    """Check whether two files of hits can stand for each other.
 
     First their schemas, which must be the same for a drop-in: trees, branches, types, units, cell IDs, positions,
     thresholds and the order of events. Then what the two simulations made of the same events.

@@ -85,7 +85,7 @@ def command(
 
     The true particles are found by evidence, in files of EDM4hep, NanoAOD, Delphes, HepMC3, xAOD, or with plain names
     (pdg, px, py, pz, ... in many spellings). What was found, in which units, is printed. Where that is not enough,
-    --tree, --collection, --branch, --momentum-unit, --length-unit, --final-status or a --schema tell it.
+    --tree, --collection, --branch, --momentum-unit, --length-unit, --final-status or a --schema set it.
 
     Each particle is simulated, or counted under the reason why it is not. With --engine geant4 that is full simulation,
     thousands of times slower, of all species that Geant4 knows; it takes its physics from the detector's description.
@@ -116,9 +116,9 @@ def command(
         unfit := [f"--{k}" for k, v in {"model": model, "threads": threads}.items() if v]
     ):
         raise BadParameter("is for the fast engine: Geant4 has no models, and one thread", param_hint=unfit)
-    with ExitStack() as stack:
+    with ExitStack() as exits:
         if engine is EngineName.GEANT4:
-            chosen: Engine = stack.enter_context(_geant4(detector, workers))
+            chosen: Engine = exits.enter_context(_geant4(detector, workers))
         else:
             chosen = _fast(detector, model or list(DEFAULT_MODELS), threads or _threads(workers))
         done = convert(
@@ -131,7 +131,7 @@ def command(
             seed=seed,
             decays=decays,
             overwrite=overwrite,
-            progress=stack.enter_context(progress_bar("events")),
+            progress=exits.enter_context(progress_bar("events")),
         )
     # first, for whoever reads what is shown may be gone
     if summary is not None:
@@ -147,14 +147,14 @@ def _overrides(schema: Path | None, branches: list[str], said: dict[str, Any]) -
     if wrong := [role for role, sign, name in pairs if not (role and sign and name)]:
         raise BadParameter(f"{wrong[0]!r} is not of the form ROLE=NAME", param_hint="--branch")
     try:
-        told = SchemaOverrides({role: name for role, _, name in pairs})
+        given = SchemaOverrides({role: name for role, _, name in pairs})
     except ConfigError as error:
         raise BadParameter(str(error), param_hint="--branch") from None
     try:
-        told = told.updated(SchemaOverrides(**said))
+        given = given.updated(SchemaOverrides(**said))
     except ConfigError as error:
         raise BadParameter(str(error), param_hint="--momentum-unit / --length-unit") from None
-    return told if schema is None else load_overrides(schema).updated(told)
+    return given if schema is None else load_overrides(schema).updated(given)
 
 
 def _codes(text: str | None) -> tuple[int, ...] | None:

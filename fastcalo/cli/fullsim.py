@@ -133,5 +133,5 @@ def _saying_how_to_go_on(output: Path) -> Iterator[None]:
 def _show(made: GunResult) -> None:
     from .output import console
 
-    pace = f"{1 / made.seconds_per_shower:.3g} showers per second and core in Geant4"
-    console().print(f"{made.path}: {made.showers} showers; {pace}", soft_wrap=True)
+    rate = f"{1 / made.seconds_per_shower:.3g} showers per second and core in Geant4"
+    console().print(f"{made.path}: {made.showers} showers; {rate}", soft_wrap=True)

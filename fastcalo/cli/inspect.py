@@ -15,9 +15,9 @@ def command(
         Path | None,
         Option(metavar="XML", help="Binning of CaloChallenge showers, unless it lies beside them."),
     ] = None,
-    pdg: Annotated[int | None, Option(metavar="CODE", help="Species of showers whose file does not tell it.")] = None,
+    pdg: Annotated[int | None, Option(metavar="CODE", help="Species of showers whose file does not state it.")] = None,
 ) -> None:
-    """Tell what a file, a detector or a model is.
+    """Describe a file, a detector or a model.
 
     Takes ROOT files, files of showers (.h5; also those of LCD/3DGAN, the CaloChallenge and CaloGAN), detectors (.toml)
     and models (.onnx).

@@ -24,7 +24,7 @@ LOG_FORMAT = "%(levelname)s %(name)s: %(message)s"
 _WIDTH = 120
 
 SAY_AGAIN_S = 30.0
-"""Seconds between two lines that tell how far a work is."""
+"""Seconds between two lines that report how far a work is."""
 
 
 # controls of terminals, and those that turn the direction of writing
@@ -49,7 +49,7 @@ class LogFormatter(logging.Formatter):
 
 
 def name_rank(world: Any) -> None:
-    """Have lines of the log say which of several processes they are from.
+    """Have lines of the log name the process, of several, that they are from.
 
     Parameters
     ----------
@@ -114,11 +114,11 @@ def show_summary(summary: Summary) -> None:
     particles.add_column("number", justify="right")
     particles.add_column("kinetic energy [GeV]", justify="right")
     particles.add_column("share [%]", justify="right")
-    whole = sum(tally.energy for reason, tally in summary.reasons.items() if reason not in NOT_TO_SIMULATE)
-    for reason, tally in summary.reasons.items():
-        if tally.count:
-            share = "" if reason in NOT_TO_SIMULATE else f"{100 * tally.energy / max(whole, 1e-300):.2f}"
-            particles.add_row(reason.text, f"{tally.count}", f"{tally.energy:.3f}", share)
+    whole = sum(counts.energy for reason, counts in summary.reasons.items() if reason not in NOT_TO_SIMULATE)
+    for reason, counts in summary.reasons.items():
+        if counts.count:
+            share = "" if reason in NOT_TO_SIMULATE else f"{100 * counts.energy / max(whole, 1e-300):.2f}"
+            particles.add_row(reason.text, f"{counts.count}", f"{counts.energy:.3f}", share)
         parts = {}
         if reason is Reason.SIMULATED:
             parts = {f"{name_of(k)} as {name_of(summary.substitutes[k])}": t for k, t in summary.substituted.items()}
@@ -137,8 +137,8 @@ def show_summary(summary: Summary) -> None:
     hits.add_column("section")
     hits.add_column("number", justify="right")
     hits.add_column("visible energy [GeV]", justify="right")
-    for name, tally in summary.sections.items():
-        hits.add_row(name, f"{tally.count}", f"{tally.energy:.4f}")
+    for name, counts in summary.sections.items():
+        hits.add_row(name, f"{counts.count}", f"{counts.energy:.4f}")
 
     out = console()
     out.print(particles)
@@ -147,10 +147,10 @@ def show_summary(summary: Summary) -> None:
         out.print(f"{repeated} of {summary.events} events bear numbers that came before; see the warning")
     for note in summary.notes:
         out.print(f"Note: {note}", soft_wrap=True)
-    out.print(_pace(summary))
+    out.print(_rate(summary))
 
 
-def _pace(summary: Summary) -> str:
+def _rate(summary: Summary) -> str:
     text = f"{summary.events} events in {summary.wall_seconds:.2f} s"
     if (share := summary.share_outside_network) is not None:
         text += f", {share:.0%} of it outside the network"
@@ -158,7 +158,7 @@ def _pace(summary: Summary) -> str:
 
 
 class ProgressLines:
-    """Tells on standard error how far a work is, one line each half minute: for logs, where a bar is of no use.
+    """Reports on standard error how far a work is, one line each half minute: for logs, where a bar is of no use.
 
     Parameters
     ----------
@@ -168,22 +168,22 @@ class ProgressLines:
 
     def __init__(self, what: str) -> None:
         self._what = what
-        self._start = self._told = time.monotonic()
+        self._start = self._reported = time.monotonic()
         self._first: int | None = None
 
     def __call__(self, done: int, total: int) -> None:
-        """Tell that so much is done of all there is to do."""
+        """Report that so much is done of all there is to do."""
         now = time.monotonic()
         if self._first is None:
-            # what was done before, by a run that goes on, says nothing of the pace
+            # what was done before, by a run that goes on, does not count for the rate
             self._first, self._start = done, now
-        if now - self._told < SAY_AGAIN_S:
+        if now - self._reported < SAY_AGAIN_S:
             return
-        self._told = now
+        self._reported = now
         text = f"{self._what}: {done}/{total}"
         if done > self._first and now > self._start:
-            pace = (done - self._first) / (now - self._start)
-            text += f", {pace:.3g} per second, {(total - done) / pace / 60:.1f} min left"
+            rate = (done - self._first) / (now - self._start)
+            text += f", {rate:.3g} per second, {(total - done) / rate / 60:.1f} min left"
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 

@@ -38,7 +38,7 @@ def command(
         float | None, Option(metavar="MEV", help="Leave out deposits up to this instead.", min=0)
     ] = None,
     binning: Annotated[Path | None, Option(metavar="FILE.xml", help="CaloChallenge: the binning.")] = None,
-    pdg: Annotated[int | None, Option(help="Files of others: the species, if they don't tell it.")] = None,
+    pdg: Annotated[int | None, Option(help="Files of others: the species, if they don't state it.")] = None,
     deposit_scale: Annotated[float | None, Option(metavar="GEV", help="LCD: GeV per unit of deposits.")] = None,
     seed: Annotated[int, Option(help="The same seed gives the same numbers.", min=0)] = 0,
     threads: Annotated[int | None, Option(help="Threads of ONNX Runtime.", min=1)] = None,

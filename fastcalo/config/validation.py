@@ -127,7 +127,7 @@ def config_error(
 ) -> FastCaloError:
     """Turn what pydantic found into an error of fastcalo: ``where: key: problem | key: problem``, in one line."""
     items = [item for item in problem.errors(include_url=False) if not _follows(item)]
-    # a misspelt key is told before the key that it leaves missing
+    # a misspelt key is reported before the key that it leaves missing
     items.sort(key=lambda item: item["type"] != "extra_forbidden")
     problems = []
     for key, text in dict.fromkeys(_explain(item, model, table) for item in items):
@@ -219,7 +219,7 @@ def _not_one_of(value: object, known: Sequence[str]) -> str:
 
 
 def _unknown(key: str, models: Sequence[type[Any]]) -> str:
-    """What to say of a key that a table does not have."""
+    """The message about a key that a table does not have."""
     known = [name for model in models for name in keys_of(model)]
     if others := _other_variants(models, key):
         here = " or ".join(dict.fromkeys(model.variant for model in models))

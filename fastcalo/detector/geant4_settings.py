@@ -12,7 +12,7 @@ from .tables import Geant4Table
 
 @dataclass(frozen=True)
 class Geant4Settings:
-    """What full simulation is told beside the geometry.
+    """Settings of full simulation beside the geometry.
 
     Attributes
     ----------

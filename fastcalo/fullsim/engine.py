@@ -33,7 +33,7 @@ class Geant4Simulation:
     Parameters
     ----------
     detector : Detector, name or path
-        Its table ``[geant4]`` says with which physics, and for which energies and angles.
+        Its table ``[geant4]`` states with which physics, and for which energies and angles.
     workers : int
         Processes of Geant4. What comes out does not depend on it.
 
@@ -113,7 +113,7 @@ class Geant4Simulation:
         Geant4DataError, MissingDependencyError
             Geant4 or its physics data are missing.
         Geant4Error
-            Geant4 died; the message tells of which particle.
+            Geant4 died; the message names the particle.
         """
         with self._lock:
             codes, which = np.unique(events.pdg, return_inverse=True)

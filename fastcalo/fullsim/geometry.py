@@ -15,7 +15,7 @@ from ..errors import DetectorError
 WORLD_MATERIAL = "G4_AIR"
 SCORER = "deposit"
 
-# room beside the stack that the steepest line of flight needs: what a shower spreads to
+# space beside the layers that a shower needs around the steepest line of flight
 _MARGIN_MM = 1000.0
 _MOST_CELLS = 2**31 - 1
 

@@ -117,7 +117,7 @@ class Geant4Pool:
         Geant4DataError, MissingDependencyError
             Geant4 or its physics data are missing.
         Geant4Error
-            A process died; the message tells the shot and what Geant4 printed.
+            A process died; the message states the shot and what Geant4 printed.
         """
         if self._under_way:
             raise Geant4Error("this pool simulates something else already: take all of that first, or another pool")
@@ -198,11 +198,11 @@ class _Process:
         """Ask for something. Nothing else must be under way."""
         self._batch, self._row, self._working = content, 0, True
         with contextlib.suppress(ConnectionError):
-            # if it is dead, `receive` will tell
+            # if it is dead, `receive` reports it
             self.connection.send((kind, content))
 
     def receive(self) -> Any:
-        """The answer; None if the process only told where it is."""
+        """The answer; None if the process only reported where it is."""
         try:
             kind, content = self.connection.recv()
         except (EOFError, ConnectionError) as error:

@@ -28,7 +28,7 @@ class Shots:
     position : float64 [n, 2]
         Where the line of flight crosses the face, in the frame of the module, mm.
     seeds : int64 [n, 2]
-        Of Geant4's random numbers, 1 to 2**31 - 2. They, and nothing else, tell two equal shots apart.
+        Of Geant4's random numbers, 1 to 2**31 - 2. They, and nothing else, distinguish two equal shots.
     """
 
     number: NDArray[np.int64]

@@ -2,8 +2,8 @@
 """Geant4 worker process: ``python -m fastcalo.fullsim.worker FD`` simulates the particles sent over a socket.
 
 It is started by `pool`, and holds one run manager, of which Geant4 allows one per process. Standard output and standard
-error are Geant4's. It answers every message with one, ``(kind, content)``, and tells before which shot it is; so that
-its parent knows which one it died of. It ends when the socket is closed.
+error are Geant4's. It answers every message with one, ``(kind, content)``, and reports each shot before it starts, so
+that its parent knows which one it died of. It ends when the socket is closed.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ def _serve(connection: Connection) -> None:
 
 def main() -> None:
     """Serve, then leave without the clean-up of interpreter and libraries, in which Geant4 may crash."""
-    # a terminal and a batch system tell all processes to stop; what to do about it is the parent's to say
+    # a terminal and a batch system signal all processes to stop; the parent decides what to do about it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     status = 1

@@ -67,7 +67,7 @@ def whole_file(path: str | Path, *, overwrite: bool = False, keep: bool = True) 
     Raises
     ------
     OutputError
-        The name is taken or cannot be written to, or the data do not reach the disk. The message tells the name of a
+        The name is taken or cannot be written to, or the data do not reach the disk. The message names a
         new file that is kept.
     """
     path = check_output(path, overwrite=overwrite)
@@ -88,7 +88,7 @@ def whole_file(path: str | Path, *, overwrite: bool = False, keep: bool = True) 
 
 @contextmanager
 def output_errors(path: str | Path) -> Iterator[None]:
-    """Turn what the operating system says about writing `path` into an `OutputError`."""
+    """Turn what the operating system reports about writing `path` into an `OutputError`."""
     try:
         yield
     except OutputError:

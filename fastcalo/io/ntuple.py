@@ -63,7 +63,7 @@ class NtupleFields:
         return found
 
     def description(self, path: str) -> str:
-        """What the file says of a field."""
+        """What the file states of a field."""
         return str(self._records[self.paths[path]].field_desc)
 
     def bytes_of(self, path: str) -> float:

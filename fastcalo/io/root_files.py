@@ -13,7 +13,7 @@ from ..errors import FastCaloError, InputError
 from .ntuple import NtupleFields
 
 PROVENANCE = "fastcalo_provenance"
-"""Name of the TObjString by which a file that we wrote tells how it was made, as JSON."""
+"""Name of the TObjString in which a file that we wrote states how it was made, as JSON."""
 
 _TREES = ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple")
 
@@ -136,7 +136,7 @@ def read_branch(tree: Any, name: str, entries: range, where: str) -> Any:
     Raises
     ------
     InputError
-        There are more or fewer entries than the tree says.
+        There are more or fewer entries than the tree states.
     """
     import uproot
 

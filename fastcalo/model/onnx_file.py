@@ -2,8 +2,8 @@
 """The bytes of an ONNX file: its metadata, and a digest of all the rest, without any library of ONNX.
 
 A file is one message of Protocol Buffers ("Encoding", protobuf.dev): records of a tag, which holds the number of the
-field and how its value is laid out, and the value. Only the records of the outermost message are told apart here, and
-the two texts of each entry of ``metadata_props``.
+field and how its value is laid out, and the value. Only the records of the outermost message are distinguished here,
+and the two texts of each entry of ``metadata_props``.
 """
 
 from __future__ import annotations

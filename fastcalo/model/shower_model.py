@@ -357,13 +357,13 @@ class ShowerModel:
         ]
 
     def _check_graph(self) -> None:
-        """Refuse a graph that does not take and give what the contract says."""
+        """Refuse a graph that does not take and give what the contract states."""
         c = self.contract
         have = {i.name: i.shape for i in self._session.get_inputs()}
         want = {*_KINEMATICS, *(n.name for n in c.noise)}
         if set(have) != want:
             raise ContractError(
-                f"{self.path}: clause 'noise': the graph takes {sorted(have)}, the contract says {sorted(want)}"
+                f"{self.path}: clause 'noise': the graph takes {sorted(have)}, the contract states {sorted(want)}"
             )
         for n in c.noise:
             self._check_shape("noise", n.name, have[n.name], n.shape)

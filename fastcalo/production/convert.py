@@ -46,9 +46,9 @@ Progress = Callable[[int, int], None]
 
 
 class Engine(Protocol):
-    """What turns particles into hits: fast simulation, or full simulation behind the same face.
+    """What turns particles into hits: fast simulation, or full simulation behind the same interface.
 
-    To go to worker processes it must be possible to pickle it. It may tell more: see `TimedEngine` and `TracedEngine`.
+    To go to worker processes it must be picklable. It may report more: see `TimedEngine` and `TracedEngine`.
     """
 
     @property
@@ -73,7 +73,7 @@ class TimedEngine(Engine, Protocol):
 
 @runtime_checkable
 class TracedEngine(Engine, Protocol):
-    """An engine that tells what it is made of."""
+    """An engine that reports what it is made of."""
 
     def provenance(self) -> dict[str, Any]:
         """Return models, their hashes and the like, as JSON can hold it."""
@@ -116,7 +116,7 @@ def convert(
         Processes that simulate. With 1 all happens in this one.
     executor : concurrent.futures.Executor, optional
         Where to simulate instead, for example ``mpi4py.futures.MPIPoolExecutor()`` or ``client.get_executor()`` of
-        Dask; `workers` then says how many chunks it can work on at a time.
+        Dask; `workers` is then the number of chunks it can work on at a time.
     rejected : path, optional
         A ROOT file for the final-state particles that were not simulated; see `RejectedWriter`.
     seed : int
@@ -177,11 +177,11 @@ def convert(
     summary.substitutes = {
         int(species): row["pdg"] for species, row in provenance["simulation"].get("substitutes", {}).items()
     }
-    with ExitStack() as stack:
+    with ExitStack() as exits:
         options: _Options = {"identifiers": _identifiers(reader), "overwrite": overwrite}
-        refused = stack.enter_context(RejectedWriter(outputs[1], **options)) if rejected is not None else None
-        writer = stack.enter_context(HitsWriter(outputs[0], sections, **options))
-        pool = executor or (stack.enter_context(_processes(workers)) if workers > 1 else None)
+        refused = exits.enter_context(RejectedWriter(outputs[1], **options)) if rejected is not None else None
+        writer = exits.enter_context(HitsWriter(outputs[0], sections, **options))
+        pool = executor or (exits.enter_context(_processes(workers)) if workers > 1 else None)
         chunks = limit_particles(reader.iterate(step_size), _MOST_PARTICLES)
         if provenance["decays"]:
             chunks = (decay(events, engine.detector, seed) for events in chunks)
@@ -315,8 +315,8 @@ class _Options(TypedDict):
 
 def _identifiers(reader: EventReader) -> dict[str, DTypeLike]:
     """Branches of the output that events are known by."""
-    told_apart = bool(reader.repeats.repeated) or "repeat" in reader.schema.branches
-    return identifier_types(reader.repeats.types, told_apart)
+    distinguished = bool(reader.repeats.repeated) or "repeat" in reader.schema.branches
+    return identifier_types(reader.repeats.types, distinguished)
 
 
 def _check_paths(reader: EventReader, outputs: Sequence[Path], overwrite: bool) -> None:

@@ -19,7 +19,7 @@ Rows = list[tuple[str, str]]
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _FOLDER = Path(__file__).parents[1]
-# a file of thousands of branches is told by the first ones
+# of a file of thousands of branches the first ones are listed
 _MAX_BRANCHES = 40
 # showers read at a time
 _SLICE = 1000
@@ -27,7 +27,7 @@ _SLICE = 1000
 
 @dataclass(frozen=True, repr=False)
 class FileDescription:
-    """What there is to tell of one thing.
+    """Description of a file, a detector or a model.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class FileDescription:
 
 
 def inspect(name_or_path: str | Path, *, binning: str | Path | None = None, pdg: int | None = None) -> FileDescription:
-    """Tell what a file, or a shipped detector or model, is.
+    """Describe a file, or a shipped detector or model.
 
     Parameters
     ----------
@@ -122,9 +122,9 @@ def _inspect_showers(path: Path, binning: str | Path | None, pdg: int | None) ->
 
     with open_showers(path, binning=binning, pdg=pdg) as showers:
         rows = [("showers", str(len(showers)))]
-        # the description of the detector is long, and the sections are told below
-        told = {key: value for key, value in showers.attributes.items() if key not in {"showers", "detector"}}
-        rows += [(key, str(value)) for key, value in told.items()]
+        # the description of the detector is long, and the sections are listed below
+        listed = {key: value for key, value in showers.attributes.items() if key not in {"showers", "detector"}}
+        rows += [(key, str(value)) for key, value in listed.items()]
         energy = showers.kinetic_energy()
         if len(showers):
             rows.append(("species", ", ".join(map(str, sorted(set(showers.pdg().tolist()))))))
@@ -193,18 +193,18 @@ def _accounts(accounts: Mapping[str, Any]) -> Rows:
     """Rows of `Summary.accounts`, without what did not occur."""
     tallies = {
         **accounts.get("reasons", {}),
-        **{f"not known: {name_of(int(code))}": tally for code, tally in accounts.get("unknown", {}).items()},
+        **{f"not known: {name_of(int(code))}": counts for code, counts in accounts.get("unknown", {}).items()},
         **{
-            f"{name_of(int(code))} as {name_of(tally['as'])}": tally
-            for code, tally in accounts.get("substituted", {}).items()
+            f"{name_of(int(code))} as {name_of(counts['as'])}": counts
+            for code, counts in accounts.get("substituted", {}).items()
         },
         **accounts.get("sections", {}),
         "all particles": accounts.get("particles"),
     }
     return [
-        (name.replace("_", " "), f"{tally['count']}, {tally['energy']:.6g} GeV")
-        for name, tally in tallies.items()
-        if tally and tally["count"]
+        (name.replace("_", " "), f"{counts['count']}, {counts['energy']:.6g} GeV")
+        for name, counts in tallies.items()
+        if counts and counts["count"]
     ]
 
 

@@ -152,7 +152,7 @@ def _deposits(detector: Detector, section: str, chunk: Chunk) -> Deposits:
 
 
 def _counts(chunks: tuple[Chunk, Chunk], paths: tuple[str, str]) -> NDArray[np.int64]:
-    """Particles of each event by reason: of those that the first file refused, what the second says."""
+    """Particles of each event by reason: of those that the first file refused, what the second states."""
     first, second = (np.stack([_counted(chunk, r) for r in Reason], axis=1).astype(np.int64) for chunk in chunks)
     refused = first.sum(1) - first[:, NEVER_REJECTED].sum(1)
     if (wrong := refused != second.sum(1)).any():
@@ -179,16 +179,16 @@ def _particles(one: HitFile, other: HitFile, sections: list[str]) -> Summary:
     summary.events = first["events"]
     summary.particles = ParticleCounts(**first["particles"])
     summary.daughters = ParticleCounts(**first.get("daughters", {}))
-    summary.decays = {int(code): ParticleCounts(**tally) for code, tally in first.get("decays", {}).items()}
+    summary.decays = {int(code): ParticleCounts(**counts) for code, counts in first.get("decays", {}).items()}
     summary.repeats = first.get("repeats", {})
-    for reason, tally in summary.reasons.items():
+    for reason, counts in summary.reasons.items():
         for accounts in (first, second) if reason in NEVER_REJECTED else (second,):
-            tally.add(**accounts["reasons"].get(reason.name.lower(), {"count": 0, "energy": 0.0}))
-    summary.unknown = {int(code): ParticleCounts(**tally) for code, tally in second.get("unknown", {}).items()}
+            counts.add(**accounts["reasons"].get(reason.name.lower(), {"count": 0, "energy": 0.0}))
+    summary.unknown = {int(code): ParticleCounts(**counts) for code, counts in second.get("unknown", {}).items()}
     for accounts in (first, second):
-        for code, tally in accounts.get("substituted", {}).items():
-            summary.substitutes[int(code)] = tally["as"]
-            summary.substituted.setdefault(int(code), ParticleCounts()).add(tally["count"], tally["energy"])
+        for code, counts in accounts.get("substituted", {}).items():
+            summary.substitutes[int(code)] = counts["as"]
+            summary.substituted.setdefault(int(code), ParticleCounts()).add(counts["count"], counts["energy"])
     return summary
 
 

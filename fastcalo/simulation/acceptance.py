@@ -68,7 +68,7 @@ def outside_range(
     energy : float64 [n]
         Kinetic energy, GeV.
     limits : (float, float)
-        Range of kinetic energies that is accepted, GeV; tells too low from too high.
+        Range of kinetic energies that is accepted, GeV; distinguishes too low from too high.
     energy_ok, angle_ok : bool [n]
         Whether energy and angle are accepted.
 

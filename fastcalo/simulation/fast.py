@@ -25,7 +25,7 @@ ModelLike: TypeAlias = ShowerModel | str | Path
 
 
 class FastSimulation:
-    """Simulates every particle for which one of its models is valid, and says of the others why not.
+    """Simulates every particle for which one of its models is valid, and gives the reason of all others.
 
     Parameters
     ----------

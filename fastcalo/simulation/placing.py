@@ -106,11 +106,11 @@ def _column(parts: Sequence[Deposits], name: str) -> NDArray[np.int64]:
 
 def _key(columns: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     """One number per row of the columns, in their order."""
-    key, room = np.zeros(len(columns[0]), np.int64), 1
+    key, size = np.zeros(len(columns[0]), np.int64), 1
     for column in columns:
         low, high = int(column.min(initial=0)), int(column.max(initial=0))
-        room *= high - low + 1
+        size *= high - low + 1
         key = key * (high - low + 1) + (column - low)
-    if room >= 1 << 63:
+    if size >= 1 << 63:
         raise InputError("more events and cells than 64 bits can number: run fewer events at a time")
     return key

@@ -254,7 +254,7 @@ def test_an_unknown_format_is_told_what_was_looked_for(tmp_path):
         (lcd_fixed, {"binning": "b.xml"}, "LCD.*'binning' has no use"),
         (calogan, {"deposit_scale": 1.0}, "CaloGAN.*'deposit_scale' has no use"),
         (calochallenge, {"deposit_scale": 1.0}, "CaloChallenge.*'deposit_scale' has no use"),
-        (lcd_fixed, {"pdg": 11}, "tells its particles in target: leave the option 'pdg' out"),
+        (lcd_fixed, {"pdg": 11}, "states its particles in target: leave the option 'pdg' out"),
     ],
 )
 def test_options_without_use_are_refused(tmp_path, make, options, message):
@@ -292,7 +292,7 @@ def test_names_of_lcd_files_tell_the_species(tmp_path, name, pdg):
 @pytest.mark.parametrize("name", ["a.h5", "gamma_or_eplus.h5"])
 def test_a_calogan_file_of_unknown_species_needs_an_option(tmp_path, name):
     path = write_h5(tmp_path / name, **calogan(2))
-    with pytest.raises(InputError, match=r"does not tell its species \(gamma, eplus, piplus\).*option 'pdg'"):
+    with pytest.raises(InputError, match=r"does not state its species \(gamma, eplus, piplus\).*option 'pdg'"):
         open_showers(path)
     with open_showers(path, pdg=130) as showers:
         assert showers.pdg().tolist() == [130, 130]

@@ -24,7 +24,7 @@ PARTICLES = "particles_"
 IDENTIFIERS = ("run", "luminosityBlock", "event", "fastcalo_repeat")
 _HIT = ("cell_id", "energy", "x", "y", "z", "layer")
 # what is read of a file's provenance: types by key, any key where there is an asterisk
-_TOLD: dict[str, Any] = {
+_STATED: dict[str, Any] = {
     "units": {"*": str},
     "inputs": [{"path": str}],
     "detector": {
@@ -45,11 +45,11 @@ class HitFile:
     path : str
     root : uproot.ReadOnlyDirectory
     provenance : mapping
-        What the file says of itself (`fastcalo_provenance`); empty for a file of other origin.
+        What the file states of itself (`fastcalo_provenance`); empty for a file of other origin.
     trees : mapping of str to str
         Classes of the trees by their names.
     detector : Detector or None
-        Where the file says in which it was made, or the user does, and it is at hand.
+        Where the file states in which it was made, or the user does, and it is at hand.
     """
 
     path: str
@@ -112,8 +112,8 @@ class HitFile:
         return {str(name): str(unit) for name, unit in dict(self.provenance.get("units") or {}).items()}
 
     @cached_property
-    def told_sections(self) -> dict[str, dict[str, Any]]:
-        """What the file says of each section: ``encoding``, ``system`` and ``threshold_gev``."""
+    def stated_sections(self) -> dict[str, dict[str, Any]]:
+        """What the file states of each section: ``encoding``, ``system`` and ``threshold_gev``."""
         said = dict((self.provenance.get("detector") or {}).get("sections") or {})
         if said or self.detector is None:
             return said
@@ -211,7 +211,7 @@ def open_hit_file(path: str, detector: Detector | None = None) -> Iterator[HitFi
     path : str
         Local path or URL.
     detector : Detector, optional
-        In which it was made. Found by what the file says unless given.
+        In which it was made. Found by what the file states unless given.
 
     Yields
     ------
@@ -227,14 +227,14 @@ def open_hit_file(path: str, detector: Detector | None = None) -> Iterator[HitFi
         with reading_errors(path):
             classes = root.classnames(recursive=True, cycle=False)
             provenance = json.loads(str(root[PROVENANCE])) if PROVENANCE in root else {}
-        if misfit := next(_misfits(provenance, _TOLD, PROVENANCE), ""):
+        if misfit := next(_misfits(provenance, _STATED, PROVENANCE), ""):
             raise InputError(f"{path}: {misfit}")
         trees = {name: str(classes[name]).split("::")[-1] for name in names}
         yield HitFile(path, root, provenance, trees, detector or _detector_of(provenance))
 
 
 def _misfits(value: Any, kind: Any, where: str) -> Iterator[str]:
-    """Tell what in a provenance is not of the type that it should be; what is missing is unknown, not wrong."""
+    """Yield what in a provenance is not of the type that it should be; what is missing is unknown, not wrong."""
     wanted: Any = type(kind) if isinstance(kind, dict | list) else kind
     if value is None and isinstance(kind, dict | list):
         return

@@ -180,7 +180,7 @@ def _compression() -> Any:
     """How baskets are packed: by a method with a checksum, for ROOT has none of its own.
 
     Of single bits flipped in a file of hits, ZSTD gave other numbers without a word for five in six, LZ4 for one in
-    five, ZLIB for none. ZLIB takes 7 % more room than ZSTD, and 0.03 s more for a MB that is written.
+    five, ZLIB for none. ZLIB takes 7 % more space than ZSTD, and 0.03 s more for a MB that is written.
     """
     import uproot
 

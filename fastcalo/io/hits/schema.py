@@ -15,18 +15,18 @@ def schema_differences(full: HitFile, fast: HitFile) -> list[str]:
     Returns
     -------
     list of str
-        One line for each difference, which says what it is and where; empty if there is none.
+        One line for each difference, which states what it is and where; empty if there is none.
     """
     lines = list(_missing("tree", "", full.trees, fast.trees))
     for name in _common(full.trees, fast.trees):
         if full.trees[name] != fast.trees[name]:
             lines.append(f"tree {name!r}: a {full.trees[name]} in FULL, but a {fast.trees[name]} in FAST")
         lines += _branches(full.branches(name), fast.branches(name), f"tree {name!r}: ")
-    lines += _told(full.units, fast.units, "unit of ")
-    sections = full.told_sections, fast.told_sections
+    lines += _differences(full.units, fast.units, "unit of ")
+    sections = full.stated_sections, fast.stated_sections
     lines += _missing("section", "provenance: ", *sections, known=all(sections))
     for name in _common(*sections):
-        lines += _told(sections[0][name], sections[1][name], f"section {name!r}: ")
+        lines += _differences(sections[0][name], sections[1][name], f"section {name!r}: ")
     return lines
 
 
@@ -39,7 +39,7 @@ def unknowns(file: HitFile, label: str) -> list[str]:
         lines.append(f"{label} does not say its units")
     tree = hits_tree(list(file.trees))
     names = file.sections(tree) if tree is not None else []
-    if silent := [name for name in names if name not in file.told_sections]:
+    if silent := [name for name in names if name not in file.stated_sections]:
         lines.append(f"{label} does not say how the cell IDs of {', '.join(silent)} are made: they are not taken apart")
     if file.detector is None:
         lines.append(f"{label}: its detector is not at hand (--detector): modules, layers and positions go unchecked")
@@ -77,7 +77,7 @@ def _shape(kind: str) -> str:
     return "a list per event" if is_list(kind) else "one value per event"
 
 
-def _told(full: Mapping[str, Any], fast: Mapping[str, Any], what: str) -> Iterator[str]:
+def _differences(full: Mapping[str, Any], fast: Mapping[str, Any], what: str) -> Iterator[str]:
     """Differences of what both files say; what one of them does not say is unknown, and no difference."""
     for key in _common(full, fast):
         if full[key] != fast[key]:

@@ -117,8 +117,8 @@ class HitsReader:
         return f"<HitsReader {self.path!r}: {self.n_events} events, {', '.join(self.sections)}>"
 
     def _repr_html_(self) -> str:
-        made = self.provenance.get("engine", "not told")
-        detector = dict(self.provenance.get("detector") or {}).get("name", "not told")
+        made = self.provenance.get("engine", "not stated")
+        detector = dict(self.provenance.get("detector") or {}).get("name", "not stated")
         rows = [("events", str(self.n_events)), ("sections", ", ".join(self.sections))]
         return html_table(f"Hits {self.path}", (), [*rows, ("made by", str(made)), ("detector", str(detector))])
 

@@ -329,7 +329,7 @@ def identifier_types(types: Mapping[str, DTypeLike], repeat: bool) -> dict[str, 
     types : mapping of str to dtype
         Of ``run``, ``event`` and ``luminosity_block``, where there is one; int64 where they are not said.
     repeat : bool
-        Whether `Events.repeat` tells events apart.
+        Whether `Events.repeat` distinguishes events.
     """
     block = {LUMINOSITY_BLOCK: types["luminosity_block"]} if "luminosity_block" in types else {}
     more = {REPEAT: np.uint64} if repeat else {}

@@ -19,8 +19,8 @@ from .units import check_energies, is_assumed
 
 # of the final-state particles of a whole collision more than half are hadrons
 _FEW_HADRONS = 0.3
-# codes that are told in a message
-_TOLD = 8
+# codes that are listed in a message
+_LISTED = 8
 _FIRST_HADRON, _FIRST_NUCLEUS = 100, 1_000_000_000
 
 
@@ -48,12 +48,12 @@ class FinalState:
         self._codes.update(dict(zip(codes.tolist(), counts.tolist(), strict=True)))
 
     def finish(self) -> None:
-        """Raise `InputError` if there are particles, and none is final; it tells the codes and their numbers."""
+        """Raise `InputError` if there are particles, and none is final; its message counts their codes."""
         if self._found or not self._codes:
             return
         branch, wanted = self._schema.branches["status"], " or ".join(map(str, self._schema.final_status))
-        most = [f"{code:g} ({count} particles)" for code, count in self._codes.most_common(_TOLD)]
-        others = f" and {len(self._codes) - _TOLD} more" if len(self._codes) > _TOLD else ""
+        most = [f"{code:g} ({count} particles)" for code, count in self._codes.most_common(_LISTED)]
+        others = f" and {len(self._codes) - _LISTED} more" if len(self._codes) > _LISTED else ""
         example = ",".join(f"{code:g}" for code in sorted(self._codes)[-2:])
         raise InputError(
             f"{self._where}: no particle is final: none of {branch!r} is {wanted}. The codes are {', '.join(most)}"
@@ -113,6 +113,6 @@ def notes_on_sample(schema: Schema, columns: Mapping[str, Column], n_entries: in
 
 
 def _merged_codes(status: NDArray[np.generic]) -> list[int]:
-    """Status codes of the form 1000 k + 1, by which merged events tell backgrounds apart."""
+    """Status codes of the form 1000 k + 1, by which merged events distinguish backgrounds."""
     codes = [int(code) for code in np.unique(status).tolist() if float(code).is_integer()]
     return [code for code in codes if code > 1000 and code % 1000 == 1]

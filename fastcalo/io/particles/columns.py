@@ -315,5 +315,5 @@ def _mass(
         return np.nan_to_num(listed, nan=0.0)
     energy = taker.particle("energy").astype(np.float64) * unit
     squared = energy**2 - np.einsum("ij,ij->i", momentum, momentum)
-    # np.maximum keeps NaN; in single precision the difference says nothing of an electron's mass
+    # np.maximum keeps NaN; in single precision the difference cannot show an electron's mass
     return np.where(np.isfinite(listed) & np.isfinite(energy), listed, np.sqrt(np.maximum(squared, 0)))

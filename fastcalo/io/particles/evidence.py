@@ -61,15 +61,15 @@ def find_schema(
     branches : sequence of str
         Names of all branches of a tree.
     overrides : SchemaOverrides, optional
-        What the user says of them. Branches that are named may be of any collection.
+        What the user states of them. Branches that are named may be of any collection.
     size_of : callable, optional
-        Tells the size of a collection by its branch of codes, for messages.
+        Returns the size of a collection by its branch of codes, for messages.
 
     Raises
     ------
     InputError
         There is nothing that looks like particles, more than one collection may be meant, or what the user named is
-        not there. The message lists the collections and says what to type.
+        not there. The message lists the collections and what to type.
     """
     overrides = overrides or SchemaOverrides()
     there = set(branches)
@@ -131,7 +131,7 @@ def _most_likely(found: list[Candidate], size_of: SizeOf | None) -> Candidate | 
         )
     if len(scored) > 1 and scored[0][0] - scored[1][0] < _LEAD:
         best = [c for points, c in scored if scored[0][0] - points < _LEAD]
-        raise InputError(f"nothing tells which collection holds the true particles. {_listed(best, size_of)}")
+        raise InputError(f"nothing shows which collection holds the true particles. {_listed(best, size_of)}")
     return scored[0][1]
 
 
@@ -147,7 +147,7 @@ def score(candidate: Candidate) -> int:
 
 
 def is_doubtful(candidate: Candidate) -> bool:
-    """Whether something says that a collection is of reconstruction, or holds one kind of particles only."""
+    """Whether something shows that a collection is of reconstruction, or holds one kind of particles only."""
     words = words_of(candidate.head)
     lower = candidate.head.lower()
     doubtful = words & (_RECONSTRUCTED | _PART) or any(word in lower for word in _RECONSTRUCTED if len(word) > _LONG)

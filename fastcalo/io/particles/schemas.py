@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the branches of a file of particles mean: what is known of them, and what the user says.
+"""What the branches of a file of particles mean: what is known of them, and what the user states.
 
 `candidates` finds the collections of particles in a file, and `evidence` chooses the one that holds the truth.
 """
@@ -24,12 +24,12 @@ MOMENTUM_UNITS = {"keV": 1e-6, "MeV": 1e-3, "GeV": 1.0, "TeV": 1e3}
 LENGTH_UNITS = {"um": 1e-3, "mm": 1.0, "cm": 10.0, "m": 1e3}
 
 NONE = "none"
-"""Named in a branch's place, it says that the role is to be left out."""
+"""Named in a branch's place, it means that the role is to be left out."""
 
 
 @dataclass(frozen=True)
 class SchemaOverrides:
-    """What the user says about a file's branches; what is left open is looked for.
+    """What the user states about a file's branches; what is left open is looked for.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class SchemaOverrides:
         return {role for role, branch in self.branches.items() if branch == NONE}
 
     def updated(self, other: SchemaOverrides) -> SchemaOverrides:
-        """Return these overrides with what `other` says in their place."""
+        """Return these overrides with those of `other` in their place."""
         named = {key: value for key, value in vars(other).items() if value is not None and key != "branches"}
         return replace(self, branches={**self.branches, **other.branches}, **named)
 

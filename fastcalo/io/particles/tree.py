@@ -15,7 +15,7 @@ from .columns import Column, check_lengths, to_column
 
 # columns that are read at a time, in memory
 _BLOCK = 4e6
-# entries that are looked at to tell the size of a collection
+# entries that are looked at to find the size of a collection
 _SAMPLE = 100
 
 
@@ -81,7 +81,7 @@ class OpenTree:
             return 8.0 * self.n_entries
 
     def title(self, branch: str) -> str:
-        """What the file says of a branch."""
+        """What the file states of a branch."""
         with reading_errors(f"{self.where}, branch {branch!r}"):
             return self._fields.description(branch) if self._fields is not None else str(self._tree[branch].title)
 

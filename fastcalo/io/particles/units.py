@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Units of momenta and lengths, from what a file says: its masses or energies, else the titles of its branches."""
+"""Units of momenta and lengths, from what a file holds: its masses or energies, else the titles of its branches."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def with_units(
         PDG codes [n], momenta [n], masses [n] and energies [n] of some particles, as they are in the file. The last
         two may be None.
     title_of : callable
-        Returns what the file says of a branch.
+        Returns the title of a branch.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def with_units(
         unit, known = "GeV", "the file, event by event"
     elif overrides.momentum_unit is not None:
         if shown not in (None, unit):
-            notes.append(f"momenta are taken for {unit} as told, but {by} are those of {shown}")
+            notes.append(f"momenta are taken for {unit} as asked, but {by} are those of {shown}")
     elif shown is not None:
         if titled not in (None, shown):
             notes.append(f"titles or names of the branches say {titled}, but {by} are those of {shown}, which is taken")
@@ -80,7 +80,7 @@ def with_units(
         notes.append(
             f"momenta, masses and energies are taken for {unit}: known by {known}"
             + (f", {_times(unit)} times those of the PDG in GeV" if known == "the masses" else "")
-            + ". --momentum-unit says otherwise"
+            + ". --momentum-unit changes it"
         )
     length, length_known = schema.length_unit, schema.length_known
     if overrides.length_unit is None:
@@ -105,20 +105,20 @@ def with_units(
 
 
 def unit_of_masses(pdg: NDArray[np.int32], mass: FloatArray) -> str | None:
-    """Return the unit in which masses [n] are those of the PDG; None where they do not tell.
+    """Return the unit in which masses [n] are those of the PDG; None where they do not show it.
 
     Parameters
     ----------
     pdg : int32 [n]
     mass : float64 [n]
-        As in the file; what is zero, negative or no number says nothing.
+        As in the file; what is zero, negative or no number is passed over.
     """
     listed = particles.mass(pdg)
     with np.errstate(invalid="ignore"):
-        tells = np.isin(np.abs(pdg.astype(np.int64)), _SHARP) & (listed > 0) & np.isfinite(mass) & (mass > 0)
-    if not tells.any():
+        sharp = np.isin(np.abs(pdg.astype(np.int64)), _SHARP) & (listed > 0) & np.isfinite(mass) & (mass > 0)
+    if not sharp.any():
         return None
-    ratio = mass[tells] / listed[tells]
+    ratio = mass[sharp] / listed[sharp]
     shares = {unit: float(np.mean(np.abs(ratio * gev - 1) < _NEAR)) for unit, gev in MOMENTUM_UNITS.items()}
     best = max(shares, key=lambda unit: shares[unit])
     return best if shares[best] >= _AGREE else None
@@ -127,7 +127,7 @@ def unit_of_masses(pdg: NDArray[np.int32], mass: FloatArray) -> str | None:
 def check_energies(
     schema: Schema, energy: FloatArray, event: NDArray[np.int64], number: Callable[[int], str], where: str
 ) -> None:
-    """Refuse energies that no accelerator gives, where nothing says in which unit they are.
+    """Refuse energies that no accelerator gives, where nothing states in which unit they are.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def check_energies(
     else:
         return
     raise InputError(
-        f"{where}: {number(at)} has {what}, if momenta are in {schema.momentum_unit}, which nothing in the file says: "
+        f"{where}: {number(at)} has {what}, if momenta are in {schema.momentum_unit}, which no file states: "
         f'name their unit, --momentum-unit MeV (or keV, GeV, TeV; in a schema units = {{ momentum = "MeV" }})'
     )
 

@@ -4,7 +4,7 @@
 ``<Bins>`` holds a ``<Bin name="photon" pid="22">`` for every kind of particle, and that a ``<Layer id="1"
 r_edges="0,2,4" n_bin_alpha="10"/>`` for every layer. Edges are in mm; a layer with one edge has no voxels. Voxels are
 ordered by layer, then by angle, then by radius, the last running fastest; angles begin at -pi. As the challenge's
-homepage says (calochallenge.github.io/homepage, "Datasets"), and its ``XMLHandler.py``.
+homepage states (calochallenge.github.io/homepage, "Datasets"), and its ``XMLHandler.py``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Reader of CaloChallenge showers (arXiv:2410.21611), data sets 1 to 3.
 
-``incident_energies`` [N, 1] and ``showers`` [N, voxels], both in MeV, in HDF5; a binning XML says where the voxels are.
+``incident_energies`` [N, 1] and ``showers`` [N, voxels], both in MeV, in HDF5; a binning XML holds the voxels.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class CaloChallengeFile(DenseShowers):
     binning : str or Path, optional
         The XML; the only one beside the file that fits, unless given.
     pdg : int, optional
-        Which of several particles in the XML, or the code of one that it does not tell.
+        Which of several particles in the XML, or the code of one that it does not state.
     file : h5py.File, optional
 
     Raises

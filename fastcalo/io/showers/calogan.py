@@ -35,7 +35,7 @@ class CaloGanFile(DenseShowers):
     ----------
     path : str or Path
     pdg : int, optional
-        Code of all particles, needed if the file's name does not tell it (gamma, eplus, piplus).
+        Code of all particles, needed if the file's name does not state it (gamma, eplus, piplus).
     file : h5py.File, optional
 
     Raises
@@ -81,7 +81,7 @@ class CaloGanFile(DenseShowers):
         found = [code for word, code in _NAMES.items() if word in self.path.name.lower()]
         if len(found) != 1:
             raise InputError(
-                f"{self.path}: the file's name does not tell its species ({', '.join(_NAMES)}): "
+                f"{self.path}: the file's name does not state its species ({', '.join(_NAMES)}): "
                 "give the code by the option 'pdg'"
             )
         return found[0]

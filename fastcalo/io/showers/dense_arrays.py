@@ -85,12 +85,12 @@ class DenseShowers(Hdf5File):
         return (rows * self._energy_unit).astype(np.float32)
 
     def direction(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
-        """Directions of flight, float32 [n, 3]: along the normal of the layers, unless the file tells angles."""
+        """Directions of flight, float32 [n, 3]: along the normal of the layers, unless the file has angles."""
         start, stop = self._range(start, stop)
         return np.tile(np.array([0, 0, 1], np.float32), (stop - start, 1))
 
     def entry(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
-        """Entry points, float32 [n, 2], mm: zero, for no file tells them."""
+        """Entry points, float32 [n, 2], mm: zero, for no file has them."""
         start, stop = self._range(start, stop)
         return np.zeros((stop - start, 2), np.float32)
 

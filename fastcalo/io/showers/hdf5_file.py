@@ -41,7 +41,7 @@ class Hdf5File(ABC):
     sections : tuple of str
         Sections that the file has deposits of.
     attributes : dict
-        What the file says of itself.
+        What the file states of itself.
 
     Raises
     ------
@@ -84,8 +84,8 @@ class Hdf5File(ABC):
     def _repr_html_(self) -> str:
         rows = [("showers", str(len(self))), ("sections", ", ".join(self.sections))]
         # the description of the detector is long
-        told = {key: value for key, value in self.attributes.items() if key not in {"showers", "detector"}}
-        return html_table(f"Showers {self.path}", (), [*rows, *((key, f"{value}") for key, value in told.items())])
+        listed = {key: value for key, value in self.attributes.items() if key not in {"showers", "detector"}}
+        return html_table(f"Showers {self.path}", (), [*rows, *((key, f"{value}") for key, value in listed.items())])
 
     def close(self) -> None:
         """Close the file."""

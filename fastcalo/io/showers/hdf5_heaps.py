@@ -50,7 +50,7 @@ def _check(path: Path, size: int, changed_ns: int) -> None:
 
 
 def _lengths_are_long(image: mmap.mmap) -> bool:
-    """Whether the file says lengths in eight bytes, as nearly all do."""
+    """Whether the file writes lengths in eight bytes, as nearly all do."""
     if image[:8] != _SUPERBLOCK:
         return False
     place = 14 if image[8] < 2 else 10
@@ -67,7 +67,7 @@ def _is_sound(image: mmap.mmap, at: int) -> bool:
     # what is too short for an object's head at the end is free
     while place + _OBJECT.size <= end:
         index, _, _, length = _OBJECT.unpack_from(image, place)
-        # an object without a number is the free space, whose size is told with its head
+        # an object without a number is the free space, whose size stands in its head
         taken = length if index == 0 else _OBJECT.size + -(-length // 8) * 8
         if not _OBJECT.size <= taken <= end - place:
             return False

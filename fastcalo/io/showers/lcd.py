@@ -55,7 +55,7 @@ class LcdFile(DenseShowers):
     ----------
     path : str or Path
     pdg : int, optional
-        Code of all particles, needed if neither the file nor its name tells.
+        Code of all particles, needed if neither the file nor its name states it.
     deposit_scale : float, optional
         GeV per unit of the deposits: 1 for files with ``target`` and 1/50 for files with ``energy``, unless given.
     file : h5py.File, optional
@@ -172,12 +172,12 @@ class LcdFile(DenseShowers):
             columns.append("target")
         self._count(*self.sections, *columns)
         if not self._has_theta and (angles := [name for name in ("eta", "phi") if name in self._file]):
-            raise InputError(f"{self.path}: has {angles}, but no dataset 'theta' that tells the angle of incidence")
+            raise InputError(f"{self.path}: has {angles}, but no dataset 'theta' with the angle of incidence")
         self._deposit_unit = self._unit()
         if self._codes is None:
             self._species = self._named() if self._given is None else self._given
         elif self._given is not None:
-            raise InputError(f"{self.path}: tells its particles in {self._codes}: leave the option 'pdg' out")
+            raise InputError(f"{self.path}: states its particles in {self._codes}: leave the option 'pdg' out")
         self.attributes |= {"format": "LCD (3DGAN)", "deposit_scale": self._deposit_unit}
 
     def _unit(self) -> float:
@@ -191,7 +191,7 @@ class LcdFile(DenseShowers):
         beginning = self.path.name.split("_")[0].removesuffix("Escan")
         if beginning not in _NAMES:
             raise InputError(
-                f"{self.path}: neither pdgID nor the file's name ({', '.join(_NAMES)}) tells the species: "
+                f"{self.path}: neither pdgID nor the file's name ({', '.join(_NAMES)}) states the species: "
                 "give its code by the option 'pdg'"
             )
         return _NAMES[beginning]

@@ -57,7 +57,7 @@ class ShowerFile(Hdf5File):
     sections : tuple of str
         Sections that the file has deposits of.
     attributes : dict
-        What else the file says of itself: units, generator, cuts, seconds per shower.
+        What else the file states of itself: units, generator, cuts, seconds per shower.
 
     Raises
     ------
@@ -121,7 +121,7 @@ class ShowerFile(Hdf5File):
         shape = self.shape(section)
         size = self.description[section].get("cell_mm")
         if isinstance(size, bool) or not isinstance(size, int | float) or not 0 < size < math.inf:
-            raise InputError(f"{self.path}: the attribute 'sections' does not tell the cell_mm of {section}: {size!r}")
+            raise InputError(f"{self.path}: the attribute 'sections' does not state the cell_mm of {section}: {size!r}")
         return Voxels.of_window(shape, (size, size))
 
     def pdg(self, start: int = 0, stop: int | None = None) -> NDArray[np.int32]:

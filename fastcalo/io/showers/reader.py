@@ -35,7 +35,7 @@ def open_showers(
     binning : str or Path, optional
         CaloChallenge: the binning XML, unless exactly one beside the file fits.
     pdg : int, optional
-        Formats of others: the species, if file and name don't tell it.
+        Formats of others: the species, if file and name don't state it.
     deposit_scale : float, optional
         LCD: GeV per unit of the deposits, if it is not that of the file's generation.
 

@@ -107,7 +107,7 @@ class ShowerSource(Protocol):
     path : Path
     sections : tuple of str
     attributes : dict
-        What else the file says of itself.
+        What else the file states of itself.
     """
 
     path: Path

@@ -125,8 +125,8 @@ def compare(full: str | Path, fast: str | Path, detector: DetectorLike | None = 
                 notes.append("no section has hits in both files that are known by their names, such as ECAL_energy")
         else:
             notes.append("there is no tree 'Events', nor one tree only: hits are not compared")
-        told = accounts(one.provenance, other.provenance)
-        return HitsComparison(one.path, other.path, tuple(differences), tuple(notes), physics, told)
+        counted = accounts(one.provenance, other.provenance)
+        return HitsComparison(one.path, other.path, tuple(differences), tuple(notes), physics, counted)
 
 
 def _contents(one: HitFile, other: HitFile, trees: tuple[str, str]) -> tuple[list[str], Physics | None]:

@@ -39,7 +39,7 @@ class HitFaults:
     _first: dict[str, str] = field(default_factory=dict)
 
     def add(self, what: str, count: int, first: Callable[[], str]) -> None:
-        """Count `count` more of `what`; `first` tells where the first of them is."""
+        """Count `count` more of `what`; `first` returns where the first of them is."""
         if count:
             self._first.setdefault(what, first() if what not in self._first else "")
             self._counts[what] = self._counts.get(what, 0) + count
@@ -62,14 +62,14 @@ def check_hits(file: HitFile, chunk: Chunk, faults: HitFaults) -> None:
         Grows.
     """
     for name, hits in chunk.sections.items():
-        if (told := chunk.events.get(f"n{name}")) is not None:
+        if (lengths := chunk.events.get(f"n{name}")) is not None:
             _add(
                 faults,
                 f"n{name} is not the length of the lists",
-                told != hits.counts,
+                lengths != hits.counts,
                 chunk,
-                np.arange(len(told)),
-                told,
+                np.arange(len(lengths)),
+                lengths,
             )
         for what, wrong, shown in _faults(file, name, hits):
             _add(faults, what, wrong, chunk, hits.event, shown)
@@ -94,19 +94,19 @@ def _name(chunk: Chunk, place: int) -> str:
 
 def _faults(file: HitFile, name: str, hits: SectionChunk) -> _Found:
     """Yield what is wrong with which hits, and the value that shows it."""
-    columns, told = hits.columns, file.told_sections.get(name, {})
+    columns, stated = hits.columns, file.stated_sections.get(name, {})
     if (energy := columns.get("energy")) is not None:
         yield f"{name}_energy is not a finite number", ~np.isfinite(energy), energy
-        if (threshold := told.get("threshold_gev")) is not None:
+        if (threshold := stated.get("threshold_gev")) is not None:
             low = energy < threshold * (1 - _ROUNDING)
             yield f"{name}_energy is below the threshold of {threshold:g} GeV", low, energy
     if (cell_id := columns.get("cell_id")) is None or not np.issubdtype(cell_id.dtype, np.integer):
         return
     yield f"{name}_cell_id comes twice in an event", _repeated(hits.event, cell_id), cell_id
-    if "encoding" in told and "system" in told:
-        cell = _encoding(told["encoding"], f"{file.path}: provenance: section {name!r}").decode(cell_id)
-        foreign = cell["system"] != told["system"]
-        yield f"{name}_cell_id is not of system {told['system']}", foreign, cell_id
+    if "encoding" in stated and "system" in stated:
+        cell = _encoding(stated["encoding"], f"{file.path}: provenance: section {name!r}").decode(cell_id)
+        foreign = cell["system"] != stated["system"]
+        yield f"{name}_cell_id is not of system {stated['system']}", foreign, cell_id
         if (layer := columns.get("layer")) is not None:
             yield f"{name}_layer is not the layer of the cell ID", ~foreign & (layer != cell["layer"]), layer
         if file.detector is not None and name in {s.name for s in file.detector.sections}:

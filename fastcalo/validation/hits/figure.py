@@ -27,7 +27,7 @@ _LABELS = {
 
 
 def draw(physics: Physics, labels: tuple[str, str], path: Path, *, overwrite: bool = False) -> None:
-    """Draw every section that has hits: events in which both simulated the same particles, if they are told apart.
+    """Draw every section that has hits: events in which both simulated the same particles, if they are distinguished.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ EVENT_ENERGY = np.logspace(-4, 3, 337)
 EVENT_HITS = np.concatenate([[0], np.unique(np.logspace(0, 5, 201).round())]) - 0.5
 """Edges of the bins of the number of hits of events."""
 LAYERS = 128
-"""Layers that a profile can tell apart; what lies behind counts as the last."""
+"""Layers that a profile can distinguish; what lies behind counts as the last."""
 
 SCALARS = {
     "hits": ("hits", ""),
