@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Export of ``arch = "3dgan"``: the sampler as one ONNX graph.
 
-The torch twin is `fastcalo.training.architectures.dense_gan.gan.DenseGan.sample`; the export compares the two.
+Its torch model is `fastcalo.training.architectures.dense_gan.gan.DenseGan.sample`; the export compares the two.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class Exportable(Protocol):
     allowed_beyond : float
         Part of the cells that may differ by more: what rounding at an edge does to them has no bound.
     measured_showers : int
-        How many showers tell how much noise is needed.
+        Number of showers from which the need of noise is measured.
     """
 
     format: int

@@ -26,7 +26,7 @@ from .exportable import Exportable, exportable_of
 from .parity import check_parity
 
 _QUICK_SHOWERS = 2_000
-"""Showers that tell how much noise is needed, where nobody is to keep the model."""
+"""Showers from which the need of noise is measured, where the model is not kept."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -94,16 +94,16 @@ def export(
         raise OutputError(f"{output} exists already; give another name, or --overwrite")
     config, networks, state = load_run(run)
     networks.networks.eval()
-    twin = exportable_of(networks)
+    exportable = exportable_of(networks)
     status("measuring how much noise showers need")
-    contract = _contract(config, twin, str(state["data_hash"]))
+    contract = _contract(config, exportable, str(state["data_hash"]))
     status("building and checking the graph")
-    graph = twin.graph(contract)
+    graph = exportable.graph(contract)
     temporary = output.with_name(f".{output.name}.{os.getpid()}.onnx")
     try:
         _write(graph, contract, temporary)
         status("comparing with the torch model")
-        contract = replace(contract, scores=check_parity(temporary, twin))
+        contract = replace(contract, scores=check_parity(temporary, exportable))
         _write(graph, contract, temporary)
         temporary.replace(output)
     except OSError as e:
@@ -126,10 +126,10 @@ def export_unchecked(config: TrainConfig, networks: Architecture, output: Path) 
     training = networks.networks.training
     networks.networks.eval()
     try:
-        twin = exportable_of(networks)
-        twin.measured_showers = min(_QUICK_SHOWERS, twin.measured_showers)
-        contract = _contract(config, twin, "")
-        _write(twin.graph(contract), contract, output)
+        exportable = exportable_of(networks)
+        exportable.measured_showers = min(_QUICK_SHOWERS, exportable.measured_showers)
+        contract = _contract(config, exportable, "")
+        _write(exportable.graph(contract), contract, output)
     finally:
         networks.networks.train(training)
 
@@ -138,7 +138,7 @@ def _write(graph: onnx.ModelProto, contract: Contract, path: Path) -> None:
     path.write_bytes(seal(graph.SerializeToString(), contract.to_json()))
 
 
-def _contract(config: TrainConfig, twin: Exportable, data_hash: str) -> Contract:
+def _contract(config: TrainConfig, exportable: Exportable, data_hash: str) -> Contract:
     detector = load_detector(config.detector)
     contract = Contract(
         name=config.name,
@@ -151,9 +151,9 @@ def _contract(config: TrainConfig, twin: Exportable, data_hash: str) -> Contract
         stack_hash=detector.stack_hash,
         noise=(),
         thresholds={name: detector.section(name).threshold for name in config.sections},
-        sparse=twin.sparse,
-        format=twin.format,
+        sparse=exportable.sparse,
+        format=exportable.format,
         data_hash=data_hash,
         code_version=__version__,
     )
-    return replace(contract, noise=twin.noise(contract))
+    return replace(contract, noise=exportable.noise(contract))

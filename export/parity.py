@@ -25,7 +25,7 @@ MIN_IDENTICAL = 0.995
 _CHUNK = 250
 
 
-def check_parity(path: Path, twin: Exportable) -> dict[str, float]:
+def check_parity(path: Path, exportable: Exportable) -> dict[str, float]:
     """Compare the graph in a file with the torch model that it was made from.
 
     Returns
@@ -38,10 +38,10 @@ def check_parity(path: Path, twin: Exportable) -> dict[str, float]:
     Raises
     ------
     ExportError
-        They differ by more than `MIN_IDENTICAL` and the twin's tolerance allow, or there are no hits to compare.
+        They differ by more than `MIN_IDENTICAL` and its tolerance allow, or there are no hits to compare.
     """
     contract = ShowerModel(path, threads=1).contract
-    session, n = open_session(path, 1), twin.parity_showers
+    session, n = open_session(path, 1), exportable.parity_showers
     pdg, energy, direction = domain(contract, n)
     cell = contract.stack["sections"][0]["cell_mm"]
     entry = np.random.default_rng(1).uniform(-cell / 2, cell / 2, (n, 2)).astype(np.float32)
@@ -56,7 +56,7 @@ def check_parity(path: Path, twin: Exportable) -> dict[str, float]:
             s + t for s in contract.sections for t in (("_shower", "_cell", "_deposit") if contract.whole else ("",))
         ]
         out = dict(zip(names, session.run(names, feed), strict=True))
-        drawn_by_torch = twin.showers(contract, feed)
+        drawn_by_torch = exportable.showers(contract, feed)
         if contract.whole:
             equal, found, wanted, row = _compare_lists(contract.sections, out, drawn_by_torch, len(i))
         else:
@@ -70,7 +70,7 @@ def check_parity(path: Path, twin: Exportable) -> dict[str, float]:
         showers.append(np.abs(sums[0][some] / sums[1][some] - 1))
     if not drawn:
         raise ExportError(f"the torch model draws no hit in {n} showers; train it further")
-    return _judged(twin, np.concatenate(same), np.concatenate(cells), np.concatenate(showers))
+    return _judged(exportable, np.concatenate(same), np.concatenate(cells), np.concatenate(showers))
 
 
 Compared: TypeAlias = tuple[NDArray[np.bool_], NDArray[np.floating], NDArray[np.floating], NDArray[np.int64]]
@@ -105,15 +105,15 @@ def _compare_lists(sections: Sequence[str], graph: Arrays, torch: Arrays, n: int
 
 
 def _judged(
-    twin: Exportable, same: NDArray[np.bool_], cells: NDArray[np.floating], showers: NDArray[np.floating]
+    exportable: Exportable, same: NDArray[np.bool_], cells: NDArray[np.floating], showers: NDArray[np.floating]
 ) -> dict[str, float]:
     """Scores, unless they are bad."""
-    beyond = float((cells > twin.tolerance).mean()) if len(cells) else 1.0
-    if not (same.mean() >= MIN_IDENTICAL and beyond <= twin.allowed_beyond):
+    beyond = float((cells > exportable.tolerance).mean()) if len(cells) else 1.0
+    if not (same.mean() >= MIN_IDENTICAL and beyond <= exportable.allowed_beyond):
         raise ExportError(
             f"the exported graph does not draw the showers of the torch model: {same.mean():.2%} of showers have the "
             f"same hits (at least {MIN_IDENTICAL:.2%} must); in these, {beyond:.2g} of the cell energies differ by "
-            f"more than {twin.tolerance:g} (at most {twin.allowed_beyond:g} may), the largest by "
+            f"more than {exportable.tolerance:g} (at most {exportable.allowed_beyond:g} may), the largest by "
             f"{cells.max(initial=0):.2g}"
         )
     return {
