@@ -3,8 +3,6 @@
 
 import json
 import math
-import os
-import pickle
 import shutil
 import subprocess
 import sys
@@ -14,23 +12,17 @@ import matplotlib.image
 import pytest
 import torch
 from helpers.command import run_command
-from helpers.shower_files import SAMPLE, write_real
-from helpers.tiny_training import STAGES, STEPS, change_stage, stage_config, tiny_config
-from hypothesis import given
-from hypothesis import strategies as st
+from helpers.shower_files import write_real
+from helpers.tiny_training import STAGES, STEPS, change_stage
 
-from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError, InputError, TrainingError
 from fastcalo.training.architectures.hits.config import HitsNetworkConfig
 from fastcalo.training.config import DataConfig
-from fastcalo.training.data.showers import ShowerData
 from fastcalo.training.exchange import SingleProcess
-from fastcalo.training.optimisers import learning_rate
-from fastcalo.training.random_numbers import ShowerRandom
 from fastcalo.training.run import checkpoint
 from fastcalo.training.run.curves import read_metrics
 from fastcalo.training.run.throughput import TIMINGS
-from fastcalo.training.trainer import build_architecture, load_run
+from fastcalo.training.trainer import load_run
 from fastcalo.training.trainer import run_stages as train
 
 ROOT = Path(__file__).parents[2]
@@ -256,68 +248,6 @@ def test_ranks_other_than_the_first_write_nothing(config, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-# --- it learns
-
-
-def learn(stage, steps, run, data, **changes):
-    """A single stage on the shipped sample; its networks before and after."""
-    settings = {"batch": 16, "warmup": 10, "evaluate_every": steps, "learning_rate": 3e-3} | changes
-    config = tiny_config(
-        data.updated(train=(str(SAMPLE),)),
-        stage=(stage_config(stage, steps=steps, **settings),),
-        network=HitsNetworkConfig(layer_width=32, hit_width=32, share_width=16, critic_width=32),
-    )
-    before = build_architecture(config)
-    train(config, run)
-    return before, load_run(run)[1]
-
-
-@pytest.mark.parametrize(("stage", "term", "least"), [("layers", "count", 5.0), ("hits", "energy", 8.0)])
-def test_the_likelihood_of_showers_not_seen_rises(tmp_path, data, stage, term, least):
-    before, after = learn(stage, 40, tmp_path / "run", data)
-    unseen = write_real(tmp_path / "unseen.h5", 100, highest=30.0, start=200)
-    batch = next(ShowerData([unseen], load_detector(), ("ECAL",), (11, -11, 22)).batches(100))
-    losses = []
-    for networks in (before, after):
-        metrics = {}
-        list(networks.losses(stage_config(stage, steps=1), batch, 10_000, metrics, ShowerRandom(0, batch.slot)))
-        losses.append(metrics)
-    assert losses[1][term] < losses[0][term] - least
-    assert sum(losses[1].values()) < sum(losses[0].values())
-
-
-def test_the_critic_learns_to_tell_an_untrained_generator(tmp_path, data):
-    learn("adversarial", 80, tmp_path / "run", data, critic_only=1_000, critic_rate=2e-3, penalty_every=8)
-    last = [line for line in read_metrics(tmp_path / "run") if line["kind"] == "train"][-1]
-    # the logarithm of two is a guess
-    assert last["critic"] < 0.3
-
-
-# --- the learning rate
-
-
-@given(
-    st.integers(0, 50),
-    st.integers(1, 200),
-    st.floats(1e-5, 1.0),
-    st.floats(0, 1e-5),
-    st.booleans(),
-    st.integers(0, 199),
-)
-def test_the_learning_rate_warms_up_and_falls(warmup, steps, rate, final, anneal, step):
-    stage = stage_config("layers", steps=steps, warmup=warmup, learning_rate=rate, final_rate=final, anneal=anneal)
-    step = min(step, steps - 1)
-    now, following = learning_rate(stage, step), learning_rate(stage, step + 1)
-    assert 0 < now <= rate * (1 + 1e-9)
-    if step + 1 <= warmup:
-        assert now == pytest.approx(rate * (step + 1) / warmup)
-    elif anneal:
-        assert following <= now * (1 + 1e-9)
-        assert learning_rate(stage, steps) == pytest.approx(final if warmup < steps else rate, abs=1e-12)
-    else:
-        assert now == rate
-
-
 # --- what is refused
 
 
@@ -394,53 +324,6 @@ def test_a_folder_that_cannot_be_made_is_told(config, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(TrainingError, match=r"cannot write to the run's folder .*file"):
         train(config, tmp_path / "file" / "run")
-
-
-# --- checkpoints
-
-
-def test_a_damaged_checkpoint_is_told(finished, config, tmp_path):
-    run = Path(shutil.copytree(finished, tmp_path / "run"))
-    whole = (run / "hits.pt").read_bytes()
-    for damaged in (b"", b"not a checkpoint", whole[: len(whole) // 2]):
-        (run / "hits.pt").write_bytes(damaged)
-        with pytest.raises(TrainingError, match=r"hits\.pt is damaged"):
-            train(config, run, resume=True)
-
-
-class Harmful:
-    def __reduce__(self):
-        return os.mkdir, ("harm",)
-
-
-@pytest.mark.parametrize("how", ["torch", "pickle"])
-def test_a_checkpoint_that_would_run_code_is_refused(tmp_path, monkeypatch, how):
-    monkeypatch.chdir(tmp_path)
-    if how == "torch":
-        torch.save({"step": Harmful()}, "bad.pt")
-    else:
-        Path("bad.pt").write_bytes(pickle.dumps({"step": Harmful()}, protocol=2))
-    with pytest.raises(TrainingError, match=r"bad\.pt is damaged"):
-        checkpoint.load(Path("bad.pt"))
-    assert not Path("harm").exists()
-
-
-def test_a_checkpoint_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(TrainingError, match=r"cannot read the checkpoint .*none\.pt"):
-        checkpoint.load(tmp_path / "none.pt")
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
-    path = tmp_path / "a.pt"
-    checkpoint.save(path, {"step": 1})
-    # the temporary name leads to a disk that is full
-    monkeypatch.setattr("secrets.token_hex", lambda _: "0")
-    (tmp_path / ".a.pt.0.part").symlink_to("/dev/full")
-    with pytest.raises(TrainingError, match=r"cannot write the checkpoint .*a\.pt"):
-        checkpoint.save(path, {"step": 2, "weights": torch.zeros(100_000)})
-    assert checkpoint.load(path) == {"step": 1}
-    assert [p.name for p in tmp_path.iterdir()] == ["a.pt"]
 
 
 # --- the command

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,6 @@ import matplotlib.image
 import numpy as np
 import pytest
 import uproot
-from helpers.command import run_command
 from helpers.hit_files import SECTIONS, Content, N
 from numpy.testing import assert_allclose
 
@@ -399,72 +397,3 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
 
     peak(100)
     assert peak(16_000) < 1.5 * peak(4_000)
-
-
-# the command
-
-
-def test_the_command_tells_and_writes(full, tmp_path):
-    fast = Content(spread=0.2)
-    louder(fast)
-    fast.write(tmp_path / "fast.root")
-    folder = tmp_path / "a" / "b"
-    done = run_command("compare", full, tmp_path / "fast.root", "-o", folder)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    assert "no difference: what reads one file reads the other" in done.stdout
-    assert "ECAL: all events (60)" in done.stdout
-    assert sorted(path.name for path in folder.iterdir()) == ["comparison.json", "comparison.png"]
-    told = json.loads((folder / "comparison.json").read_text())
-    assert told["drop_in"] is True
-    assert told["physics"]["sections"]["ECAL"]["energy"]["ratio"] == pytest.approx(1.1, abs=0.05)
-    assert matplotlib.image.imread(folder / "comparison.png").std() > 0.05
-    # a second time it replaces what it wrote
-    assert run_command("compare", full, tmp_path / "fast.root", "-o", folder).returncode == 0
-
-
-def bare_energies(c: Content) -> None:
-    c.provenance, c.lists = None, {name: (o, {"energy": columns["energy"]}) for name, (o, columns) in c.lists.items()}
-
-
-def layers_as_floats(c: Content) -> None:
-    c.provenance = None
-    c.set("layer", c.column("layer").astype(np.float32))
-
-
-@pytest.mark.parametrize("spoil", [bare_energies, layers_as_floats])
-def test_files_of_others_are_drawn_as_far_as_they_go(tmp_path, spoil):
-    content = Content()
-    spoil(content)
-    path = content.write(tmp_path / "other.root")
-    done = run_command("compare", path, path, "-o", tmp_path / "out")
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "out" / "comparison.png").stat().st_size > 10_000
-
-
-def test_the_command_writes_to_a_folder_only(full, tmp_path):
-    (tmp_path / "file").touch()
-    done = run_command("compare", full, full, "-o", tmp_path / "file")
-    assert done.returncode == 1
-    assert "is a file; give the name of a folder" in done.stderr
-
-
-def test_the_command_ends_with_1_where_schemas_differ(full, tmp_path):
-    spoilt = Content()
-    retyped(spoilt)
-    spoilt.write(tmp_path / "fast.root")
-    done = run_command("compare", full, tmp_path / "fast.root", "--json")
-    assert done.returncode == 1
-    told = json.loads(done.stdout)
-    assert told["drop_in"] is False
-    assert told["schema_differences"] == ["tree 'Events': branch 'ECAL_energy': float[] in FULL, but double[] in FAST"]
-
-
-def test_the_command_refuses_a_cut_file_in_one_line(full, tmp_path):
-    path = tmp_path / "fast.root"
-    path.write_bytes(full.read_bytes()[:3000])
-    done = run_command("compare", full, path)
-    assert done.returncode == 1
-    assert done.stderr.startswith("fastcalo: error: ")
-    assert "fast.root: is cut short" in done.stderr
-    assert done.stderr.count("\n") == 1
