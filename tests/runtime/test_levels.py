@@ -96,6 +96,9 @@ def modules() -> dict[str, Path]:
     for folder in [package, *(package / name for name in ("training", "export", "integration"))]:
         # a link is not followed by rglob, but may be where it starts
         for path in folder.rglob("*.py"):
+            # a script beside sources in another language is no module
+            if not (path.parent / "__init__.py").is_file():
+                continue
             parts = path.relative_to(package).with_suffix("").parts
             found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
