@@ -34,6 +34,7 @@ Graph::Graph(const onnx::Model& model, const std::vector<std::string>& outputs, 
         defaults_.push_back(v);
     }
     join_products(*ir_);
+    join_scatters(*ir_);
     code_ = compile(*ir_, 0, kernels());
     instructions_ = count_instructions(*code_);
     initial_.resize(ir_->values.size());
@@ -119,6 +120,7 @@ Graph::Result Graph::run(const std::vector<Input>& inputs, bool profile) const {
     run.arena = w->arena.get();
     run.kernels = &kernels();
     run.scratch = &w->scratch;
+    run.clean = &w->clean;
     w->profile = Profile{};
     run.profile = profile ? &w->profile : nullptr;
     // after an error the workspace goes: its slots may hold anything

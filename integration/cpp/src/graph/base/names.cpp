@@ -14,7 +14,7 @@ const char* name_of(Op op) {
         "Pow",     "Reciprocal", "Relu",      "Sigmoid",         "Silu",      "Sqrt",     "Sub",     "Take",
         "Tanh",    "Where",      "Concat",    "ConstantOfShape", "CumSum",    "Gather",   "GatherElements",
         "If",      "Loop",       "MatMul",    "NonZero",         "Range",     "ReduceMax", "ReduceMin",
-        "ReduceSum", "Reshape",  "Scan",      "ScatterElements", "ScatterND", "Shape",    "Slice",   "Softmax",
+        "ReduceSum", "Reshape",  "Scan",      "ScatterElements", "ScatterND", "ScatterTake", "Shape",    "Slice",   "Softmax",
         "Split",   "TopK",       "Transpose",
     };
     static_assert(sizeof names / sizeof names[0] == static_cast<std::size_t>(Op::Count));

@@ -60,6 +60,7 @@ enum class Op : std::uint8_t {
     Scan,
     ScatterElements,
     ScatterND,
+    ScatterTake,  // elements are scattered into a constant, and taken from there at the same places
     Shape,
     Slice,
     Softmax,

@@ -50,7 +50,7 @@ Shape Shape::of(const std::int64_t* lengths, std::int64_t rank) {
     return s;
 }
 
-std::int64_t Shape::count() const {
+std::int64_t Shape::checked_count() const {
     std::int64_t n = 1;
     bool none = false;
     for (int i = 0; i < rank; ++i) {

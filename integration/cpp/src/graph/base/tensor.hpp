@@ -55,7 +55,17 @@ struct Shape {
         return n;
     }
     // Number of elements; throws Error where it is absurd.
-    std::int64_t count() const;
+    std::int64_t count() const {
+        std::int64_t n = 1;
+        for (int i = 0; i < rank; ++i) {
+            const std::int64_t length = (*this)[i];
+            // the product of two such lengths does not overflow
+            if (static_cast<std::uint64_t>(length) > (std::uint64_t{1} << 28) || n > (std::int64_t{1} << 28)) return checked_count();
+            n *= length;
+        }
+        return n;
+    }
+    std::int64_t checked_count() const;
     std::string text() const;
 };
 
@@ -95,7 +105,7 @@ class Arena {
             free_[b->size_class] = b;
         }
     }
-    std::size_t bytes_held() const { return held_; }
+    std::size_t limit() const { return limit_; }
 
   private:
     static constexpr unsigned kSmallest = 8;  // 256 bytes

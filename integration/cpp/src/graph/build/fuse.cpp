@@ -21,6 +21,24 @@ void add_reads(const Ir& ir, const Node& n, std::set<int>& reads) {
     }
 }
 
+std::vector<int> count_readers(const Ir& ir) {
+    std::vector<int> readers(ir.values.size(), 0);
+    for (const Block& b : ir.blocks) {
+        for (const Node& n : b.nodes)
+            for (const int v : n.in)
+                if (v != kAbsent) ++readers[static_cast<std::size_t>(v)];
+        for (const int v : b.outputs) ++readers[static_cast<std::size_t>(v)];
+    }
+    return readers;
+}
+
+void remove(Block& b, const std::vector<char>& gone) {
+    std::vector<Node> kept;
+    for (std::size_t j = 0; j < b.nodes.size(); ++j)
+        if (!gone[j]) kept.push_back(std::move(b.nodes[j]));
+    b.nodes = std::move(kept);
+}
+
 class Grouping {
   public:
     Grouping(const Ir& ir, int block) : ir_(ir), nodes_(ir.block(block).nodes) {
@@ -136,14 +154,38 @@ std::vector<int> reads_of(const Ir& ir, const Node& n) {
     return {reads.begin(), reads.end()};
 }
 
-void join_products(Ir& ir) {
-    std::vector<int> readers(ir.values.size(), 0);
-    for (const Block& b : ir.blocks) {
-        for (const Node& n : b.nodes)
-            for (const int v : n.in)
-                if (v != kAbsent) ++readers[static_cast<std::size_t>(v)];
-        for (const int v : b.outputs) ++readers[static_cast<std::size_t>(v)];
+void join_scatters(Ir& ir) {
+    const std::vector<int> readers = count_readers(ir);
+    for (Block& b : ir.blocks) {
+        std::map<int, std::size_t> made;
+        std::vector<char> gone(b.nodes.size(), 0);
+        for (std::size_t j = 0; j < b.nodes.size(); ++j) {
+            Node& n = b.nodes[j];
+            made[n.out[0]] = j;
+            if (n.op != Op::Take) continue;
+            const auto from = made.find(n.in[0]);
+            if (from == made.end() || readers[static_cast<std::size_t>(n.in[0])] != 1) continue;
+            const Node& scatter = b.nodes[from->second];
+            if (scatter.op != Op::ScatterElements || scatter.in[1] != n.in[1]) continue;
+            const auto filled = made.find(scatter.in[0]);
+            if (filled == made.end() || readers[static_cast<std::size_t>(scatter.in[0])] != 1) continue;
+            const Node& fill = b.nodes[filled->second];
+            if (fill.op != Op::ConstantOfShape) continue;
+            Node joined;
+            joined.op = Op::ScatterTake;
+            joined.in = {fill.in[0], scatter.in[1], scatter.in[2]};
+            joined.out = n.out;
+            joined.p.mode = scatter.p.mode;
+            joined.p.value = fill.p.value;
+            gone[from->second] = gone[filled->second] = 1;
+            n = std::move(joined);
+        }
+        remove(b, gone);
     }
+}
+
+void join_products(Ir& ir) {
+    const std::vector<int> readers = count_readers(ir);
     for (Block& b : ir.blocks) {
         std::map<int, std::size_t> products;
         std::vector<char> gone(b.nodes.size(), 0);
@@ -159,10 +201,7 @@ void join_products(Ir& ir) {
             gone[from->second] = 1;
             n = std::move(joined);
         }
-        std::vector<Node> kept;
-        for (std::size_t j = 0; j < b.nodes.size(); ++j)
-            if (!gone[j]) kept.push_back(std::move(b.nodes[j]));
-        b.nodes = std::move(kept);
+        remove(b, gone);
     }
 }
 

@@ -14,6 +14,9 @@ std::vector<int> reads_of(const Ir& ir, const Node& n);
 // Join a product of matrices with the SiLU that alone reads it: the node is marked by Params::mode 1.
 void join_products(Ir& ir);
 
+// Join the filling of an array, a scatter into it, and the one reader that takes elements at the same places.
+void join_scatters(Ir& ir);
+
 // Groups of nodes (by their numbers in the block), in an order in which they can run.
 std::vector<std::vector<int>> group_nodes(const Ir& ir, int block);
 

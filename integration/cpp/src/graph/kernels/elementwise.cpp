@@ -85,7 +85,7 @@ FASTCALO_UNARY(log_of, logarithm(x))
 FASTCALO_UNARY(tanh_of, hyperbolic_tangent(x))
 FASTCALO_UNARY(erf_of, error_function(x))
 FASTCALO_UNARY(sigmoid_of, logistic(x))
-FASTCALO_UNARY(silu_of, x* logistic(x))
+FASTCALO_UNARY(silu_of, times_logistic(x))
 FASTCALO_UNARY(relu_of, x < 0 ? 0 : x)
 FASTCALO_UNARY(reciprocal_of, 1.0F / x)
 FASTCALO_UNARY(root_of, __builtin_sqrtf(x))
@@ -289,16 +289,23 @@ bool take_as(void* d, const void* table, std::int64_t count, const void* index, 
     T* to = static_cast<T*>(d);
     const T* from = static_cast<const T*>(table);
     const I* at = static_cast<const I*>(index);
-    std::int64_t least = 0, most = -1;
+    if (count == 0) return n == 0;
+    const std::uint64_t limit = static_cast<std::uint64_t>(count);
+    bool inside = true;
     for (std::int64_t i = 0; i < n; ++i) {
-        least = at[i] < least ? at[i] : least;
-        most = at[i] > most ? at[i] : most;
+        const std::uint64_t j = static_cast<std::uint64_t>(static_cast<std::int64_t>(at[i]));
+        const bool ok = j < limit;
+        inside = inside && ok;
+        // where the index is wrong, any element that is there
+        to[i] = from[ok ? j : 0];
     }
-    if (most >= count || least < -count) return false;
-    if (least >= 0)
-        for (std::int64_t i = 0; i < n; ++i) to[i] = from[at[i]];
-    else
-        for (std::int64_t i = 0; i < n; ++i) to[i] = from[at[i] < 0 ? at[i] + count : at[i]];
+    if (inside) return true;
+    // seldom: indices that count from the end
+    for (std::int64_t i = 0; i < n; ++i) {
+        const std::int64_t j = at[i] < 0 ? at[i] + count : at[i];
+        if (j < 0 || j >= count) return false;
+        to[i] = from[j];
+    }
     return true;
 }
 

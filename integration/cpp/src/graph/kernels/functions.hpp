@@ -50,6 +50,26 @@ inline float exponential(float x) {
     return x != x ? x : e;
 }
 
+// The same for -86 to 87, where other numbers give the results at these limits: enough where one is added to them.
+inline float bounded_exponential(float x) {
+    float y = x > 87.0F ? 87.0F : x;
+    y = y < -86.0F ? -86.0F : y;
+    const float magic = 12582912.0F;
+    const float t = fused(y, 1.44269504F, magic);
+    const float n = t - magic;
+    float r = fused(n, -0.693359375F, y);
+    r = fused(n, 2.12194440e-4F, r);
+    float p = 1.3814611e-3F;
+    p = fused(p, r, 8.3687100e-3F);
+    p = fused(p, r, 4.1668387e-2F);
+    p = fused(p, r, 0.166665207F);
+    p = fused(p, r, 0.499999935F);
+    p = fused(p, r * r, r) + 1.0F;
+    // the whole number stands in the last bits of t
+    const std::uint32_t bits = static_cast<std::uint32_t>(bits_of(p)) + (static_cast<std::uint32_t>(bits_of(t)) << 23);
+    return float_of(static_cast<std::int32_t>(bits));
+}
+
 inline float logarithm(float x) {
     // numbers too small to be normal are scaled
     const bool tiny = x < 1.17549435e-38F;
@@ -79,7 +99,12 @@ inline float logarithm(float x) {
     return x != x ? x : y;
 }
 
-inline float logistic(float x) { return 1.0F / (1.0F + exponential(-x)); }
+inline float logistic(float x) {
+    const float y = 1.0F / (1.0F + bounded_exponential(-x));
+    return x != x ? x : y;
+}
+
+inline float times_logistic(float x) { return x / (1.0F + bounded_exponential(-x)); }
 
 inline float hyperbolic_tangent(float x) {
     const float t = x * x;
@@ -92,7 +117,7 @@ inline float hyperbolic_tangent(float x) {
     p = fused(p, t, -0.333333328F);
     const float near_zero = fused(p * t, x, x);
     const float a = x < 0.0F ? -x : x;
-    const float far = 1.0F - 2.0F / (exponential(a + a) + 1.0F);
+    const float far = 1.0F - 2.0F / (bounded_exponential(a + a) + 1.0F);
     const float y = a < 0.6F ? near_zero : (x < 0.0F ? -far : far);
     return x != x ? x : y;
 }
@@ -118,7 +143,7 @@ inline float error_function(float x) {
     q = fused(q, b, 0.633627316F);
     q = fused(q, b, 1.12939706F);
     q = fused(q, b, -1.53382197e-4F);
-    const float far = 1.0F - exponential(-q);
+    const float far = 1.0F - bounded_exponential(-q);
     const float y = a < 0.95F ? near_zero : (x < 0.0F ? -far : far);
     return x != x ? x : y;
 }

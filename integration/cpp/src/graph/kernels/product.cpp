@@ -25,22 +25,16 @@ typedef float Loose __attribute__((vector_size(kWidth * 4), aligned(4), may_alia
 
 inline Vector load(const float* p) { return *reinterpret_cast<const Loose*>(p); }
 inline void store(float* p, Vector v) { *reinterpret_cast<Loose*>(p) = v; }
-inline Vector splat(float x) {
-    Vector v;
-    for (int i = 0; i < kWidth; ++i) v[i] = x;
-    return v;
-}
-
 // One panel, `step` elements from row to row, and R rows of the left matrix.
 template <int R>
 inline void tile(std::int64_t k, const float* a, std::int64_t row, std::int64_t column, const float* b,
                  std::int64_t step, Vector (&sum)[R][2]) {
-    for (int r = 0; r < R; ++r) sum[r][0] = sum[r][1] = splat(0.0F);
+    for (int r = 0; r < R; ++r) sum[r][0] = sum[r][1] = Vector{};
     for (std::int64_t j = 0; j < k; ++j) {
         const Vector b0 = load(b), b1 = load(b + kWidth);
         const float* at = a;
         for (int r = 0; r < R; ++r) {
-            const Vector x = splat(*at);
+            const float x = *at;
             sum[r][0] += x * b0;
             sum[r][1] += x * b1;
             at += row;
@@ -98,12 +92,12 @@ inline void strips(const Product& p, std::int64_t i, std::int64_t last, std::int
 // One row and four panels at once: as many sums as keep the units for multiplication busy.
 inline void four_panels(const Product& p, std::int64_t first) {
     Vector sum[4][2];
-    for (int q = 0; q < 4; ++q) sum[q][0] = sum[q][1] = splat(0.0F);
+    for (int q = 0; q < 4; ++q) sum[q][0] = sum[q][1] = Vector{};
     const float* b = p.b + first * p.k;
     const std::int64_t next = p.k * kPanel;
     const float* a = p.a;
     for (std::int64_t j = 0; j < p.k; ++j) {
-        const Vector x = splat(*a);
+        const float x = *a;
         for (int q = 0; q < 4; ++q) {
             sum[q][0] += x * load(b + q * next);
             sum[q][1] += x * load(b + q * next + kWidth);
@@ -116,6 +110,31 @@ inline void four_panels(const Product& p, std::int64_t first) {
         const std::int64_t at = first + q * kPanel;
         write<1>(p, 0, at, p.n - at < kPanel ? p.n - at : kPanel, one);
     }
+}
+
+// One row and one panel: sums over every fourth element, for the same reason.
+inline void one_panel(const Product& p, std::int64_t first, std::int64_t width) {
+    Vector sum[4][2];
+    for (int q = 0; q < 4; ++q) sum[q][0] = sum[q][1] = Vector{};
+    const float *a = p.a, *b = p.b + first * p.k;
+    std::int64_t j = 0;
+    for (; j + 4 <= p.k; j += 4)
+        for (int q = 0; q < 4; ++q) {
+            const float x = *a;
+            sum[q][0] += x * load(b);
+            sum[q][1] += x * load(b + kWidth);
+            a += p.a_column;
+            b += kPanel;
+        }
+    for (; j < p.k; ++j) {
+        const float x = *a;
+        sum[0][0] += x * load(b);
+        sum[0][1] += x * load(b + kWidth);
+        a += p.a_column;
+        b += kPanel;
+    }
+    Vector one[1][2] = {{(sum[0][0] + sum[1][0]) + (sum[2][0] + sum[3][0]), (sum[0][1] + sum[1][1]) + (sum[2][1] + sum[3][1])}};
+    write<1>(p, 0, first, width, one);
 }
 
 // Few rows, and a right matrix that is not packed: rows of it are added up.
@@ -137,9 +156,9 @@ void silu_rows(const Product& p, std::int64_t i, std::int64_t last) {
         float* d = p.d + i * p.d_row;
         if (p.d_column == 1) {
             FASTCALO_VECTORISE
-            for (std::int64_t j = 0; j < p.n; ++j) d[j] = d[j] * logistic(d[j]);
+            for (std::int64_t j = 0; j < p.n; ++j) d[j] = times_logistic(d[j]);
         } else {
-            for (std::int64_t j = 0; j < p.n; ++j) d[j * p.d_column] *= logistic(d[j * p.d_column]);
+            for (std::int64_t j = 0; j < p.n; ++j) d[j * p.d_column] = times_logistic(d[j * p.d_column]);
         }
     }
 }
@@ -157,7 +176,9 @@ void multiply(const Product& p) {
             for (; first + 4 * kPanel - kPanel < p.n; first += 4 * kPanel) four_panels(p, first);
         for (; first < p.n; first += kPanel) {
             const std::int64_t width = p.n - first < kPanel ? p.n - first : kPanel;
-            if (p.packed) {
+            if (p.packed && p.m == 1) {
+                one_panel(p, first, width);
+            } else if (p.packed) {
                 strips(p, i, last, first, width, p.b + first * p.k, kPanel);
             } else if (width == kPanel) {
                 strips(p, i, last, first, width, p.b + first, p.n);

@@ -38,6 +38,7 @@ constexpr Function kFunctions[] = {
     {Op::Scan, run_scan, kControl},
     {Op::ScatterElements, run_scatter, kIndexing},
     {Op::ScatterND, run_scatter_nd, kIndexing},
+    {Op::ScatterTake, run_scatter_take, kIndexing},
     {Op::Shape, run_shape, kLayout},
     {Op::Slice, run_slice, kLayout},
     {Op::Softmax, run_softmax, kReduction},
@@ -193,6 +194,8 @@ std::vector<Tensor> evaluate(Ir& ir, const Node& n, Arena& arena) {
     run.arena = &arena;
     run.kernels = &kernels();
     run.scratch = &scratch;
+    std::vector<CleanArray> clean;
+    run.clean = &clean;
     for (const int v : n.in)
         if (v != kAbsent) run.slot(v) = ir.value(v).constant;
     if (is_elementwise(n.op)) {

@@ -46,6 +46,7 @@ void run_reshape(Run&, const Instruction&);
 void run_scan(Run&, const Instruction&);
 void run_scatter(Run&, const Instruction&);
 void run_scatter_nd(Run&, const Instruction&);
+void run_scatter_take(Run&, const Instruction&);
 void run_shape(Run&, const Instruction&);
 void run_slice(Run&, const Instruction&);
 void run_softmax(Run&, const Instruction&);

@@ -5,7 +5,7 @@
 namespace fastcalo::graph {
 namespace {
 
-constexpr std::size_t kMostStates = 64;
+constexpr std::size_t kMostStates = 32;
 constexpr std::int64_t kMostIterations = std::int64_t{1} << 31;
 
 bool truth(const Tensor& t) {

@@ -23,41 +23,98 @@ void cumsum(T* to, const T* from, const Around& a, bool exclusive, bool reverse)
         }
 }
 
+[[noreturn]] void outside(std::int64_t length) {
+    throw Error("ScatterElements: an index is outside an axis of " + std::to_string(length));
+}
+
+// Into a vector.
+template <class T, class I, class F>
+void scatter_vector(T* d, std::int64_t length, const I* index, const T* u, std::int64_t n, F&& put) {
+    for (std::int64_t k = 0; k < n; ++k) {
+        std::int64_t i = index[k];
+        if (static_cast<std::uint64_t>(i) >= static_cast<std::uint64_t>(length)) {
+            i += length;
+            if (i < 0 || i >= length) outside(length);
+        }
+        d[i] = put(d[i], u[k]);
+    }
+}
+
 template <class T, class F>
 void scatter_with(Tensor& to, const Tensor& index, const Tensor& updates, std::int64_t axis, F&& put) {
-    const Around a(to.shape, axis), b(index.shape, axis);
     T* d = to.as<T>();
     const T* u = updates.as<T>();
-    if (to.shape.rank > 1)
-        for (int k = 0; k < to.shape.rank; ++k)
-            if (k != static_cast<int>(axis) && index.shape[k] != to.shape[k])
-                throw Error("ScatterElements: indices of shape " + index.shape.text() + " into " + to.shape.text() +
-                            " are not supported");
+    if (to.shape.rank == 1) {
+        if (index.type == Type::i64)
+            return scatter_vector(d, to.count, index.as<std::int64_t>(), u, index.count, put);
+        return scatter_vector(d, to.count, index.as<std::int32_t>(), u, index.count, put);
+    }
+    const Around a(to.shape, axis), b(index.shape, axis);
+    for (int k = 0; k < to.shape.rank; ++k)
+        if (k != static_cast<int>(axis) && index.shape[k] != to.shape[k])
+            throw Error("ScatterElements: indices of shape " + index.shape.text() + " into " + to.shape.text() +
+                        " are not supported");
     for (std::int64_t o = 0; o < b.outer; ++o)
         for (std::int64_t k = 0; k < b.length; ++k)
             for (std::int64_t j = 0; j < b.inner; ++j) {
                 const std::int64_t at = (o * b.length + k) * b.inner + j;
                 std::int64_t i = integer_at(index, at);
                 i = i < 0 ? i + a.length : i;
-                if (i < 0 || i >= a.length)
-                    throw Error("ScatterElements: an index is outside an axis of " + std::to_string(a.length));
+                if (i < 0 || i >= a.length) outside(a.length);
                 T& x = d[(o * a.length + i) * a.inner + j];
                 x = put(x, u[at]);
             }
 }
 
+template <class T, class Do>
+void with_function(std::int64_t mode, Do&& scatter) {
+    switch (mode) {
+        case kAdd:
+            return scatter([](T x, T y) { return static_cast<T>(x + y); });
+        case kMin:
+            return scatter([](T x, T y) { return y < x ? y : x; });
+        case kMax:
+            return scatter([](T x, T y) { return y > x ? y : x; });
+        default:
+            return scatter([](T, T y) { return y; });
+    }
+}
+
 template <class T>
 void scatter(Tensor& to, const Tensor& index, const Tensor& updates, const Params& p) {
-    switch (p.mode) {
-        case kAdd:
-            return scatter_with<T>(to, index, updates, p.axis, [](T x, T y) { return static_cast<T>(x + y); });
-        case kMin:
-            return scatter_with<T>(to, index, updates, p.axis, [](T x, T y) { return y < x ? y : x; });
-        case kMax:
-            return scatter_with<T>(to, index, updates, p.axis, [](T x, T y) { return y > x ? y : x; });
-        default:
-            return scatter_with<T>(to, index, updates, p.axis, [](T, T y) { return y; });
+    with_function<T>(p.mode, [&](auto put) { scatter_with<T>(to, index, updates, p.axis, put); });
+}
+
+// The array holds `value` everywhere before and afterwards: only what was touched is cleaned.
+template <class T, class I>
+void scatter_take(Tensor& out, std::byte* array, std::int64_t length, T value, const Tensor& index,
+                  const Tensor& updates, std::int64_t mode) {
+    T *d = reinterpret_cast<T*>(array), *to = out.as<T>();
+    const I* at = index.as<I>();
+    with_function<T>(mode, [&](auto put) { scatter_vector(d, length, at, updates.as<T>(), index.count, put); });
+    const auto place = [length](std::int64_t i) { return i < 0 ? i + length : i; };
+    for (std::int64_t k = 0; k < index.count; ++k) to[k] = d[place(at[k])];
+    for (std::int64_t k = 0; k < index.count; ++k) d[place(at[k])] = value;
+}
+
+// An array of a value, kept from run to run.
+std::byte* clean_array(Run& run, const Tensor& value, std::int64_t length) {
+    const std::size_t element = size_of(value.type), bytes = static_cast<std::size_t>(length) * element;
+    std::uint64_t bits = 0;
+    std::memcpy(&bits, value.data, element);
+    CleanArray* array = nullptr;
+    for (CleanArray& c : *run.clean)
+        if (c.value == bits && c.element == element) array = &c;
+    if (!array) {
+        run.clean->push_back({bits, element, {}});
+        array = &run.clean->back();
     }
+    if (bytes > run.arena->limit()) throw Error("a run needs more memory than it may take");
+    for (std::size_t at = array->bytes.size(); at < bytes; at += element) {
+        if (at == array->bytes.size()) array->bytes.resize(bytes);
+        std::memcpy(array->bytes.data() + at, value.data, element);
+    }
+    return array->bytes.data();
 }
 
 // A tensor with the elements of an input: in its place where nobody else reads that, else a copy.
@@ -192,6 +249,35 @@ void run_scatter(Run& run, const Instruction& i) {
             return scatter<std::int16_t>(t, index, updates, i.p);
         default:
             return scatter<std::uint8_t>(t, index, updates, i.p);
+    }
+}
+
+void run_scatter_take(Run& run, const Instruction& i) {
+    const Tensor &lengths = input(run, i, 0), &index = input(run, i, 1), &updates = input(run, i, 2);
+    if (index.shape != updates.shape) throw Error("ScatterElements: indices and updates differ in shape");
+    if (lengths.type != Type::i64 || lengths.count != 1) throw Error("ScatterElements: a vector is needed");
+    const std::int64_t length = Shape{*lengths.as<std::int64_t>()}.count();
+    std::byte* array = clean_array(run, i.p.value, length);
+    Tensor& t = run.make(i.out[0], i.p.value.type, index.shape);
+    const auto as = [&](auto zero) {
+        using T = decltype(zero);
+        const T value = *reinterpret_cast<const T*>(i.p.value.data);
+        if (index.type == Type::i64)
+            scatter_take<T, std::int64_t>(t, array, length, value, index, updates, i.p.mode);
+        else
+            scatter_take<T, std::int32_t>(t, array, length, value, index, updates, i.p.mode);
+    };
+    switch (t.type) {
+        case Type::f32:
+            return as(float{});
+        case Type::i64:
+            return as(std::int64_t{});
+        case Type::i32:
+            return as(std::int32_t{});
+        case Type::i16:
+            return as(std::int16_t{});
+        default:
+            return as(std::uint8_t{});
     }
 }
 

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The native engine in C++ against ONNX Runtime, on all shipped models."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+from native_graph import Pair  # noqa: E402
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    """The library of plain functions around the engine: named in the environment, or built here."""
+    if "FASTCALO_GRAPH_LIBRARY" in os.environ:
+        return Path(os.environ["FASTCALO_GRAPH_LIBRARY"])
+    if not shutil.which("cmake") or not (shutil.which("c++") or os.environ.get("CXX")):
+        pytest.skip("neither cmake nor a compiler")
+    build = str(tmp_path_factory.mktemp("build"))
+    for arguments in (
+        ["-S", str(ROOT / "integration/cpp"), "-B", build],
+        ["--build", build, "--target", "fastcalo_graph", "-j2"],
+    ):
+        subprocess.run(["cmake", *arguments], check=True, stdout=subprocess.DEVNULL)
+    return Path(build) / "tests/graph/libfastcalo_graph.so"
+
+
+@pytest.mark.parametrize("name", ["em", "hadron", "em-whole", "hadron-whole", "muon"])
+def test_same_showers_as_onnx_runtime(library, name):
+    pair = Pair(library, name)
+    for showers in (1, 40):
+        feed = pair.feed(showers, seed=7)
+        want, got = pair.run_onnxruntime(feed), pair.native.run(feed)
+        assert sum(map(len, want[::3])) > 0
+        for what, a, b in zip(pair.names, want, got, strict=True):
+            assert (a.shape, a.dtype) == (b.shape, b.dtype), what
+            if what.endswith("_deposit"):
+                np.testing.assert_allclose(b, a, rtol=1e-4)
+            else:
+                np.testing.assert_array_equal(b, a)
