@@ -224,10 +224,12 @@ class FaceArm(ReferenceArm):
                 self.found.clear()
                 self.simulator._manager.BeamOn(1)  # noqa: SLF001
                 events.append(list(self.found))
-            rows.append({"stratum": stratum, **self.shower(events, chunk * size)})
+            # of its own for each sample: else all would have the same random numbers
+            run = abs(pdg) * 1000 + int(energy) * 10 + stratum
+            rows.append({"stratum": stratum, **self.shower(events, run, chunk * size)})
         return rows
 
-    def shower(self, events: list[list[tuple[Any, ...]]], first: int) -> dict[str, list[float]]:
+    def shower(self, events: list[list[tuple[Any, ...]]], run: int, first: int) -> dict[str, list[float]]:
         """Energies of the fast engine for particles on the face of the first stave."""
         flat = np.array([row for event in events for row in event], np.float64).reshape(-1, 6)
         axes = self.detector.layout.axes[0]
@@ -237,6 +239,7 @@ class FaceArm(ReferenceArm):
             momentum=flat[:, 1:4] @ axes,
             vertex=local @ axes,
             counts=[len(event) for event in events],
+            run=np.full(len(events), run),
             event=np.arange(first, first + len(events)),
         )
         return sums(self.detector, self.engine.run(particles, seed=1).sections, len(events))

@@ -6,50 +6,14 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from typing import Any
 
-from ..root_files import open_root, reading_errors
-from .tree import OpenTree
+from ..root_files import open_root
+from .hepmc import is_hepmc, open_hepmc
+from .tree import OpenFile
 
 # what is kept open while nobody reads it
 _MOST_FILES = 8
 _MOST_BRANCHES = 5000
-
-
-@dataclass(eq=False)
-class OpenFile:
-    """A file that is open, and its trees that were looked at.
-
-    Attributes
-    ----------
-    path : str
-    root : uproot.ReadOnlyDirectory
-    """
-
-    path: str
-    root: Any
-    trees: dict[str, OpenTree] = field(default_factory=dict)
-    users: int = 0
-
-    def tree(self, name: str) -> OpenTree:
-        """Return a tree by its name.
-
-        Raises
-        ------
-        InputError
-            It cannot be read.
-        """
-        if name not in self.trees:
-            where = f"{self.path}: tree {name!r}"
-            with reading_errors(where):
-                self.trees[name] = OpenTree(self.root[name], where)
-        return self.trees[name]
-
-    @property
-    def branches(self) -> int:
-        """Branches of its trees, by which the memory goes that it takes."""
-        return sum(len(tree.names) for tree in self.trees.values())
 
 
 class OpenFiles:
@@ -103,7 +67,10 @@ class OpenFiles:
 
 def _opened(path: str) -> tuple[OpenFile, ExitStack]:
     stack = ExitStack()
-    return OpenFile(path, stack.enter_context(open_root(path))), stack
+    is_text = "://" not in path and is_hepmc(path)
+    file = open_hepmc(path) if is_text else OpenFile(path, stack.enter_context(open_root(path)))
+    stack.callback(file.close)
+    return file, stack
 
 
 def _close_all(files: dict[str, tuple[OpenFile, ExitStack]]) -> None:

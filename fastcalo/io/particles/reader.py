@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Reader of particles from ROOT files (TTree or RNTuple), in bounded memory."""
+"""Reader of particles from ROOT files (TTree or RNTuple) and HepMC text, in bounded memory."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ...errors import ConfigError, InputError
 from ..event_streams.batches import FileEvents, group_rows, rechunk
 from ..event_streams.identifiers import IdentifierRuns, Identifiers
 from ..event_streams.repeats import Repeats, Source, find_repeats
-from ..root_files import PROVENANCE, provenance_of
 from .checks import FinalState, checked_energies
 from .columns import assemble, identifiers
-from .open_trees import OpenFile, OpenFiles
+from .inputs import expand_inputs
+from .open_trees import OpenFiles
 from .schemas import EVENT_ROLES, Schema, SchemaOverrides, load_overrides
 from .search import check_unit, find_particles, of_ours, tree_like, with_sample
-from .tree import OpenTree
+from .tree import OpenFile, OpenTree
 
 PathLike = str | os.PathLike[str]
 
@@ -169,7 +169,7 @@ class EventReader:
     def _source(self, file: EventFile) -> Source:
         def identity() -> bytes:
             with self._open.open(file.path) as opened:
-                return bytes(opened.root.file.uuid.bytes) + file.tree.encode()
+                return opened.identity + file.tree.encode()
 
         def sample() -> bytes:
             first = next(self._blocks(file, 0, most=_FEW), None)
@@ -221,12 +221,13 @@ def open_events(
     collection: str | None = None,
     gather: bool = False,
 ) -> EventReader:
-    """Find the particles in ROOT files.
+    """Find the particles in ROOT files, or in HepMC text.
 
     Parameters
     ----------
     paths : path or sequence of paths
-        Files of one layout, local or by URL (``root://``, ``https://``). They are read in this order.
+        Files of one layout, ROOT or HepMC text, local or by URL (``root://``, ``https://``); patterns such as
+        ``run*.root``, and ``@list.txt`` for a list of them in a file. They are read in this order.
     schema : SchemaOverrides or path, optional
         What is known of the branches, or a TOML file that says it. What is left open is found by looking.
     tree : str, optional
@@ -258,9 +259,7 @@ def open_events(
     >>> next(reader.iterate(step_size=100)).n_events
     100
     """
-    listed = [os.fspath(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
-    if not listed:
-        raise InputError("no input file is given")
+    listed = expand_inputs(paths)
     if schema is None:
         overrides = SchemaOverrides()
     else:
@@ -272,14 +271,14 @@ def open_events(
     open_files = OpenFiles()
     with open_files.open(listed[0]) as file:
         found, opened = find_particles(file, overrides)
-        found = of_ours(found, overrides) if PROVENANCE in file.root else with_sample(found, overrides, opened)
+        found = of_ours(found, overrides) if file.is_ours else with_sample(found, overrides, opened)
         files = [_file(file, found, opened)]
         found = replace(found, notes=found.notes + _notes_on_layout(found, files[0]))
     for path in listed[1:]:
         with open_files.open(path) as file:
             opened = tree_like(file, found)
             files.append(_file(file, found, opened))
-            if PROVENANCE not in file.root:
+            if not file.is_ours:
                 check_unit(found, overrides, opened, listed[0])
     return EventReader(tuple(files), found, gather, open_files)
 
@@ -291,7 +290,7 @@ def _file(file: OpenFile, schema: Schema, tree: OpenTree) -> EventFile:
         schema.tree,
         tree.n_entries,
         flat=sample.counts is None,
-        decayed=provenance_of(file.root, file.path).get("decays") is True,
+        decayed=file.provenance.get("decays") is True,
     )
 
 

@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ...errors import InputError
-from ..root_files import tree_names
 from .checks import notes_on_sample
 from .columns import sample_of
 from .evidence import NoParticlesError, find_schema
-from .open_trees import OpenFile
 from .schemas import Schema, SchemaOverrides, nearest
-from .tree import OpenTree
+from .tree import OpenFile, OpenTree
 from .units import with_units
 
 # names that collision events go by, in EDM4hep, NanoAOD and xAOD
@@ -37,7 +35,7 @@ def schema_of(tree: OpenTree, overrides: SchemaOverrides) -> Schema:
 
 def find_particles(file: OpenFile, overrides: SchemaOverrides) -> tuple[Schema, OpenTree]:
     """The tree with the particles: one with a usual name, else the only one."""
-    path, names = file.path, tree_names(file.root, file.path)
+    path, names = file.path, file.tree_names()
     if overrides.tree is not None:
         names = [_there(overrides.tree, names, f"{path}: has no tree")]
     usual = [name for name in names if name.split("/")[-1] in _EVENT_TREES]
@@ -109,7 +107,7 @@ def of_ours(schema: Schema, overrides: SchemaOverrides) -> Schema:
 
 def tree_like(file: OpenFile, schema: Schema) -> OpenTree:
     """The tree of a further file, which must have the branches of the first."""
-    tree = file.tree(_there(schema.tree, tree_names(file.root, file.path), f"{file.path}: has no tree"))
+    tree = file.tree(_there(schema.tree, file.tree_names(), f"{file.path}: has no tree"))
     for branch in (*schema.branches.values(), *schema.links.values()):
         if branch not in tree:
             _there(branch, tree.names, f"{tree.where}: has no branch")
