@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .architectures.base import Architecture, Metrics
 from .config import StageConfig
-from .data.showers import Batch
+from .data.batch import Batch
 from .random_numbers import ShowerRandom
 
 

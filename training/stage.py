@@ -16,7 +16,8 @@ from fastcalo.errors import TrainingError
 
 from .architectures.base import Architecture, Metrics
 from .config import StageConfig
-from .data.showers import Batch, ShowerData
+from .data.batch import Batch
+from .data.showers import ShowerData
 from .exchange import Exchange
 from .gan_step import GanStep
 from .gradient_accumulation import partial_losses

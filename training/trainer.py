@@ -21,7 +21,7 @@ from fastcalo.errors import ConfigError, TrainingError
 from fastcalo.model.onnx_session import MOST_THREADS
 
 from .architectures.base import Architecture
-from .config import TrainConfig
+from .config import TrainConfig, run_folder
 from .data.folds import Fold
 from .data.splits import open_splits
 from .device import choose_device
@@ -128,6 +128,8 @@ def run_stages(
     closed = closing(notes) if notes else nullcontext()
     with forgotten_if_it_fails(run, begins), Signals(watch.halt) as signals, closed:
         networks = build_architecture(config)
+        if config.start:
+            _start_from(networks, run_folder(config.start, where))
         networks.networks.to(device)
         for index, stage in enumerate(config.stage):
             done = checkpoint.restore(networks, run, stage)
@@ -175,3 +177,18 @@ def load_run(run: Path) -> tuple[TrainConfig, Architecture, dict[str, Any]]:
         with checkpoint.fitting(file := checkpoint.path_of(run, stage)):
             data_hash = str(checkpoint.load(file)["data_hash"])
     return config, networks, {"fastcalo": version, "data_hash": data_hash}
+
+
+def _start_from(networks: Architecture, run: Path) -> None:
+    """Give networks the weights of another run, all stages of which are finished.
+
+    Raises
+    ------
+    TrainingError
+        No run there, a stage is not finished, or its networks have other shapes.
+    """
+    config, _ = read_config(run)
+    for stage in config.stage:
+        done = checkpoint.restore(networks, run, stage)
+        if done < stage.steps:
+            raise TrainingError(f"{run}: stage {stage.name!r} stands at step {done} of {stage.steps}; train --resume")

@@ -9,22 +9,18 @@ Runtime broadcasts along the last axis fast, and along a short one slowly.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
-from torch import Tensor, nn
 
-from fastcalo.training.architectures.hits.cell_model import (
-    BLOBS,
+from fastcalo.training.architectures.hit_lists.hit_networks import (
     CODES,
     LEAST,
     RATE_FLOOR,
     SHARE_COMPONENTS,
-    SHARE_INPUTS,
-    HitModel,
+    HitNetworks,
 )
-from fastcalo.training.architectures.hits.conditions import Geometry
-from fastcalo.training.architectures.hits.layer_model import MEV_TENTH
+from fastcalo.training.architectures.hit_lists.layer_model import MEV_TENTH
+from fastcalo.training.architectures.hits.cell_model import BLOBS, SHARE_INPUTS, HitModel
 
 from ..onnx_graph import BOOL, FLOAT, INT64, Graph
 from .layers import FloatArray, Weights, weights_of
@@ -36,18 +32,6 @@ _ALL = 100.0
 """Logit of a share that leaves nothing, in single precision."""
 _LARGEST_LOGIT = 80.0
 """Its exponential is still finite."""
-
-
-class Shared(Protocol):
-    """What the sharing of energies needs of a model."""
-
-    geometry: Geometry
-    share: nn.Sequential
-    threshold_L: Tensor
-
-    @property
-    def floor_L(self) -> Tensor:
-        """Energy that every hit of a layer gets before the rest is shared, float32 [L], GeV."""
 
 
 @dataclass(frozen=True)
@@ -128,14 +112,14 @@ def hits_left(g: Graph, hits: Placed) -> str:
 
 
 def serve_hits(
-    g: Graph, model: Shared, known: str, hits: Placed, ranks: Ranks, energy_G: str, numbers: list[str]
+    g: Graph, model: HitNetworks, known: str, hits: Placed, ranks: Ranks, energy_G: str, numbers: list[str]
 ) -> str:
     """Deposits of all hits, rank by rank, float32 [H].
 
     Parameters
     ----------
     g : Graph
-    model : Shared
+    model : HitNetworks
     known : str
         What the sharing network's first layer makes of all that is known of the hits beforehand, [H, W].
     hits : Placed

@@ -7,24 +7,22 @@ The torch twin is `fastcalo.training.architectures.hits.sampler`; the export com
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
 import onnx
 from torch import nn
 
 from fastcalo._version import __version__
 from fastcalo.model.shower_model import WINDOWS
-from fastcalo.training.architectures.hits.cell_model import BLOBS, CODES, LARGEST_NEIGHBOUR_RATE, LATENT, HitModel
-from fastcalo.training.architectures.hits.conditions import Geometry
-from fastcalo.training.architectures.hits.layer_model import MEV_TENTH, LayerModel
+from fastcalo.training.architectures.hit_lists.conditions import Geometry
+from fastcalo.training.architectures.hit_lists.hit_networks import CODES, LATENT, HitNetworks
+from fastcalo.training.architectures.hit_lists.layer_model import MEV_TENTH, LayerModel
+from fastcalo.training.architectures.hits.cell_model import BLOBS, LARGEST_NEIGHBOUR_RATE, HitModel
 
+from ..hit_lists import Capacity
 from ..onnx_graph import FLOAT, INT64, Graph
 from .energies import by_rank, reordered, share_energies
 from .layers import draw_layers, weights_of
 from .points import Blobs, Placed, layers_of_hits, lines_for_hits, neighbour_counts, place_hits
-
-Capacity: TypeAlias = tuple[float, float, float]
 
 
 def build_graph(layers: LayerModel, hits: HitModel, capacity: Capacity, hit_capacity: Capacity) -> onnx.ModelProto:
@@ -79,7 +77,7 @@ def noise_rows(g: Graph, energy: str, capacity: Capacity, noise: str) -> str:
 
 
 def conditions(g: Graph, geometry: Geometry, energy: str, direction: str, entry: str, species: str) -> dict[str, str]:
-    """`fastcalo.training.architectures.hits.conditions.hit_conditions`, and offsets without the cell's symmetries."""
+    """`hit_conditions` of the torch model, and offsets without the cell's symmetries."""
     log_energy = g.op("Log", energy)
     half = g.op("Mul", log_energy, g.const(0.5))
     cosine = g.slice(direction, 1, 2, 3)
@@ -123,18 +121,7 @@ def _profile(
 ) -> Blobs:
     """Latent vector from the prior, blobs of all layers; adds ``per_layer`` [G, 3] to the conditions."""
     layers = model.geometry.layers
-    mean_energy = g.op(
-        "Div", g.op("Div", g.clip(energy_NL, 1e-9, None), g.clip(count_NL, 1.0, None)), g.const(MEV_TENTH)
-    )
-    hit = g.op("Greater", count_NL, g.const(0.0))
-    log_mean = g.op("Where", hit, g.op("Log", mean_energy), g.const(0.0))
-    energies = g.op("Sub", g.op("Div", log_mean, g.const(2.0)), g.const(0.5))
-    root = g.op("Sqrt", g.op("Add", count_NL, g.const(0.5)))
-    counts = g.op("Sub", g.op("Div", root, g.const(3.0)), g.const(1.0))
-    x = g.op("Concat", cond["globals"], counts, energies, axis=1)
-    mean, log_sd = g.ops("Split", 2, mlp(g, model.prior, x), axis=1, num_outputs=2)
-    latent = g.op("Add", mean, g.op("Mul", g.op("Exp", g.clip(log_sd, -4.0, 2.0)), latent_normal))
-    raw = mlp(g, model.profile, g.op("Concat", x, latent, axis=1))
+    raw, counts, energies = raw_profile(g, model, cond, energy_NL, count_NL, latent_normal)
     raw = g.reshape(raw, -1, model.n_outputs)
     parts = [g.slice(raw, 1, i * BLOBS, (i + 1) * BLOBS) for i in range(4)]
     weight = g.op("Softmax", g.op("Add", parts[0], g.const(model.weight_bias.detach().numpy())), axis=1)
@@ -154,6 +141,25 @@ def _profile(
     kappa = g.op("Mul", g.op("Sigmoid", kappa), g.const(LARGEST_NEIGHBOUR_RATE))
     codes = g.slice(raw, 1, 4 * BLOBS + 2, 4 * BLOBS + 2 + CODES)
     return Blobs(weight, inverse, centre_x, centre_y, rate, kappa, codes)
+
+
+def raw_profile(
+    g: Graph, model: HitNetworks, cond: dict[str, str], energy_NL: str, count_NL: str, latent_normal: str
+) -> tuple[str, str, str]:
+    """Latent vector from the prior; what the profile network gives [N, F], and counts and energies as it sees them."""
+    mean_energy = g.op(
+        "Div", g.op("Div", g.clip(energy_NL, 1e-9, None), g.clip(count_NL, 1.0, None)), g.const(MEV_TENTH)
+    )
+    hit = g.op("Greater", count_NL, g.const(0.0))
+    log_mean = g.op("Where", hit, g.op("Log", mean_energy), g.const(0.0))
+    energies = g.op("Sub", g.op("Div", log_mean, g.const(2.0)), g.const(0.5))
+    root = g.op("Sqrt", g.op("Add", count_NL, g.const(0.5)))
+    counts = g.op("Sub", g.op("Div", root, g.const(3.0)), g.const(1.0))
+    x = g.op("Concat", cond["globals"], counts, energies, axis=1)
+    mean, log_sd = g.ops("Split", 2, mlp(g, model.prior, x), axis=1, num_outputs=2)
+    latent = g.op("Add", mean, g.op("Mul", g.op("Exp", g.clip(log_sd, -4.0, 2.0)), latent_normal))
+    raw = mlp(g, model.profile, g.op("Concat", x, latent, axis=1))
+    return raw, counts, energies
 
 
 def mlp(g: Graph, net: nn.Sequential, x: str) -> str:

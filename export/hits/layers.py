@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from fastcalo.training.architectures.hits import layer_model as twin
-from fastcalo.training.architectures.hits.layer_model import LayerModel
+from fastcalo.training.architectures.hit_lists import layer_model as twin
+from fastcalo.training.architectures.hit_lists.layer_model import LayerModel
 from fastcalo.training.architectures.nets import linear_layers
 
 from ..onnx_graph import FLOAT, INT64, Graph

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastcalo.training.architectures.hits import sampler
+from fastcalo.training.architectures.hit_lists import drawn_hits
+from fastcalo.training.architectures.hit_lists import points as twin
+from fastcalo.training.architectures.hit_lists.conditions import Geometry
 from fastcalo.training.architectures.hits.cell_model import BLOBS
-from fastcalo.training.architectures.hits.conditions import Geometry
 from fastcalo.training.architectures.hits.neighbours import DIRECTIONS
 
 from ..onnx_graph import FLOAT, INT16, INT32, INT64, Graph
@@ -99,20 +100,20 @@ def place_hits(
 
 
 def _number(g: Graph, count_G: str, log_rate_G: str) -> str:
-    """`sampler.points_of`, int64 [G]."""
+    """`twin.points_of`, int64 [G]."""
     zero, count = g.const(0.0), g.cast(count_G, FLOAT)
-    least, each = (g.const(float(v)) for v in sampler.MOST_POINTS)
+    least, each = (g.const(float(v)) for v in twin.MOST_POINTS)
     most = g.op("Add", least, g.op("Mul", each, count))
     most = g.op("Where", g.op("Greater", count, zero), most, zero)
-    constant, linear, square = (g.const(v) for v in sampler.POINTS_BY_RATE)
+    constant, linear, square = (g.const(v) for v in twin.POINTS_BY_RATE)
     root = g.op("Exp", g.op("Div", log_rate_G, g.const(2.0)))
     number = g.op("Add", constant, g.op("Mul", g.op("Add", linear, g.op("Mul", square, root)), root))
-    hits = g.op("Mul", count, g.const(sampler.POINTS_BY_COUNT))
+    hits = g.op("Mul", count, g.const(twin.POINTS_BY_COUNT))
     return g.cast(g.op("Min", most, g.op("Add", number, hits)), INT64)
 
 
 def _rows(g: Graph, number_G: str, capacity_N: str, row_G: str) -> tuple[str, str]:
-    """`sampler.rows_of` over layers of showers: first row and number of rows, int64 [G]."""
+    """`twin.rows_of` over layers of showers: first row and number of rows, int64 [G]."""
     zero, one = (g.const(v, np.int64) for v in (0, 1))
     capacity = g.at(capacity_N, row_G)
     number = g.op("Min", number_G, capacity)
@@ -173,7 +174,7 @@ def _points(
         blob = g.op("Add", blob, g.cast(passed, INT32))
     inverse = g.at(g.flat(blobs.inverse_GK), blob)
     late = g.op("GreaterOrEqual", index, g.at(_first_late(g, first, number), group))
-    inverse = g.op("Where", late, g.clip(inverse, None, 1 / sampler.LATE_WIDTH), inverse)
+    inverse = g.op("Where", late, g.clip(inverse, None, 1 / twin.LATE_WIDTH), inverse)
     xy = []
     for centre, quantile in zip((blobs.centre_x_GK, blobs.centre_y_GK), quantiles, strict=True):
         away = g.op("Div", quantile, inverse)
@@ -183,8 +184,8 @@ def _points(
 
 
 def _first_late(g: Graph, first_G: str, number_G: str) -> str:
-    """`sampler.first_late`, counted over the points of all layers, int32 [G]."""
-    part, whole = sampler.LATE
+    """`twin.first_late`, counted over the points of all layers, int32 [G]."""
+    part, whole = twin.LATE
     number = g.op("Add", g.op("Mul", number_G, g.const(part, np.int64)), g.const(whole - 1, np.int64))
     return g.cast(g.op("Add", first_G, g.op("Div", number, g.const(whole, np.int64))), INT32)
 
@@ -289,8 +290,8 @@ def _order(g: Graph, cond: dict[str, str], p: _Points, keep: str, count_G: str) 
     dx = g.op("Sub", x, g.at(cond["offset_x"], group))
     dy = g.op("Sub", y, g.at(cond["offset_y"], group))
     distance = g.op("Add", g.op("Mul", dx, dx), g.op("Mul", dy, dy))
-    distance = g.cast(g.op("Mul", distance, g.const(sampler.STEPS_PER_CELL2)), INT64)
-    key = g.op("Add", g.op("Mul", group, g.const(sampler.KEY_STRIDE, np.int64)), distance)
+    distance = g.cast(g.op("Mul", distance, g.const(drawn_hits.STEPS_PER_CELL2)), INT64)
+    key = g.op("Add", g.op("Mul", group, g.const(drawn_hits.KEY_STRIDE, np.int64)), distance)
     order = g.ops("TopK", 2, key, g.size(key), axis=0, largest=0, sorted=1)[1]
     group, x, y, dx, dy = (g.at(t, order) for t in (group, x, y, dx, dy))
     row = g.at(cond["row"], group)

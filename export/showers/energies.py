@@ -7,15 +7,9 @@ import math
 
 import numpy as np
 
-from fastcalo.training.architectures.showers.cell_model import (
-    BLOBS,
-    CODES,
-    NARROW,
-    RATE_FLOOR,
-    SHARE_INPUTS,
-    WIDE,
-    HitModel,
-)
+from fastcalo.training.architectures.hit_lists.hit_networks import CODES, RATE_FLOOR
+from fastcalo.training.architectures.showers.blobs import BLOBS, NARROW, WIDE
+from fastcalo.training.architectures.showers.cell_model import SHARE_INPUTS, HitModel
 
 from ..hits.energies import hits_left
 from ..hits.layers import weights_of

@@ -7,29 +7,29 @@ twin is `fastcalo.training.architectures.showers.sampler`; the export compares t
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
 import onnx
 
 from fastcalo._version import __version__
 from fastcalo.model.contract import Contract
-from fastcalo.training.architectures.hits.conditions import Geometry
-from fastcalo.training.architectures.showers import sampler
-from fastcalo.training.architectures.showers.cell_model import LATENT, HitModel
+from fastcalo.training.architectures.hit_lists import points as twin
+from fastcalo.training.architectures.hit_lists.conditions import Geometry
+from fastcalo.training.architectures.hit_lists.hit_networks import LATENT
+from fastcalo.training.architectures.hit_lists.layer_model import LayerModel
+from fastcalo.training.architectures.showers.cell_model import HitModel
 from fastcalo.training.architectures.showers.conditions import EXTRA_ENERGY
-from fastcalo.training.architectures.showers.layer_model import LayerModel
 
+from ..hit_lists import Capacity
 from ..hits.energies import by_rank, reordered, serve_hits
 from ..hits.graph import conditions, noise_rows
 from ..hits.layers import draw_layers
 from ..hits.points import Placed, layers_of_hits, lines_for_hits
 from ..onnx_graph import BOOL, FLOAT, INT32, INT64, Graph
 from .energies import known_of_hits
-from .points import Points, ordered, place_hits
+from .order import ordered
+from .points import Points, place_hits
 from .tables import Tables, profile_tables
 
-Capacity: TypeAlias = tuple[float, float, float]
 SLACK = 1e-6
 """Ranges are widened by this, relatively, against rounding."""
 
@@ -138,7 +138,7 @@ def _conditions(g: Graph, geometry: Geometry, energy: str, direction: str, entry
 def _points(
     g: Graph, tables: Tables, cond: dict[str, str], count: str, rows: str, noise: dict[str, str], showers: str
 ) -> tuple[Points, str]:
-    """`sampler.points_of` and `sampler.rows_of`, and how many points each shower asks for, int64 [N]."""
+    """`twin.points_of` and `twin.rows_of`, and how many points each shower asks for, int64 [N]."""
     count_LN = g.op("Transpose", count, perm=[1, 0])
     log_rate = g.op("Squeeze", tables.log_rate, g.const([1], np.int64))
     number = _number(g, count_LN, log_rate)
@@ -156,14 +156,14 @@ def _points(
 
 
 def _number(g: Graph, count: str, log_rate: str) -> str:
-    """`sampler.points_of`, int64 of any shape."""
+    """`twin.points_of`, int64 of any shape."""
     zero, count = g.const(0.0), g.cast(count, FLOAT)
-    least, each = (g.const(float(v)) for v in sampler.MOST_POINTS)
+    least, each = (g.const(float(v)) for v in twin.MOST_POINTS)
     most = g.op("Where", g.op("Greater", count, zero), g.op("Add", least, g.op("Mul", each, count)), zero)
-    constant, linear, square = (g.const(v) for v in sampler.POINTS_BY_RATE)
+    constant, linear, square = (g.const(v) for v in twin.POINTS_BY_RATE)
     root = g.op("Exp", g.op("Div", log_rate, g.const(2.0)))
     number = g.op("Add", constant, g.op("Mul", g.op("Add", linear, g.op("Mul", square, root)), root))
-    hits = g.op("Mul", count, g.const(sampler.POINTS_BY_COUNT))
+    hits = g.op("Mul", count, g.const(twin.POINTS_BY_COUNT))
     return g.cast(g.op("Min", most, g.op("Add", number, hits)), INT64)
 
 

@@ -8,17 +8,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fastcalo.training.architectures.hit_lists import points as twin
 from fastcalo.training.architectures.showers import sampler
-from fastcalo.training.architectures.showers.cell_model import BLOBS, GATES, NARROW, WIDE, HitModel
-from fastcalo.training.architectures.showers.neighbours import DIRECTIONS, EDGES, NINE, SIDE
+from fastcalo.training.architectures.showers.blobs import BLOBS, GATES, NARROW, WIDE
+from fastcalo.training.architectures.showers.cell_model import HitModel
+from fastcalo.training.architectures.showers.neighbours import DIRECTIONS, EDGES, SIDE
 
 from ..hits.layers import weights_of
-from ..hits.points import Placed
 from ..onnx_graph import BOOL, FLOAT, INT16, INT32, INT64, UINT8, Graph
+from .order import Drawn
+from .surroundings import STEPS, Surroundings
 from .tables import Tables
 
 _CELLS = SIDE * SIDE
-_STEPS = np.array(DIRECTIONS, np.float32)
 _NOWHERE = 2 * sampler.FARTHEST
 _STATE = (
     *((name, FLOAT, "Q") for name in ("centre_x", "centre_y", "accepted")),
@@ -50,21 +52,6 @@ class Points:
     along_x: str
     along_y: str
     offset: str
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """Names of tensors over the hits, in the order in which they are drawn.
-
-    ``row``, ``layer``: int64 [H]; ``x``, ``y``: float32 [H]; ``seen``: nearer and farther neighbours, hits before and
-    behind, float32 [H] each.
-    """
-
-    row: str
-    layer: str
-    x: str
-    y: str
-    seen: tuple[str, str, str, str]
 
 
 def place_hits(g: Graph, model: HitModel, tables: Tables, points: Points, showers: str) -> Drawn:
@@ -121,11 +108,12 @@ def place_hits(g: Graph, model: HitModel, tables: Tables, points: Points, shower
     return Drawn(out["rows"], out["layers"], out["all_x"], out["all_y"], seen)
 
 
-class _Layer:
+class _Layer(Surroundings):
     """One layer of all showers: the body of the Loop."""
 
     def __init__(self, b: Graph, model: HitModel, points: Points, showers: str) -> None:
-        self.b, self.model, self.points, self.showers = b, model, points, showers
+        super().__init__(b, showers)
+        self.model, self.points = model, points
 
     def build(self, pack: str, left: str, ratio: str, same: str) -> None:
         b = self.b
@@ -154,13 +142,13 @@ class _Layer:
         number = b.op("ScatterElements", b.full(self.showers, 0), row, b.full(b.size(row), 1), axis=0, reduction="add")
         begin = b.op("CumSum", number, b.const(0, np.int64), exclusive=1)
         cells = b.full(b.op("Mul", self.showers, b.const([_CELLS], np.int64)), 0, np.uint8)
-        filled = b.op("ScatterElements", cells, self._torus(row, x, y), b.full(b.size(row), 1, np.uint8), axis=0)
+        filled = b.op("ScatterElements", cells, self.torus(row, x, y), b.full(b.size(row), 1, np.uint8), axis=0)
         same_section = b.op("Gather", same, at, axis=0)
         d = [b.op("Sub", v, b.at(o, row)) for v, o in zip((x, y), self.offset, strict=True)]
-        nearer, farther = self._neighbours(filled, row, (x, y), d)
-        before, step = self._before(state["hit"], row, d, before_xy, same_section)
+        nearer, farther = self.neighbours(filled, row, (x, y), d)
+        before, step = self.before(state["hit"], row, d, before_xy, same_section)
         centre = self._parents(row, d, b.op("Add", nearer, farther), before, step)
-        behind = self._behind(filled, state, same_section)
+        behind = self.behind(filled, state, same_section)
         here = b.op("Add", b.full(b.size(row), 0), layer)
         grown = {"rows": row, "layers": here, "all_x": x, "all_y": y, "nearer": nearer, "farther": farther}
         grown |= {"before": before, "behind": behind}
@@ -171,11 +159,6 @@ class _Layer:
         b.output(b.op("Squeeze", b.op("Gather", left, at, axis=0), b.const([0], np.int64)), "go_on_out", BOOL, [])
         for name, kind, length in _STATE:
             b.output(new[name], f"{name}_out", kind, [length])
-
-    def _picked(self, table: str, which: str, row: str) -> str:
-        """``table[which, row]`` of a table [F, N]."""
-        b = self.b
-        return b.at(b.flat(table), b.op("Add", b.op("Mul", which, self.showers), row))
 
     def _points(
         self, one: Callable[[str], str], at: str, parents: list[str], first: str, held: str, ratio: str
@@ -204,7 +187,7 @@ class _Layer:
         centre_x, centre_y, accepted = (b.at(t, index) for t in parents)
         reached = b.op("Mul", chained, accepted)
         wide = b.op("GreaterOrEqual", which, b.op("Mul", reached, b.at(b.flat(self.kernel), row)))
-        narrowness = self._picked(self.kernel_inverse, b.cast(wide, INT64), row)
+        narrowness = self.picked(self.kernel_inverse, b.cast(wide, INT64), row)
         factor = b.op("Gather", ratio, at, axis=0)
         child = [
             b.op("Add", b.op("Add", b.at(o, row), b.op("Mul", d, factor)), b.op("Div", z, narrowness))
@@ -215,21 +198,21 @@ class _Layer:
         edges = b.op(
             "GatherElements",
             b.slice(self.upper, 0, 0, BLOBS - 1),
-            b.op("Expand", b.row(row), self._shape(BLOBS - 1, row)),
+            b.op("Expand", b.row(row), self.shape(BLOBS - 1, row)),
             axis=1,
         )
         blob = b.sum(b.cast(b.op("Greater", b.row(share), edges), INT64), 0, keep=False)
-        inverse = self._picked(self.inverse, b.op("Min", blob, b.const(NARROW - 1, np.int64)), row)
-        part, whole = sampler.LATE
+        inverse = self.picked(self.inverse, b.op("Min", blob, b.const(NARROW - 1, np.int64)), row)
+        part, whole = twin.LATE
         first_late = b.op(
             "Div",
             b.op("Add", b.op("Mul", number, b.const(part, np.int64)), b.const(whole - 1, np.int64)),
             b.const(whole, np.int64),
         )
         late = b.op("GreaterOrEqual", place, b.at(first_late, row))
-        inverse = b.op("Where", late, b.clip(inverse, None, 1 / sampler.LATE_WIDTH), inverse)
+        inverse = b.op("Where", late, b.clip(inverse, None, 1 / twin.LATE_WIDTH), inverse)
         w = b.op("Max", b.op("Sub", blob, b.const(NARROW, np.int64)), zero)
-        scale, tail, stretch = (self._picked(t, w, row) for t in (self.scale, self.tail, self.stretch))
+        scale, tail, stretch = (self.picked(t, w, row) for t in (self.scale, self.tail, self.stretch))
         square = b.op("Add", b.op("Add", b.op("Mul", zx, zx), b.op("Mul", zy, zy)), b.const(sampler.LEAST_SQUARE))
         grown = b.op("Sub", b.op("Exp", b.op("Div", square, b.op("Mul", tail, b.const(2.0)))), b.const(1.0))
         factor = b.op("Mul", scale, b.op("Sqrt", b.op("Div", grown, square)))
@@ -244,31 +227,16 @@ class _Layer:
         rejected = b.op("And", b.op("Not", descends), b.op("Less", which, chained))
         xy = []
         for centre, z, away, c in zip((self.cx, self.cy), (zx, zy), far, child, strict=True):
-            value = b.op("Add", self._picked(centre, blob, row), b.op("Where", close, b.op("Div", z, inverse), away))
+            value = b.op("Add", self.picked(centre, blob, row), b.op("Where", close, b.op("Div", z, inverse), away))
             value = b.op("Where", rejected, b.const(_NOWHERE), b.op("Where", descends, c, value))
             xy.append(b.op("Floor", b.op("Add", b.clip(value, -_NOWHERE, _NOWHERE), b.const(0.5))))
-        return row, start, xy, self._inside(xy), place, brings
-
-    def _shape(self, rows: int, like: str) -> str:
-        b = self.b
-        return b.op("Concat", b.const([rows], np.int64), b.size(like), axis=0)
-
-    def _inside(self, xy: list[str]) -> str:
-        b = self.b
-        return b.op("LessOrEqual", b.op("Max", *(b.op("Abs", v) for v in xy)), b.const(sampler.FARTHEST))
-
-    def _torus(self, row: str, x: str, y: str) -> str:
-        """Number of each cell on the torus of its shower, int32; rows and cells broadcast."""
-        b, side, last = self.b, self.b.const(SIDE, np.int32), self.b.const(SIDE - 1, np.int32)
-        # the remainder after a power of two, which `Mod` takes longer to find
-        x, y = (b.op("BitwiseAnd", b.cast(v, INT32), last) for v in (x, y))
-        return b.op("Add", b.op("Mul", b.op("Add", b.op("Mul", b.cast(row, INT32), side), x), side), y)
+        return row, start, xy, self.inside(xy), place, brings
 
     def _first_distinct(self, row: str, start: str, xy: list[str], inside: str, place: str, count: str) -> str:
         """Indices of the points that are kept, int64 [H]."""
         b = self.b
         cells = b.op("Mul", self.showers, b.const([_CELLS], np.int64))
-        cell = b.op("Where", inside, self._torus(row, *xy), b.cast(cells, INT32))
+        cell = b.op("Where", inside, self.torus(row, *xy), b.cast(cells, INT32))
         seen = b.full(b.op("Add", cells, b.const([1], np.int64)), np.iinfo(np.int16).max, np.int16)
         place = b.cast(place, INT16)
         seen = b.op("ScatterElements", seen, cell, place, axis=0, reduction="min")
@@ -286,10 +254,10 @@ class _Layer:
         d = [b.op("Sub", v, b.at(o, row)) for v, o in zip((x, y), self.offset, strict=True)]
         square = b.op("Add", b.op("Mul", d[0], d[0]), b.op("Mul", d[1], d[1]))
         strength = b.op("Div", square, b.op("Add", square, b.const(1.0)))
-        kappa = b.op("GatherElements", self.kappa, b.op("Expand", b.row(row), self._shape(2, row)), axis=1)
+        kappa = b.op("GatherElements", self.kappa, b.op("Expand", b.row(row), self.shape(2, row)), axis=1)
         rate = b.op("Mul", kappa, strength)
-        steps = [b.const(_STEPS[:, k : k + 1]) for k in range(2)]
-        out = self._outwards(d)
+        steps = [b.const(STEPS[:, k : k + 1]) for k in range(2)]
+        out = self.outwards(d)
         kinds = b.const((np.arange(len(DIRECTIONS)) >= EDGES).astype(np.int64), np.int64)
         end = b.op("CumSum", b.op("Mul", b.op("Gather", rate, kinds, axis=0), out), b.const(0, np.int64))
         begin = b.op("Concat", b.op("Mul", b.slice(end, 0, 0, 1), b.const(0.0)), b.slice(end, 0, 0, -1), axis=0)
@@ -307,47 +275,7 @@ class _Layer:
         number = b.op("ScatterElements", b.full(self.showers, 0), row, b.full(b.size(row), 2), axis=0, reduction="add")
         start = b.op("CumSum", number, b.const(0, np.int64), exclusive=1)
         place = b.op("Sub", b.arange(b.size(both[0])), b.at(start, both[0]))
-        return both[0], both[1:], start, self._inside(both[1:]), place
-
-    def _neighbours(self, filled: str, row: str, xy: tuple[str, str], d: list[str]) -> tuple[str, str]:
-        """How many of the eight cells around that are nearer to the line of flight, and farther, are hit."""
-        b = self.b
-        steps = [b.const(_STEPS[:, k : k + 1]) for k in range(2)]
-        cell = self._torus(b.row(row), *(b.op("Add", b.row(v), s) for v, s in zip(xy, steps, strict=True)))
-        found = b.cast(b.reshape(b.at(filled, b.flat(cell)), len(DIRECTIONS), -1), FLOAT)
-        farther = b.sum(b.op("Mul", found, self._outwards(d)), 0, keep=False)
-        return b.op("Sub", b.sum(found, 0, keep=False), farther), farther
-
-    def _outwards(self, d: list[str]) -> str:
-        """Which steps lead away from the line of flight, float32 [8, H]."""
-        b = self.b
-        along = b.op("Add", *(b.op("Mul", b.const(_STEPS[:, k : k + 1]), d[k]) for k in range(2)))
-        return b.cast(b.op("Greater", along, b.const(-0.5 * (_STEPS**2).sum(1, keepdims=True))), FLOAT)
-
-    def _before(self, hit: str, row: str, d: list[str], offset: list[str], same: str) -> tuple[str, list[str]]:
-        """Hits of the layer before around the projection of each hit, and how far it stands from them on average."""
-        b = self.b
-        cell = self._projected(row, d, offset)
-        found, mean = self._around(hit, row, cell)
-        safe, some = b.clip(found, 1.0, None), b.op("Mul", b.cast(b.op("Greater", found, b.const(0.0)), FLOAT), same)
-        step = [
-            b.op("Mul", b.op("Sub", b.op("Sub", v, b.op("Sub", k, b.at(o, row))), b.op("Div", m, safe)), some)
-            for v, k, o, m in zip(d, cell, offset, mean, strict=True)
-        ]
-        return b.op("Mul", found, same), step
-
-    def _behind(self, filled: str, state: dict[str, str], same: str) -> str:
-        """Hits of this layer around the projection of each hit of the layer before."""
-        row = state["last_row"]
-        cell = self._projected(row, [state["last_dx"], state["last_dy"]], self.offset)
-        return self.b.op("Mul", self._around(filled, row, cell)[0], same)
-
-    def _projected(self, row: str, d: list[str], offset: list[str]) -> list[str]:
-        b = self.b
-        return [
-            b.op("Floor", b.op("Add", b.op("Add", v, b.at(o, row)), b.const(0.5)))
-            for v, o in zip(d, offset, strict=True)
-        ]
+        return both[0], both[1:], start, self.inside(both[1:]), place
 
     def _parents(self, row: str, d: list[str], beside: str, before: str, step: list[str]) -> list[str]:
         """Where children of each hit stand, and whether it is accepted as a parent."""
@@ -364,7 +292,7 @@ class _Layer:
             beside,
             before,
         ]
-        gates = b.op("GatherElements", self.gates, b.op("Expand", b.row(row), self._shape(GATES, row)), axis=1)
+        gates = b.op("GatherElements", self.gates, b.op("Expand", b.row(row), self.shape(GATES, row)), axis=1)
         inputs = b.op("Concat", *(b.row(r) for r in rows), gates, axis=0)
         (weight, bias), last = weights_of(self.model.parent)
         scale = np.array([0.5, 1, 1, 1 / 3, 1 / 3] + [1] * GATES, np.float32)[:, None]
@@ -374,44 +302,3 @@ class _Layer:
         drift = b.at(b.flat(self.drift), row)
         centre = [b.op("Add", b.op("Mul", v, drift), b.op("Mul", goes_on, s)) for v, s in zip(d, step, strict=True)]
         return [*centre, accepted]
-
-    def _around(self, hit: str, row: str, xy: list[str]) -> tuple[str, list[str]]:
-        """Hits in the nine cells around each, and the sums of their steps along x and y, [H] each."""
-        b, nine = self.b, np.array(NINE, np.float32)
-        steps = [b.const(nine[:, k : k + 1]) for k in range(2)]
-        cell = self._torus(b.row(row), *(b.op("Add", b.row(v), s) for v, s in zip(xy, steps, strict=True)))
-        found = b.cast(b.reshape(b.at(hit, b.flat(cell)), len(NINE), -1), FLOAT)
-        sums = b.op("MatMul", b.const(np.concatenate([np.ones((1, len(NINE))), nine.T])), found)
-        number, x, y = (b.flat(t) for t in b.ops("Split", 3, sums, axis=0, num_outputs=3))
-        return number, [x, y]
-
-
-def ordered(g: Graph, cond: dict[str, str], layers: int, hits: Drawn, groups: str) -> tuple[Placed, list[str]]:
-    """Hits by shower and layer, and within a layer by distance in steps that all engines share; what each has around.
-
-    Parameters
-    ----------
-    g : Graph
-    cond : dict
-        ``along_x``, ``along_y`` [N]; ``offset_x_G``, ``offset_y_G`` [G].
-    layers : int
-    hits : Drawn
-    groups : str
-        Number of layers of showers, int64 [1].
-    """
-    row, layer, x, y = hits.row, hits.layer, hits.x, hits.y
-    group = g.op("Add", g.op("Mul", row, g.const(layers, np.int64)), layer)
-    dx = g.op("Sub", x, g.at(cond["offset_x_G"], group))
-    dy = g.op("Sub", y, g.at(cond["offset_y_G"], group))
-    distance = g.op("Add", g.op("Mul", dx, dx), g.op("Mul", dy, dy))
-    distance = g.cast(g.op("Mul", distance, g.const(sampler.STEPS_PER_CELL2)), INT64)
-    key = g.op("Add", g.op("Mul", group, g.const(sampler.KEY_STRIDE, np.int64)), distance)
-    order = g.ops("TopK", 2, key, g.size(key), axis=0, largest=0, sorted=1)[1]
-    group, row, x, y, dx, dy = (g.at(t, order) for t in (group, row, x, y, dx, dy))
-    ux, uy = (g.at(cond[f"along_{axis}"], row) for axis in "xy")
-    a = g.op("Add", g.op("Mul", dx, ux), g.op("Mul", dy, uy))
-    b = g.op("Sub", g.op("Mul", dy, ux), g.op("Mul", dx, uy))
-    count = g.op("ScatterElements", g.full(groups, 0), group, g.full(g.size(group), 1), axis=0, reduction="add")
-    before = g.op("CumSum", count, g.const(0, np.int64), exclusive=1)
-    rank = g.op("Sub", g.arange(g.size(group)), g.at(before, group))
-    return Placed(group, row, rank, x, y, a, b, count), [g.at(t, order) for t in hits.seen]

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from fastcalo.training.architectures.hits.layer_model import MEV_TENTH
+from fastcalo.training.architectures.hit_lists.hit_networks import CODES
 from fastcalo.training.architectures.showers import cell_model as twin
-from fastcalo.training.architectures.showers.cell_model import BLOBS, CODES, GATES, NARROW, WIDE, HitModel
+from fastcalo.training.architectures.showers.blobs import BLOBS, GATES, NARROW, WIDE
+from fastcalo.training.architectures.showers.cell_model import HitModel
 
-from ..hits.graph import mlp
+from ..hits.graph import raw_profile
 from ..onnx_graph import FLOAT, Graph
 
 
@@ -53,17 +54,8 @@ def profile_tables(
 ) -> Tables:
     """Latent vector from the prior, then `HitModel.profile_of`."""
     layers = model.geometry.layers
-    mean_energy = g.op(
-        "Div", g.op("Div", g.clip(energy_NL, 1e-9, None), g.clip(count_NL, 1.0, None)), g.const(MEV_TENTH)
-    )
-    log_mean = g.op("Where", g.op("Greater", count_NL, g.const(0.0)), g.op("Log", mean_energy), g.const(0.0))
-    energies = g.op("Sub", g.op("Div", log_mean, g.const(2.0)), g.const(0.5))
-    root = g.op("Sqrt", g.op("Add", count_NL, g.const(0.5)))
-    counts = g.op("Sub", g.op("Div", root, g.const(3.0)), g.const(1.0))
-    x = g.op("Concat", cond["globals"], counts, energies, axis=1)
-    mean, log_sd = g.ops("Split", 2, mlp(g, model.prior, x), axis=1, num_outputs=2)
-    latent = g.op("Add", mean, g.op("Mul", g.op("Exp", g.clip(log_sd, -4.0, 2.0)), latent_normal))
-    raw = g.reshape(mlp(g, model.profile, g.op("Concat", x, latent, axis=1)), -1, layers, twin.OUTPUTS)
+    raw, counts, energies = raw_profile(g, model, cond, energy_NL, count_NL, latent_normal)
+    raw = g.reshape(raw, -1, layers, twin.OUTPUTS)
     raw = g.op("Transpose", raw, perm=[1, 2, 0])
     sizes = [BLOBS, NARROW, WIDE, WIDE, WIDE, BLOBS, BLOBS, 1, 2, 1, 1, 2, 1, CODES, GATES]
     parts = g.ops("Split", len(sizes), raw, g.const(sizes, np.int64), axis=1)

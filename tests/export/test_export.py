@@ -17,8 +17,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 import fastcalo
 from fastcalo.errors import ExportError, OutputError, TrainingError
 from fastcalo.export.exporter import export
+from fastcalo.export.hit_lists import fit_capacity
 from fastcalo.export.hits.energies import _log_rate
-from fastcalo.export.hits.exportable import ExportableHitGan, fit_capacity
+from fastcalo.export.hits.exportable import ExportableHitGan
 from fastcalo.export.hits.points import Blobs, Placed
 from fastcalo.export.kinematics import domain
 from fastcalo.export.onnx_graph import FLOAT, INT64, IR_VERSION, OPSET, Graph

@@ -7,14 +7,16 @@ import torch
 from torch import Tensor
 
 from fastcalo.detector.description import load_detector
+from fastcalo.training.architectures.hit_lists.conditions import HitConditions, hit_conditions
+from fastcalo.training.architectures.hit_lists.drawn_hits import DrawnHits
+from fastcalo.training.architectures.hit_lists.gan import geometry_of
+from fastcalo.training.architectures.hit_lists.layer_model import LayerModel
 from fastcalo.training.architectures.hits.cell_model import HitModel
-from fastcalo.training.architectures.hits.conditions import HitConditions, hit_conditions
-from fastcalo.training.architectures.hits.gan import geometry_of
-from fastcalo.training.architectures.hits.layer_model import LayerModel
-from fastcalo.training.architectures.hits.sampler import DrawnHits, draw_noise, sample_hits
+from fastcalo.training.architectures.hits.sampler import draw_noise, sample_hits
 from fastcalo.training.architectures.nets import linear_layers
 from fastcalo.training.config import DataConfig
-from fastcalo.training.data.showers import Batch, ShowerData
+from fastcalo.training.data.batch import Batch
+from fastcalo.training.data.showers import ShowerData
 from helpers.shower_files import SAMPLE
 from helpers.tiny_training import tiny_config
 

@@ -55,6 +55,7 @@ ORDER = (
     "training.data",
     "training.architectures",
     "training.architectures.dense_gan",
+    "training.architectures.hit_lists",
     "training.architectures.hits",
     "training.architectures.showers",
     "training.optimisers",

@@ -17,8 +17,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from fastcalo.detector.description import load_detector, parse_detector
 from fastcalo.errors import InputError
 from fastcalo.io.showers.native import ShowerFile
-from fastcalo.training.architectures.hits.conditions import hit_conditions
-from fastcalo.training.architectures.hits.gan import geometry_of
+from fastcalo.training.architectures.hit_lists.conditions import hit_conditions
+from fastcalo.training.architectures.hit_lists.gan import geometry_of
 from fastcalo.training.config import DataConfig
 from fastcalo.training.data.batch_order import BatchOrder
 from fastcalo.training.data.layer_stack import LayerStack

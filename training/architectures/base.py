@@ -9,7 +9,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from ..config import StageConfig
-from ..data.showers import Batch
+from ..data.batch import Batch
 from ..random_numbers import ShowerRandom
 
 Metrics = dict[str, float]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..data.showers import Batch
+from ..data.batch import Batch
 from .base import Metrics
 
 DECADES = ((0.1, 1.0), (1.0, 10.0), (10.0, 100.0))

@@ -13,7 +13,7 @@ from .parallel import (
     ParallelConfig,
     ServerConfig,
 )
-from .paths import cache_folder, data_paths
+from .paths import cache_folder, data_paths, run_folder
 from .stages import (
     CriticStageConfig,
     StageConfig,
@@ -48,5 +48,6 @@ __all__ = [
     "load_config",
     "read_config",
     "recorded_config",
+    "run_folder",
     "train_file",
 ]

@@ -34,6 +34,17 @@ def cache_folder(text: str, where: str) -> Path | None:
         ) from e
 
 
+def run_folder(text: str, where: str) -> Path:
+    """The folder that ``start`` names.
+
+    Raises
+    ------
+    ConfigError
+        A variable that is not set.
+    """
+    return Path(_filled_in(text, where))
+
+
 def data_paths(paths: tuple[str, ...], where: str) -> list[Path]:
     """Files that paths stand for: environment variables and ~ are filled in, patterns in a file's name are matched.
 

@@ -43,6 +43,13 @@ class TrainConfig(Model):
     sections: Annotated[
         AtLeastOne[str], about("Sections of the detector that the model fills, from the face inwards, each once")
     ] = ("ECAL",)
+    start: Annotated[
+        str,
+        about(
+            "Folder of a finished run with networks of the same shapes, which this one begins with; random ones where "
+            "empty. $NAME and ~ as in data.train"
+        ),
+    ] = ""
     seed: Annotated[int, about("Seed of all random numbers", ge=0, lt=1 << 63)] = 1
     threads: Annotated[
         int, about("Threads of torch in each process; 0 leaves it to torch", changes_result=False, ge=0, le=1_024)
@@ -71,6 +78,11 @@ class TrainConfig(Model):
             if stage.name in names[:i]:
                 raise WrongValue(f"a stage stands there twice ({', '.join(names)})", "stage")
         return self
+
+    @property
+    def section_layers(self) -> tuple[int, ...]:
+        """Layers of each section, from its front, that the model covers; all where empty."""
+        return ()
 
 
 def config_models() -> dict[str, type[TrainConfig]]:

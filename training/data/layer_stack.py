@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,17 +26,26 @@ class LayerStack:
     sections: tuple[Section, ...]
 
     @classmethod
-    def of(cls, detector: Detector, names: Sequence[str]) -> LayerStack:
-        """Some sections of a detector.
+    def of(cls, detector: Detector, names: Sequence[str], layers: Sequence[int] = ()) -> LayerStack:
+        """Some sections of a detector, or their first layers.
+
+        Parameters
+        ----------
+        detector : Detector
+        names : sequence of str
+        layers : sequence of int
+            Layers of each section from its front; all where empty.
 
         Raises
         ------
         InputError
             The detector has no such section.
         ConfigError
-            None is named, they do not stand one behind the other, or their windows differ.
+            None is named, they do not stand one behind the other, their windows differ, or one has fewer layers.
         """
         sections = tuple(detector.section(name) for name in names)
+        if layers:
+            sections = tuple(_front_of(section, n) for section, n in zip(sections, layers, strict=True))
         if not sections:
             raise ConfigError(f"sections must name at least one section of {detector.name!r}")
         windows = {section.window for section in sections}
@@ -93,3 +102,9 @@ class LayerStack:
         crossing = entry[:, None].astype(np.float64) + self.sensor_z[None, :, None] * slope
         crossing /= self.cell_mm[None, :, None]
         return np.asarray(crossing - np.floor(crossing + 0.5))
+
+
+def _front_of(section: Section, layers: int) -> Section:
+    if layers > section.layers:
+        raise ConfigError(f"section {section.name!r} has {section.layers} layers, fewer than {layers}")
+    return replace(section, absorber_mm=section.absorber_mm[:layers])

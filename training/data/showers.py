@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import groupby, pairwise
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from fastcalo.detector.description import Detector
 from fastcalo.errors import InputError
@@ -25,6 +24,7 @@ from fastcalo.io.showers.native import ShowerFile, describe_section
 from fastcalo.io.showers.reader import open_showers
 from fastcalo.io.showers.slices import ShowerSource
 
+from .batch import Batch
 from .batch_order import BatchOrder
 from .cache import load_or_make
 from .file_digest import file_digest
@@ -36,75 +36,6 @@ from .prefetch import prefetch
 _PLACES = 256
 _WHOLE = 511
 """Cells along x and along y within which all hits of whole showers are."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Showers, hits above threshold only; the layers of all sections are counted through.
-
-    Attributes
-    ----------
-    kinetic_energy : float32 [B], GeV
-    direction : float32 [B, 3]
-    entry : float32 [B, 2], mm
-    pdg : int64 [B]
-    row : int64 [H]
-        Shower of each hit, ascending; within a shower hits are sorted by layer, and within a layer by
-        distance from the line of flight.
-    layer : int64 [H]
-    x, y : float32 [H]
-        Cell indices from the centre of the window.
-    deposit : float32 [H], GeV
-    layer_energy, layer_count : float32 [B, L]
-        Sum of deposits (GeV) and number of hits per layer.
-    slot : int64 [B]
-        Place of each shower in the global batch, ascending.
-    size : int
-        Showers of the global batch.
-    """
-
-    kinetic_energy: Tensor
-    direction: Tensor
-    entry: Tensor
-    pdg: Tensor
-    row: Tensor
-    layer: Tensor
-    x: Tensor
-    y: Tensor
-    deposit: Tensor
-    layer_energy: Tensor
-    layer_count: Tensor
-    slot: Tensor
-    size: int
-
-    def __len__(self) -> int:
-        return len(self.pdg)
-
-    def split(self, parts: int) -> list[Batch]:
-        """Cut into so many parts of about as many showers each, but none without a shower."""
-        parts = min(parts, len(self))
-        if parts == 1:
-            return [self]
-        ends = [len(self) * k // parts for k in range(parts + 1)]
-        hits = torch.searchsorted(self.row, torch.tensor(ends, device=self.row.device)).tolist()
-        return [self._part(*pair) for pair in zip(pairwise(ends), pairwise(hits), strict=True)]
-
-    def _part(self, showers: tuple[int, int], hits: tuple[int, int]) -> Batch:
-        cut = {name: getattr(self, name)[slice(*hits)] for name in _PER_HIT}
-        cut |= {name: getattr(self, name)[slice(*showers)] for name in _PER_SHOWER}
-        return Batch(**{**cut, "row": cut["row"] - showers[0]}, size=self.size)
-
-    def to(self, device: torch.device | str) -> Batch:
-        """The same on another device; from pinned memory without waiting for it."""
-        return replace(self, **{n: getattr(self, n).to(device, non_blocking=True) for n in _PER_HIT + _PER_SHOWER})
-
-    def pinned(self) -> Batch:
-        """The same in memory that a GPU reads by itself."""
-        return replace(self, **{name: getattr(self, name).pin_memory() for name in _PER_HIT + _PER_SHOWER})
-
-
-_PER_HIT = ("row", "layer", "x", "y", "deposit")
-_PER_SHOWER = ("kinetic_energy", "direction", "entry", "pdg", "layer_energy", "layer_count", "slot")
 
 
 @dataclass(frozen=True)
@@ -158,6 +89,8 @@ class ShowerData:
     whole : bool
         Whether hits are kept wherever they are, whatever the files' windows are; else the windows must be the
         detector's.
+    section_layers : sequence of int
+        Layers of each section, from its front, whose hits are used; all where empty.
 
     Attributes
     ----------
@@ -186,8 +119,11 @@ class ShowerData:
         cache: str | Path | None = None,
         fold: Fold | None = None,
         whole: bool = False,
+        section_layers: Sequence[int] = (),
     ) -> None:
-        self.stack, self.species, self.seed = LayerStack.of(detector, sections), tuple(species), seed
+        self.stack = LayerStack.of(detector, sections, section_layers)
+        self._all_layers = [detector.section(name).layers for name in sections]
+        self.species, self.seed = tuple(species), seed
         self.paths = [Path(p) for p in paths]
         self._pool, self._block, self._cache = pool, block, None if cache is None else Path(cache)
         self._window = _WHOLE if whole else self.stack.shape[0]
@@ -360,12 +296,14 @@ class ShowerData:
     ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.floating]]:
         """Hits of the chosen ones of the showers `a` to `b`: row, cell in the window of all layers, deposit."""
         rows, cells, deposits, first = [], [], [], 0
-        for section in self.stack.sections:
+        for section, in_file in zip(self.stack.sections, self._all_layers, strict=True):
             offsets, cell, deposit = f.hits(section.name, a, b)
             row = np.repeat(np.arange(b - a), np.diff(offsets))
             keep = chosen[row] & (deposit > section.threshold)
-            nx, ny, layers = f.shape(section.name) if self._whole and isinstance(f, ShowerFile) else section.shape
-            column, layer = np.divmod(cell[keep].astype(np.int32), np.int32(layers))
+            if section.layers < in_file:
+                keep &= cell % in_file < section.layers
+            nx, ny = f.shape(section.name)[:2] if self._whole and isinstance(f, ShowerFile) else section.window
+            column, layer = np.divmod(cell[keep].astype(np.int32), np.int32(in_file))
             if self._whole:
                 x, y = np.divmod(column, np.int32(ny))
                 x, y = x + np.int32(self._window // 2 - nx // 2), y + np.int32(self._window // 2 - ny // 2)

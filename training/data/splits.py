@@ -47,6 +47,7 @@ def open_splits(
             cache=cache_folder(config.data.cache, where),
             fold=part,
             whole=config.whole_showers,
+            section_layers=config.section_layers,
         )
 
     data = opened(config.data.train, seed, fold)

@@ -9,13 +9,14 @@ import torch
 from helpers.hit_models import GEOMETRY, LAYERS, as_batch, make_conditions, true_batch, true_conditions
 from helpers.tiny_training import tiny_config
 
+from fastcalo.training.architectures.hit_lists.drawn_hits import DrawnHits
+from fastcalo.training.architectures.hit_lists.gan import LIKELIHOOD_SCALE
 from fastcalo.training.architectures.hits.config import AdversarialStageConfig
 from fastcalo.training.architectures.hits.critic import HitCritic, features, n_features
-from fastcalo.training.architectures.hits.gan import LIKELIHOOD_SCALE, HitGan
-from fastcalo.training.architectures.hits.sampler import DrawnHits
+from fastcalo.training.architectures.hits.gan import HitGan
 from fastcalo.training.architectures.response import response_metrics
 from fastcalo.training.config import DataConfig
-from fastcalo.training.data.showers import Batch
+from fastcalo.training.data.batch import Batch
 from fastcalo.training.random_numbers import ShowerRandom
 
 

@@ -27,7 +27,8 @@ from fastcalo.training.architectures.dense_gan.frame import compress, expand, fo
 from fastcalo.training.architectures.dense_gan.gan import DenseGan
 from fastcalo.training.architectures.dense_gan.networks import DenseCritic, DenseGenerator, grids
 from fastcalo.training.config import DataConfig, load_config
-from fastcalo.training.data.showers import Batch, ShowerData
+from fastcalo.training.data.batch import Batch
+from fastcalo.training.data.showers import ShowerData
 from fastcalo.training.random_numbers import ShowerRandom
 
 SHOWERS = Path(__file__).parents[3] / "examples" / "data" / "em_geant4.h5"

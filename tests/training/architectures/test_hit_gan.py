@@ -24,22 +24,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fastcalo.training.architectures.hits.cell_model import BLOBS, hit_terms, negative_elbo, stick_breaking
-from fastcalo.training.architectures.hits.conditions import HitConditions
+from fastcalo.training.architectures.hit_lists.conditions import HitConditions
+from fastcalo.training.architectures.hit_lists.drawn_hits import DrawnHits
+from fastcalo.training.architectures.hit_lists.gan import latent_weight
+from fastcalo.training.architectures.hit_lists.points import most_points, points_of, rows_of
+from fastcalo.training.architectures.hit_lists.true_hits import stick_breaking
+from fastcalo.training.architectures.hits.cell_model import BLOBS, hit_terms, negative_elbo
 from fastcalo.training.architectures.hits.config import HitsStageConfig
-from fastcalo.training.architectures.hits.gan import latent_weight
-from fastcalo.training.architectures.hits.sampler import (
-    DrawnHits,
-    draw_noise,
-    most_points,
-    points_of,
-    rate_loss,
-    rows_of,
-    sample_hits,
-    with_gradient,
-)
+from fastcalo.training.architectures.hits.sampler import draw_noise, rate_loss, sample_hits, with_gradient
 from fastcalo.training.architectures.nets import group_sum, linear_layers
-from fastcalo.training.data.showers import Batch
+from fastcalo.training.data.batch import Batch
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ from fastcalo.detector.description import load_detector, parse_detector
 from fastcalo.errors import ConfigError, InputError
 from fastcalo.io.showers.native import ShowerFile
 from fastcalo.training.architectures.dense_gan.config import DenseStageConfig
+from fastcalo.training.architectures.hit_lists.conditions import hit_conditions
+from fastcalo.training.architectures.hit_lists.gan import geometry_of
+from fastcalo.training.architectures.hit_lists.layer_model import RECENT, SHOWERING, LayerModel, log_energy_scale
 from fastcalo.training.architectures.hits.cell_model import HitModel, hit_terms, negative_elbo
-from fastcalo.training.architectures.hits.conditions import hit_conditions
 from fastcalo.training.architectures.hits.critic import features, n_features
-from fastcalo.training.architectures.hits.gan import geometry_of
-from fastcalo.training.architectures.hits.layer_model import RECENT, SHOWERING, LayerModel, log_energy_scale
 from fastcalo.training.architectures.hits.sampler import draw_noise, sample_hits
 from fastcalo.training.architectures.nets import group_sum
 from fastcalo.training.config import DataConfig

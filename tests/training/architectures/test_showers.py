@@ -10,19 +10,16 @@ import torch
 from helpers.shower_files import WHOLE_HADRONS, WHOLE_SPECIES
 
 from fastcalo.detector.description import load_detector
-from fastcalo.training.architectures.showers.cell_model import (
-    LATENT,
-    HitModel,
-    negative_elbo,
-    pairs,
-    rates_of,
-)
+from fastcalo.training.architectures.hit_lists.hit_networks import LATENT
+from fastcalo.training.architectures.showers.cell_model import HitModel
 from fastcalo.training.architectures.showers.conditions import Geometry, ShowerConditions, shower_conditions
 from fastcalo.training.architectures.showers.critic import features, n_features
+from fastcalo.training.architectures.showers.likelihood import negative_elbo, pairs, rates_of
 from fastcalo.training.architectures.showers.neighbours import SIDE, neighbours, place_on_torus, projected
 from fastcalo.training.architectures.showers.sampler import FARTHEST, draw_noise, sample_hits, with_gradient
+from fastcalo.training.data.batch import Batch
 from fastcalo.training.data.layer_stack import LayerStack
-from fastcalo.training.data.showers import Batch, ShowerData
+from fastcalo.training.data.showers import ShowerData
 
 SECTIONS = ("ECAL", "HCAL")
 

@@ -13,7 +13,7 @@ from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError
 
 from ...config import StageConfig
-from ...data.showers import Batch
+from ...data.batch import Batch
 from ...random_numbers import ShowerRandom
 from ..base import Metrics
 from ..response import response_metrics

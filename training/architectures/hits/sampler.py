@@ -14,59 +14,20 @@ import torch
 from torch import Tensor
 
 from ...random_numbers import ShowerRandom
-from ..nets import group_sum
-from .cell_model import LATENT, HitModel, Profile, cell_term
-from .conditions import Geometry, HitConditions
-from .layer_model import LayerModel
+from ..hit_lists.conditions import Geometry, HitConditions
+from ..hit_lists.drawn_hits import (
+    DrawnHits,
+    PlacedHits,
+    by_distance,
+    draw_energies,
+    whole_layers,
+    with_weights,
+)
+from ..hit_lists.hit_networks import LATENT
+from ..hit_lists.layer_model import LayerModel
+from ..hit_lists.points import LATE_WIDTH, first_late, needed_rows, points_of, rank_in_group, rows_of
+from .cell_model import HitModel, Profile, cell_term
 from .neighbours import Neighbours, neighbours, successors
-
-MOST_POINTS = (16, 7)
-"""Points of a layer at most: a constant, and what its number of hits is multiplied with."""
-POINTS_BY_RATE = (4.0, 3.0, 1.2)
-"""Points of a layer: a constant, and what the root of its rate and the rate itself are multiplied with."""
-POINTS_BY_COUNT = 0.2
-LATE = (3, 4)
-"""Points of a layer behind this part of them are late: they matter only where those before fell in too few cells."""
-LATE_WIDTH = 1.0
-"""Width of the blobs of late points at least, in cells: a narrow one would hit the same cell again."""
-STEPS_PER_CELL2 = 4096.0
-"""Hits are ordered by squared distance in steps of 1 / this, so that all engines order alike."""
-KEY_STRIDE = 2**32
-
-
-def most_points(count: Tensor) -> Tensor:
-    """Points that a layer of `count` hits draws at most, int64."""
-    number = MOST_POINTS[0] + MOST_POINTS[1] * count.long()
-    return torch.where(count > 0, number, torch.zeros_like(number))
-
-
-def points_of(count: Tensor, log_rate: Tensor) -> Tensor:
-    """Points drawn for a layer: enough, more than 95 times in 100, for `count` distinct cells, int64.
-
-    In a layer of the log rate r, exp(r) points fall in about `count` distinct cells.
-    """
-    root = torch.exp(log_rate / 2)
-    number = POINTS_BY_RATE[0] + (POINTS_BY_RATE[1] + POINTS_BY_RATE[2] * root) * root + POINTS_BY_COUNT * count
-    # a rate without bounds has no whole number of its own
-    return torch.minimum(most_points(count).to(number), number).long()
-
-
-def first_late(number: Tensor) -> Tensor:
-    """Which of a layer's points is the first late one, int64."""
-    part, whole = LATE
-    return (part * number + whole - 1) // whole
-
-
-def rows_of(number_BL: Tensor, capacity_B: Tensor) -> tuple[Tensor, Tensor]:
-    """First row of the points' noise and number of rows that each layer uses, int64 [B, L].
-
-    A layer that would run past its shower's capacity is moved back to where it fits; its points then share
-    their noise with another layer's.
-    """
-    number = torch.minimum(number_BL, capacity_B[:, None])
-    first = torch.cumsum(number, 1) - number
-    room = capacity_B[:, None] - number
-    return torch.where(first > room, first % (room + 1), first), number
 
 
 @dataclass(frozen=True)
@@ -102,10 +63,6 @@ class Noise:
     hit_capacity: Tensor
 
 
-NOISE_STREAMS = 8
-"""Streams of random numbers that `draw_noise` takes, from 0 on."""
-
-
 def draw_noise(count_BL: Tensor, draws: ShowerRandom | None = None) -> Noise:
     """As much noise as showers of known hit counts need, for training.
 
@@ -116,9 +73,7 @@ def draw_noise(count_BL: Tensor, draws: ShowerRandom | None = None) -> Noise:
         Random numbers of the showers; fresh ones unless given.
     """
     (batch, layers), device = count_BL.shape, count_BL.device
-    # layers that need the most and such that need far less come together
-    points = max(1, int(most_points(count_BL).sum(1).max()) * 2 // 3)
-    hits = max(1, int(count_BL.sum(1).max()))
+    points, hits = needed_rows(count_BL)
     d = draws or ShowerRandom.fresh(batch, device)
     return Noise(
         d.uniform(0, layers, 2),
@@ -132,37 +87,6 @@ def draw_noise(count_BL: Tensor, draws: ShowerRandom | None = None) -> Noise:
         torch.full((batch,), points, device=device),
         torch.full((batch,), hits, device=device),
     )
-
-
-@dataclass(frozen=True)
-class DrawnHits:
-    """Hits of a batch of showers, in the order in which they were served within their layers.
-
-    Attributes
-    ----------
-    row, layer : int64 [H]
-    x, y : float32 [H], cells from the centre of the window
-    deposit : float32 [H], GeV
-    weight : float32 [H]
-        One; the adversarial stage puts the score function's weight here.
-    free, left, previous : float32 [H]
-        What `HitModel.share_of` and `HitModel.share_mixture` were given.
-    component : int64 [H]
-    quantile : float32 [H]
-        Component of the share's mixture that was drawn, and its standard logistic quantile.
-    """
-
-    row: Tensor
-    layer: Tensor
-    x: Tensor
-    y: Tensor
-    deposit: Tensor
-    weight: Tensor
-    free: Tensor
-    left: Tensor
-    previous: Tensor
-    component: Tensor
-    quantile: Tensor
 
 
 @torch.no_grad()
@@ -186,22 +110,11 @@ def sample_hits(
     return _share(model, c, profile, hits, energy_BL, count_BL)
 
 
-@dataclass(frozen=True)
-class _Placed:
-    row: Tensor
-    layer: Tensor
-    x: Tensor
-    y: Tensor
-    uniform: Tensor
-    quantile: Tensor
-    rank: Tensor
-
-
 def _place(
     profile: Profile, geometry: Geometry, c: HitConditions, count_BL: Tensor, noise: Noise, late: bool
-) -> _Placed:
+) -> PlacedHits:
     """Distinct cells, ordered by layer and by distance from the line of flight."""
-    (batch, layers), count = count_BL.shape, count_BL.reshape(-1).long()
+    count = count_BL.reshape(-1).long()
     group, xy, uniform = _points(profile, count_BL, noise, late)
     kept = _first_distinct(geometry, group, xy, count)
     group, xy, uniform = group[kept], xy[kept], uniform[kept]
@@ -212,16 +125,7 @@ def _place(
     group, xy = group.repeat_interleave(2), torch.stack([xy, brought], 1).reshape(-1, 2)
     kept = _first_distinct(geometry, group, xy, count)
     group, xy = group[kept], xy[kept]
-    d = xy - offset[group]
-    distance = (d * d).sum(1).mul(STEPS_PER_CELL2).long()
-    order = torch.argsort(group * KEY_STRIDE + distance, stable=True)
-    group, xy = group[order], xy[order]
-    row, rank = group // layers, _rank_in_group(group, batch * layers)
-    before = torch.cumsum(count_BL.long(), 1) - count_BL.long()
-    slot = (before.reshape(-1)[group] + rank) % noise.hit_capacity[row]
-    return _Placed(
-        row, group % layers, xy[:, 0], xy[:, 1], noise.hit_uniform[row, slot, 0], noise.hit_logistic[row, slot, 0], rank
-    )
+    return by_distance(group, xy, offset, count_BL, noise)
 
 
 def _points(profile: Profile, count_BL: Tensor, noise: Noise, late: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -252,79 +156,29 @@ def _first_distinct(geometry: Geometry, group_P: Tensor, xy_P2: Tensor, count_G:
     earliest = torch.full((len(count_G) * geometry.window**2,), len(cell), device=cell.device)
     new = earliest.scatter_reduce(0, cell, index, "amin")[cell] == index
     chosen, group = chosen[new], group[new]
-    return chosen[_rank_in_group(group, len(count_G)) < count_G[group]]
-
-
-def _rank_in_group(group_H: Tensor, groups: int) -> Tensor:
-    """Position of each hit in its group; groups must be contiguous."""
-    count = torch.bincount(group_H, minlength=groups)
-    return torch.arange(len(group_H), device=group_H.device) - (torch.cumsum(count, 0) - count)[group_H]
+    return chosen[rank_in_group(group, len(count_G)) < count_G[group]]
 
 
 def _share(
-    model: HitModel, c: HitConditions, profile: Profile, hits: _Placed, energy_BL: Tensor, count_BL: Tensor
+    model: HitModel, c: HitConditions, profile: Profile, hits: PlacedHits, energy_BL: Tensor, count_BL: Tensor
 ) -> DrawnHits:
-    """Energies, one hit of every layer at a time."""
-    layers = model.geometry.layers
-    group = hits.row * layers + hits.layer
     log_p = profile.log_probability(hits.row, hits.layer, hits.x, hits.y)
     near = neighbours(model.geometry, c, hits.row, hits.layer, hits.x, hits.y)
     static = model.share_static(c, profile, log_p, hits.row, hits.layer, hits.x, hits.y, near, energy_BL, count_BL)
-    left = torch.bincount(group, minlength=energy_BL.numel()).float()
-    floor = model.floor_L.repeat(len(energy_BL))
-    free = (energy_BL.reshape(-1) - floor * left).clamp_min(0)
-    previous = torch.zeros_like(free)
-    n, device = len(group), group.device
-    kept = {name: torch.zeros(n, device=device) for name in ("deposit", "free", "left", "previous", "quantile")}
-    component = torch.zeros(n, dtype=torch.long, device=device)
-    order = torch.argsort(hits.rank, stable=True)
-    for i in torch.split(order, torch.bincount(hits.rank).tolist()):
-        g = group[i]
-        f, k, p = free[g], left[g], previous[g]
-        weight, centre, width = model.share_mixture(static[i], f + floor[g] * k, k, p)
-        j = (hits.uniform[i, None] > torch.cumsum(weight.exp(), 1)[:, :-1]).sum(1)
-        q = hits.quantile[i]
-        y = centre.gather(1, j[:, None])[:, 0] + width.gather(1, j[:, None])[:, 0].exp() * q
-        deposit, after = model.share_of(y, f, k, hits.layer[i])
-        for name, value in (("deposit", deposit), ("free", f), ("left", k), ("previous", p), ("quantile", q)):
-            kept[name][i] = value
-        component[i] = j
-        free[g], left[g], previous[g] = after, k - 1, y
-    weight = torch.ones(n, device=device)
-    return DrawnHits(hits.row, hits.layer, hits.x, hits.y, weight=weight, component=component, **kept)
+    return draw_energies(model, static, hits, energy_BL)
 
 
 def with_gradient(
     model: HitModel, c: HitConditions, energy_BL: Tensor, count_BL: Tensor, latent_normal: Tensor, hits: DrawnHits
 ) -> DrawnHits:
-    """The same hits, as differentiable functions of the model's parameters.
-
-    Cells are discrete: each hit carries the weight rate / stop(rate), whose gradient is that of its log probability
-    (the score function; Glynn, Commun. ACM 33 (1990) 75), renormalised in its layer. Energies are functions of
-    the fixed noise (pathwise).
-    """
-    layers, batch = model.geometry.layers, len(c)
+    """The same hits, as differentiable functions of the model's parameters; see `with_weights`."""
     row, layer = hits.row, hits.layer
-    group = row * layers + layer
     profile = model.prior_profile(c, energy_BL, count_BL, latent_normal)
     log_p = profile.log_probability(row, layer, hits.x, hits.y)
     near = neighbours(model.geometry, c, row, layer, hits.x, hits.y)
     rate = torch.exp(log_p + profile.log_rate_BL[row, layer].detach()) + profile.kappa_BL[row, layer] * near.pull_H
-    ratio = rate / rate.detach()
     static = model.share_static(c, profile, log_p, row, layer, hits.x, hits.y, near, energy_BL, count_BL)
-    rest = hits.free + model.floor_L[layer] * hits.left
-    _, centre, width = model.share_mixture(static, rest, hits.left, hits.previous)
-    j = hits.component[:, None]
-    y = centre.gather(1, j)[:, 0] + width.gather(1, j)[:, 0].exp() * hits.quantile
-    deposit = model.share_of(y, hits.free, hits.left, layer)[0] * ratio
-    total = group_sum(deposit, group, batch * layers)
-    number = group_sum(ratio, group, batch * layers)
-    counted = group_sum(hits.weight, group, batch * layers)
-    return replace(
-        hits,
-        deposit=deposit * (energy_BL.reshape(-1) / (total + 1e-9))[group],
-        weight=ratio * (counted / (number + 1e-9))[group],
-    )
+    return with_weights(model, static, hits, rate / rate.detach(), energy_BL)
 
 
 def rate_loss(
@@ -341,8 +195,7 @@ def rate_loss(
     with torch.no_grad():
         log_p = profile.log_probability(hits.row, hits.layer, hits.x, hits.y)
         near = neighbours(model.geometry, c, hits.row, hits.layer, hits.x, hits.y)
-        drawn = torch.bincount(hits.row * count_BL.shape[1] + hits.layer, minlength=count_BL.numel())
-        whole_BL = (drawn.view_as(count_BL) == count_BL) & (count_BL > 0)
+        whole_BL = whole_layers(hits, count_BL)
         kept = whole_BL[hits.row, hits.layer]
         near = Neighbours(*(values[kept] for values in (near.nearer_H, near.farther_H, near.pull_H, near.spread_H)))
     fixed = replace(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..hits.conditions import Geometry, HitConditions, along_across, hit_conditions
+from ..hit_lists.conditions import Geometry, HitConditions, along_across, hit_conditions
 
 __all__ = ["Geometry", "ShowerConditions", "along_across", "shower_conditions"]
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ..hits import layer_model
+from ..hit_lists import layer_model
 
 
 class LayerModel(layer_model.LayerModel):

@@ -16,7 +16,8 @@ from fastcalo.errors import InputError
 
 from ...architectures.base import Architecture, Metrics
 from ...config import EasgdConfig, ServerConfig, StageConfig
-from ...data.showers import Batch, ShowerData
+from ...data.batch import Batch
+from ...data.showers import ShowerData
 from ...gradient_accumulation import PartialLoss, partial_losses
 from ...random_numbers import combine_seeds
 from ...run.signals import Stopped

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""ONNX graph of what lies around hits: cells on a torus, neighbours, hits of the layers before and behind."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastcalo.training.architectures.showers import sampler
+from fastcalo.training.architectures.showers.neighbours import DIRECTIONS, NINE, SIDE
+
+from ..onnx_graph import FLOAT, INT32, Graph
+
+STEPS = np.array(DIRECTIONS, np.float32)
+
+
+class Surroundings:
+    """Cells of one layer of all showers.
+
+    Parameters
+    ----------
+    b : Graph
+        Body of the Loop over layers.
+    showers : str
+        Their number, int64 [1].
+
+    Attributes
+    ----------
+    offset : list of str
+        Where the line of flight crosses the layer, from the cell that it crosses, along x and y, float32 [N].
+    """
+
+    offset: list[str]
+
+    def __init__(self, b: Graph, showers: str) -> None:
+        self.b, self.showers = b, showers
+
+    def picked(self, table: str, which: str, row: str) -> str:
+        """``table[which, row]`` of a table [F, N]."""
+        b = self.b
+        return b.at(b.flat(table), b.op("Add", b.op("Mul", which, self.showers), row))
+
+    def shape(self, rows: int, like: str) -> str:
+        """Shape of so many rows of the length of a vector, int64 [2]."""
+        b = self.b
+        return b.op("Concat", b.const([rows], np.int64), b.size(like), axis=0)
+
+    def inside(self, xy: list[str]) -> str:
+        """Whether cells lie within `sampler.FARTHEST`, bool."""
+        b = self.b
+        return b.op("LessOrEqual", b.op("Max", *(b.op("Abs", v) for v in xy)), b.const(sampler.FARTHEST))
+
+    def torus(self, row: str, x: str, y: str) -> str:
+        """Number of each cell on the torus of its shower, int32; rows and cells broadcast."""
+        b, side, last = self.b, self.b.const(SIDE, np.int32), self.b.const(SIDE - 1, np.int32)
+        # the remainder after a power of two, which `Mod` takes longer to find
+        x, y = (b.op("BitwiseAnd", b.cast(v, INT32), last) for v in (x, y))
+        return b.op("Add", b.op("Mul", b.op("Add", b.op("Mul", b.cast(row, INT32), side), x), side), y)
+
+    def neighbours(self, filled: str, row: str, xy: tuple[str, str], d: list[str]) -> tuple[str, str]:
+        """How many of the eight cells around that are nearer to the line of flight, and farther, are hit."""
+        b = self.b
+        steps = [b.const(STEPS[:, k : k + 1]) for k in range(2)]
+        cell = self.torus(b.row(row), *(b.op("Add", b.row(v), s) for v, s in zip(xy, steps, strict=True)))
+        found = b.cast(b.reshape(b.at(filled, b.flat(cell)), len(DIRECTIONS), -1), FLOAT)
+        farther = b.sum(b.op("Mul", found, self.outwards(d)), 0, keep=False)
+        return b.op("Sub", b.sum(found, 0, keep=False), farther), farther
+
+    def outwards(self, d: list[str]) -> str:
+        """Which steps lead away from the line of flight, float32 [8, H]."""
+        b = self.b
+        along = b.op("Add", *(b.op("Mul", b.const(STEPS[:, k : k + 1]), d[k]) for k in range(2)))
+        return b.cast(b.op("Greater", along, b.const(-0.5 * (STEPS**2).sum(1, keepdims=True))), FLOAT)
+
+    def before(self, hit: str, row: str, d: list[str], offset: list[str], same: str) -> tuple[str, list[str]]:
+        """Hits of the layer before around the projection of each hit, and how far it stands from them on average."""
+        b = self.b
+        cell = self.projected(row, d, offset)
+        found, mean = self.around(hit, row, cell)
+        safe, some = b.clip(found, 1.0, None), b.op("Mul", b.cast(b.op("Greater", found, b.const(0.0)), FLOAT), same)
+        step = [
+            b.op("Mul", b.op("Sub", b.op("Sub", v, b.op("Sub", k, b.at(o, row))), b.op("Div", m, safe)), some)
+            for v, k, o, m in zip(d, cell, offset, mean, strict=True)
+        ]
+        return b.op("Mul", found, same), step
+
+    def behind(self, filled: str, state: dict[str, str], same: str) -> str:
+        """Hits of this layer around the projection of each hit of the layer before."""
+        row = state["last_row"]
+        cell = self.projected(row, [state["last_dx"], state["last_dy"]], self.offset)
+        return self.b.op("Mul", self.around(filled, row, cell)[0], same)
+
+    def projected(self, row: str, d: list[str], offset: list[str]) -> list[str]:
+        """Cell of another layer that hits are projected to along the line of flight, x and y, float32 [H] each."""
+        b = self.b
+        return [
+            b.op("Floor", b.op("Add", b.op("Add", v, b.at(o, row)), b.const(0.5)))
+            for v, o in zip(d, offset, strict=True)
+        ]
+
+    def around(self, hit: str, row: str, xy: list[str]) -> tuple[str, list[str]]:
+        """Hits in the nine cells around each, and the sums of their steps along x and y, [H] each."""
+        b, nine = self.b, np.array(NINE, np.float32)
+        steps = [b.const(nine[:, k : k + 1]) for k in range(2)]
+        cell = self.torus(b.row(row), *(b.op("Add", b.row(v), s) for v, s in zip(xy, steps, strict=True)))
+        found = b.cast(b.reshape(b.at(hit, b.flat(cell)), len(NINE), -1), FLOAT)
+        sums = b.op("MatMul", b.const(np.concatenate([np.ones((1, len(NINE))), nine.T])), found)
+        number, x, y = (b.flat(t) for t in b.ops("Split", 3, sums, axis=0, num_outputs=3))
+        return number, [x, y]

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The three stages of both architectures: two likelihood stages and an adversarial stage."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fastcalo.detector.description import load_detector
+
+from ...config import CriticStageConfig, StageConfig, TrainConfig
+from ...data.batch import Batch
+from ...data.layer_stack import LayerStack
+from ...random_numbers import ShowerRandom
+from ..base import Metrics
+from ..nets import group_sum
+from ..response import response_metrics
+from .conditions import Geometry, HitConditions
+from .config import HitsStageConfig, LayersStageConfig
+from .critic import ObservableCritic
+from .drawn_hits import DrawnHits
+from .hit_networks import LATENT, HitNetworks
+from .layer_model import LayerModel
+from .observables import HitLike
+
+LIKELIHOOD_SCALE = 250.0
+"""About the number of hits in a shower: brings the likelihood per shower to order one."""
+NOISE_STREAMS = 8
+"""Streams of random numbers that drawn showers take, from 0 on."""
+POSTERIOR_STREAM = NOISE_STREAMS
+"""Random numbers of the latent vector given the true hits; those of drawn showers come before."""
+
+C = TypeVar("C", bound=HitConditions)
+H = TypeVar("H", bound=HitNetworks)
+N = TypeVar("N")
+
+
+def geometry_of(config: TrainConfig) -> Geometry:
+    """The sections that a configuration trains for, in numbers.
+
+    Raises
+    ------
+    ConfigError
+        They do not stand one behind the other, their windows differ, or one has fewer layers than are asked for.
+    """
+    stack = LayerStack.of(load_detector(config.detector), config.sections, config.section_layers)
+    return Geometry(
+        tuple((section.name, section.layers) for section in stack.sections),
+        tuple(stack.sensor_z.tolist()),
+        tuple(stack.cell_mm.tolist()),
+        tuple(stack.threshold.tolist()),
+        stack.shape[0],
+        config.species,
+    )
+
+
+def latent_weight(stage: HitsStageConfig, step: int) -> float:
+    """Weight of the latent divergence: small at first, or the latent vector would be ignored for good."""
+    return min(1.0, 0.01 + max(0, step - stage.latent_start) / stage.latent_ramp)
+
+
+class HitListGan(ABC, Generic[C, H, N]):
+    """Networks and losses of an architecture that draws lists of hits.
+
+    The type variables are those of its conditions, of its hit model and of its noise.
+
+    Parameters
+    ----------
+    layers : LayerModel
+    hits : HitNetworks
+    critic : ObservableCritic
+    """
+
+    def __init__(self, layers: LayerModel, hits: H, critic: ObservableCritic) -> None:
+        self.geometry, self.layers, self.hits, self.critic = hits.geometry, layers, hits, critic
+        self.networks = nn.ModuleDict({"layers": layers, "hits": hits, "critic": critic})
+
+    def conditions(self, batch: Batch) -> C:
+        """Conditions of a batch of true showers."""
+        return self.conditions_of(batch.kinetic_energy, batch.direction, batch.entry, batch.pdg)
+
+    @abstractmethod
+    def conditions_of(self, kinetic_energy_B: Tensor, direction_B3: Tensor, entry_B2: Tensor, pdg_B: Tensor) -> C:
+        """Conditions from kinematics: GeV, unit vectors with z > 0, mm."""
+
+    @abstractmethod
+    def observables(self, c: C, hits: HitLike, weight_H: Tensor) -> Tensor:
+        """What the critic sees of some showers, float32 [B, F]; `weight_H` says how much each counts as a hit."""
+
+    @abstractmethod
+    def negative_elbo(self, batch: Batch, c: C, normal_BZ: Tensor) -> dict[str, Tensor]:
+        """Terms of the negative evidence lower bound, per shower: ``cells``, ``energy`` and ``latent``."""
+
+    @abstractmethod
+    def draw_noise(self, count_BL: Tensor, draws: ShowerRandom | None = None) -> N:
+        """As much noise as showers of known hit counts need; fresh random numbers unless given."""
+
+    @abstractmethod
+    def draw_layers(self, c: C, noise: N) -> tuple[Tensor, Tensor]:
+        """Energies (GeV) and hit counts of layers, [B, L]."""
+
+    @abstractmethod
+    def log_rates(self, c: C, energy_BL: Tensor, count_BL: Tensor, noise: N) -> Tensor:
+        """Log of the expected number of draws of each layer, [B, L]."""
+
+    @abstractmethod
+    def draw_hits(self, c: C, energy_BL: Tensor, count_BL: Tensor, noise: N, *, late: bool = True) -> DrawnHits:
+        """Hits of showers whose layer energies and counts are known."""
+
+    @abstractmethod
+    def with_gradient(
+        self, c: C, energy_BL: Tensor, count_BL: Tensor, noise: N, hits: DrawnHits
+    ) -> tuple[DrawnHits, Callable[[], Tensor]]:
+        """The same hits as differentiable functions of the parameters, and what gives the likelihood of their rates."""
+
+    def trained_by(self, stage: str) -> dict[str, list[nn.Parameter]]:
+        """Parameters of each optimiser of a stage."""
+        if stage == "layers":
+            return {"generator": list(self.layers.parameters())}
+        if stage == "hits":
+            return {"generator": list(self.hits.parameters())}
+        return {"generator": list(self.hits.parameters()), "critic": list(self.critic.parameters())}
+
+    def kept_by(self, stage: str) -> tuple[str, ...]:
+        """Networks that a stage changes."""
+        return {"layers": ("layers",), "hits": ("hits",), "adversarial": ("hits", "critic")}[stage]
+
+    def begin(self, stage: str, batch: Batch) -> None:
+        """The critic takes the scale of its observables from true showers."""
+        if stage == "adversarial":
+            self.critic.calibrate(self.observables(self.conditions(batch), batch, torch.ones_like(batch.deposit)))
+
+    def losses(
+        self, stage: StageConfig, batch: Batch, step: int, metrics: Metrics, draws: ShowerRandom
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Losses of one step, one optimiser after the other."""
+        c = self.conditions(batch)
+        if isinstance(stage, LayersStageConfig):
+            count, energy = self.layers.nll(c, batch.layer_energy, batch.layer_count)
+            metrics.update(count=count.item(), energy=energy.item())
+            yield "generator", count + energy
+        elif isinstance(stage, HitsStageConfig):
+            yield "generator", self._likelihood(c, batch, latent_weight(stage, step), metrics, draws)
+        elif isinstance(stage, CriticStageConfig):
+            yield from self._adversarial(stage, c, batch, step, metrics, draws)
+        else:
+            raise TypeError(f"{type(stage).__name__} is no stage of this architecture")
+
+    def _likelihood(self, c: C, batch: Batch, weight: float, metrics: Metrics, draws: ShowerRandom) -> Tensor:
+        terms = self.negative_elbo(batch, c, draws.normal(POSTERIOR_STREAM, LATENT))
+        metrics.update({name: value.item() for name, value in terms.items()})
+        return (terms["cells"] + terms["energy"] + weight * terms["latent"]) / LIKELIHOOD_SCALE
+
+    def _adversarial(
+        self, stage: CriticStageConfig, c: C, batch: Batch, step: int, metrics: Metrics, draws: ShowerRandom
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Relativistic pairing of true and drawn showers of the same conditions, layer energies and counts.
+
+        Softplus of the score difference (Jolicoeur-Martineau, arXiv:1807.00734) with zero-centred gradient
+        penalties on true and drawn showers (R1 + R2; Huang et al., arXiv:2501.05441), every few steps. The
+        generator stays anchored to its likelihood, and its rates to that of the drawn hits.
+        """
+        energy, count = batch.layer_energy, batch.layer_count
+        context = self.critic.context(c, energy, count)
+        noise = self.draw_noise(count, draws)
+        drawn = self.draw_hits(c, energy, count, noise, late=False)
+        true = self.observables(c, batch, torch.ones_like(batch.deposit))
+        fake = self.observables(c, drawn, drawn.weight)
+        penalise = step % stage.penalty_every == 0
+        true.requires_grad_(penalise)
+        fake.requires_grad_(penalise)
+        score_true, score_fake = self.critic(context, true), self.critic(context, fake)
+        loss = F.softplus(score_fake - score_true).mean()
+        metrics["critic"] = loss.item()
+        if penalise:
+            grads = torch.autograd.grad(score_true.sum() + score_fake.sum(), [true, fake], create_graph=True)
+            size = sum((g * self.critic.deviation).square().sum(1).mean() for g in grads)
+            loss = loss + stage.penalty_every * stage.gradient_penalty / 2 * size
+        yield "critic", loss
+        if step < stage.critic_only:
+            return
+        moved, likelihood_of_rates = self.with_gradient(c, energy, count, noise, drawn)
+        score_fake = self.critic(context, self.observables(c, moved, moved.weight))
+        with torch.no_grad():
+            score_true = self.critic(context, true)
+        fooled = F.softplus(score_true - score_fake).mean()
+        metrics["generator"] = fooled.item()
+        rates = likelihood_of_rates()
+        metrics["rates"] = rates.item()
+        anchor = self._likelihood(c, batch, 1.0, metrics, draws) + rates / LIKELIHOOD_SCALE
+        yield "generator", stage.adversarial_weight * fooled + anchor
+
+    @torch.no_grad()
+    def evaluate(self, stage: StageConfig, batch: Batch) -> Metrics:
+        """Generated against true showers, and the likelihood of the true ones.
+
+        The stages behind ``layers`` are judged on true layer energies and counts.
+        """
+        c, layers = self.conditions(batch), self.geometry.layers
+        noise = self.draw_noise(batch.layer_count)
+        if stage.name == "layers":
+            energy, count = self.draw_layers(c, noise)
+            terms = self.layers.nll(c, batch.layer_energy, batch.layer_count)
+            likelihood = dict(zip(("held_out_count", "held_out_energy"), (t.item() for t in terms), strict=True))
+            return {**response_metrics(batch, energy, count), **likelihood}
+        drawn = self.draw_hits(c, batch.layer_energy, batch.layer_count, noise)
+        group = drawn.row * layers + drawn.layer
+        number = torch.bincount(group, minlength=len(batch) * layers).view(len(batch), layers).float()
+        energy = group_sum(drawn.deposit, group, len(batch) * layers).view(len(batch), layers)
+        metrics = response_metrics(batch, energy, number)
+        true = self.observables(c, batch, torch.ones_like(batch.deposit))
+        fake = self.observables(c, drawn, drawn.weight)
+        scale = true.std(0) + 1e-6
+        metrics["observables_mean_pull"] = ((fake.mean(0) - true.mean(0)) / scale).abs().mean().item()
+        metrics["observables_width_ratio"] = ((fake.std(0) + 1e-6) / scale).log().abs().mean().exp().item()
+        terms_of_hits = self.negative_elbo(batch, c, torch.randn(len(batch), LATENT, device=c.log_energy_B.device))
+        return {**metrics, **{f"held_out_{name}": value.item() for name, value in terms_of_hits.items()}}
