@@ -42,6 +42,25 @@ def gun(
     spectrum: Annotated[Spectrum, Option(help="Energies even in their logarithm, or flat.")] = Spectrum.LOG,
     cone: Annotated[float, Option(help="Largest angle to the layers' normal, degrees.")] = 56.0,
     seed: Annotated[int, Option(help="The same seed gives the same showers.", min=0)] = 0,
+    entry_spread: Annotated[
+        float | None,
+        Option(
+            metavar="MM",
+            help="Entry points lie within this of a cell's centre, along x and along y.",
+            show_default="the cell of the first section",
+            min=0,
+        ),
+    ] = None,
+    window: Annotated[
+        int | None,
+        Option(
+            metavar="CELLS",
+            help="Cells along x and y that are kept around the line of flight; 0 keeps all.",
+            show_default="those of the detector",
+            min=0,
+        ),
+    ] = None,
+    times: Annotated[bool, Option("--times", help="Keep the mean time of each deposit, too; takes longer.")] = False,
     workers: Annotated[int, Option(help="Processes of Geant4.", min=1)] = 1,
     detector: Annotated[str, Option(help="Detector: a shipped name or a .toml file.")] = DEFAULT_DETECTOR,
     part: Annotated[int, Option(help="Showers after which what is done is safe.", min=1)] = 100,
@@ -51,14 +70,16 @@ def gun(
     """Shoot particles at the calorimeter, one shower each.
 
     They enter the central cell of the first section, evenly spread over it, in directions that are isotropic within the
-    cone. Finished parts lie in the folder OUT.h5.parts until all is done: they are files of showers, too. What comes
-    out depends on the seed, but not on --workers, --part or interruptions.
+    cone; for models of whole showers, spread them over a cell of the coarsest section and keep all cells. Finished
+    parts lie in the folder OUT.h5.parts until all is done: they are files of showers, too. What comes out depends on
+    the seed, but not on --workers, --part or interruptions.
 
     \b
     Examples:
       fastcalo fullsim gun -o em.h5 --events 10000 --workers 8
       fastcalo fullsim gun -o em.h5 --events 10000 --workers 8 --resume
       fastcalo fullsim gun -o hadrons.h5 --species pi+ --species pi- --species 130 --energy 1 50 --cone 30
+      fastcalo fullsim gun -o whole.h5 --entry-spread 15 --window 0 --times --energy 0.02 100 --cone 75
       fastcalo fullsim gun -o muons.h5 --species 13,-13 --spectrum flat --seed 2
     """  # noqa: D301
     from ..fullsim.campaign import gun as shoot
@@ -74,6 +95,9 @@ def gun(
             spectrum=spectrum,
             cone_degrees=cone,
             seed=seed,
+            entry_spread_mm=entry_spread,
+            window=window,
+            times=times,
             workers=workers,
             part=part,
             resume=resume,

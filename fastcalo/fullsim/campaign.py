@@ -4,11 +4,8 @@
 from __future__ import annotations
 
 import json
-import re
-import reprlib
-import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +14,20 @@ import numpy as np
 from .._version import __version__
 from ..detector.description import DEFAULT_DETECTOR, Detector, DetectorLike, load_detector, parse_detector
 from ..display import html_table
-from ..errors import ConfigError, InputError, OutputError
-from ..io.atomic import check_output, output_errors, whole_file
+from ..errors import ConfigError, InputError
+from ..io.atomic import check_output
 from ..io.showers.native import ShowerFile
 from ..io.showers.native_writer import join_showers, write_showers
 from ..particles import code_of
 from .engine import geant4_facts
+from .extent import with_window
 from .gun import Gun, Spectrum, cut_to_windows, shots_of
+from .parts import Facts, Parts
 from .pool import Geant4Pool
 from .shots import Shots, Showers
 
 Progress = Callable[[int, int], None]
 """Called with the number of showers done, and of all showers."""
-
-Facts = dict[str, str | int | float]
-
-_SETTINGS = "settings.json"
 
 
 @dataclass(frozen=True)
@@ -63,6 +58,8 @@ def run_campaign(
     gun: Gun,
     showers: int,
     *,
+    window: int | None = None,
+    times: bool = False,
     workers: int = 1,
     part: int = 100,
     resume: bool = False,
@@ -80,6 +77,11 @@ def run_campaign(
     gun : Gun
     showers : int
         How many.
+    window : int, optional
+        Cells along x and along y around the line of flight whose deposits are kept, in every section; 0 keeps all that
+        there are. The detector's windows unless given.
+    times : bool
+        Whether the energy-weighted mean time of each deposit is kept, too.
     workers : int
         Processes of Geant4. What comes out does not depend on it.
     part : int
@@ -107,21 +109,20 @@ def run_campaign(
     if showers < 1 or part < 1:
         raise ConfigError(f"there must be at least one shower, and one in a part; but they are {showers} and {part}")
     gun.check(detector)
+    kept = with_window(detector, window)
     output = Path(output)
     folder = output.with_name(output.name + ".parts")
     overwrite = overwrite or (resume and folder.is_dir())
     check_output(output, overwrite=overwrite)
-    with Geant4Pool(detector, workers) as pool:
+    with Geant4Pool(detector, workers, times=times) as pool:
         if unknown := [c for c, known in zip(gun.species, pool.knows(list(gun.species)), strict=True) if not known]:
             raise ConfigError(f"species: Geant4 has no particle of the PDG code {unknown[0]}")
-        facts = {**_facts(pool), **gun.facts()}
-        parts = _Parts(folder, showers, part)
-        parts.open({**facts, "showers": showers, "part": part}, resume=resume, overwrite=overwrite)
-        _fill(parts, pool, gun, facts, progress)
+        facts = {**_facts(pool), **gun.facts(), **({} if window is None else {"window": window})}
+        parts = Parts(folder, showers, part)
+        parts.open({**facts, "showers": showers, "part": part, "times": int(times)}, resume=resume, overwrite=overwrite)
+        _fill(parts, pool, gun, kept, facts, progress)
     seconds = parts.seconds()
-    join_showers(
-        output, detector, parts.paths, attributes={**facts, "seconds_per_shower": seconds}, overwrite=overwrite
-    )
+    join_showers(output, kept, parts.paths, attributes={**facts, "seconds_per_shower": seconds}, overwrite=overwrite)
     parts.remove()
     return GunResult(output, showers, seconds)
 
@@ -136,6 +137,9 @@ def gun(
     spectrum: Spectrum | str = Spectrum.LOG,
     cone_degrees: float = 56.0,
     seed: int = 0,
+    entry_spread_mm: float | None = None,
+    window: int | None = None,
+    times: bool = False,
     workers: int = 1,
     part: int = 100,
     resume: bool = False,
@@ -144,8 +148,9 @@ def gun(
 ) -> GunResult:
     """Shoot particles at the calorimeter with Geant4, one shower each.
 
-    They enter the central cell of the first section, evenly spread over it, in directions that are isotropic within the
-    cone. The showers depend on the seed, but not on `workers`, `part` or interruptions.
+    They enter the central cell of the first section, evenly spread over it unless `entry_spread_mm` is given, in
+    directions that are isotropic within the cone. The showers depend on the seed, but not on `workers`, `part` or
+    interruptions.
 
     Parameters
     ----------
@@ -163,6 +168,12 @@ def gun(
     cone_degrees : float
         Largest angle to the layers' normal.
     seed : int
+    entry_spread_mm : float, optional
+        Entry points are spread over a square whose sides lie this far from a cell's centre.
+    window : int, optional
+        Cells along x and along y that are kept around the line of flight; 0 keeps all. The detector's unless given.
+    times : bool
+        Whether the energy-weighted mean time of each deposit is kept, too.
     workers : int
         Processes of Geant4.
     part : int
@@ -194,8 +205,15 @@ def gun(
         spread = Spectrum(spectrum)
     except ValueError as error:
         raise ConfigError(f"spectrum: {spectrum!r} is none of {[s.value for s in Spectrum]}") from error
-    shot = Gun(codes_of(species), (energy[0], energy[1]), spread, cone_degrees, seed)
-    options: dict[str, Any] = {"workers": workers, "part": part, "resume": resume, "overwrite": overwrite}
+    shot = Gun(codes_of(species), (energy[0], energy[1]), spread, cone_degrees, seed, entry_spread_mm)
+    options: dict[str, Any] = {
+        "window": window,
+        "times": times,
+        "workers": workers,
+        "part": part,
+        "resume": resume,
+        "overwrite": overwrite,
+    }
     return run_campaign(output, load_detector(detector), shot, showers, **options, progress=progress)
 
 
@@ -251,18 +269,26 @@ def repeat_showers(
     check_output(output, overwrite=overwrite)
     with ShowerFile(source) as file:
         calorimeter = load_detector(detector) if detector is not None else _described(file)
-        file.check_detector(calorimeter)
+        file.check_detector(calorimeter, windows=False)
+        sections = tuple(
+            replace(s, window=file.shape(s.name)[:2]) if s.name in file.sections else s for s in calorimeter.sections
+        )
+        times = bool(file.sections) and all(file.has_times(name) for name in file.sections)
         if bad := [row for row in rows if not 0 <= row < len(file)]:
             raise InputError(f"{source}: has no shower {bad[0]}; they are numbered 0 to {len(file) - 1}")
         columns = ("pdg", "kinetic_energy", "direction", "entry", "seeds")
         conditions = {c: np.concatenate([getattr(file, c)(row, row + 1) for row in rows]) for c in columns}
-    with Geant4Pool(calorimeter, workers) as pool:
+    with Geant4Pool(calorimeter, workers, times=times) as pool:
         found = list(pool.run(shots_of(conditions).split(1)))
         facts = _facts(pool)
     seconds = sum(s.seconds for s in found) / len(found)
-    hits, totals = cut_to_windows(calorimeter, found)
+    kept_in = replace(calorimeter, sections=sections)
+    kept = cut_to_windows(kept_in, found)
     attributes = {**facts, "again": json.dumps(list(rows)), "seconds_per_shower": seconds}
-    write_showers(output, calorimeter, conditions, hits, totals=totals, attributes=attributes, overwrite=overwrite)
+    write_showers(
+        output, kept_in, conditions, kept.hits, totals=kept.totals, times=kept.times, attributes=attributes,
+        overwrite=overwrite,
+    )  # fmt: skip
     return GunResult(Path(output), len(rows), seconds)
 
 
@@ -291,9 +317,10 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _fill(parts: _Parts, pool: Geant4Pool, gun: Gun, facts: Facts, progress: Progress | None) -> None:
+def _fill(
+    parts: Parts, pool: Geant4Pool, gun: Gun, detector: Detector, facts: Facts, progress: Progress | None
+) -> None:
     """Simulate the parts that are missing. Parts follow each other without a pause of the processes."""
-    detector = pool.detector
     missing = [k for k, path in enumerate(parts.paths) if not path.exists()]
     done = parts.showers - sum(len(parts.range(k)) for k in missing)
     conditions = {}
@@ -316,81 +343,12 @@ def _fill(parts: _Parts, pool: Geant4Pool, gun: Gun, facts: Facts, progress: Pro
             found.append(next(showers))
             done += 1
             report()
-        hits, totals = cut_to_windows(detector, found)
+        kept = cut_to_windows(detector, found)
         seconds = sum(s.seconds for s in found) / len(found)
         attributes = {**facts, "seconds_per_shower": seconds}
-        write_showers(parts.paths[k], detector, conditions.pop(k), hits, totals=totals, attributes=attributes)
+        write_showers(
+            parts.paths[k], detector, conditions.pop(k), kept.hits, totals=kept.totals, times=kept.times,
+            attributes=attributes,
+        )  # fmt: skip
     # lets the pool know that all is taken
     next(showers, None)
-
-
-class _Parts:
-    """The folder of finished parts, and with what they are made."""
-
-    def __init__(self, folder: Path, showers: int, size: int) -> None:
-        self.folder, self.showers, self.size = folder, showers, size
-        self.paths = [folder / f"part-{start:09d}.h5" for start in range(0, showers, size)]
-
-    def range(self, k: int) -> range:
-        """Showers of a part."""
-        return range(k * self.size, min((k + 1) * self.size, self.showers))
-
-    def open(self, settings: Facts, *, resume: bool, overwrite: bool) -> None:
-        """Make the folder, or make sure that what it holds is of the same settings.
-
-        Raises
-        ------
-        ConfigError
-            It is not.
-        OutputError
-            The folder exists, and is neither to be resumed nor overwritten.
-        """
-        file = self.folder / _SETTINGS
-        if resume and file.exists():
-            self._compare(file, settings)
-            return
-        if self.folder.exists():
-            if not overwrite and any(self.folder.iterdir()):
-                raise OutputError(
-                    f"{self.folder}: holds an unfinished run; go on with it (--resume), or replace it (--overwrite)"
-                )
-            self.remove()
-        with output_errors(self.folder):
-            self.folder.mkdir()
-        with whole_file(file) as temporary, output_errors(file):
-            temporary.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-
-    def _compare(self, file: Path, settings: Facts) -> None:
-        try:
-            old = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{file}: cannot be read: {error}; begin anew (--overwrite)") from error
-        for key in dict.fromkeys([*settings, *old]):
-            if (was := old.get(key)) != (now := settings.get(key)):
-                texts = [reprlib.repr(value) for value in (was, now)]
-                raise ConfigError(
-                    f"{self.folder}: cannot be resumed, for {key} was {texts[0]} and is {texts[1]} now; "
-                    "give the same settings, or begin anew (--overwrite)"
-                )
-
-    def seconds(self) -> float:
-        """Time in Geant4 per shower."""
-        total = 0.0
-        for k, path in enumerate(self.paths):
-            with ShowerFile(path) as file:
-                total += float(file.attributes["seconds_per_shower"]) * len(self.range(k))
-        return total / self.showers
-
-    def remove(self) -> None:
-        """Remove the folder with all that is in it.
-
-        Raises
-        ------
-        OutputError
-            It holds what is not of a run.
-        """
-        ours = re.compile(rf"\.?(part-\d+\.h5|{re.escape(_SETTINGS)})(\.\w+\.part)?")
-        if foreign := [path.name for path in self.folder.iterdir() if not ours.fullmatch(path.name)]:
-            raise OutputError(f"{self.folder}: is not removed, for it holds {foreign[0]!r}, which is not of a run")
-        with output_errors(self.folder):
-            shutil.rmtree(self.folder)

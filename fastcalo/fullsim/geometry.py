@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import geant4_pybind as g4
@@ -11,33 +10,36 @@ import geant4_pybind as g4
 from ..detector.description import Detector
 from ..detector.section import Section
 from ..errors import DetectorError
+from .extent import MARGIN_MM, cells_across
 
 WORLD_MATERIAL = "G4_AIR"
 SCORER = "deposit"
-
-# space beside the layers that a shower needs around the steepest line of flight
-_MARGIN_MM = 1000.0
-_MOST_CELLS = 2**31 - 1
+CLOCK = "time"
 
 
-def cells_across(detector: Detector, section: Section) -> int:
-    """Cells of a section along x and along y: an odd number, enough for every particle that is accepted.
+class Clock(g4.G4VPrimitiveScorer):  # type: ignore[misc]
+    """Sums of deposit times global time in each cell: energy-weighted times before they are divided.
 
-    Raises
-    ------
-    DetectorError
-        Geant4 cannot number so many.
+    Geant4 calls it at every step in a sensor; absorbers, in which most steps are, cost nothing.
+
+    Parameters
+    ----------
+    deposits : G4PSEnergyDeposit3D
+        The scorer that numbers the cells.
     """
-    reach = max(detector.barrel.half_length_mm, detector.barrel.half_width_mm, detector.endcap.outer_radius_mm)
-    half = reach + section.back_mm * math.tan(detector.geant4.max_angle) + _MARGIN_MM
-    cells = 2 * math.ceil(half / section.cell_mm) + 1
-    if cells * cells * section.layers > _MOST_CELLS:
-        raise DetectorError(
-            f"{detector.name}: section.{section.name}: {cells} x {cells} cells in {section.layers} layers are more "
-            f"than the {_MOST_CELLS} that Geant4 can number; make geant4.max_angle_degrees smaller, which is "
-            f"{detector.geant4.max_angle_degrees:g}"
-        )
-    return cells
+
+    def __init__(self, deposits: Any) -> None:
+        super().__init__(CLOCK, 0)
+        self.sums: dict[int, float] = {}
+        self._deposits = deposits
+
+    def ProcessHits(self, step: Any, _history: Any) -> bool:
+        """Add one step."""
+        deposit = step.GetTotalEnergyDeposit()
+        if deposit > 0:
+            cell = self._deposits.GetIndex(step)
+            self.sums[cell] = self.sums.get(cell, 0.0) + deposit * step.GetPreStepPoint().GetGlobalTime()
+        return True
 
 
 class StackGeometry(g4.G4VUserDetectorConstruction):  # type: ignore[misc]
@@ -46,6 +48,13 @@ class StackGeometry(g4.G4VUserDetectorConstruction):  # type: ignore[misc]
     Parameters
     ----------
     detector : Detector
+    times : bool
+        Whether the time of each deposit is scored, too.
+
+    Attributes
+    ----------
+    clocks : dict of str to Clock
+        By section, if times are wanted.
 
     Raises
     ------
@@ -53,9 +62,11 @@ class StackGeometry(g4.G4VUserDetectorConstruction):  # type: ignore[misc]
         There are more cells than Geant4 can number.
     """
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, detector: Detector, *, times: bool = False) -> None:
         super().__init__()
         self.detector = detector
+        self.clocks: dict[str, Clock] = {}
+        self._times = times
         self.cells = {section.name: cells_across(detector, section) for section in detector.sections}
         # Geant4 does not own what Python has made: without a reference it would vanish
         self._kept: list[Any] = []
@@ -63,8 +74,8 @@ class StackGeometry(g4.G4VUserDetectorConstruction):  # type: ignore[misc]
     def Construct(self) -> Any:
         """Place the volumes."""
         sections = self.detector.sections
-        side = max(self.cells[s.name] * s.cell_mm for s in sections) + 2 * _MARGIN_MM
-        depth = 2 * (sections[-1].back_mm + _MARGIN_MM)
+        side = max(self.cells[s.name] * s.cell_mm for s in sections) + 2 * MARGIN_MM
+        depth = 2 * (sections[-1].back_mm + MARGIN_MM)
         world = self._box("world", side, side, depth, WORLD_MATERIAL)
         top = self._place(world, 0.0, None, 0)
         for section in sections:
@@ -81,6 +92,9 @@ class StackGeometry(g4.G4VUserDetectorConstruction):  # type: ignore[misc]
             detector.RegisterPrimitive(scorer)
             g4.G4SDManager.GetSDMpointer().AddNewDetector(detector)
             self._kept += [detector, scorer]
+            if self._times:
+                self.clocks[section.name] = Clock(scorer)
+                detector.RegisterPrimitive(self.clocks[section.name])
             for layer in range(section.layers):
                 self.SetSensitiveDetector(f"{section.name}_cell{layer}", detector)
 

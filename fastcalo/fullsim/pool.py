@@ -38,6 +38,8 @@ class Geant4Pool:
     detector : Detector
     workers : int
         Number of processes.
+    times : bool
+        Whether the time of each deposit is scored, too, which takes longer.
 
     Raises
     ------
@@ -45,10 +47,10 @@ class Geant4Pool:
         There is no worker, or there are more than any machine could bear.
     """
 
-    def __init__(self, detector: Detector, workers: int = 1) -> None:
+    def __init__(self, detector: Detector, workers: int = 1, *, times: bool = False) -> None:
         if not 1 <= workers <= _MOST_WORKERS:
             raise ConfigError(f"workers must be from 1 to {_MOST_WORKERS}, not {workers}")
-        self.detector, self.workers = detector, workers
+        self.detector, self.workers, self.times = detector, workers, times
         self._reset()
 
     def _reset(self) -> None:
@@ -58,7 +60,7 @@ class Geant4Pool:
         self._known: dict[int, bool] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"detector": self.detector, "workers": self.workers}
+        return {"detector": self.detector, "workers": self.workers, "times": self.times}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -157,7 +159,7 @@ class Geant4Pool:
         if not self._processes:
             data = find_data()
             environment = {**os.environ, **{name: str(path) for name, path in data.items()}}
-            self._processes = [_Process(environment, self.detector) for _ in range(self.workers)]
+            self._processes = [_Process(environment, self.detector, self.times) for _ in range(self.workers)]
             try:
                 for process in self._processes:
                     process.version = process.receive()
@@ -175,7 +177,7 @@ class _Process:
     _row = 0
     _working = False
 
-    def __init__(self, environment: dict[str, str], detector: Detector) -> None:
+    def __init__(self, environment: dict[str, str], detector: Detector, times: bool) -> None:
         ours, theirs = socket.socketpair()
         paths = [str(_PACKAGES), *filter(None, [environment.get("PYTHONPATH")])]
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
@@ -192,7 +194,7 @@ class _Process:
         self.connection = Connection(ours.detach())
         # also when the interpreter ends, or nobody refers to the pool any more
         self._end = weakref.finalize(self, _end, self._process, self.connection, self._log)
-        self.send("start", detector.description)
+        self.send("start", (detector.description, times))
 
     def send(self, kind: str, content: Any) -> None:
         """Ask for something. Nothing else must be under way."""

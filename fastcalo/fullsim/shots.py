@@ -72,6 +72,8 @@ class CellColumns:
         Cell of the module; (0, 0) is centred on the frame's origin.
     deposit : float64 [h]
         GeV, greater than 0.
+    time : float64 [h], optional
+        Energy-weighted mean time of the deposit, ns since the particle started 1 mm in front of the face.
     """
 
     shot: NDArray[np.int64]
@@ -79,6 +81,7 @@ class CellColumns:
     iy: NDArray[np.int64]
     layer: NDArray[np.int64]
     deposit: NDArray[np.float64]
+    time: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,6 +28,8 @@ class Simulator:
     ----------
     description : dict
         `Detector.description`.
+    times : bool
+        Whether the time of each deposit is scored, too.
 
     Raises
     ------
@@ -35,14 +37,14 @@ class Simulator:
         A material or a physics list is not known.
     """
 
-    def __init__(self, description: dict[str, Any]) -> None:
+    def __init__(self, description: dict[str, Any], times: bool = False) -> None:
         import geant4_pybind as g4
 
         from ..detector.description import parse_detector
         from .geometry import StackGeometry
 
         self.detector = parse_detector(description, "detector")
-        self._stack = StackGeometry(self.detector)
+        self._stack = StackGeometry(self.detector, times=times)
         g4.HepRandom.setTheEngine(g4.MixMaxRng())
         self._manager = g4.G4RunManagerFactory.CreateRunManager(g4.G4RunManagerType.SerialOnly)
         self._manager.SetUserInitialization(self._stack)
@@ -89,12 +91,14 @@ class Simulator:
 
         from .shots import CellColumns
 
-        shot = np.repeat(np.arange(len(found)), [len(index) for index, _ in found])
-        index = np.concatenate([np.zeros(0, np.int64), *(index for index, _ in found)])
-        deposit = np.concatenate([np.zeros(0), *(deposit for _, deposit in found)])
+        shot = np.repeat(np.arange(len(found)), [len(index) for index, *_ in found])
+        index = np.concatenate([np.zeros(0, np.int64), *(index for index, *_ in found)])
+        deposit = np.concatenate([np.zeros(0), *(deposit for _, deposit, _ in found)])
+        time_sum = np.concatenate([np.zeros(0), *(sums for *_, sums in found)])
+        times = time_sum / np.where(deposit > 0, deposit, 1) if self._stack.clocks else None
         n, layers = self._stack.cells[name], self.detector.section(name).layers
         across = index // layers
-        return CellColumns(shot, across // n - n // 2, across % n - n // 2, index % layers, deposit)
+        return CellColumns(shot, across // n - n // 2, across % n - n // 2, index % layers, deposit, times)
 
 
 def _physics_list(name: str) -> Any:
@@ -148,7 +152,12 @@ def _actions(stack: Any) -> Any:
             for name, found in self.cells.items():
                 number = g4.G4SDManager.GetSDMpointer().GetCollectionID(f"{name}/{SCORER}")
                 pairs = np.array(list(collections.GetHC(number)), np.float64).reshape(-1, 2)
-                found.append((pairs[:, 0].astype(np.int64), pairs[:, 1] / g4.GeV))
+                index = pairs[:, 0].astype(np.int64)
+                clock = stack.clocks.get(name)
+                sums = np.array([clock.sums[i] for i in index.tolist()] if clock else [], np.float64)
+                found.append((index, pairs[:, 1] / g4.GeV, sums / (g4.GeV * g4.ns)))
+                if clock:
+                    clock.sums.clear()
 
     class Actions(g4.G4VUserActionInitialization):  # type: ignore[misc]
         def Build(self) -> None:
@@ -178,7 +187,7 @@ def _serve(connection: Connection) -> None:
         kind, content = connection.recv()
         try:
             if kind == "start":
-                simulator = Simulator(content)
+                simulator = Simulator(*content)
                 answer: Any = simulator.version
             elif kind == "knows":
                 assert simulator is not None

@@ -38,6 +38,7 @@ def exportable():
             "species": list(WHOLE_SPECIES),
             "sections": ["ECAL", "HCAL"],
             "data": {"train": ["none.h5"]},
+            "network": {"section_layers": [25, 20]},
             "validity": {"kinetic_energy": [0.02, 5.0], "angle_degrees": 75.0},
             "stage": [{"name": "layers", "steps": 1, "batch": 1}],
         },
@@ -156,3 +157,10 @@ def test_hits_stand_where_the_line_of_flight_and_the_cells_of_each_section_say(m
         mine = np.stack([centre[:, 0], centre[:, 1]], 1)
         order, other = np.lexsort(mine.T), np.lexsort(there[:, 1:].T)
         np.testing.assert_allclose(mine[order], there[other][:, 1:], atol=0.1)
+
+
+def test_nothing_is_drawn_behind_the_layers_that_the_model_covers(path, model):
+    ecal, hcal = open_session(path, 1).run(["ECAL_cell", "HCAL_cell"], feed_of(model.contract, 60))
+    # networks that are not trained draw hits in all layers that they have
+    assert ecal[:, 2].max() == 24
+    assert hcal[:, 2].max() == 19

@@ -112,7 +112,8 @@ def test_windows_hold_what_is_around_the_line_of_flight(seed):
             direction[rows].astype(np.float64), entry[rows].astype(np.float64), conditions["seeds"][rows],
         )  # fmt: skip
         parts.append(Showers(shots, sections, 0.0))
-    hits, totals = cut_to_windows(DETECTOR, parts)
+    cut = cut_to_windows(DETECTOR, parts)
+    hits, totals = cut.hits, cut.totals
     for section in DETECTOR.sections:
         shot, layer, off, deposit, _ = columns[section.name]
         inside = (np.abs(off) <= 12).all(axis=1)

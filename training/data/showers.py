@@ -308,6 +308,10 @@ class ShowerData:
                 x, y = np.divmod(column, np.int32(ny))
                 x, y = x + np.int32(self._window // 2 - nx // 2), y + np.int32(self._window // 2 - ny // 2)
                 column = x * np.int32(self._window) + y
+                # of a window that is wider, a few stray hits are farther than 255 cells
+                near = (np.minimum(x, y) >= 0) & (np.maximum(x, y) < self._window)
+                keep[keep] = near
+                column, layer = column[near], layer[near]
             rows.append(row[keep])
             cells.append(column * np.int32(self.stack.layers) + layer + np.int32(first))
             deposits.append(deposit[keep])

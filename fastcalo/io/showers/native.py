@@ -4,8 +4,9 @@
 Columnar and sparse. Per shower ``pdg`` int32 [N], ``kinetic_energy`` float32 [N] (GeV), ``direction`` float32 [N, 3]
 (unit vector in the frame of the stack, z inwards), ``entry`` float32 [N, 2] (mm from the centre of the cell that is
 hit) and, if known, ``seeds`` int64 [N, 2]. Per section S ``S_offsets`` int64 [N + 1], ``S_cell`` (index into the
-window in C order: ix, iy, layer), ``S_deposit`` float32 (GeV) and ``S_total`` float32 [N] (GeV, inside the window and
-beyond it). The attribute ``sections`` describes the stack as JSON.
+window in C order: ix, iy, layer), ``S_deposit`` float32 (GeV), if known ``S_time`` float32 (ns, energy-weighted mean)
+and ``S_total`` float32 [N] (GeV, inside the window and beyond it); the window may be so wide that nothing lies beyond.
+The attribute ``sections`` describes the stack as JSON.
 """
 
 from __future__ import annotations
@@ -234,6 +235,37 @@ class ShowerFile(Hdf5File):
         self._checked(f"{section}_deposit", first, deposit, deposit >= 0, "should be a number of at least 0")
         return offsets - first, cell.astype(np.int32), deposit
 
+    def hit_lists(
+        self, section: str, start: int = 0, stop: int | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+        """As `hits`, with cells counted from the one that the line of flight crosses in their layer.
+
+        Returns
+        -------
+        offsets : int64 [n + 1]
+        cell : int32 [h, 3]
+            Cells along x and along y from the one that is crossed, and layer.
+        deposit : float32 [h], GeV
+        """
+        offsets, cell, deposit = self.hits(section, start, stop)
+        nx, ny, layers = self.shape(section)
+        column, layer = np.divmod(cell, np.int32(layers))
+        x, y = np.divmod(column, np.int32(ny))
+        return offsets, np.stack([x - nx // 2, y - ny // 2, layer], 1), deposit
+
+    def has_times(self, section: str) -> bool:
+        """Whether the file tells the times of a section's deposits."""
+        return f"{section}_time" in self._file
+
+    def times(self, section: str, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+        """Energy-weighted mean times of the deposits that `hits` gives, float32 [h], ns; an InputError without."""
+        if not self.has_times(section):
+            raise InputError(f"{self.path}: has no times of {section}; fullsim gun --times keeps them")
+        start, stop = self._range(start, stop)
+        first, last = self._all_offsets(section)[[start, stop]].tolist()
+        values = self._slice(f"{section}_time", first, last).astype(np.float32, copy=False)
+        return self._checked(f"{section}_time", first, values, values >= 0, "should be a number of at least 0")
+
     def check_detector(
         self, detector: Detector, sections: tuple[str, ...] | None = None, *, windows: bool = True
     ) -> None:
@@ -276,6 +308,8 @@ class ShowerFile(Hdf5File):
         for section in self.sections:
             self.hits(section)
             self.total(section)
+            if self.has_times(section):
+                self.times(section)
 
     def _check(self) -> None:
         for name, (kind, row) in _CONDITIONS.items():
@@ -294,6 +328,9 @@ class ShowerFile(Hdf5File):
             self._has_length(f"{name}_offsets", self._length + 1)
             self._has_length(f"{name}_total", self._length)
             self._has_length(f"{name}_deposit", self._file[f"{name}_cell"].shape[0])
+            if self.has_times(name):
+                self._dataset(f"{name}_time", "f", ())
+                self._has_length(f"{name}_time", self._file[f"{name}_cell"].shape[0])
 
     def _description(self, text: object) -> dict[str, dict[str, Any]]:
         try:

@@ -34,6 +34,7 @@ def write_showers(
     hits: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]],
     *,
     totals: Mapping[str, ArrayLike] | None = None,
+    times: Mapping[str, ArrayLike] | None = None,
     attributes: Mapping[str, str | int | float] | None = None,
     overwrite: bool = False,
 ) -> None:
@@ -51,6 +52,8 @@ def write_showers(
         By section: offsets [n + 1], cell [h] and deposit [h] (GeV), as `ShowerFile.hits` returns them.
     totals : mapping, optional
         By section: energy [n] in and beyond the window, GeV. The sum of the deposits unless given.
+    times : mapping, optional
+        By section: mean time [h] of each deposit, ns.
     attributes : mapping, optional
         Generator, production cut, seconds per shower and the like.
     overwrite : bool
@@ -66,6 +69,8 @@ def write_showers(
     for section, arrays in hits.items():
         total = None if totals is None else totals.get(section)
         columns |= _section(detector, section, *arrays, total)
+        if times and section in times:
+            columns[f"{section}_time"] = np.asarray(times[section], np.float32)
     facts = _facts(detector, list(hits), attributes, len(columns["pdg"]))
     image = _image(Path(path), {name: len(column) for name, column in columns.items()}, [columns], facts, check=True)
     with whole_file(path, overwrite=overwrite) as temporary, output_errors(path):
@@ -138,6 +143,8 @@ def _columns(path: str | Path) -> dict[str, NDArray[Any]]:
                 f"{name}_deposit": deposit,
                 f"{name}_total": file.total(name),
             }
+            if file.has_times(name):
+                columns[f"{name}_time"] = file.times(name)
     return columns
 
 

@@ -10,6 +10,7 @@ import torch
 from helpers.shower_files import WHOLE_HADRONS, WHOLE_SPECIES
 
 from fastcalo.detector.description import load_detector
+from fastcalo.errors import ConfigError
 from fastcalo.training.architectures.hit_lists.hit_networks import LATENT
 from fastcalo.training.architectures.showers.cell_model import HitModel
 from fastcalo.training.architectures.showers.conditions import Geometry, ShowerConditions, shower_conditions
@@ -183,3 +184,21 @@ def test_the_critic_sees_how_hits_lie_to_each_other(geometry: Geometry, c: Showe
     shifted = dataclasses.replace(batch, x=batch.x + 7.0 * (batch.layer % 2))
     moved = features(geometry, c, shifted, one)
     assert (moved - seen).abs().max() > 0.5
+
+
+def test_a_model_may_cover_the_first_layers_of_a_section(batch: Batch) -> None:
+    data = ShowerData(
+        [WHOLE_HADRONS], load_detector(), SECTIONS, WHOLE_SPECIES, seed=3, whole=True, section_layers=(25, 12)
+    )
+    front = next(data.batches(len(batch)))
+    assert torch.equal(front.slot, batch.slot)
+    assert torch.equal(front.kinetic_energy, batch.kinetic_energy)
+    assert torch.equal(front.layer_count, batch.layer_count[:, :37])
+    kept = batch.layer < 37
+    for name in ("row", "layer", "x", "y", "deposit"):
+        assert torch.equal(getattr(front, name), getattr(batch, name)[kept])
+
+
+def test_a_section_has_no_more_layers_than_it_has() -> None:
+    with pytest.raises(ConfigError, match="'HCAL' has 60 layers, fewer than 61"):
+        LayerStack.of(load_detector(), SECTIONS, (25, 61))
