@@ -40,6 +40,10 @@ def command(
     binning: Annotated[Path | None, Option(metavar="FILE.xml", help="CaloChallenge: the binning.")] = None,
     pdg: Annotated[int | None, Option(help="Files of others: the species, if they don't state it.")] = None,
     deposit_scale: Annotated[float | None, Option(metavar="GEV", help="LCD: GeV per unit of deposits.")] = None,
+    judge: Annotated[
+        list[str] | None,
+        Option(metavar="network", help="Train this judge, too: a graph network on hits. Needs PyTorch."),
+    ] = None,
     seed: Annotated[int, Option(help="The same seed gives the same numbers.", min=0)] = 0,
     threads: Annotated[int | None, Option(help="Threads of ONNX Runtime.", min=1)] = None,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace a report that exists.")] = False,
@@ -55,6 +59,7 @@ def command(
     Examples:
       fastcalo validate em showers.h5 -o report
       fastcalo validate my.onnx test.h5 -o report --reference train.h5 --limits limits.toml
+      fastcalo validate em showers.h5 -o report --judge network
       fastcalo validate generated.hdf5 dataset_2_2.hdf5 -o report --binning binning_dataset_2.xml
     """  # noqa: D301
     from ..validation.html_report import NUMBERS, PAGE, check_folder
@@ -80,6 +85,7 @@ def command(
         showers=showers,
         seed=seed,
         threads=threads,
+        judges=tuple(judge or ()),
         status=lambda text: out.print(f"{text} ...", style="dim"),
     )
     output.mkdir(exist_ok=True)

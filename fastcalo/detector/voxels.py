@@ -23,6 +23,8 @@ class Voxels:
         Distance of the centre from the axis, mm; for a voxel that goes all around, half-way between its edges.
     layers : int
         Number of layers.
+    window : (int, int, int), optional
+        Cells along x, cells along y and layers of a regular window in C order; None of irregular layers.
     """
 
     layer: NDArray[np.int64]
@@ -30,6 +32,7 @@ class Voxels:
     y: NDArray[np.float64]
     radius: NDArray[np.float64]
     layers: int
+    window: tuple[int, int, int] | None = None
 
     def __len__(self) -> int:
         return len(self.layer)
@@ -48,4 +51,4 @@ class Voxels:
         nx, ny, layers = shape
         ix, iy, layer = (a.ravel() for a in np.indices(shape))
         x, y = (ix - (nx - 1) / 2) * cell_mm[0], (iy - (ny - 1) / 2) * cell_mm[1]
-        return cls(layer.astype(np.int64), x, y, np.hypot(x, y), layers)
+        return cls(layer.astype(np.int64), x, y, np.hypot(x, y), layers, (nx, ny, layers))

@@ -40,7 +40,7 @@ def auc_of_observables(reference: FloatArray, other: FloatArray, seed: int = 0) 
     for seen, unseen in StratifiedKFold(_FOLDS, shuffle=True, random_state=seed).split(rows, truth):
         trees = HistGradientBoostingClassifier(max_iter=300, learning_rate=0.06, early_stopping=True, random_state=seed)
         score[unseen] = trees.fit(rows[seen], truth[seen]).predict_proba(rows[unseen])[:, 1]
-    return _auc(truth, score, seed)
+    return auc_with_error(truth, score, seed)
 
 
 def auc_of_cells(reference: ShowerSample, other: ShowerSample, seed: int = 0) -> tuple[float, float]:
@@ -72,7 +72,7 @@ def auc_of_cells(reference: ShowerSample, other: ShowerSample, seed: int = 0) ->
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         network.fit(rows[seen], truth[seen])
-    return _auc(truth[unseen], network.predict_proba(rows[unseen])[:, 1], seed)
+    return auc_with_error(truth[unseen], network.predict_proba(rows[unseen])[:, 1], seed)
 
 
 def _cells(reference: ShowerSample, other: ShowerSample) -> list[Any]:
@@ -98,7 +98,8 @@ def _labelled(reference: FloatArray, other: FloatArray) -> tuple[FloatArray, NDA
     return np.concatenate([reference, other]), np.repeat([0, 1], [len(reference), len(other)])
 
 
-def _auc(truth: NDArray[np.int64], score: FloatArray, seed: int) -> tuple[float, float]:
+def auc_with_error(truth: NDArray[np.int64], score: FloatArray, seed: int) -> tuple[float, float]:
+    """Area under the curve of scores [n], and its bootstrap error."""
     from sklearn.metrics import roc_auc_score
 
     replicas = [roc_auc_score(truth, score, sample_weight=weight) for weight in bootstrap(len(truth), seed)]

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from .classifier import auc_of_cells, auc_of_observables
 from .distances import fpd, kpd, precision_recall, separation, wasserstein
 from .estimates import Estimate, bootstrap
+from .hit_patterns import hit_patterns
+from .network import auc_of_network
 from .observables import ObservableBins, Observables, all_species, conditions, layer_groups, observables
+from .position import position_difference
 from .response import QUANTITIES, ResponseRow, response_table
 from .sample import ShowerSample
 
@@ -21,6 +24,8 @@ FloatArray = NDArray[np.float64]
 Report = Callable[[str], None]
 """Called with what is being done."""
 
+JUDGES: dict[str, Callable[[ShowerSample, ShowerSample, int], tuple[float, float]]] = {"network": auc_of_network}
+"""Classifiers that take longer, by name."""
 _PER_OBSERVABLE: dict[str, Callable[..., tuple[float, float]]] = {"separation": separation, "wasserstein": wasserstein}
 
 
@@ -56,7 +61,7 @@ class ShowerComparison:
     numbers : dict of str to Estimate
         The summary: what limits may be set on.
     observables : dict of str to dict of str to Estimate
-        By observable: ``separation`` and ``wasserstein``.
+        By observable, those of how hits lie to each other last: ``separation`` and ``wasserstein``.
     response : list of ResponseRow
     correlations : dict of str to tuple of float64 [l, l]
         By section: correlations of the layers' energies in reference and candidate.
@@ -68,7 +73,9 @@ class ShowerComparison:
     correlations: dict[str, tuple[FloatArray, FloatArray]]
 
 
-def compare_showers(samples: ThreeSamples, seed: int = 0, report: Report = lambda _: None) -> ShowerComparison:
+def compare_showers(
+    samples: ThreeSamples, seed: int = 0, report: Report = lambda _: None, judges: Sequence[str] = ()
+) -> ShowerComparison:
     """Compare.
 
     Parameters
@@ -78,21 +85,29 @@ def compare_showers(samples: ThreeSamples, seed: int = 0, report: Report = lambd
         Of bootstraps, batches and classifiers.
     report : callable, optional
         Called with each step.
+    judges : sequence of str
+        Of `JUDGES`: classifiers that take longer.
     """
-    rulers = ObservableBins.of(samples.reference)
-    reference, candidate, baseline = (
-        observables(s, rulers) for s in (samples.reference, samples.candidate, samples.baseline)
-    )
-    report(f"distances of {len(reference.names)} observables")
+    rulers, all_three = ObservableBins.of(samples.reference), (samples.reference, *samples.pairs())
+    reference, candidate, baseline = (observables(s, rulers) for s in all_three)
+    patterns = tuple(hit_patterns(s, rulers) for s in all_three)
+    report(f"distances of {len(reference.names) + len(patterns[0].names)} observables")
     each = _each_observable(reference, candidate, baseline, seed)
+    each |= _each_observable(patterns[0], patterns[1], patterns[2], seed)
     report("response by species, energy and angle")
     table = response_table(samples.reference, samples.candidate, samples.baseline, seed)
-    numbers = _of_samples(reference, candidate, baseline, seed, report)
-    numbers |= _classifiers(samples, reference, candidate, baseline, seed, report)
+    numbers = _classifiers(samples, [reference, candidate, baseline], patterns, seed, judges, report)
+    numbers |= _of_samples(reference, candidate, baseline, seed, report)
     for kind in _PER_OBSERVABLE:
-        numbers |= _summary(kind, [row[kind] for row in each.values()])
+        numbers |= _summary(kind, [each[name][kind] for name in reference.names])
     correlations = {name: _correlations(samples, name, seed) for name in samples.reference.sections}
     numbers |= {f"correlation.{name}": number for name, (number, _) in correlations.items()}
+    numbers |= {
+        f"position.{name}": Estimate.of(
+            *(position_difference(samples.reference, s, name, seed) for s in samples.pairs())
+        )
+        for name in samples.reference.sections
+    }
     numbers |= {
         f"{quantity}.{row.section}.{row.cell.decade}": row.numbers[quantity]
         for row in table
@@ -131,22 +146,31 @@ def _of_samples(
 
 def _classifiers(
     samples: ThreeSamples,
-    reference: Observables,
-    candidate: Observables,
-    baseline: Observables,
+    layerwise: Sequence[Observables],
+    patterns: Sequence[Observables],
     seed: int,
+    judges: Sequence[str],
     report: Report,
 ) -> dict[str, Estimate]:
-    report("classifier on observables")
-    species = all_species(samples.reference, *samples.pairs())
-    told, *others = (
-        np.hstack([o.values, conditions(s, species)])
-        for o, s in zip((reference, candidate, baseline), (samples.reference, *samples.pairs()), strict=True)
-    )
-    high = [auc_of_observables(told, other, seed) for other in others]
+    """Areas under the curves, the strictest judge first; each sequence is of reference, candidate and baseline."""
+    all_three = (samples.reference, *samples.pairs())
+    species = all_species(*all_three)
+    known = [conditions(s, species) for s in all_three]
+    shown = {
+        "all": [np.hstack([a.values, b.values, c]) for a, b, c in zip(layerwise, patterns, known, strict=True)],
+        "patterns": [np.hstack([o.values, c]) for o, c in zip(patterns, known, strict=True)],
+        "observables": [np.hstack([o.values, c]) for o, c in zip(layerwise, known, strict=True)],
+    }
+    numbers = {}
+    for judge in judges:
+        report(f"classifier: {judge}")
+        numbers[f"auc.{judge}"] = Estimate.of(*(JUDGES[judge](samples.reference, s, seed) for s in samples.pairs()))
+    for name, (told, *others) in shown.items():
+        report(f"classifier on {name}")
+        numbers[f"auc.{name}"] = Estimate.of(*(auc_of_observables(told, other, seed) for other in others))
     report("classifier on cells")
-    low = [auc_of_cells(samples.reference, s, seed) for s in samples.pairs()]
-    return {"auc.observables": Estimate.of(*high), "auc.cells": Estimate.of(*low)}
+    numbers["auc.cells"] = Estimate.of(*(auc_of_cells(samples.reference, s, seed) for s in samples.pairs()))
+    return numbers
 
 
 def _summary(kind: str, rows: list[Estimate]) -> dict[str, Estimate]:

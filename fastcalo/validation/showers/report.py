@@ -16,7 +16,10 @@ from .limits import LimitResult
 FORMAT = 1
 
 _MEANINGS = {
-    "auc.observables": "area under the curve of a classifier on observables",
+    "auc.network": "area under the curve of a graph network on hits",
+    "auc.all": "area under the curve of a classifier on all observables and on how hits lie to each other",
+    "auc.patterns": "area under the curve of a classifier on how hits lie to each other",
+    "auc.observables": "area under the curve of a classifier on observables, layer by layer",
     "auc.cells": "area under the curve of a classifier on cells",
     "separation.mean": "separation power, mean of all observables",
     "separation.worst": "separation power, worst observable",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from ..._version import __version__
 from ...errors import ConfigError, MissingDependencyError
 from ...install import install_line
 from ...model.shower_model import ShowerModel, load_model
-from .compare import compare_showers
+from .compare import JUDGES, compare_showers
 from .figures import draw_figures
 from .limits import check_limits, load_limits
 from .report import ValidationReport
@@ -39,6 +39,7 @@ def validate(
     showers: int = 20_000,
     seed: int = 0,
     threads: int | None = None,
+    judges: Sequence[str] = (),
     status: Callable[[str], None] = lambda _: None,
 ) -> ValidationReport:
     """Compare a model, or showers in a file, with full simulation.
@@ -61,6 +62,8 @@ def validate(
         Chooses halves, showers of the model, bootstraps and classifiers.
     threads : int, optional
         Of ONNX Runtime.
+    judges : sequence of str
+        Classifiers that take longer: ``"network"``, a graph network on hits, which needs PyTorch.
     status : callable, optional
         Called with what is being done, in words.
 
@@ -83,6 +86,8 @@ def validate(
     True
     """
     _check_installed()
+    if unknown := [judge for judge in judges if judge not in JUDGES]:
+        raise ConfigError(f"judge {unknown[0]!r} is not known; there is {', '.join(JUDGES)}")
     if showers < 2 * FEWEST:
         raise ConfigError(f"showers must be at least {2 * FEWEST}, not {showers}")
     begin = time.perf_counter()
@@ -99,7 +104,7 @@ def validate(
         samples, outside = choose_samples(model, full, others, sections, thresholds, showers, seed)
         attributes = full.attributes
     timing = _timing(model, samples.candidate, attributes, threads)
-    comparison = compare_showers(samples, seed, status)
+    comparison = compare_showers(samples, seed, status, judges)
     verdicts = check_limits(wanted, comparison.numbers, str(limits))
     label = model.name if model is not None else Path(str(candidate)).name
     status("figures")
