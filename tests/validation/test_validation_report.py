@@ -45,6 +45,8 @@ def numbers(validated) -> dict:
 
 def test_numbers_stand_beside_their_floor(numbers):
     expected = {
+        "auc.all",
+        "auc.patterns",
         "auc.observables",
         "auc.cells",
         "fpd",
@@ -59,9 +61,13 @@ def test_numbers_stand_beside_their_floor(numbers):
         "wasserstein.mean",
         "wasserstein.worst",
         "correlation.ECAL",
+        "position.ECAL",
     }
     expected |= {f"{q}.ECAL.{e}" for q in QUANTITIES for e in ("0.1-1", "1-10", "10-100")}
     assert expected == numbers["numbers"].keys()
+    # the strictest judge comes first
+    assert next(iter(numbers["numbers"])) == "auc.all"
+    assert numbers["numbers"]["auc.all"]["value"] > numbers["numbers"]["auc.observables"]["value"]
     assert all(set(n) == {"value", "error", "floor", "floor_error"} for n in numbers["numbers"].values())
     assert abs(numbers["numbers"]["auc.observables"]["floor"] - 0.5) < 0.1
     assert numbers["numbers"]["recall"]["value"] > 0.5
