@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,7 +34,9 @@ _STEP_SIZE = {EngineName.FAST: 500, EngineName.GEANT4: 10}
 
 def command(
     inputs: Annotated[list[str], Argument(metavar="IN.root...", help="Files of particles, or their URLs.")],
-    output: Annotated[Path, Option("--output", "-o", metavar="OUT.root", help="File of hits to write.")],
+    output: Annotated[
+        Path, Option("--output", "-o", "--output-pattern", metavar="OUT.root", help="File of hits to write.")
+    ],
     model: Annotated[
         list[str] | None,
         Option(help="Shower model: a shipped name or an .onnx file. May be repeated.", show_default="em, hadron"),
@@ -75,6 +78,12 @@ def command(
             "--gather-rows", help="Where an entry holds one particle: rows of one event may stand apart; gather them."
         ),
     ] = False,
+    events_per_file: Annotated[
+        int | None,
+        Option(
+            help="Write many files of so many events: hits_{part:04}.root as the output names their numbers.", min=1
+        ),
+    ] = None,
     summary: Annotated[Path | None, Option(metavar="FILE.json", help="Write the summary to a file, too.")] = None,
     decays: Annotated[
         bool, Option("--decays/--no-decays", help="Whether particles decay that do not live to the calorimeter.")
@@ -96,11 +105,13 @@ def command(
       fastcalo convert run*.root -o hits.root --workers 8 --rejected rejected.root
       fastcalo convert ntuple.root -o hits.root --tree gen --branch pdg=mc_id
       fastcalo convert nano.root -o hits.root --collection GenCands
+      fastcalo convert @list.txt -o "hits_{part:03}.root" --events-per-file 10000
       fastcalo convert rejected.root -o more.root --engine geant4 --workers 8
     """  # noqa: D301
     from ..io.particles.reader import open_events
     from ..model.shower_model import DEFAULT_MODELS
     from ..production.convert import convert
+    from ..production.split import convert_in_files
     from .output import progress_bar, show_rows, show_summary
 
     said = {
@@ -121,7 +132,8 @@ def command(
             chosen: Engine = exits.enter_context(_geant4(detector, workers))
         else:
             chosen = _fast(detector, model or list(DEFAULT_MODELS), threads or _threads(workers))
-        done = convert(
+        run = convert if events_per_file is None else partial(convert_in_files, events_per_file=events_per_file)
+        done = run(
             reader,
             output,
             chosen,

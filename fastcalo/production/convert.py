@@ -181,7 +181,7 @@ def convert(
         options: _Options = {"identifiers": _identifiers(reader), "overwrite": overwrite}
         refused = exits.enter_context(RejectedWriter(outputs[1], **options)) if rejected is not None else None
         writer = exits.enter_context(HitsWriter(outputs[0], sections, **options))
-        pool = executor or (exits.enter_context(_processes(workers)) if workers > 1 else None)
+        pool = executor or (exits.enter_context(worker_processes(workers)) if workers > 1 else None)
         chunks = limit_particles(reader.iterate(step_size), _MOST_PARTICLES)
         if provenance["decays"]:
             chunks = (decay(events, engine.detector, seed) for events in chunks)
@@ -276,7 +276,8 @@ class _Shared:
 
 
 @contextmanager
-def _processes(workers: int) -> Iterator[Executor]:
+def worker_processes(workers: int) -> Iterator[Executor]:
+    """Processes that simulate; they end with the block, or when the parent does."""
     # a fork would copy the threads' locks of ONNX Runtime in whatever state they are
     pool = ProcessPoolExecutor(
         workers, mp_context=get_context("spawn"), initializer=_begin_worker, initargs=(os.getpid(),)
