@@ -38,3 +38,12 @@ def end_by_signal(number: int) -> None:
     sys.stderr.flush()
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
+
+
+def end_before_mpi() -> None:
+    """End this process, which has failed, by a signal if others of the job may wait for it in ``MPI_Init``.
+
+    Nothing is done where no launcher has started several, or where MPI is up: then it ends the others.
+    """
+    if "mpi4py.MPI" not in sys.modules:
+        end_by_signal(signal.SIGTERM)

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,12 +13,32 @@ from torch import nn
 
 from .config import CriticStageConfig, StageConfig
 
+_STEP = inspect.unwrap(torch.optim.AdamW.step)
 
-def make_optimiser(stage: StageConfig, name: str, parameters: list[nn.Parameter]) -> torch.optim.AdamW:
+
+class AdamW(torch.optim.AdamW):
+    """AdamW of torch that does not load torch's compiler.
+
+    Decorators of torch keep the compiler from looking into these methods, and import it for that: more than a second of
+    each process's start, for nothing here is compiled.
+    """
+
+    add_param_group = inspect.unwrap(torch.optim.AdamW.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.AdamW.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.AdamW.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.AdamW.load_state_dict)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Take a step by the gradients of the parameters."""
+        return _STEP(self, closure)
+
+
+def make_optimiser(stage: StageConfig, name: str, parameters: list[nn.Parameter]) -> AdamW:
     """AdamW with the stage's settings for the optimiser `name`."""
     if name == "critic" and isinstance(stage, CriticStageConfig):
-        return torch.optim.AdamW(parameters, lr=stage.critic_rate, betas=stage.critic_betas, weight_decay=0.0)
-    return torch.optim.AdamW(parameters, lr=stage.learning_rate, betas=stage.betas, weight_decay=stage.weight_decay)
+        return AdamW(parameters, lr=stage.critic_rate, betas=stage.critic_betas, weight_decay=0.0)
+    return AdamW(parameters, lr=stage.learning_rate, betas=stage.betas, weight_decay=stage.weight_decay)
 
 
 def load_optimiser(optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:

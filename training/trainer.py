@@ -9,7 +9,7 @@ the same, but for rounding, on any number of ranks.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from fastcalo.model.onnx_session import MOST_THREADS
 from .architectures.base import Architecture
 from .config import TrainConfig, run_folder
 from .data.folds import Fold
+from .data.memory import check_showers_fit
 from .data.splits import open_splits
 from .device import choose_device
 from .distributed.malloc import keep_freed_memory
@@ -35,6 +36,7 @@ from .run.curves import draw_curves
 from .run.metrics_log import MetricsLog, Report
 from .run.run_folder import forgotten_if_it_fails, open_run, read_config
 from .run.signals import Signals
+from .run.threads import set_threads
 from .run.timeline import NoTimeline, Timeline
 from .stage import StageSetup
 from .strategies import check_ranks, make_stage
@@ -62,6 +64,7 @@ def run_stages(
     device: torch.device | None = None,
     fold: Fold | None = None,
     watch: Callback | None = None,
+    origin: Mapping[str, Any] | None = None,
 ) -> None:
     """Run the stages of a training, each from where it stands.
 
@@ -92,6 +95,8 @@ def run_stages(
         Showers that are held out for tests, in place of those of the configuration.
     watch : Callback, optional
         Looks at the training while it goes on, and may stop it.
+    origin : mapping, optional
+        Where the configuration is from, for ``config.json``: the file, and what the command line has changed.
 
     Raises
     ------
@@ -116,14 +121,12 @@ def run_stages(
     device = device or choose_device(config, exchange, where)
     exchange.same({"configuration": short_digest(json.dumps([config.as_dict(), resume, list(only)]).encode())})
     notes = None if exchange.rank else MetricsLog(run, report, tensorboard)
-    begins = not exchange.rank and open_run(config, run, resume or bool(only))
     # the others go on when the folder is there
-    exchange.any(False)
+    begins = exchange.any(not exchange.rank and open_run(config, run, resume or bool(only), only, origin))
     trace = trace or NoTimeline()
     trace.begin(exchange)
     keep_freed_memory()
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    set_threads(config.threads, exchange)
     watch = watch or Callback()
     closed = closing(notes) if notes else nullcontext()
     with forgotten_if_it_fails(run, begins), Signals(watch.halt) as signals, closed:
@@ -139,6 +142,7 @@ def run_stages(
             seed = combine_seeds(config.seed, index)
             data, test = open_splits(config, detector, where, seed, fold)
             exchange.same({"set of showers": data.hash, "networks": checkpoint.fingerprint(networks.networks)})
+            check_showers_fit(data, exchange)
             setup = StageSetup(
                 stage=stage,
                 last_stage=stage.name == config.stage[-1].name,

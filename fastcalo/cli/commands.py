@@ -43,6 +43,8 @@ class Subcommand:
         The extra of fastcalo that brings what it needs.
     distribution : str
         The distribution that brings the command; empty for fastcalo itself.
+    joins_others : bool
+        Whether processes that a launcher has started together are joined by MPI.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Subcommand:
     module: str
     extra: str = ""
     distribution: str = ""
+    joins_others: bool = False
 
     @property
     def install(self) -> str:

@@ -18,7 +18,7 @@ from typer.main import get_command
 
 from .._version import __version__
 from ..errors import CommandError, FastCaloError, MissingDependencyError
-from ..launcher import end_by_signal
+from ..launcher import end_before_mpi, end_by_signal
 from .commands import Subcommand, load_plugin, own_commands, plugin_commands
 from .output import LOG_FORMAT, LogFormatter, printable
 from .signals import SIGNALLED, end_by_exceptions
@@ -107,22 +107,34 @@ def run(arguments: Sequence[str] | None) -> NoReturn:
     """Run the command line and exit: with 0 if all is well, 2 if it was called wrongly, 1 for any other error."""
     end_by_exceptions()
     debug = os.environ.get("FASTCALO_DEBUG") == "1"
+    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        _group().main(args=None if arguments is None else list(arguments), prog_name="fastcalo")
+        _group().main(args=words, prog_name="fastcalo")
     except SystemExit as end:
         if isinstance(end.code, int) and end.code > SIGNALLED and not getattr(end, "together", False):
             end_by_signal(end.code - SIGNALLED)
+        if end.code and _joins_others(words):
+            end_before_mpi()
         raise
     except FastCaloError as error:
         if debug:
             raise
-        _fail(str(error))
+        _fail(str(error), words)
     # a traceback does not help a person at a terminal
     except Exception as error:
         if debug:
             raise
-        _fail(f"{type(error).__name__}: {error}\nThis is a fault of fastcalo: FASTCALO_DEBUG=1 shows where; report it.")
+        _fail(
+            f"{type(error).__name__}: {error}\nThis is a fault of fastcalo: FASTCALO_DEBUG=1 shows where; report it.",
+            words,
+        )
     sys.exit(0)
+
+
+def _joins_others(words: Sequence[str]) -> bool:
+    """Whether a command line is of a command whose processes wait for each other when it begins."""
+    command = own_commands().get(next((word for word in words if not word.startswith("-")), ""))
+    return command is not None and command.joins_others
 
 
 def _group() -> Any:
@@ -154,6 +166,8 @@ def _options(
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, words: Sequence[str]) -> NoReturn:
     sys.stderr.write(f"fastcalo: error: {printable(message)}\n")
+    if _joins_others(words):
+        end_before_mpi()
     sys.exit(1)

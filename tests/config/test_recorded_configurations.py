@@ -8,10 +8,9 @@ from helpers.small_search import BASE, TUNE
 
 from fastcalo.errors import ConfigError, TrainingError
 from fastcalo.training.architectures.hits.config import HitsNetworkConfig, LayersStageConfig
-from fastcalo.training.config import EasgdConfig, GemConfig, read_config, recorded_config
+from fastcalo.training.config import EasgdConfig, GemConfig, read_config, recorded_config, with_values
 from fastcalo.training.run.run_folder import open_run
 from fastcalo.training.tune.config import load_tune
-from fastcalo.training.tune.config_paths import with_values
 
 EVERY_STAGE = {
     "accumulate": 1, "final_rate": 1e-05, "warmup": 5, "weight_decay": 0.0, "betas": [0.9, 0.999], "clip": 1.0,

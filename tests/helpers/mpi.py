@@ -10,6 +10,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -127,6 +128,22 @@ def script(ranks: int, text: str, *arguments: object) -> subprocess.CompletedPro
         capture_output=True, text=True, check=False, timeout=250,
         env={**ENVIRONMENT, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])},
     )  # fmt: skip
+
+
+def together(folder: Path, jobs: list[dict[str, Any]]) -> list[str]:
+    """Command that runs several trainings in one start of as many ranks as the largest needs."""
+    file = folder / "trainings.json"
+    file.write_text(json.dumps(jobs, default=str))
+    program = ["-m", "mpi4py", str(Path(__file__).with_name("mpi_trainings.py")), str(file)]
+    return [str(MPIEXEC), "-n", str(max(job["ranks"] for job in jobs)), sys.executable, *program]
+
+
+def train_together(folder: Path, jobs: list[dict[str, Any]]) -> None:
+    """Run several trainings in one start; for the tables see `helpers.mpi_trainings`."""
+    done = subprocess.run(
+        together(folder, jobs), capture_output=True, text=True, check=False, timeout=400, env=ENVIRONMENT
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def losses(run: Path, step: int = STEPS) -> dict[str, dict[str, float]]:

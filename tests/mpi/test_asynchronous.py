@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.asynchronous_simulator import order_of, simulate
-from helpers.mpi import TREE, configure, needs_mpi, script, train
+from helpers.mpi import TREE, configure, needs_mpi, script, train_together
 from helpers.tiny_training import parallel_config
 from helpers.toy_problem import make_centre, make_masters, make_workers, stage
 
@@ -36,13 +36,17 @@ pytestmark = needs_mpi
 
 # the same as the simulator
 
+TREES = ((2, 1), (3, 1), (4, 1), (6, 2))
+"""Numbers of ranks and of masters."""
+
 TOY = """
-import sys, json, torch
+import sys, json, time, torch
 from pathlib import Path
 from mpi4py import MPI
 from helpers.toy_problem import make_centre, make_masters, make_workers, stage
 from fastcalo.errors import InputError
 from fastcalo.training.config import STRATEGIES
+from fastcalo.training.distributed.allreduce_timing import wait_for
 from fastcalo.training.distributed.asynchronous.exchange import ServerExchange
 torch.set_num_threads(1)
 
@@ -53,10 +57,10 @@ def serve(exchange, desk, stale):
         exchange.reply(push.worker, desk.serve(push), desk.busy)
         stale.append(desk.staleness)
 
-def play(told, run):
+def play(told, run, world):
     strategy = told["parallel"]["strategy"]
     config, settings = STRATEGIES[strategy](**told["parallel"]), stage(strategy, 60)
-    exchange = ServerExchange(MPI.COMM_WORLD, run, 60, told["orders"].get(str(MPI.COMM_WORLD.rank), ()), config.masters)
+    exchange = ServerExchange(world, run, 60, told["orders"].get(str(world.rank), ()), config.masters)
     tree = exchange.tree
     centre, stale = make_centre(config, tree.workers, settings), []
     masters = make_masters(config, tree.workers, settings, centre, exchange.push)
@@ -72,10 +76,14 @@ def play(told, run):
             pull = exchange.push(worker.round(pull))
     return [centre.flat.values_N.tolist(), exchange._world.gather(stale)]
 
-run = Path(sys.argv[1])
-found = [play(told, run) for told in json.loads(sys.argv[2])]
-if not MPI.COMM_WORLD.rank:
-    exchange = ServerExchange(MPI.COMM_WORLD, run, order=[5])
+world, run, found = MPI.COMM_WORLD, Path(sys.argv[1]), []
+for told in json.loads(sys.argv[2]):
+    part = world.Split(0 if world.rank < told["ranks"] else MPI.UNDEFINED)
+    if part:
+        found.append(play(told, run, part))
+    wait_for(world.Ibarrier(), 60, "a simulation")
+if not world.rank:
+    exchange = ServerExchange(world, run, order=[5])
     exchange.expect([0, 1])
     try:
         exchange.receive(1, 3)
@@ -113,45 +121,36 @@ def simulate_toy(strategy: str, tree: Topology) -> tuple[torch.Tensor, dict[int,
     return centre.flat.values_N, orders, stale
 
 
-@pytest.mark.parametrize(
-    ("ranks", "masters"),
-    [pytest.param(2, 1, marks=pytest.mark.slow), (3, 1), pytest.param(4, 1, marks=pytest.mark.slow), (6, 2)],
-)
-def test_a_convex_problem_is_the_simulators_to_the_bit(tmp_path, ranks, masters):
-    tree = Topology.of(ranks, masters)
-    expected = {strategy: simulate_toy(strategy, tree) for strategy in STRATEGIES}
+@pytest.fixture(scope="module")
+def toys(tmp_path_factory) -> tuple[dict[tuple[int, int, str], tuple], str]:
+    """What the simulator and what ranks have found, by tree and strategy; and what an order that cannot be says."""
+    cases = [(ranks, masters, strategy) for ranks, masters in TREES for strategy in STRATEGIES]
+    expected = [simulate_toy(strategy, Topology.of(ranks, masters)) for ranks, masters, strategy in cases]
     told = [
-        {"parallel": {"strategy": strategy, "push_every": 2, "masters": masters, "sync_every": 3}, "orders": orders}
-        for strategy, (_, orders, _) in expected.items()
+        {
+            "ranks": ranks,
+            "parallel": {"strategy": strategy, "push_every": 2, "masters": masters, "sync_every": 3},
+            "orders": orders,
+        }
+        for (ranks, masters, strategy), (_, orders, _) in zip(cases, expected, strict=True)
     ]
-    done = script(ranks, TOY, tmp_path, json.dumps(told))
+    done = script(max(ranks for ranks, _ in TREES), TOY, tmp_path_factory.mktemp("toys"), json.dumps(told))
     assert done.returncode == 0, done.stderr
     *found, refused = json.loads(done.stdout)
-    for (values, _, stale), (theirs, measured) in zip(expected.values(), found, strict=True):
+    return dict(zip(cases, zip(expected, found, strict=True), strict=True)), refused
+
+
+@pytest.mark.parametrize(("ranks", "masters"), TREES)
+def test_a_convex_problem_is_the_simulators_to_the_bit(toys, ranks, masters):
+    tree = Topology.of(ranks, masters)
+    for strategy in STRATEGIES:
+        (values, _, stale), (theirs, measured) = toys[0][ranks, masters, strategy]
         assert torch.equal(torch.tensor(theirs), values)
         assert measured[: 1 + tree.between] == list(stale.values())
-    assert refused == "the order names worker 5, but only [0, 1] have steps to make"
 
 
-TRAIN = """
-import sys, json
-from pathlib import Path
-from mpi4py import MPI
-from fastcalo.training.config import load_config
-from fastcalo.training.exchange import SingleProcess
-from fastcalo.training.trainer import run_stages as train
-from fastcalo.training.distributed.asynchronous.exchange import ServerExchange
-for file, orders in json.loads(sys.argv[1]):
-    config, run = load_config(file), Path(file).with_suffix("")
-    order = orders.get(str(MPI.COMM_WORLD.rank), ())
-    train(config, run, exchange=ServerExchange(MPI.COMM_WORLD, run, 60, order, config.parallel.masters))
-"""
-
-
-def train_all(ranks: int, files: list[Path], orders: list[dict[int, list[int]]]) -> None:
-    """Train by several configurations, one after the other; each in a folder of its name."""
-    done = script(ranks, TRAIN, json.dumps([[str(file), order] for file, order in zip(files, orders, strict=True)]))
-    assert done.returncode == 0, done.stderr
+def test_an_order_that_cannot_be_is_refused(toys):
+    assert toys[1] == "the order names worker 5, but only [0, 1] have steps to make"
 
 
 def simulate_hits(config, tree: Topology, order: list[int]) -> tuple[dict[str, torch.Tensor], dict[int, list[int]]]:
@@ -191,32 +190,42 @@ def simulate_hits(config, tree: Topology, order: list[int]) -> tuple[dict[str, t
     return networks["hits"].state_dict(), orders
 
 
-@pytest.mark.parametrize(
-    ("ranks", "masters", "push_every", "order"),
-    [
-        (3, 1, 1, [0, 0, 1, 0] * 6),
-        pytest.param(4, 1, 3, [2, 0, 0, 1, 2, 1, 2, 0], marks=pytest.mark.slow),
-        pytest.param(6, 2, 1, [2, 0, 0, 1, 2, 2, 0, 2, 2], marks=pytest.mark.slow),
-    ],
-)
-def test_a_stage_is_the_simulators_to_the_bit(data, tmp_path, ranks, masters, push_every, order):
-    files, expected, orders = [], [], []
-    options = f"push_every = {push_every}\nmasters = {masters}\nsync_every = 2"
+HITS = {
+    (3, 1): (1, [0, 0, 1, 0] * 6),
+    (4, 1): (3, [2, 0, 0, 1, 2, 1, 2, 0]),
+    (6, 2): (1, [2, 0, 0, 1, 2, 2, 0, 2, 2]),
+}
+"""For numbers of ranks and of masters: steps between messages, and the order of messages of workers."""
+
+
+@pytest.fixture(scope="module")
+def stages(data, tmp_path_factory) -> dict[tuple[int, int, str], tuple[Path, dict[str, torch.Tensor]]]:
+    """For each tree and strategy the folder of a run, and the simulator's parameters."""
+    folder, jobs, expected = tmp_path_factory.mktemp("stages"), [], {}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        for strategy in STRATEGIES:
-            file = configure(tmp_path / f"{strategy}.toml", data, "hits", strategy, options, steps=24)
-            file.write_text(file.read_text().replace("ema = 0.9", "ema = 0.0"))
-            values, whole = simulate_hits(load_config(file), Topology.of(ranks, masters), order)
-            files, expected, orders = [*files, file], [*expected, values], [*orders, whole]
+        for (ranks, masters), (push_every, order) in HITS.items():
+            options = f"push_every = {push_every}\nmasters = {masters}\nsync_every = 2"
+            for strategy in STRATEGIES:
+                file = configure(folder / f"{strategy}{ranks}.toml", data, "hits", strategy, options, steps=24)
+                file.write_text(file.read_text().replace("ema = 0.9", "ema = 0.0"))
+                values, orders = simulate_hits(load_config(file), Topology.of(ranks, masters), order)
+                expected[ranks, masters, strategy] = file.with_suffix(""), values
+                jobs.append({"config": file, "ranks": ranks, "order": orders})
     finally:
         torch.set_num_threads(threads)
-    train_all(ranks, files, orders)
-    for file, values in zip(files, expected, strict=True):
-        found = checkpoint.load(file.with_suffix("") / "hits.pt")["networks"]["hits"]
+    train_together(folder, jobs)
+    return expected
+
+
+@pytest.mark.parametrize(("ranks", "masters"), HITS)
+def test_a_stage_is_the_simulators_to_the_bit(stages, ranks, masters):
+    for strategy in STRATEGIES:
+        run, values = stages[ranks, masters, strategy]
+        found = checkpoint.load(run / "hits.pt")["networks"]["hits"]
         assert found.keys() == values.keys()
-        assert all(torch.equal(value, values[name]) for name, value in found.items()), file.stem
+        assert all(torch.equal(value, values[name]) for name, value in found.items()), strategy
 
 
 # training
@@ -236,88 +245,69 @@ def likelihood(file: Path, run: Path | None, name: str) -> float:
     return loss.item()
 
 
-@pytest.fixture(scope="module", params=[3, pytest.param(4, marks=pytest.mark.slow)])
-def runs(request, data, tmp_path_factory) -> tuple[int, Path]:
-    """Number of ranks, and a folder with a run of all stages under each strategy."""
-    folder, ranks = tmp_path_factory.mktemp("runs"), request.param
-    options = "push_every = 3" if ranks == 3 else ""
-    stages = "layers hits adversarial"
-    files = [
-        configure(folder / f"{s}.toml", data, stages, s, options, 0.2 if s == "gem" else None, steps=STEPS)
-        for s in STRATEGIES
-    ]
-    train_all(ranks, files, [{}] * len(files))
-    return ranks, folder
+STAGES = {3: ("layers hits adversarial", "push_every = 3"), 4: ("layers hits", "")}
+"""Stages and options, by number of ranks."""
+
+RESUMED = (("downpour", 5), ("allreduce", 1), ("easgd", 2), ("gem", 3))
+"""Strategies under which one run goes on, and numbers of ranks."""
 
 
+@pytest.fixture(scope="module")
+def runs(data, tmp_path_factory) -> Path:
+    """Folder with all trainings of the tests below."""
+    folder, jobs = tmp_path_factory.mktemp("runs"), []
+    for ranks, (stages, options) in STAGES.items():
+        for s in STRATEGIES:
+            rate = 0.2 if s == "gem" else None
+            file = configure(folder / f"{s}{ranks}.toml", data, stages, s, options, rate, steps=STEPS)
+            jobs.append({"config": file, "ranks": ranks})
+    for s in STRATEGIES:
+        file = configure(folder / f"{s}-dense.toml", data, "adversarial", s, arch="3dgan", steps=8)
+        jobs.append({"config": file, "ranks": 3})
+    for k, (s, ranks) in enumerate(RESUMED):
+        options = TREE if s == "downpour" else ""
+        file = configure(folder / f"resumed{k}.toml", data, "layers", s, options, steps=20 * (k + 1))
+        jobs.append({"config": file, "ranks": ranks, "begin_with": folder / f"resumed{k - 1}" if k else None})
+    train_together(folder, jobs)
+    return folder
+
+
+@pytest.mark.parametrize("ranks", STAGES)
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_all_stages_run_and_the_likelihood_grows(runs, strategy):
-    ranks, folder = runs
-    file, run = folder / f"{strategy}.toml", folder / strategy
+def test_all_stages_run_and_the_likelihood_grows(runs, strategy, ranks):
+    file, run = runs / f"{strategy}{ranks}.toml", runs / f"{strategy}{ranks}"
     for name, part in (("layers", 0.9), ("hits", 0.98)):
         assert likelihood(file, run, name) < part * likelihood(file, None, name), name
     lines = [line for line in read_metrics(run) if line["kind"] == "train"]
-    assert [line["stage"] for line in lines if line["step"] == STEPS] == ["layers", "hits", "adversarial"]
-    # of W workers, W - 1 messages come between two of the same one in the mean, and in a line's some more or less
+    assert [line["stage"] for line in lines if line["step"] == STEPS] == STAGES[ranks][0].split()
     for line in lines:
-        assert 0 <= line["staleness"] <= ranks - 1
-        assert line["staleness"] <= line["staleness_max"]
+        assert 0 <= line["staleness"] <= line["staleness_max"]
         assert line["showers_per_second"] > 0
         assert "staleness_top" not in line
+    # of W workers, W - 1 messages come between two of the same one in the mean over a stage
+    for name in STAGES[ranks][0].split():
+        first, last = (line["staleness"] for line in lines if line["stage"] == name)
+        assert (50 * first + (STEPS - 50) * last) / STEPS <= ranks - 1
     assert max(line["staleness_max"] for line in lines) >= ranks - 2
-    # the critic goes on alone for the first steps
-    assert {"critic", "generator", "gradient"} <= lines[-1].keys()
+    if ranks == 3:
+        # the critic goes on alone for the first steps
+        assert {"critic", "generator", "gradient"} <= lines[-1].keys()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_the_dense_architecture_trains_too(data, tmp_path, strategy):
-    file = configure(tmp_path / "run.toml", data, "adversarial", strategy, arch="3dgan")
-    done = train(3, file, tmp_path / "run")
-    assert done.returncode == 0, done.stderr
-    line = read_metrics(tmp_path / "run")[0]
+def test_the_dense_architecture_trains_too(runs, strategy):
+    file, run = runs / f"{strategy}-dense.toml", runs / f"{strategy}-dense"
+    line = read_metrics(run)[0]
     assert {"critic_true", "critic_drawn", "generator", "staleness"} <= line.keys()
-    before, state = (
-        build_architecture(load_config(file)).networks,
-        checkpoint.load(tmp_path / "run" / "adversarial.pt")["networks"],
-    )
+    before, state = build_architecture(load_config(file)).networks, checkpoint.load(run / "adversarial.pt")["networks"]
     for name in ("generator", "critic"):
         assert any(not torch.equal(v, before[name].state_dict()[k]) for k, v in state[name].items())
 
 
-LEGS = """
-import sys
-from pathlib import Path
-from mpi4py import MPI
-from fastcalo.training.config import load_config
-from fastcalo.training.exchange import SingleProcess
-from fastcalo.training.trainer import run_stages as train
-from fastcalo.training.distributed.asynchronous.exchange import ServerExchange
-world, folder = MPI.COMM_WORLD, Path(sys.argv[1])
-for ranks, strategy in ((5, "downpour"), (1, "allreduce"), (2, "easgd"), (3, "gem")):
-    config, part = load_config(folder / f"{strategy}.toml"), world.Split(world.rank < ranks, world.rank)
-    if world.rank < ranks:
-        exchange = None if ranks == 1 else ServerExchange(part, folder / "run", 60, masters=config.parallel.masters)
-        train(config, folder / "run", resume=strategy != "downpour", exchange=exchange)
-    world.Barrier()
-    if not world.rank:
-        (folder / "run" / "layers.pt").with_name(f"{strategy}.pt").write_bytes(
-            (folder / "run" / "layers.pt").read_bytes()
-        )
-"""
-
-
-def test_a_run_goes_on_under_any_strategy_with_any_number_of_ranks(data, tmp_path):
-    strategies = ("downpour", "allreduce", "easgd", "gem")
-    for k, strategy in enumerate(strategies):
-        options = TREE if strategy == "downpour" else ""
-        file = configure(tmp_path / f"{strategy}.toml", data, "layers", strategy, options, steps=20 * (k + 1))
-    done = script(5, LEGS, tmp_path)
-    assert done.returncode == 0, done.stderr
+def test_a_run_goes_on_under_any_strategy_with_any_number_of_ranks(runs):
     found = []
-    for k, strategy in enumerate(strategies):
-        saved = tmp_path / "run" / f"{strategy}.pt"
-        assert checkpoint.load(saved)["step"] == 20 * (k + 1)
-        saved.replace(tmp_path / "layers.pt")
-        found.append(likelihood(file, tmp_path, "layers"))
+    for k in range(len(RESUMED)):
+        run = runs / f"resumed{k}"
+        assert checkpoint.load(run / "layers.pt")["step"] == 20 * (k + 1)
+        found.append(likelihood(run.with_suffix(".toml"), run, "layers"))
     assert found == sorted(found, reverse=True)

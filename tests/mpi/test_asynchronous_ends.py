@@ -5,10 +5,23 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 import torch
-from helpers.mpi import TREE, command, configure, needs_mpi, pid, script, start, train, until
+from helpers.mpi import (
+    TREE,
+    command,
+    configure,
+    needs_mpi,
+    pid,
+    script,
+    start,
+    together,
+    train,
+    train_together,
+    until,
+)
 
 from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError, InputError, TrainingError
@@ -26,38 +39,63 @@ from fastcalo.training.trainer import build_architecture
 pytestmark = needs_mpi
 
 
-@pytest.mark.parametrize(
-    ("number", "rank", "ranks", "options"),
-    [
-        pytest.param(signal.SIGTERM, 0, 3, "push_every = 3", marks=pytest.mark.slow),
-        pytest.param(signal.SIGUSR1, 2, 3, "push_every = 3", marks=pytest.mark.slow),
-        pytest.param(signal.SIGTERM, 1, 5, TREE, marks=pytest.mark.slow),
-        (signal.SIGUSR1, 4, 5, TREE),
-    ],
-)
-def test_a_signal_to_one_rank_saves_and_ends_all_and_another_number_goes_on(
-    data, tmp_path, number, rank, ranks, options
-):
-    file = configure(tmp_path / "run.toml", data, "hits", "easgd", options, steps=5000, checkpoint=100_000)
+def test_a_signal_to_one_rank_saves_and_ends_all_and_another_number_goes_on(data, tmp_path):
+    file = configure(tmp_path / "run.toml", data, "hits", "easgd", TREE, steps=5000, checkpoint=100_000)
     run = tmp_path / "run"
-    process = start(command(ranks, file, run))
+    process = start(command(5, file, run))
     until((run / "metrics.jsonl").exists)
-    os.kill(pid(run, rank), number)
+    os.kill(pid(run, 4), signal.SIGUSR1)
     _, errors = process.communicate(timeout=60)
     assert process.returncode != 0
     assert "go on with --resume" in errors
     assert "Traceback" not in errors
-    step = checkpoint.load(run / "hits.pt")["step"]
-    assert 50 <= step < 5000
-    line = read_metrics(run)[0]
-    assert ("staleness_top" in line) == (options == TREE)
-    # each rank but the first keeps what it alone knows
-    own = {p.name for p in (run / "ranks").glob("*.pt")}
-    assert own == {f"hits-{k}.pt" for k in range(1, ranks)}
+    step = assert_saved(run, 5, in_a_tree=True)
     longer = configure(tmp_path / "longer.toml", data, "hits", "easgd", steps=step + 20)
     done = train(2, longer, run, "--resume")
     assert done.returncode == 0, done.stderr
     assert checkpoint.load(run / "hits.pt")["step"] == step + 20
+
+
+def assert_saved(run: Path, ranks: int, in_a_tree: bool) -> int:
+    """Look at what a stopped training has left; returns its step."""
+    step = checkpoint.load(run / "hits.pt")["step"]
+    assert 50 <= step < 5000
+    assert ("staleness_top" in read_metrics(run)[0]) == in_a_tree
+    # each rank but the first keeps what it alone knows
+    own = {p.name for p in (run / "ranks").glob("*.pt")}
+    assert own == {f"hits-{k}.pt" for k in range(1, ranks)}
+    return step
+
+
+INTERRUPTED = (
+    (signal.SIGTERM, 0, 3, "push_every = 3"),
+    (signal.SIGUSR1, 2, 3, "push_every = 3"),
+    (signal.SIGTERM, 1, 5, TREE),
+)
+"""Signal, rank that gets it, number of ranks, and options."""
+
+
+@pytest.mark.slow
+def test_ranks_that_a_signal_to_one_has_stopped_are_free_for_the_next_training(data, tmp_path):
+    runs, jobs = [tmp_path / f"run{k}" for k in range(len(INTERRUPTED))], []
+    for run, (_, _, ranks, options) in zip(runs, INTERRUPTED, strict=True):
+        file = configure(run.with_suffix(".toml"), data, "hits", "easgd", options, steps=5000, checkpoint=100_000)
+        jobs.append({"config": file, "ranks": ranks})
+    process = start(together(tmp_path, jobs))
+    for run, (number, rank, ranks, _) in zip(runs, INTERRUPTED, strict=True):
+        until((run / "metrics.jsonl").exists)
+        os.kill(pid(run, rank), number)
+        until(lambda run=run, ranks=ranks: len(list((run / "ranks").glob("*.pt"))) == ranks - 1)
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode == 0, errors
+    jobs = []
+    for run, (_, _, ranks, options) in zip(runs, INTERRUPTED, strict=True):
+        steps = assert_saved(run, ranks, options == TREE) + 20
+        file = configure(run.with_suffix(".toml"), data, "hits", "easgd", steps=steps)
+        jobs.append({"config": file, "run": run, "ranks": 2, "resume": True})
+    train_together(tmp_path, jobs)
+    for run, job in zip(runs, jobs, strict=True):
+        assert checkpoint.load(run / "hits.pt")["step"] == load_config(job["config"]).stage[0].steps
 
 
 RESUME = """
@@ -125,7 +163,7 @@ def test_a_killed_rank_ends_the_job_and_the_last_checkpoint_is_kept(data, tmp_pa
 @pytest.mark.slow
 @pytest.mark.parametrize(("ranks", "options", "rank"), [(3, "", 0), (3, "", 2), (5, TREE, 1), (5, TREE, 4)])
 def test_a_rank_that_hangs_is_named(data, tmp_path, ranks, options, rank):
-    file = configure(tmp_path / "run.toml", data, "hits", "downpour", options, steps=1_000_000, patience=15)
+    file = configure(tmp_path / "run.toml", data, "hits", "downpour", options, steps=1_000_000, patience=8)
     run = tmp_path / "run"
     process = start(command(ranks, file, run))
     until((run / "metrics.jsonl").exists)

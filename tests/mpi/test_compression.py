@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.mpi import ENVIRONMENT, MPIEXEC, losses, train, write_config
+from helpers.mpi import ENVIRONMENT, MPIEXEC, losses, train, train_together, write_config
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from fastcalo.errors import ConfigError
+from fastcalo.training.config import load_config
 from fastcalo.training.distributed.synchronous.buckets import Bucket
 from fastcalo.training.distributed.synchronous.compression import Compressor
 from fastcalo.training.distributed.synchronous.gpu_aware import survives
@@ -261,12 +263,12 @@ def with_lines(config: Path, lines: str) -> Path:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_training_converges_as_without(data, tmp_path):
-    stages, found = "layers hits", {}
+    stages, jobs = "layers hits", []
     for kind in ("none", *KINDS):
         config = with_lines(write_config(tmp_path / f"{kind}.toml", data, stages), f'compression = "{kind}"')
-        done = train(2, config, tmp_path / kind)
-        assert done.returncode == 0, done.stderr
-        found[kind] = losses(tmp_path / kind)
+        jobs.append({"config": config, "ranks": 2})
+    train_together(tmp_path, jobs)
+    found = {kind: losses(tmp_path / kind) for kind in ("none", *KINDS)}
     for stage, line in found["none"].items():
         numbers = {k: v for k, v in line.items() if isinstance(v, float) and k not in TIMINGS}
         for kind in KINDS:
@@ -276,20 +278,27 @@ def test_a_training_converges_as_without(data, tmp_path):
             assert theirs != numbers
 
 
-@pytest.mark.mpi
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
         ('compression = "int8"', "parallel.compression: must be one of 'none', 'fp16', 'bf16', but is 'int8'"),
         ('transport = "carrier pigeon"', "parallel.transport: must be one of 'auto', 'mpi', 'nccl', but is 'carrier"),
         ('strategy = "easgd"\ncompression = "fp16"', 'parallel.compression: is for strategy = "allreduce" only'),
-        ('transport = "nccl"', "parallel.transport = 'nccl' is for GPUs, but this training runs on the CPU"),
     ],
 )
 def test_what_cannot_be_is_refused(data, tmp_path, lines, message):
-    done = train(2, with_lines(write_config(tmp_path / "run.toml", data, "hits"), lines), tmp_path / "run")
+    config = with_lines(write_config(tmp_path / "run.toml", data, "hits"), lines)
+    with pytest.raises(ConfigError) as error:
+        load_config(config)
+    assert message in str(error.value)
+
+
+@pytest.mark.mpi
+def test_what_ranks_cannot_use_is_refused(data, tmp_path):
+    config = with_lines(write_config(tmp_path / "run.toml", data, "hits"), 'transport = "nccl"')
+    done = train(2, config, tmp_path / "run")
     assert done.returncode != 0
-    assert message in done.stderr
+    assert "parallel.transport = 'nccl' is for GPUs, but this training runs on the CPU" in done.stderr
 
 
 # memory

@@ -11,7 +11,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.mpi import ENVIRONMENT, MPIEXEC, command, losses, needs_mpi, pid, start, train, until, write_config
+from helpers.mpi import (
+    ENVIRONMENT,
+    MPIEXEC,
+    command,
+    losses,
+    needs_mpi,
+    pid,
+    start,
+    train,
+    train_together,
+    until,
+    write_config,
+)
 from helpers.shower_files import write_sparse
 
 from fastcalo.detector.description import load_detector
@@ -21,8 +33,11 @@ from fastcalo.training.config import load_config
 from fastcalo.training.data.showers import ShowerData
 from fastcalo.training.run import checkpoint
 from fastcalo.training.run.throughput import TIMINGS
+from fastcalo.training.trainer import run_stages
 
 pytestmark = needs_mpi
+
+DENSE_STEPS = 5
 
 
 def state(run: Path, stage: str) -> dict[str, torch.Tensor]:
@@ -37,22 +52,27 @@ def state(run: Path, stage: str) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def alone(data, tmp_path_factory) -> Path:
-    """Folder with the configuration, and a run of one process in ``alone``."""
-    folder = tmp_path_factory.mktemp("alone")
+def runs(data, tmp_path_factory) -> Path:
+    """Folder with the same trainings on one rank, on several ones in one start, and on three by the command."""
+    folder = tmp_path_factory.mktemp("runs")
     config = write_config(folder / "run.toml", data, "layers hits adversarial")
-    done = train(0, config, folder / "alone")
-    assert done.returncode == 0, done.stderr
+    # two steps of the generator; later on, rounding takes a cell over the threshold now and then
+    dense = write_config(folder / "dense.toml", data, "adversarial", arch="3dgan", steps=DENSE_STEPS)
+    jobs = [{"config": config, "run": folder / f"ranks{ranks}", "ranks": ranks} for ranks in (1, 2, 4)]
+    jobs += [{"config": dense, "run": folder / f"dense{ranks}", "ranks": ranks} for ranks in (1, 2, 3)]
+    whole = write_config(folder / "whole.toml", data, "hits", steps=150, checkpoint=10)
+    train_together(folder, [*jobs, {"config": whole, "ranks": 2}])
     return folder
 
 
-@pytest.mark.parametrize("ranks", [*(pytest.param(p, marks=pytest.mark.slow) for p in (1, 2, 4)), 3])
-def test_any_number_of_ranks_follows_the_same_losses(alone, ranks):
-    run = alone / f"ranks{ranks}"
-    done = train(ranks, alone / "run.toml", run)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Done:") == 1
-    expected, found = losses(alone / "alone"), losses(run)
+@pytest.mark.parametrize("ranks", [2, 4, 3])
+def test_any_number_of_ranks_follows_the_same_losses(runs, ranks):
+    run = runs / f"ranks{ranks}"
+    if ranks == 3:
+        done = train(ranks, runs / "run.toml", run)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("Done:") == 1
+    expected, found = losses(runs / "ranks1"), losses(run)
     assert expected.keys() == found.keys() == {"layers", "hits", "adversarial"}
     for stage, line in expected.items():
         numbers = {k: v for k, v in line.items() if isinstance(v, float) and k not in TIMINGS}
@@ -60,20 +80,24 @@ def test_any_number_of_ranks_follows_the_same_losses(alone, ranks):
         precision = 0.03 if stage == "adversarial" else 1e-5
         assert {k: found[stage][k] for k in numbers} == pytest.approx(numbers, rel=precision), stage
     for stage in ("layers", "hits"):
-        for name, value in state(alone / "alone", stage).items():
+        for name, value in state(runs / "ranks1", stage).items():
             assert torch.allclose(state(run, stage)[name], value, rtol=1e-3, atol=1e-5), (stage, name)
 
 
-@pytest.mark.slow
+def test_one_rank_of_a_launcher_trains_as_a_process_alone(data, runs, tmp_path):
+    config = write_config(tmp_path / "run.toml", data, "layers")
+    alone, one = tmp_path / "alone", tmp_path / "one"
+    for ranks, run in ((0, alone), (1, one)):
+        done = train(ranks, config, run)
+        assert done.returncode == 0, done.stderr
+    for run in (one, runs / "ranks1"):
+        found = state(run, "layers")
+        assert all(torch.equal(value, found[name]) for name, value in state(alone, "layers").items())
+
+
 @pytest.mark.parametrize("ranks", [2, 3])
-def test_the_dense_architecture_follows_the_same_losses(data, tmp_path, ranks):
-    # two steps of the generator; later on, rounding takes a cell over the threshold now and then
-    steps = 5
-    config = write_config(tmp_path / "run.toml", data, "adversarial", arch="3dgan", steps=steps)
-    assert train(0, config, tmp_path / "one").returncode == 0
-    done = train(ranks, config, tmp_path / "several")
-    assert done.returncode == 0, done.stderr
-    one, several = (losses(tmp_path / name, steps)["adversarial"] for name in ("one", "several"))
+def test_the_dense_architecture_follows_the_same_losses(runs, ranks):
+    one, several = (losses(runs / f"dense{k}", DENSE_STEPS)["adversarial"] for k in (1, ranks))
     numbers = {k: v for k, v in one.items() if isinstance(v, float) and k not in TIMINGS}
     assert {k: several[k] for k in numbers} == pytest.approx(numbers, rel=1e-5)
 
@@ -92,15 +116,16 @@ def test_a_signal_to_one_rank_saves_and_ends_all_and_another_number_goes_on(data
     step = checkpoint.load(run / "hits.pt")["step"]
     assert 50 <= step < 5000
     shorter = write_config(tmp_path / "shorter.toml", data, "hits", steps=step + 20)
-    done = train(3, shorter, run, "--resume")
-    assert done.returncode == 0, done.stderr
+    if number == signal.SIGTERM:
+        run_stages(load_config(shorter), run, resume=True)
+    else:
+        done = train(3, shorter, run, "--resume")
+        assert done.returncode == 0, done.stderr
     assert checkpoint.load(run / "hits.pt")["step"] == step + 20
 
 
-def test_a_killed_rank_ends_the_job_and_the_resumed_run_is_that_of_an_uninterrupted_one(data, tmp_path):
-    config = write_config(tmp_path / "run.toml", data, "hits", steps=150, checkpoint=10)
-    whole, run = tmp_path / "whole", tmp_path / "run"
-    assert train(2, config, whole).returncode == 0
+def test_a_killed_rank_ends_the_job_and_the_resumed_run_is_that_of_an_uninterrupted_one(runs, tmp_path):
+    config, run = runs / "whole.toml", tmp_path / "run"
     process = start(command(2, config, run))
     until((run / "hits.pt").exists)
     os.kill(pid(run, 1), signal.SIGKILL)
@@ -109,13 +134,13 @@ def test_a_killed_rank_ends_the_job_and_the_resumed_run_is_that_of_an_uninterrup
     assert 10 <= checkpoint.load(run / "hits.pt")["step"] < 150
     done = train(2, config, run, "--resume")
     assert done.returncode == 0, done.stderr
-    expected = state(whole, "hits")
+    expected = state(runs / "whole", "hits")
     assert all(torch.equal(value, expected[name]) for name, value in state(run, "hits").items())
 
 
 @pytest.mark.slow
 def test_a_rank_that_hangs_is_named(data, tmp_path):
-    config = write_config(tmp_path / "run.toml", data, "hits", steps=100_000, patience=15)
+    config = write_config(tmp_path / "run.toml", data, "hits", steps=100_000, patience=8)
     run = tmp_path / "run"
     process = start(command(3, config, run))
     until((run / "metrics.jsonl").exists)

@@ -5,17 +5,15 @@ from __future__ import annotations
 
 from fastcalo.cli.commands import Subcommand
 
-COMMANDS = (
-    Subcommand("train", "Train a shower model on full simulation.", "fastcalo.training.cli.train", "train"),
-    Subcommand(
-        "doctor",
-        "Check whether this machine is fit to train, and what to repair.",
-        "fastcalo.training.cli.doctor",
-        "mpi",
-    ),
-    Subcommand(
-        "scaling", "Measure how fast a training is on several numbers of ranks.", "fastcalo.training.cli.scaling", "mpi"
-    ),
-    Subcommand("tune", "Search for the best hyper-parameters of a training.", "fastcalo.training.cli.tune", "tune"),
+_FOLDER = "fastcalo.training.cli"
+
+COMMANDS = tuple(
+    Subcommand(name, summary, f"{_FOLDER}.{name}", extra, joins_others=True)
+    for name, extra, summary in (
+        ("train", "train", "Train a shower model on full simulation."),
+        ("doctor", "mpi", "Check whether this machine is fit to train, and what to repair."),
+        ("scaling", "mpi", "Measure how fast a training is on several numbers of ranks."),
+        ("tune", "tune", "Search for the best hyper-parameters of a training."),
+    )
 )
 """Sub-commands of this folder, in the order in which ``fastcalo --help`` lists them."""

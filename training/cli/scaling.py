@@ -10,14 +10,20 @@ from typer import Argument, Option
 
 
 def command(
-    config: Annotated[Path, Argument(metavar="CONFIG.toml", help="The training; its first stage is measured.")],
+    config: Annotated[
+        Path,
+        Argument(
+            metavar="CONFIG",
+            help="The training, whose first stage is measured: a TOML file, or the name of a shipped one.",
+        ),
+    ],
     output: Annotated[Path, Option("--output", "-o", metavar="FOLDER", help="For scaling.json and scaling.png.")],
     ranks: Annotated[
         list[int] | None, Option(help="A number of ranks. May be repeated.", show_default="powers of 2, and all")
     ] = None,
     strategy: Annotated[
         list[str] | None,
-        Option(help="allreduce, downpour, easgd or gem. May be repeated.", show_default="that of CONFIG.toml"),
+        Option(help="allreduce, downpour, easgd or gem. May be repeated.", show_default="that of CONFIG"),
     ] = None,
     steps: Annotated[int, Option(help="Steps of each training; the first fifth is not counted.", min=5)] = 100,
     repeats: Annotated[int, Option(help="Trainings of each number of ranks.", min=1)] = 3,
@@ -25,7 +31,7 @@ def command(
         tuple[str, float] | None,
         Option(metavar="NAME VALUE", help="Time until an evaluation is as near to full simulation."),
     ] = None,
-    threads: Annotated[int, Option(help="Threads of torch; 0 leaves it to torch.", min=0)] = 0,
+    threads: Annotated[int, Option(help="Threads in each process.", show_default="the file's", min=0)] = 0,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace files of these names.")] = False,
 ) -> None:
     """Measure how fast a training is on several numbers of ranks.
@@ -44,6 +50,7 @@ def command(
       mpiexec -n 4 fastcalo scaling configs/em.toml -o scaling --strategy allreduce --strategy easgd --strategy gem
     """  # noqa: D301
     from fastcalo.cli.output import name_rank
+    from fastcalo.config.shipped import find_configuration, shipped_trainings
     from fastcalo.errors import ConfigError
     from fastcalo.io.atomic import check_output, output_errors
 
@@ -57,6 +64,7 @@ def command(
     if world is None:
         raise ConfigError("scaling needs several processes: mpiexec -n 4 fastcalo scaling CONFIG.toml -o FOLDER")
     with abort_on_error(world):
+        config = find_configuration(config, shipped_trainings())
         settings = load_config(config)
         if threads:
             settings = settings.updated("--threads", threads=threads)

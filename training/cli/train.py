@@ -11,7 +11,9 @@ from typer import Argument, Option
 
 
 def command(
-    config: Annotated[Path, Argument(metavar="CONFIG.toml", help="What to train, and how.")],
+    config: Annotated[
+        Path, Argument(metavar="CONFIG", help="What to train, and how: a TOML file, or the name of a shipped one.")
+    ],
     output: Annotated[
         Path | None, Option("--output", "-o", metavar="RUN", help="Folder of the run.", show_default="runs/NAME")
     ] = None,
@@ -19,7 +21,19 @@ def command(
     stage: Annotated[
         list[str] | None, Option(help="Run this stage only. May be repeated.", show_default="all, one after the other")
     ] = None,
-    threads: Annotated[int, Option(help="Threads of torch; 0 leaves it to torch.", min=0)] = 0,
+    settings: Annotated[
+        list[str] | None,
+        Option(
+            "--set",
+            metavar="KEY=VALUE",
+            show_default=False,
+            help="Value in place of the file's, as in stage.hits.steps=100. May be repeated.",
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None, Option(help="Steps of each stage that is run.", show_default="those of the file", min=1)
+    ] = None,
+    threads: Annotated[int, Option(help="Threads in each process.", show_default="those of the file", min=0)] = 0,
     device: Annotated[
         str | None,
         Option(metavar="auto|cpu|cuda", help="Where networks are trained.", show_default="that of the file, or auto"),
@@ -44,6 +58,7 @@ def command(
     Examples:
       fastcalo train configs/em.toml -o runs/em
       fastcalo train configs/em.toml -o runs/em --resume
+      fastcalo train em --steps 100 --set stage.hits.batch=32 --set 'data.train=["showers.h5"]'
       mpiexec -n 8 fastcalo train configs/em.toml -o runs/em --threads 1
     """  # noqa: D301
     from contextlib import nullcontext
@@ -51,8 +66,10 @@ def command(
     from fastcalo.cli.output import console, name_rank, progress_bar
 
     from ..api import train
+    from ..config import parse_settings
     from ..distributed.world import join_world
 
+    values = parse_settings(settings or (), "--set")
     world = join_world()
     name_rank(world)
     first = world is None or not world.rank
@@ -62,6 +79,8 @@ def command(
             output,
             stages=stage or (),
             resume=resume,
+            values=values,
+            steps=steps,
             threads=threads,
             device=device,
             tensorboard=tensorboard,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Command ``fastcalo tune TUNE.toml``."""
+"""Command ``fastcalo tune TUNE``."""
 
 from __future__ import annotations
 
@@ -17,10 +17,16 @@ _SHOWN = 12
 
 
 def command(
-    config: Annotated[Path, Argument(metavar="TUNE.toml", help="What to vary, in which training, how often.")],
+    config: Annotated[
+        Path,
+        Argument(
+            metavar="TUNE",
+            help="What to vary, in which training, how often: a TOML file, or a shipped one's name.",
+        ),
+    ],
     output: Annotated[Path, Option("--output", "-o", metavar="STUDY", help="Folder of the search.")],
     resume: Annotated[bool, Option("--resume", help="Go on with the search that the folder holds.")] = False,
-    threads: Annotated[int, Option(help="Threads of torch in each process; 0 leaves it to torch.", min=0)] = 0,
+    threads: Annotated[int, Option(help="Threads in each process.", show_default="the file's", min=0)] = 0,
 ) -> None:
     """Search for the best hyper-parameters of a training.
 
@@ -39,6 +45,7 @@ def command(
       fastcalo tune report studies/em -o studies/em/report
     """  # noqa: D301
     from fastcalo.cli.output import console, name_rank
+    from fastcalo.config.shipped import find_configuration, shipped_searches
 
     from ..distributed.world import abort_on_error, join_world
     from ..registry import EXPORTER, load_object
@@ -47,10 +54,11 @@ def command(
     world = join_world()
     name_rank(world)
     with abort_on_error(world):
+        file = find_configuration(config, shipped_searches())
         first = world is None or not world.rank
         exporter = load_object(EXPORTER)
         with _Board() if first else nullcontext() as board:
-            study = search(config, output, exporter, resume=resume, threads=threads, world=world, display=board)
+            study = search(file, output, exporter, resume=resume, threads=threads, world=world, display=board)
         if study is None:
             return
         out = console()

@@ -2,6 +2,7 @@
 """A training described in TOML, checked on load."""
 
 from .data import DataConfig, ValidityConfig
+from .dotted_paths import parse_settings, value_at, with_values
 from .networks import NetworkConfig
 from .parallel import (
     STRATEGIES,
@@ -46,8 +47,11 @@ __all__ = [
     "config_models",
     "data_paths",
     "load_config",
+    "parse_settings",
     "read_config",
     "recorded_config",
     "run_folder",
     "train_file",
+    "value_at",
+    "with_values",
 ]

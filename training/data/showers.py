@@ -125,7 +125,7 @@ class ShowerData:
         self._all_layers = [detector.section(name).layers for name in sections]
         self.species, self.seed = tuple(species), seed
         self.paths = [Path(p) for p in paths]
-        self._pool, self._block, self._cache = pool, block, None if cache is None else Path(cache)
+        self.pool, self._block, self._cache = pool, block, None if cache is None else Path(cache)
         self._window = _WHOLE if whole else self.stack.shape[0]
         self._whole = whole
         self._chosen = None if fold is None else in_fold(self.paths, fold)
@@ -196,7 +196,7 @@ class ShowerData:
         InputError
             There are fewer showers than `size`, or fewer slots than ranks.
         """
-        return prefetch(self._assembled(BatchOrder(len(self), size, self._pool, self.seed, rank, ranks), start, pinned))
+        return prefetch(self._assembled(BatchOrder(len(self), size, self.pool, self.seed, rank, ranks), start, pinned))
 
     def sample(self, count: int) -> Batch:
         """`count` showers (all, if there are fewer) from places spread evenly over the files, in their order."""

@@ -19,6 +19,8 @@ class Heartbeat:
     ----------
     run : Path
     rank : int
+    patience : float
+        Seconds without an answer after which a rank is given up: signs come often enough to tell who is late.
 
     Attributes
     ----------
@@ -26,18 +28,27 @@ class Heartbeat:
         Called with every sign of life; what it raises calls the rank away from what it waits for.
     """
 
-    def __init__(self, run: Path, rank: int) -> None:
+    def __init__(self, run: Path, rank: int, patience: float = 600.0) -> None:
+        self._every = min(_EVERY_S, patience / 12)
         self._folder = run / "ranks"
         self._file, self._last = self._folder / str(rank), 0.0
         self.listen: Callable[[], None] = lambda: None
+        self._announced = False
+        self._announce()
+
+    def _announce(self) -> None:
+        """Write where this rank is, if the folder of the training is there: to make it is not for a rank to do."""
         with suppress(OSError):
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(exist_ok=True)
             self._file.write_text(f"{os.uname().nodename} {os.getpid()}\n")
+            self._announced = True
 
     def beat(self) -> None:
         """Show that this rank is alive."""
         self.listen()
-        if time.monotonic() - self._last > _EVERY_S:
+        if not self._announced:
+            self._announce()
+        if time.monotonic() - self._last > self._every:
             self._last = time.monotonic()
             # a full or slow disk must not end a training
             with suppress(OSError):
@@ -49,7 +60,9 @@ class Heartbeat:
         for rank in range(size):
             with suppress(OSError):
                 ages[rank] = time.time() - (self._folder / str(rank)).stat().st_mtime
-        late = {rank: age for rank, age in ages.items() if age > 5 * _EVERY_S}
+        if not ages:
+            return "no rank has given a sign of life yet"
+        late = {rank: age for rank, age in ages.items() if age > 5 * self._every}
         if not late:
             return "all ranks give signs of life: the network may be down"
         names = ", ".join(f"rank {r} ({self._where(r)}), for {a:.0f} s" for r, a in sorted(late.items()))

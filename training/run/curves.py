@@ -40,10 +40,8 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
 
 def draw_curves(run: Path) -> None:
     """Write ``curves.png``, if there is anything to draw: one column per stage, losses above, physics below."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
+    # not pyplot, which takes longer to load than all else of a short training
+    from matplotlib.figure import Figure
 
     series: dict[str, dict[str, dict[str, tuple[list[int], list[float]]]]] = defaultdict(lambda: defaultdict(dict))
     for line in read_metrics(run):
@@ -55,7 +53,8 @@ def draw_curves(run: Path) -> None:
             ys.append(value)
     if not series:
         return
-    figure, axes = plt.subplots(2, len(series), figsize=(6 * len(series), 8), squeeze=False, constrained_layout=True)
+    figure = Figure(figsize=(6 * len(series), 8), layout="constrained")
+    axes = figure.subplots(2, len(series), squeeze=False)
     for column, (stage, kinds) in enumerate(series.items()):
         for row, (kind, title) in enumerate((("train", "losses"), ("test", "physics, generated / true"))):
             ax = axes[row, column]
@@ -74,5 +73,3 @@ def draw_curves(run: Path) -> None:
     except OutputError as e:
         # a training is worth more than its picture
         log.warning("%s", e)
-    finally:
-        plt.close(figure)

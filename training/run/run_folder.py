@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,31 @@ log = logging.getLogger(__name__)
 
 _CONFIG = "config.json"
 
+_ORIGIN = "origin"
+"""Where the configuration is from; what else stands in the file is the configuration itself."""
+
 _MAY_CHANGE = ("stage", "threads", "device", "parallel")
 
 
-def open_run(config: TrainConfig, run: Path, may_exist: bool) -> bool:
+def open_run(
+    config: TrainConfig,
+    run: Path,
+    may_exist: bool,
+    only: Sequence[str] = (),
+    origin: Mapping[str, Any] | None = None,
+) -> bool:
     """Make the run's folder, or check that it is this configuration's.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    run : Path
+    may_exist : bool
+        Whether the run may go on.
+    only : sequence of str
+        Names of the stages that are to run; all when empty.
+    origin : mapping, optional
+        Where the configuration is from: the file, and what the command line has changed.
 
     Returns
     -------
@@ -40,9 +60,13 @@ def open_run(config: TrainConfig, run: Path, may_exist: bool) -> bool:
     if file.exists():
         if not may_exist:
             raise _taken(run)
-        then, now = _must_stay(read_config(run)[0]), _must_stay(config)
+        before = read_config(run)[0]
+        then, now = _must_stay(before), _must_stay(config)
         if changed := [key for key in now if then[key] != now[key]]:
             raise TrainingError(f"{run} was trained with another {', '.join(changed)}; name another folder")
+        if (ran := _with_stages_of(before, config, only)).stage != before.stage:
+            # it is asked later on whether all steps are done
+            _write_config(ran, file, True, origin)
         return False
     if checkpoints := sorted(path.name for path in run.glob("*.pt")):
         if not may_exist:
@@ -54,13 +78,25 @@ def open_run(config: TrainConfig, run: Path, may_exist: bool) -> bool:
     try:
         run.mkdir(parents=True, exist_ok=True)
         # of several commands that begin a run by different stages, all write the same
-        with whole_file(file, overwrite=may_exist, keep=False) as temporary, output_errors(file):
-            temporary.write_text(json.dumps({"fastcalo": __version__, **config.as_dict()}, indent=1) + "\n")
+        _write_config(config, file, may_exist, origin)
     except OSError as e:
         if file.exists():
             raise _taken(run) from e
         raise TrainingError(f"cannot write to the run's folder {run}: {e.strerror or e}") from e
     return not checkpoints
+
+
+def _with_stages_of(before: TrainConfig, config: TrainConfig, only: Sequence[str]) -> TrainConfig:
+    """A configuration, with the stages that are not to run as they are recorded."""
+    recorded = {stage.name: stage for stage in before.stage}
+    kept = [stage if not only or stage.name in only else recorded.get(stage.name, stage) for stage in config.stage]
+    return config.updated(stage=tuple(kept))
+
+
+def _write_config(config: TrainConfig, file: Path, overwrite: bool, origin: Mapping[str, Any] | None) -> None:
+    table = {"fastcalo": __version__, **config.as_dict(), **({_ORIGIN: dict(origin)} if origin else {})}
+    with whole_file(file, overwrite=overwrite, keep=False) as temporary, output_errors(file):
+        temporary.write_text(json.dumps(table, indent=1) + "\n")
 
 
 def _taken(run: Path) -> TrainingError:
@@ -69,7 +105,9 @@ def _taken(run: Path) -> TrainingError:
 
 @contextmanager
 def forgotten_if_it_fails(run: Path, made: bool) -> Iterator[None]:
-    """Remove a run's ``config.json`` again if a training ends by an error before there is anything to go on from.
+    """Remove a run's folder again if a training ends before there is anything to go on from.
+
+    Any rank does, for the one that fails may be the only one that knows. What others have put into the folder stays.
 
     Parameters
     ----------
@@ -79,11 +117,15 @@ def forgotten_if_it_fails(run: Path, made: bool) -> Iterator[None]:
     """
     try:
         yield
-    except Exception:
+    except BaseException:
         if made and not any(run.glob("*.pt")) and not (run / "metrics.jsonl").exists():
-            with suppress(OSError):
-                (run / _CONFIG).unlink()
-                run.rmdir()
+            # each may be gone already: other ranks fail, too
+            for file in (run / _CONFIG, *(run / "ranks").glob("*")):
+                with suppress(OSError):
+                    file.unlink()
+            for folder in (run / "ranks", run):
+                with suppress(OSError):
+                    folder.rmdir()
         raise
 
 
@@ -101,6 +143,7 @@ def read_config(run: Path) -> tuple[TrainConfig, str]:
     try:
         table = json.loads(file.read_text(encoding="utf-8"))
         version = str(table.pop("fastcalo", "unknown"))
+        table.pop(_ORIGIN, None)
         # read as a configuration, so that keys that came later have their defaults, and those without effect are gone
         config = recorded_config(table, str(file))
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as e:

@@ -1,12 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Training configurations with values replaced by dotted path.
-
-``network.hit_width``, ``stage.hits.learning_rate`` (stages go by their names), ``stage.hits.betas.0``.
-"""
+"""Check that a training can have every point of a search space."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,45 +10,10 @@ from fastcalo.config.base import Model
 from fastcalo.config.validation import nearest, shown
 from fastcalo.errors import ConfigError
 
-from ..config import TrainConfig, read_config
+from ..config import TrainConfig, value_at, with_values
 from .space import Choice, Dimension, Point, Space, Value
 
 _STRATEGY = "parallel.strategy"
-
-
-def with_values(base: TrainConfig, values: Mapping[str, Any], where: str) -> TrainConfig:
-    """The configuration with values in place of its own, checked as if it had been read from a file.
-
-    Parameters
-    ----------
-    base : TrainConfig
-    values : mapping
-        From dotted paths.
-    where : str
-        What errors begin with.
-
-    Raises
-    ------
-    ConfigError
-        A path leads nowhere, or a value makes no sense there.
-    """
-    if _STRATEGY in values:
-        base = base.updated(where, parallel=base.parallel.with_strategy(values[_STRATEGY], where))
-    table = _table(base)
-    for key, value in values.items():
-        holder, last = _find(table, key, where)
-        holder[last] = value
-    return read_config(table, where)
-
-
-def value_at(base: TrainConfig, key: str, where: str) -> Value:
-    """What stands at a dotted path; `ConfigError` if it leads nowhere, or to more than one value."""
-    table = _table(base)
-    holder, last = _find(table, key, where)
-    if isinstance(holder, dict) and last not in holder:
-        with_values(base, {key: None}, where)
-    value: Value = holder[last]
-    return value
 
 
 def check_space(space: Space, base: TrainConfig, where: str, group_size: int | None = None) -> None:
@@ -130,36 +91,3 @@ def full_point(space: Space, base: TrainConfig, some: Mapping[str, Any], where: 
             raise ConfigError(f"{where}: {d.key!r} = {value!r}{whose} lies outside the space")
         point[d.key] = d.plain(value)
     return point
-
-
-def _table(base: TrainConfig) -> dict[str, Any]:
-    table: dict[str, Any] = json.loads(json.dumps(base.as_dict()))
-    return table
-
-
-def _find(table: dict[str, Any], key: str, where: str) -> tuple[Any, Any]:
-    """The table or list that holds the value at a path, and by which name or number."""
-    at: Any = table
-    holder: Any = None
-    name: Any = None
-    for part in key.split("."):
-        names = _names(at)
-        if part not in names:
-            if isinstance(at, dict):
-                # whatever is not there is refused when the whole is read, with the name of the nearest key
-                return at, part
-            known = f"; known are {', '.join(names)}" if names else ""
-            raise ConfigError(f"{where}: {key}: unknown key{known}")
-        holder, name = at, names[part]
-        at = holder[name]
-    if isinstance(at, dict | list):
-        raise ConfigError(f"{where}: {key}: is more than one value; name one of {', '.join(_names(at))} in it")
-    return holder, name
-
-
-def _names(at: Any) -> dict[str, Any]:
-    if isinstance(at, dict):
-        return {name: name for name in at}
-    if isinstance(at, list):
-        return {item["name"] if isinstance(item, dict) else str(i): i for i, item in enumerate(at)}
-    return {}

@@ -7,9 +7,8 @@ import pytest
 from helpers.small_search import BASE, TUNE, write_search
 
 from fastcalo.errors import ConfigError
-from fastcalo.training.config import load_config
+from fastcalo.training.config import load_config, value_at, with_values
 from fastcalo.training.tune.config import load_tune, recorded_tune
-from fastcalo.training.tune.config_paths import value_at, with_values
 from fastcalo.training.tune.space import Choice, Integer, Real
 
 

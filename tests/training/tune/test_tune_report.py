@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 
 import fastcalo
 from fastcalo.errors import InputError
-from fastcalo.training.config import TrainConfig, load_config
+from fastcalo.training.config import TrainConfig, load_config, with_values
 from fastcalo.training.tune.config import recorded_tune
-from fastcalo.training.tune.config_paths import with_values
 from fastcalo.training.tune.report.analysis import RandomOrder, pareto
 from fastcalo.training.tune.report.report import report_study
 from fastcalo.training.tune.study.record import Trial, read_record

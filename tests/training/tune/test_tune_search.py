@@ -14,11 +14,10 @@ from helpers.tiny_search import SPACE, write_search, write_showers_for_search
 
 from fastcalo.errors import ConfigError, InputError, OutputError
 from fastcalo.export.exporter import export_unchecked
-from fastcalo.training.config import load_config
+from fastcalo.training.config import load_config, value_at, with_values
 from fastcalo.training.run import checkpoint
 from fastcalo.training.run.signals import Stopped
 from fastcalo.training.tune.config import load_tune
-from fastcalo.training.tune.config_paths import value_at, with_values
 from fastcalo.training.tune.running import trial_queue as books
 from fastcalo.training.tune.running.coordinator import GroupState, busy_shares, patience
 from fastcalo.training.tune.running.search import communicator_colour, search

@@ -67,7 +67,7 @@ class AllReduce:
         self.rank, self.size = int(world.rank), int(world.size)
         self._bucket = bucket_kib * 1024
         self._buckets: dict[tuple[int, ...], Buckets] = {}
-        self._heartbeat = Heartbeat(run, self.rank)
+        self._heartbeat = Heartbeat(run, self.rank, patience)
         self._compression, self._transport_name = compression, transport
         # what carries gradients follows from where they are, which is not known yet
         self._transport: Transport | None = None

@@ -16,7 +16,7 @@ import numpy as np
 
 from fastcalo.errors import InputError
 
-from ..config_paths import value_at
+from ...config import value_at
 from ..space import Space
 from ..study.record import Record, Trial
 from .surface import ResponseSurface

@@ -16,8 +16,7 @@ from fastcalo.errors import InputError, MissingDependencyError
 from fastcalo.install import install_line
 from fastcalo.validation.html_report import NUMBERS, PAGE, Figure, numbers_text, write_texts
 
-from ...config import TrainConfig
-from ..config_paths import value_at, with_values
+from ...config import TrainConfig, value_at, with_values
 from ..config_toml import config_text
 from ..study.record import JOURNAL, Record, Trial, read_record
 from .analysis import (

@@ -10,11 +10,10 @@ from collections.abc import Callable
 import numpy as np
 
 from ...architectures.base import Architecture
-from ...config import TrainConfig
+from ...config import TrainConfig, with_values
 from ...data.folds import Fold
 from ...run.signals import Signals
 from ...trainer import build_architecture, load_run
-from ..config_paths import with_values
 from ..objective import Evaluation, Evaluator
 from ..study.study import Outcome
 from .group_training import GroupTraining

@@ -14,13 +14,13 @@ from typing import Any
 
 from fastcalo.errors import TrainingError
 
+from ...config import with_values
 from ...data.folds import Fold
 from ...exchange import Exchange
 from ...run.callback import Callback
 from ...run.signals import Signals, Stopped
 from ...strategies import open_exchange
 from ...trainer import run_stages
-from ..config_paths import with_values
 from ..space import Point
 from .mpi_messages import MessageChannel, sleep_briefly
 from .trial import SearchSetup, describe
