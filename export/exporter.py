@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import onnx
 from fastcalo._version import __version__
 from fastcalo.detector.description import load_detector
 from fastcalo.display import html_table
-from fastcalo.errors import OutputError
+from fastcalo.io.atomic import check_output, output_errors, whole_file
 from fastcalo.model.contract import Contract
 from fastcalo.model.onnx_file import seal
 from fastcalo.model.shower_model import ShowerModel
@@ -90,8 +89,7 @@ def export(
     >>> export("runs/em", "em.onnx").contract.scores  # doctest: +SKIP
     """
     run, output = Path(run), Path(output)
-    if output.exists() and not overwrite:
-        raise OutputError(f"{output} exists already; give another name, or --overwrite")
+    check_output(output, overwrite=overwrite)
     config, networks, state = load_run(run)
     networks.networks.eval()
     exportable = exportable_of(networks)
@@ -99,17 +97,11 @@ def export(
     contract = _contract(config, exportable, str(state["data_hash"]))
     status("building and checking the graph")
     graph = exportable.graph(contract)
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.onnx")
-    try:
+    with whole_file(output, overwrite=overwrite) as temporary, output_errors(output):
         _write(graph, contract, temporary)
         status("comparing with the torch model")
         contract = replace(contract, scores=check_parity(temporary, exportable))
         _write(graph, contract, temporary)
-        temporary.replace(output)
-    except OSError as e:
-        raise OutputError(f"{output} cannot be written: {e.strerror or e}") from e
-    finally:
-        temporary.unlink(missing_ok=True)
     return ExportResult(output, contract)
 
 

@@ -201,7 +201,7 @@ def test_an_existing_file_is_replaced_only_when_asked(tiny_run, tmp_path, monkey
     monkeypatch.setattr(ExportableHitGan, "parity_showers", 100)
     path = tmp_path / "model.onnx"
     path.write_text("something dear")
-    with pytest.raises(OutputError, match=r"model\.onnx exists already"):
+    with pytest.raises(OutputError, match=r"model\.onnx: exists already"):
         export(tiny_run, path)
     assert path.read_text() == "something dear"
     export(tiny_run, path, overwrite=True)
@@ -219,7 +219,7 @@ def test_a_run_that_is_not_finished_is_refused(tiny_run, tmp_path):
 
 
 def test_a_folder_that_is_not_there_is_told(tiny_run, tmp_path):
-    with pytest.raises(OutputError, match=r"none/model\.onnx cannot be written"):
+    with pytest.raises(OutputError, match=r"none/model\.onnx: there is no folder"):
         export(tiny_run, tmp_path / "none" / "model.onnx")
 
 

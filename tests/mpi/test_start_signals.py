@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A signal to one process of a job while MPI starts ends the whole job."""
+"""A signal to one process of a job while MPI starts, or an error in it, ends the whole job."""
 
 from __future__ import annotations
 
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from helpers.mpi import ENVIRONMENT, MPIEXEC, needs_mpi, write_config
@@ -44,6 +45,64 @@ def test_a_signal_to_one_rank_before_mpi_is_up_ends_the_job(data, tmp_path, numb
     # that it ends at all is the point; of which process the launcher gives the status is a race
     assert done.returncode != 0, done.stdout + done.stderr
     assert not (tmp_path / "run").exists()
+
+
+# an error of the first process, while the other one waits for it in MPI_Init
+FAILS_BEFORE_MPI_INIT = """
+import os, sys
+from fastcalo.cli.main import run
+from fastcalo.errors import TrainingError
+from fastcalo.training.distributed import world
+
+join = world.join_world
+
+def failing():
+    if os.environ["PMI_RANK"] == "0":
+        raise {"known": TrainingError, "unknown": ZeroDivisionError, "exit": SystemExit}[sys.argv[1]](3)
+    return join()
+
+world.join_world = failing
+run(["train", sys.argv[2], "-o", sys.argv[3]])
+"""
+
+
+def fail_before_mpi(kind: str, data: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    config = write_config(folder / "run.toml", data, "hits", steps=100_000)
+    arguments = [sys.executable, "-c", FAILS_BEFORE_MPI_INIT, kind, str(config), str(folder / "run")]
+    return subprocess.run(
+        [str(MPIEXEC), "-n", "2", *arguments],
+        capture_output=True, text=True, check=False, timeout=100, env=ENVIRONMENT,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["known", pytest.param("unknown", marks=pytest.mark.slow), "exit"])
+def test_an_error_of_one_rank_before_mpi_is_up_ends_the_job(data, tmp_path, kind):
+    done = fail_before_mpi(kind, data, tmp_path)
+    assert done.returncode != 0, done.stdout + done.stderr
+    assert {"known": "error: 3", "unknown": "ZeroDivisionError: 3", "exit": ""}[kind] in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_command_line_that_one_rank_refuses_ends_the_job(data, tmp_path):
+    config = write_config(tmp_path / "run.toml", data, "hits", steps=100_000)
+    words = [sys.executable, "-m", "fastcalo", "train", str(config), "-o", str(tmp_path / "run")]
+    done = subprocess.run(
+        [str(MPIEXEC), "-n", "1", *words, "--stepz", "3", ":", "-n", "1", *words],
+        capture_output=True, text=True, check=False, timeout=100, env=ENVIRONMENT,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "No such option: --stepz" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_commands_that_join_nobody_end_as_ever(monkeypatch, tmp_path):
+    monkeypatch.setenv("PMI_SIZE", "4")
+    done = subprocess.run(
+        [sys.executable, "-m", "fastcalo", "inspect", str(tmp_path / "train")],
+        capture_output=True, text=True, check=False, timeout=100,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "train" in done.stderr
 
 
 # a signal in the second in which the others read why this one failed

@@ -79,6 +79,7 @@ def assert_whole(wheel: Path) -> None:
     for floor in FLOORS:
         python |= {f"fastcalo/{path.relative_to(ROOT)}" for path in (ROOT / floor).glob("**/*.py")}
     assert python | {f"fastcalo/{name}" for name in ("py.typed", "detector/clic-like.toml", "model/em.onnx")} <= names
+    assert {f"fastcalo/configs/{path.name}" for path in (ROOT / "configs").glob("*.toml")} <= names
     assert all(name.startswith(("fastcalo/", "fastcalo-")) for name in names)
 
 

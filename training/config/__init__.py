@@ -2,7 +2,7 @@
 """A training described in TOML, checked on load."""
 
 from .data import DataConfig, ValidityConfig
-from .dotted_paths import parse_settings, value_at, with_values
+from .dotted_paths import Value, parse_settings, value_at, with_values
 from .networks import NetworkConfig
 from .parallel import (
     STRATEGIES,
@@ -43,6 +43,7 @@ __all__ = [
     "StageConfig",
     "TrainConfig",
     "ValidityConfig",
+    "Value",
     "cache_folder",
     "config_models",
     "data_paths",

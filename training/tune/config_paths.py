@@ -10,8 +10,8 @@ from fastcalo.config.base import Model
 from fastcalo.config.validation import nearest, shown
 from fastcalo.errors import ConfigError
 
-from ..config import TrainConfig, value_at, with_values
-from .space import Choice, Dimension, Point, Space, Value
+from ..config import TrainConfig, Value, value_at, with_values
+from .space import Choice, Dimension, Point, Space
 
 _STRATEGY = "parallel.strategy"
 

@@ -20,7 +20,7 @@ from pydantic import WithJsonSchema, field_validator, model_validator
 from fastcalo.config.base import Model, Several, about
 from fastcalo.config.validation import WrongValue, shown, validate
 
-from ..config.dotted_paths import Value
+from ..config import Value
 
 Point: TypeAlias = dict[str, Value]
 Floats: TypeAlias = NDArray[np.float64]

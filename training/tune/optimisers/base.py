@@ -16,7 +16,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..space import Floats, Point, Space, Value
+from ...config import Value
+from ..space import Floats, Point, Space
 
 _ENUMERABLE = 20_000
 

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from ..space import Choice, Dimension, Floats, Space, Value
+from ...config import Value
+from ..space import Choice, Dimension, Floats, Space
 
 _LENGTHS = (0.1, 20.0)
 _BACKGROUND = 64
