@@ -52,7 +52,10 @@ class TrainConfig(Model):
     ] = ""
     seed: Annotated[int, about("Seed of all random numbers", ge=0, lt=1 << 63)] = 1
     threads: Annotated[
-        int, about("Threads of torch in each process; 0 leaves it to torch", changes_result=False, ge=0, le=1_024)
+        int,
+        about(
+            "Threads of torch in each process; 0 for its part of the free cores", changes_result=False, ge=0, le=1_024
+        ),
     ] = 0
     device: Annotated[
         Literal["auto", "cpu", "cuda"],
