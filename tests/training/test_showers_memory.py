@@ -47,7 +47,7 @@ def test_the_estimate_is_what_the_arrays_take(tmp_path, pool, ranks, pieces):
 def test_showers_that_do_not_fit_are_refused_with_the_numbers(tmp_path, monkeypatch):
     data = opened(tmp_path)
     size = memory.showers_bytes(data, 1)
-    monkeypatch.setattr(memory, "available_bytes", lambda: size - 1)
+    monkeypatch.setattr(memory, "available_bytes", lambda: size * 9 // 10)
     with pytest.raises(InputError, match=r"120 showers take about \S+ GB of memory, .*lower data\.pool \(now 60000"):
         memory.check_showers_fit(data, SingleProcess())
     # together, ranks of a node take what one would
