@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fastcalo.config.shipped import find_configuration, shipped_trainings
 from fastcalo.display import html_table
 from fastcalo.io.atomic import check_output, output_errors
 
-from .config import TrainConfig, load_config
+from .config import TrainConfig, load_config, with_values
 from .distributed.world import abort_on_error, join_world
 from .run.metrics_log import Report
 from .run.signals import Stopped
@@ -59,6 +60,8 @@ def train(
     *,
     stages: Sequence[str] = (),
     resume: bool = False,
+    values: Mapping[str, Any] | None = None,
+    steps: int | None = None,
     threads: int = 0,
     device: str | None = None,
     tensorboard: bool = False,
@@ -73,15 +76,21 @@ def train(
     Parameters
     ----------
     config : TrainConfig, str or Path
-        What to train, and how; the path of a TOML file, or one that was loaded.
+        What to train, and how; the path of a TOML file, the name of one that comes with fastcalo, or one that was
+        loaded.
     output : str or Path, optional
         Folder of the run; ``runs/`` and the configuration's name unless given.
     stages : sequence of str
         Names of the stages to run; all, one after the other, unless given.
     resume : bool
         Go on with the run that the folder holds.
+    values : mapping of str, optional
+        Values in place of those of the configuration, by dotted path: ``{"stage.hits.batch": 32}``. They are recorded
+        in ``config.json``.
+    steps : int, optional
+        Steps of each stage that is run, in place of those of the configuration.
     threads : int
-        Threads of torch; 0 leaves it to the configuration and to torch.
+        Threads of torch; 0 leaves it to the configuration, and then to what the machine can bear.
     device : str, optional
         ``"auto"``, ``"cpu"`` or ``"cuda"``, instead of that of the configuration.
     tensorboard : bool
@@ -121,27 +130,42 @@ def train(
     """
     world = join_world()
     with abort_on_error(world):
-        where = "configuration" if isinstance(config, TrainConfig) else str(config)
-        settings = config if isinstance(config, TrainConfig) else load_config(Path(config))
-        if threads:
-            settings = settings.updated("argument", threads=threads)
-        if device:
-            settings = settings.updated("argument", device=device)
-        run = Path("runs") / settings.name if output is None else Path(output)
-        exchange = None if world is None else open_exchange(settings.parallel, world, run)
+        chosen, origin = _configuration(config, values or {}, steps, stages)
+        for name, value in (("threads", threads), ("device", device)):
+            if value:
+                chosen = chosen.updated("argument", **{name: value})
+        run = Path("runs") / chosen.name if output is None else Path(output)
+        exchange = None if world is None else open_exchange(chosen.parallel, world, run)
         with _traced(trace, world) as timeline:
             run_stages(
-                settings,
+                chosen,
                 run,
                 only=stages,
                 resume=resume,
-                where=where,
+                where=str(origin.get("file", "configuration")),
                 exchange=exchange,
-                report=_reporter(settings, stages, progress, report),
+                report=_reporter(chosen, stages, progress, report),
                 trace=timeline,
                 tensorboard=tensorboard,
+                origin=origin,
             )
-        return TrainingResult(run, settings, _last_evaluations(run))
+        return TrainingResult(run, chosen, _last_evaluations(run))
+
+
+def _configuration(
+    config: TrainConfig | str | Path, values: Mapping[str, Any], steps: int | None, only: Sequence[str]
+) -> tuple[TrainConfig, dict[str, Any]]:
+    """The configuration with other values, and where it is from, for the folder of the run."""
+    origin: dict[str, Any] = {}
+    if not isinstance(config, TrainConfig):
+        file = find_configuration(config, shipped_trainings())
+        config, origin = load_config(file), {"file": str(file)}
+    if steps is not None:
+        values = {f"stage.{s.name}.steps": steps for s in config.stage if not only or s.name in only} | dict(values)
+    if values:
+        origin["set"] = dict(values)
+        config = with_values(config, values, str(origin.get("file", "configuration")))
+    return config, origin
 
 
 @contextmanager
