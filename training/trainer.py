@@ -161,6 +161,8 @@ def run_stages(
             make_stage(config.parallel, setup).run()
             if curves and not exchange.rank:
                 draw_curves(run)
+        # the others sleep until the first has drawn; the end of MPI would keep their cores busy
+        exchange.any(False)
 
 
 def load_run(run: Path) -> tuple[TrainConfig, Architecture, dict[str, Any]]:
