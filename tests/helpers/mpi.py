@@ -60,10 +60,20 @@ checkpoint_every = {checkpoint}
 """
 
 
-def write_config(path: Path, folder: Path, stages: str, arch="hits", patience=60, steps=STEPS, checkpoint=10) -> Path:
+def write_config(
+    path: Path,
+    folder: Path,
+    stages: str,
+    arch: str = "hits",
+    patience: int = 60,
+    steps: int | dict[str, int] = STEPS,
+    checkpoint: int = 10,
+) -> Path:
+    """Write a training of these stages; with numbers of steps by their names, or one for all."""
     text = HEAD.format(arch=arch, folder=folder, patience=patience, network=NETWORK[arch])
     for name in stages.split():
-        text += STAGE.format(name=name, steps=steps, checkpoint=checkpoint, own=OWN_KEYS[name])
+        many = steps if isinstance(steps, int) else steps[name]
+        text += STAGE.format(name=name, steps=many, checkpoint=checkpoint, own=OWN_KEYS[name])
     path.write_text(text)
     return path
 

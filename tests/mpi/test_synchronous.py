@@ -37,7 +37,7 @@ from fastcalo.training.trainer import run_stages
 
 pytestmark = needs_mpi
 
-DENSE_STEPS = 5
+STEPS, DENSE_STEPS = 20, 5
 
 
 def state(run: Path, stage: str) -> dict[str, torch.Tensor]:
@@ -55,12 +55,12 @@ def state(run: Path, stage: str) -> dict[str, torch.Tensor]:
 def runs(data, tmp_path_factory) -> Path:
     """Folder with the same trainings on one rank, on several ones in one start, and on three by the command."""
     folder = tmp_path_factory.mktemp("runs")
-    config = write_config(folder / "run.toml", data, "layers hits adversarial")
+    config = write_config(folder / "run.toml", data, "layers hits adversarial", steps=STEPS)
     # two steps of the generator; later on, rounding takes a cell over the threshold now and then
     dense = write_config(folder / "dense.toml", data, "adversarial", arch="3dgan", steps=DENSE_STEPS)
     jobs = [{"config": config, "run": folder / f"ranks{ranks}", "ranks": ranks} for ranks in (1, 2, 4)]
     jobs += [{"config": dense, "run": folder / f"dense{ranks}", "ranks": ranks} for ranks in (1, 2, 3)]
-    whole = write_config(folder / "whole.toml", data, "hits", steps=150, checkpoint=10)
+    whole = write_config(folder / "whole.toml", data, "hits", steps=100, checkpoint=10)
     train_together(folder, [*jobs, {"config": whole, "ranks": 2}])
     return folder
 
@@ -72,7 +72,7 @@ def test_any_number_of_ranks_follows_the_same_losses(runs, ranks):
         done = train(ranks, runs / "run.toml", run)
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("Done:") == 1
-    expected, found = losses(runs / "ranks1"), losses(run)
+    expected, found = losses(runs / "ranks1", STEPS), losses(run, STEPS)
     assert expected.keys() == found.keys() == {"layers", "hits", "adversarial"}
     for stage, line in expected.items():
         numbers = {k: v for k, v in line.items() if isinstance(v, float) and k not in TIMINGS}
@@ -85,7 +85,7 @@ def test_any_number_of_ranks_follows_the_same_losses(runs, ranks):
 
 
 def test_one_rank_of_a_launcher_trains_as_a_process_alone(data, runs, tmp_path):
-    config = write_config(tmp_path / "run.toml", data, "layers")
+    config = write_config(tmp_path / "run.toml", data, "layers", steps=STEPS)
     alone, one = tmp_path / "alone", tmp_path / "one"
     for ranks, run in ((0, alone), (1, one)):
         done = train(ranks, config, run)
@@ -131,7 +131,7 @@ def test_a_killed_rank_ends_the_job_and_the_resumed_run_is_that_of_an_uninterrup
     os.kill(pid(run, 1), signal.SIGKILL)
     process.communicate(timeout=60)
     assert process.returncode != 0
-    assert 10 <= checkpoint.load(run / "hits.pt")["step"] < 150
+    assert 10 <= checkpoint.load(run / "hits.pt")["step"] < 100
     done = train(2, config, run, "--resume")
     assert done.returncode == 0, done.stderr
     expected = state(runs / "whole", "hits")
