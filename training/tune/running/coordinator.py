@@ -155,7 +155,8 @@ class Coordinator:
         self._study.end(**busy_shares(self._states, start, self._clock.now()))
         if self._halted:
             self._display.said("stopped; all trials under way are saved: go on with --resume")
-            raise Stopped(128 + signals.received)
+            # the signal may have come to another rank, which has told this one
+            raise Stopped(128 + (signals.received or signal.SIGTERM))
 
     def _over(self) -> bool:
         working = any(state.trial for state in self._states)
