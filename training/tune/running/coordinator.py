@@ -8,6 +8,7 @@ is what asynchronous search in batches means anyway.
 
 from __future__ import annotations
 
+import signal
 import time
 from collections import deque
 from collections.abc import Callable
