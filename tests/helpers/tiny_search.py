@@ -29,12 +29,13 @@ def write_search(
     checkpoint: int = 10,
     space: str = SPACE,
     strategy: str = "allreduce",
+    patience: int = 60,
     objective: str = "",
     more: str = "",
     **keys: object,
 ) -> Path:
     """A search of few trials, each of few steps; returns its file."""
-    base = write_config(folder / "base.toml", data, stages, steps=steps, checkpoint=checkpoint)
+    base = write_config(folder / "base.toml", data, stages, patience=patience, steps=steps, checkpoint=checkpoint)
     text = base.read_text().replace("[network]", f'test = ["{data}/test.h5"]\n[network]')
     text = with_strategy(text, strategy)
     base.write_text(text.replace("evaluate_every = 1000", f"evaluate_every = {evaluate}"))

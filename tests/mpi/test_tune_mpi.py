@@ -164,6 +164,24 @@ def test_a_trial_that_is_stuck_ends_the_search_which_goes_on_without_it(data, tm
     assert all("longer than trial_limit_s = 1" in t.reported["reason"] for t in trials[1:])
 
 
+@pytest.mark.slow
+def test_a_coordinator_that_hangs_is_told_by_those_who_wait_for_it(data, tmp_path):
+    file = write_search(tmp_path, data, trials=2, steps=1_000_000, checkpoint=5, patience=8)
+    process = start_search(2, file)
+    until((trial_folder(tmp_path / "study", 0) / "hits.pt").exists, 120)
+    stuck = pid_of(file, 0)
+    os.kill(stuck, signal.SIGSTOP)
+    try:
+        _, errors = process.communicate(timeout=100)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(stuck, signal.SIGKILL)
+    assert process.returncode != 0
+    assert "rank 0, which coordinates the search, has given no sign of life for" in errors
+    assert "--resume" in errors
+    assert steps_saved(trial_folder(tmp_path / "study", 0)) >= 5
+
+
 # killed
 
 

@@ -8,6 +8,7 @@ is what asynchronous search in batches means anyway.
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections import deque
@@ -29,6 +30,8 @@ _AHEAD = 16
 _MORE_S = (5.0, 600.0)
 """A trial is given up when it has taken twice its limit; at least and at most so many seconds more than that."""
 _HALT_S = 300.0
+_ALIVE_S = 2.0
+"""Groups are told each so many seconds that there is a coordinator."""
 
 
 @dataclass
@@ -124,7 +127,7 @@ class Coordinator:
         self._background, self._clock = background or BackgroundTasks(), clock or Clock()
         self._queue: deque[Trial] = deque()
         self._asking, self._exhausted, self._halted = 0, False, False
-        self._limit = study.config.trial_limit_s
+        self._limit, self._told = study.config.trial_limit_s, -math.inf
 
     def run(self) -> None:
         """Until all trials are reported, or a signal comes.
@@ -148,6 +151,7 @@ class Coordinator:
                 if signals.received and not self._halted:
                     self._halt()
                 self._give_up()
+                self._show_life()
                 self._display.refresh()
                 self._clock.sleep()
         self._background.collect(everything=True)
@@ -259,6 +263,13 @@ class Coordinator:
                 self._background.collect(everything=True)
                 raise TrainingError(f"trial {trial.number}: {reason}; it is reported as failed: go on with --resume")
 
+    def _show_life(self) -> None:
+        """Let groups know that they do not wait in vain."""
+        if self._clock.now() - self._told > _ALIVE_S:
+            self._told = self._clock.now()
+            for state in self._states:
+                self._channel.send(state.ranks[0], do="alive")
+
     def _dismiss(self) -> None:
         for rank in range(1, self._channel.size):
             self._channel.send(rank, do="end")
@@ -287,20 +298,27 @@ class RemoteLink:
     ----------
     channel : MessageChannel
         Of the world.
+    patience : float
+        Seconds without any message after which the coordinator is given up.
     """
 
-    def __init__(self, channel: MessageChannel) -> None:
-        self._channel = channel
+    def __init__(self, channel: MessageChannel, patience: float = math.inf) -> None:
+        self._channel, self._patience, self._heard = channel, patience, time.monotonic()
         self._verdict: tuple[int, StopReason] | None = None
 
     def next(self, quit_: Callable[[], bool]) -> Task | None:
-        """Wait for a trial; what comes meanwhile about earlier ones is of no matter."""
+        """Wait for a trial; what comes meanwhile about earlier ones is of no matter.
+
+        Raises
+        ------
+        TrainingError
+            The coordinator gives no sign of life.
+        """
         while not quit_():
-            found = self._channel.look()
-            if found is None:
+            message = self._look()
+            if message is None:
                 sleep_briefly()
                 continue
-            _, message = found
             kind = message.pop("do")
             if kind == "end":
                 return None
@@ -309,14 +327,26 @@ class RemoteLink:
                 return Task(**message)
         return None
 
+    def _look(self) -> dict[str, Any] | None:
+        """The next message from the coordinator, if there is one."""
+        found, now = self._channel.look(), time.monotonic()
+        if found is not None:
+            self._heard = now
+            return found[1]
+        if (silent := now - self._heard) > self._patience:
+            raise TrainingError(
+                f"rank 0, which coordinates the search, has given no sign of life for {silent:.0f} s. Trials under way "
+                "are kept: go on with --resume"
+            )
+        return None
+
     def rung(self, trial: int, step: int, value: float) -> None:
         """Send a rung; if the trial is hopeless, that comes later."""
         self._channel.send(0, do="rung", trial=trial, step=step, value=value)
 
     def verdict(self, trial: int) -> StopReason | None:
         """What the coordinator has said of a trial."""
-        while found := self._channel.look():
-            _, m = found
+        while m := self._look():
             if m["do"] == "stop":
                 self._verdict = m["trial"], StopReason(m["status"], m["reason"])
         return self._verdict[1] if self._verdict and self._verdict[0] == trial else None

@@ -152,12 +152,13 @@ def _follow(world: Any, channel: MessageChannel, exporter: Exporter) -> None:
         size = setup.tune.group_size
         color = communicator_colour(world.rank, size, world.size)
         comm = world.Split(color, world.rank)
-        link = RemoteLink(channel)
         if color > (world.size - 1) // size:
-            # left over
+            # left over: the end comes when the search is over, and nothing before
+            link = RemoteLink(channel)
             while link.next(lambda: signals.received != 0):
                 pass
             return
+        link = RemoteLink(channel, setup.base.parallel.patience_s)
         group_training = GroupTraining(setup, comm)
         if comm.rank:
             group_training.follow(signals)
