@@ -163,7 +163,7 @@ def test_a_killed_rank_ends_the_job_and_the_last_checkpoint_is_kept(data, tmp_pa
 @pytest.mark.slow
 @pytest.mark.parametrize(("ranks", "options", "rank"), [(3, "", 0), (3, "", 2), (5, TREE, 1), (5, TREE, 4)])
 def test_a_rank_that_hangs_is_named(data, tmp_path, ranks, options, rank):
-    file = configure(tmp_path / "run.toml", data, "hits", "downpour", options, steps=1_000_000, patience=8)
+    file = configure(tmp_path / "run.toml", data, "hits", "downpour", options, steps=1_000_000, patience=12)
     run = tmp_path / "run"
     process = start(command(ranks, file, run))
     until((run / "metrics.jsonl").exists)

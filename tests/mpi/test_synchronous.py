@@ -140,7 +140,7 @@ def test_a_killed_rank_ends_the_job_and_the_resumed_run_is_that_of_an_uninterrup
 
 @pytest.mark.slow
 def test_a_rank_that_hangs_is_named(data, tmp_path):
-    config = write_config(tmp_path / "run.toml", data, "hits", steps=100_000, patience=8)
+    config = write_config(tmp_path / "run.toml", data, "hits", steps=100_000, patience=12)
     run = tmp_path / "run"
     process = start(command(3, config, run))
     until((run / "metrics.jsonl").exists)
