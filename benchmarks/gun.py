@@ -28,7 +28,7 @@ from fastcalo.detector.section import Section
 from fastcalo.io.showers.native import ShowerFile
 
 GROUPS = 6
-# fewer showers do not tell a spread
+# fewer showers do not give a spread
 FEWEST = 20
 SLICE = 2000
 Floats = NDArray[np.float64]

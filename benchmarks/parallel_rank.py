@@ -38,7 +38,7 @@ PATIENCE_S = 600.0
 
 
 class Conducted:
-    """Waits for its turn between steps, and tells how long they took.
+    """Waits for its turn between steps, and reports how long they took.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ class InStep(_Unagreed):
 
 
 def main() -> None:
-    """Train until told to stop."""
+    """Train until a number of 0 steps comes."""
     parser = argparse.ArgumentParser()
     parser.add_argument("config", type=Path)
     parser.add_argument("run", type=Path)

@@ -230,7 +230,7 @@ def draw(results: list[Result], photons: list[Result], truth: FloatArray, path: 
     for result, colour in zip(photons, COLOURS, strict=False):
         _resolution(right, result, colour)
     left.set(xlabel="mass of the two hardest clusters [GeV]", ylabel="events / GeV", title="Z → e⁺e⁻")
-    left.set_ylim(0, 1.5 * left.get_ylim()[1])  # room for the legend
+    left.set_ylim(0, 1.5 * left.get_ylim()[1])  # space for the legend
     right.set(xlabel="energy of the photon [GeV]", ylabel="energy resolution [%]", title="isolated photons")
     right.set(xscale="log", xlim=(PHOTON_BINS[0], PHOTON_BINS[-1]), ylim=(0, None))
     for ax, corner in ((left, "upper left"), (right, "upper right")):

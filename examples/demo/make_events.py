@@ -44,7 +44,7 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Process:
-    """One kind of collision: how many, and what to tell Pythia."""
+    """One kind of collision: how many, and the settings of Pythia."""
 
     events: int
     settings: tuple[str, ...]

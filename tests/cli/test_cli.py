@@ -78,7 +78,7 @@ def test_version():
 # convert
 
 
-def test_convert_tells_what_it_found_and_did(tmp_path, tiny_model):
+def test_convert_prints_what_it_found_and_did(tmp_path, tiny_model):
     out, summary = tmp_path / "hits.root", tmp_path / "summary.json"
     arguments = [
         "--model",
@@ -323,7 +323,7 @@ def test_signals_at_the_very_end_do_not_hold_it_up(number, times):
     assert process.returncode in (0, 120, -number)
 
 
-def test_a_full_disk_is_told(tmp_path, tiny_model):
+def test_a_full_disk_is_reported(tmp_path, tiny_model):
     arguments = shlex.join(process_command("convert", DEMO, "-o", tmp_path / "hits.root", "--model", tiny_model))
     done = subprocess.run(["bash", "-c", f"ulimit -f 100; {arguments}"], check=False, capture_output=True, text=True)
     assert done.returncode == 1
@@ -334,7 +334,7 @@ def test_a_full_disk_is_told(tmp_path, tiny_model):
 # inspect
 
 
-def test_inspect_tells_of_everything(tmp_path, tiny_model):
+def test_inspect_describes_everything(tmp_path, tiny_model):
     hits = tmp_path / "hits.root"
     assert run_command("convert", DEMO, "-o", hits, "--model", tiny_model, "--seed", 42).returncode == 0
     toml = ROOT / "fastcalo" / "detector" / "clic-like.toml"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What commands tell while they work, and to readers who leave."""
+"""What commands report while they work, and to readers who leave."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from fastcalo.cli.output import ProgressLines
 PARTICLES = Path(__file__).parents[1] / "data" / "edm4hep_ttree.root"
 
 
-def test_progress_is_told_in_lines_where_there_is_no_terminal(capsys, monkeypatch):
+def test_progress_is_reported_in_lines_where_there_is_no_terminal(capsys, monkeypatch):
     clock = [0.0]
     monkeypatch.setattr(output.time, "monotonic", lambda: clock[0])
     lines = ProgressLines("events")
@@ -24,7 +24,7 @@ def test_progress_is_told_in_lines_where_there_is_no_terminal(capsys, monkeypatc
     assert told == ["events: 400/1000, 10 per second, 1.0 min left", "events: 700/1000, 10 per second, 0.5 min left"]
 
 
-def test_progress_without_pace_is_told_too(capsys, monkeypatch):
+def test_progress_without_pace_is_reported_too(capsys, monkeypatch):
     monkeypatch.setattr(output, "SAY_AGAIN_S", 0.0)
     ProgressLines("events")(0, 0)
     assert capsys.readouterr().err == "events: 0/0\n"

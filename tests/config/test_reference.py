@@ -57,7 +57,7 @@ def test_the_command_prints_the_schema(kind, capsys):
     assert json.loads(capsys.readouterr().out) == json_schema(kind)
 
 
-def test_a_kind_that_is_not_there_is_told():
+def test_a_kind_that_is_not_there_is_reported():
     with pytest.raises(
         ConfigError, match="no configuration file of the kind 'trian'; the nearest known one is 'train'"
     ):

@@ -236,7 +236,7 @@ def test_the_files_that_are_changed_are_sound(tmp_path):
         read(path)
 
 
-def test_all_that_is_wrong_is_told_at_once(tmp_path):
+def test_all_that_is_wrong_is_reported_at_once(tmp_path):
     path = tmp_path / "run.toml"
     path.write_text(HITS.replace("steps = 10", "step = 10").replace("steps = 20", "steps = 0"))
     with pytest.raises(ConfigError) as caught:

@@ -218,7 +218,7 @@ def test_a_run_that_is_not_finished_is_refused(tiny_run, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
 
 
-def test_a_folder_that_is_not_there_is_told(tiny_run, tmp_path):
+def test_a_folder_that_is_not_there_is_reported(tiny_run, tmp_path):
     with pytest.raises(OutputError, match=r"none/model\.onnx: there is no folder"):
         export(tiny_run, tmp_path / "none" / "model.onnx")
 

@@ -144,7 +144,7 @@ REASONS = [
 ]
 
 
-def test_every_particle_is_told_what_became_of_it(geant4):
+def test_every_particle_has_its_reason(geant4):
     hits = geant4.run(make_events(*[[p] for _, p in REASONS]))
     assert [Reason(r) for r in hits.reason] == [r for r, _ in REASONS]
     seen = sum(np.diff(s.offsets) for s in hits.sections.values()) > 0
@@ -246,7 +246,7 @@ def test_a_straight_track_crosses_the_cells_that_geometry_says(geant4):
         assert missed < 0.1 * arrived.sum() * section.layers
 
 
-def test_provenance_tells_the_physics(geant4):
+def test_provenance_states_the_physics(geant4):
     told = geant4.provenance()
     assert told["geant4"].startswith("geant4-1")
     assert (told["physics_list"], told["production_cut_mm"]) == ("FTFP_BERT", 0.1)

@@ -99,7 +99,7 @@ def test_workers_and_parts_do_not_matter(made, tmp_path):
     assert list(tmp_path.iterdir()) == [other]
 
 
-def test_inspect_tells_of_the_generator(made):
+def test_inspect_describes_the_generator(made):
     told = run_command("inspect", made).stdout
     assert re.search(r"geant4 +geant4-", told)
     assert re.search(r"physics_list +FTFP_BERT", told)
@@ -189,7 +189,7 @@ def test_a_folder_of_someone_else_is_left_alone(tmp_path):
     assert list(folder.iterdir()) == [folder / "thesis.tex"]
 
 
-def test_what_exists_is_kept_unless_told_otherwise(made, tmp_path):
+def test_what_exists_is_kept_unless_asked_otherwise(made, tmp_path):
     output = tmp_path / "out.h5"
     output.write_bytes(b"precious")
     refused = run_command("fullsim", "gun", "-o", output, "-n", 30, *QUICK)

@@ -158,7 +158,7 @@ def test_a_pool_has_workers():
         Geant4Pool(DETECTOR, 0)
 
 
-def test_a_death_is_told_with_all_it_takes_to_repeat_it(monkeypatch):
+def test_a_death_is_reported_with_all_it_takes_to_repeat_it(monkeypatch):
     skip_without_geant4()
     # would hide that the last words are still in a buffer
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
@@ -183,7 +183,7 @@ def test_a_death_is_told_with_all_it_takes_to_repeat_it(monkeypatch):
         assert len(showers(pool.run([taken(shots, [0])]))) == 1
 
 
-def test_a_death_between_showers_is_told_too():
+def test_a_death_between_showers_is_reported_too():
     skip_without_geant4()
     before = set(psutil.Process().children())
     with Geant4Pool(DETECTOR) as pool:
@@ -285,7 +285,7 @@ def test_data_are_found_where_geant4_pybind_puts_them(tmp_path):
     assert (tmp_path / "x.h5").exists()
 
 
-def test_damaged_data_are_told_in_the_words_of_geant4(tmp_path):
+def test_damaged_data_are_reported_in_the_words_of_geant4(tmp_path):
     skip_without_geant4()
     data = {name: str(path) for name, path in find_data().items()}
     (tmp_path / "empty").mkdir()

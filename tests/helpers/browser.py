@@ -42,7 +42,7 @@ def check_in_browser(text: str, folder: Path) -> None:
     """Open a page, see that all its figures are decoded, and that there is something to see."""
     from PIL import Image
 
-    # the page has no script; this one tells how many figures were decoded
+    # the page has no script; this one reports how many figures were decoded
     count = "[...document.images].filter(image => image.naturalWidth > 300).length"
     probe = f"<script>onload = () => {{ document.title = {count} }}</script>"
     page = folder / "page.html"

@@ -58,7 +58,7 @@ def make_shots(n: int, seed: int = 0, species: Sequence[int] = (11, 22, 211, 211
 
 
 def run_without_data(*arguments: object, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run Python where nothing tells of Geant4's data, with a standard input that would let it wait for an answer."""
+    """Run Python where nothing leads to Geant4's data, with a standard input that would let it wait for an answer."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("G4") and k != "GEANT4_DATA_DIR"}
     reader, writer = os.pipe()
     try:

@@ -22,7 +22,7 @@ WHOLE_SPECIES = (211, -211, 130, 2112, 2212, 321, -321, -2212, -2112)
 def write_sparse(
     path: Path, n: int, seed: int = 0, species: Sequence[int] = (11, -11, 22), detector: Detector | None = None
 ) -> Path:
-    """Showers of few random hits. No two have the same kinetic energy, which so tells them apart."""
+    """Showers of few random hits. No two have the same kinetic energy, by which they are distinguished."""
     detector = detector or load_detector()
     rng = np.random.default_rng(seed)
     angle = rng.uniform(0, 0.9, n)

@@ -16,7 +16,7 @@ def binning_beside(folder):
     (folder / "binning.xml").write_text(BINNING)
 
 
-# by format: name of a file that tells the species, what is in it, GeV per unit of deposit by section and its datasets
+# by format: name of a file that gives the species, what is in it, GeV per unit of deposit by section and its datasets
 FORMATS = {
     "lcd_fixed": (
         "Ele_1.h5",

@@ -38,7 +38,7 @@ def binning_beside(folder):
     (folder / "binning.xml").write_text(BINNING)
 
 
-# by format: name of a file that tells the species, what is in it, GeV per unit of deposit by section and its datasets
+# by format: name of a file that gives the species, what is in it, GeV per unit of deposit by section and its datasets
 FORMATS = {
     "lcd_fixed": (
         "Ele_1.h5",
@@ -170,7 +170,7 @@ def test_targets_of_lcd_come_in_several_shapes(tmp_path, target):
         assert_allclose(showers.kinetic_energy(), columns[:, 1], rtol=1e-6)
 
 
-def test_scale_of_lcd_deposits_can_be_told(tmp_path):
+def test_scale_of_lcd_deposits_can_be_given(tmp_path):
     content = lcd_angle(2)
     path = write_h5(tmp_path / "a.h5", **content)
     with open_showers(path, deposit_scale=0.5) as showers:
@@ -242,7 +242,7 @@ def test_the_native_format_is_opened_as_ever():
         assert len(showers) == 1200
 
 
-def test_an_unknown_format_is_told_what_was_looked_for(tmp_path):
+def test_an_unknown_format_is_refused_with_what_was_looked_for(tmp_path):
     path = write_h5(tmp_path / "a.h5", jets=np.zeros(3))
     with pytest.raises(InputError, match=r"a.h5: is in no known format.*'ECAL_offsets'.*showers.*layer_0.*\['jets'\]"):
         open_showers(path)
@@ -269,13 +269,13 @@ def test_options_are_refused_for_native_files():
 
 
 @pytest.mark.parametrize(("name", "pdg"), [("gamma.hdf5", 22), ("eplus_2.h5", -11), ("my_PiPlus.h5", 211)])
-def test_names_of_calogan_files_tell_the_species(tmp_path, name, pdg):
+def test_names_of_calogan_files_give_the_species(tmp_path, name, pdg):
     with open_showers(write_h5(tmp_path / name, **calogan(2))) as showers:
         assert showers.pdg().tolist() == [pdg] * 2
 
 
 @pytest.mark.parametrize(("name", "pdg"), [("Ele_1.h5", 11), ("GammaEscan_1_1.h5", 22), ("Pi0Escan.h5", None)])
-def test_names_of_lcd_files_tell_the_species(tmp_path, name, pdg):
+def test_names_of_lcd_files_give_the_species(tmp_path, name, pdg):
     content = lcd_angle(2)
     del content["pdgID"]
     path = write_h5(tmp_path / name, **content)
@@ -317,7 +317,7 @@ def test_a_calogan_file_without_overflow_is_read(tmp_path):
         ("calogan", {"format": "CaloGAN", "species": "22", "CALO": "504 voxels in 3 layers, "}),
     ],
 )
-def test_inspect_tells_of_the_files_of_others(tmp_path, kind, expected):
+def test_inspect_describes_the_files_of_others(tmp_path, kind, expected):
     name, make, unit, sections = FORMATS[kind]
     binning_beside(tmp_path)
     content = make(5)

@@ -107,7 +107,7 @@ def test_a_file_cut_short_is_refused(tmp_path, part):
         open_events(path)
 
 
-def test_damage_is_told(tmp_path):
+def test_damage_is_reported(tmp_path):
     path = write_hepmc(tmp_path / "a.hepmc")
     path.write_text(path.read_text().replace("P 5 -2 -13", "P x ? -13", 3))
     with pytest.raises(InputError, match=r"a.hepmc: tree 'hepmc3_tree'"):

@@ -66,7 +66,7 @@ def test_lists_name_files_patterns_urls_and_other_lists(tmp_path):
     ]
 
 
-def test_what_is_wrong_with_a_list_is_told_with_its_line(tmp_path):
+def test_what_is_wrong_with_a_list_is_reported_with_its_line(tmp_path):
     (tmp_path / "list.txt").write_text("a.root\nnone*.root\n")
     with pytest.raises(InputError, match=r"list.txt, line 2: .*none\*.root: no file fits"):
         expand_inputs(f"@{tmp_path}/list.txt")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Showers in HDF5: what is written is read back, and every defect is told where it is."""
+"""Showers in HDF5: what is written is read back, and every defect is reported with its place."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is refused or told while particles are read, instead of wrong numbers in silence."""
+"""What is refused or reported while particles are read, instead of wrong numbers in silence."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def with_status(*codes: int) -> dict[str, object]:
 # final state
 
 
-def test_nothing_final_tells_the_codes_and_what_to_type(tmp_path):
+def test_nothing_final_states_the_codes_and_what_to_type(tmp_path):
     path = write_tree(tmp_path / "a.root", with_status(-62, 91, 23))
     with pytest.raises(InputError) as caught:
         list(open_events(path).iterate())
@@ -64,7 +64,7 @@ def test_nothing_is_written_where_nothing_is_final(tmp_path, small_engine):
     assert [file.name for file in tmp_path.iterdir()] == ["a.root"]
 
 
-def test_final_particles_of_merged_backgrounds_are_told_of(tmp_path):
+def test_final_particles_of_merged_backgrounds_are_reported(tmp_path):
     path = write_tree(tmp_path / "a.root", with_status(1, 2, 1001, 2001))
     (note,) = open_events(path).notes
     assert "--final-status 1,1001,2001" in note
@@ -175,7 +175,7 @@ def test_an_rntuple_of_a_release_candidate_says_so(tmp_path):
         open_events(path)
 
 
-# what the user is told
+# what is reported to the user
 
 
 def test_summary_and_provenance_say_what_was_chosen_and_why(tmp_path, small_engine):

@@ -48,7 +48,7 @@ def test_a_file_cut_short_anywhere_is_refused(tmp_path, part):
     assert str(path) in str(caught.value)
 
 
-def test_damage_in_the_middle_is_told_with_tree_and_entries(tmp_path):
+def test_damage_in_the_middle_is_reported_with_tree_and_entries(tmp_path):
     whole = bytearray(DEMO.read_bytes())
     with uproot.open(DEMO) as file:
         start = file["events"]["MCParticles.momentum.x"].member("fBasketSeek")[0]
@@ -82,7 +82,7 @@ def test_a_later_file_must_be_like_the_first(tmp_path):
 
 
 @pytest.mark.parametrize("bad", [[[1.0, 2.0], [3.0]], [[], [1.0, 2.0, 3.0]]])
-def test_lists_of_different_lengths_are_told_with_the_entry(tmp_path, bad):
+def test_lists_of_different_lengths_are_reported_with_the_entry(tmp_path, bad):
     branches = {"pdg": [[22], [22, 22]], "px": bad, "py": [[0.0], [0.0, 0.0]], "pz": [[0.0], [0.0, 0.0]]}
     reader = open_events(write_tree(tmp_path / "a.root", branches))
     with pytest.raises(InputError, match=r"entry 0: 'px' has \d values, but 'pdg' has 1"):

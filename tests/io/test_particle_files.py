@@ -305,7 +305,7 @@ def test_the_usual_tree_is_taken_before_others(tmp_path):
     assert open_events(path).schema.tree == "folder/events"
 
 
-def test_description_tells_what_was_found():
+def test_description_states_what_was_found():
     described = dict(open_events([DEMO, DEMO]).describe())
     assert described["input"] == f"{DEMO} and 1 more"
     assert described["entries"] == "600 (one event per entry)"

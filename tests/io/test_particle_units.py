@@ -42,7 +42,7 @@ def test_masses_and_energies_show_the_unit(tmp_path, unit, per_gev, given, kind)
     assert_allclose(events.mass, MASSES, rtol=1e-6)
 
 
-def test_the_user_comes_before_the_masses_which_are_told(tmp_path):
+def test_the_user_comes_before_the_masses_which_are_reported(tmp_path):
     path = write_tree(tmp_path / "a.root", columns(1e3, mass=True))
     reader = open_events(path, SchemaOverrides(momentum_unit="GeV"))
     assert reader.notes == ("momenta are taken for GeV as asked, but the masses are those of MeV",)

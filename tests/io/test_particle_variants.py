@@ -126,7 +126,7 @@ def test_positions_that_may_be_vertices_are_named_with_the_line_to_type(tmp_path
     assert not events.vertex.any()
 
 
-def test_a_part_of_a_vertex_is_told(tmp_path):
+def test_a_part_of_a_vertex_is_reported(tmp_path):
     reader, events = read(write_tree(tmp_path / "a.root", pair(vx=lists([1, 2]), vy=lists([3, 4]))))
     assert "no branch for vz" in reader.notes[0]
     assert_allclose(events.vertex[:2], [[1, 3, 0], [2, 4, 0]])
@@ -175,7 +175,7 @@ def test_rows_of_the_same_event_number_in_another_run_or_block_are_another_event
     assert_array_equal(np.diff(events.offsets), [2, 1])
 
 
-def test_rows_without_a_number_of_the_event_are_told(tmp_path):
+def test_rows_without_a_number_of_the_event_are_reported(tmp_path):
     reader, events = read(write_tree(tmp_path / "a.root", rows(counter=np.array([1, 1, 2]))))
     assert events.n_events == 3
     assert "--branch event=NAME" in reader.notes[0]

@@ -59,9 +59,9 @@ def test_chunks_and_workers_and_executors_give_the_same(tmp_path, engine):
     for name, other in runs.items():
         same(first, tmp_path / f"{name}.root")
         assert other.reasons.keys() == summary.reasons.keys()
-        for reason, tally in summary.reasons.items():
-            assert other.reasons[reason].count == tally.count
-            assert other.reasons[reason].energy == pytest.approx(tally.energy, rel=1e-12)
+        for reason, counts in summary.reasons.items():
+            assert other.reasons[reason].count == counts.count
+            assert other.reasons[reason].energy == pytest.approx(counts.energy, rel=1e-12)
 
 
 def test_crowded_events_are_simulated_few_at_a_time(tmp_path, monkeypatch):
@@ -92,17 +92,17 @@ def test_the_accounts_close(tmp_path, engine):
     assert summary.events == 300
     assert summary.particles.count == events.n_particles
     made = summary.daughters
-    assert summary.particles.count + made.count == sum(tally.count for tally in summary.reasons.values())
+    assert summary.particles.count + made.count == sum(counts.count for counts in summary.reasons.values())
     assert summary.particles.energy == pytest.approx(events.kinetic_energy.sum(), rel=1e-12)
     total = summary.particles.energy + made.energy
-    assert sum(tally.energy for tally in summary.reasons.values()) == pytest.approx(total, rel=1e-12)
+    assert sum(counts.energy for counts in summary.reasons.values()) == pytest.approx(total, rel=1e-12)
     assert summary.reasons[Reason.NOT_FINAL_STATE].count == (~events.final).sum()
     tree = uproot.open(path)["Events"].arrays()
-    for reason, tally in summary.reasons.items():
-        assert ak.sum(tree[f"particles_{reason.name.lower()}"]) == tally.count
-    for name, tally in summary.sections.items():
-        assert ak.sum(tree[f"n{name}"]) == tally.count == ak.count(tree[f"{name}_energy"])
-        assert ak.sum(ak.values_astype(tree[f"{name}_energy"], float)) == pytest.approx(tally.energy, rel=1e-9)
+    for reason, counts in summary.reasons.items():
+        assert ak.sum(tree[f"particles_{reason.name.lower()}"]) == counts.count
+    for name, counts in summary.sections.items():
+        assert ak.sum(tree[f"n{name}"]) == counts.count == ak.count(tree[f"{name}_energy"])
+        assert ak.sum(ak.values_astype(tree[f"{name}_energy"], float)) == pytest.approx(counts.energy, rel=1e-9)
     assert summary.reasons[Reason.SIMULATED].count > 100
     assert summary.sections["ECAL"].energy > 0
     assert summary.wall_seconds > 0
@@ -147,7 +147,7 @@ def test_hits_are_in_cells_of_the_detector(tmp_path, engine):
         assert len(np.unique(np.stack([event, columns["cell_id"].astype(np.int64)]), axis=1).T) == len(event)
 
 
-def test_provenance_tells_how_the_file_was_made(tmp_path, engine):
+def test_provenance_states_how_the_file_was_made(tmp_path, engine):
     path = tmp_path / "hits.root"
     summary = convert(DEMO, path, engine, seed=11)
     told = json.loads(str(uproot.open(path)["fastcalo_provenance"]))
@@ -206,9 +206,9 @@ def test_wild_particles_are_counted_under_their_reason(tmp_path, tiny_model):
     rejected = tmp_path / "rejected.root"
     summary = convert(source, tmp_path / "hits.root", engine, rejected=rejected)
     wanted = {reason: reasons.count(reason) + (reason == Reason.SIMULATED) for reason in Reason}
-    assert {reason: tally.count for reason, tally in summary.reasons.items()} == wanted
+    assert {reason: counts.count for reason, counts in summary.reasons.items()} == wanted
     assert np.isfinite(summary.particles.energy)
-    assert sum(tally.energy for tally in summary.reasons.values()) == pytest.approx(summary.particles.energy)
+    assert sum(counts.energy for counts in summary.reasons.values()) == pytest.approx(summary.particles.energy)
     assert_array_equal(uproot.open(tmp_path / "hits.root")["Events/nECAL"].array() > 0, [True, False, True])
     kept = uproot.open(rejected)["Events"].arrays()
     assert_array_equal(kept["index"][0], np.arange(1, len(wild)))
@@ -252,7 +252,7 @@ def test_several_files_are_one_input(tmp_path, engine):
         assert_alike(hits_of(half, "ECAL"), hits_of(part, "ECAL"))
 
 
-def test_progress_is_told(tmp_path):
+def test_progress_is_reported(tmp_path):
     calls = []
     convert(DEMO, tmp_path / "hits.root", make_engine(), step_size=120, progress=lambda *args: calls.append(args))
     assert calls == [(120, 300), (240, 300), (300, 300)]

@@ -46,7 +46,7 @@ def test_an_error_of_the_engine_leaves_nothing(tmp_path, workers):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_death_of_a_worker_is_told_and_leaves_nothing(tmp_path):
+def test_the_death_of_a_worker_is_reported_and_leaves_nothing(tmp_path):
     engine = Breaks(load_detector(), at=222, kill=True)
     with pytest.raises(FastCaloError, match="a worker process died"):
         convert(DEMO, tmp_path / "hits.root", engine, step_size=20, workers=2)

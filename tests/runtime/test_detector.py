@@ -280,7 +280,7 @@ def test_bad_values_are_refused_with_file_and_key(key, value, problem):
 
 
 @pytest.mark.parametrize("key", ["geant4", "geant4.physics_list", "geant4.kinetic_energy_gev"])
-def test_what_geant4_is_told_has_defaults(key):
+def test_what_geant4_is_given_has_defaults(key):
     assert parse_detector(changed(key, None), "x") == DETECTOR
 
 

@@ -76,7 +76,7 @@ def test_particles_are_counted_as_if_one_engine_had_seen_them(files):
 def test_accounts_close(files):
     accounts = provenance(files["all"])["accounts"]
     for key in ("count", "energy"):
-        parts = sum(tally[key] for tally in accounts["reasons"].values())
+        parts = sum(counts[key] for counts in accounts["reasons"].values())
         assert parts == pytest.approx(accounts["particles"][key])
     assert accounts["particles"] == provenance(files["hits"])["accounts"]["particles"]
     tree = read(files["all"])

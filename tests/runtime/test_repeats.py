@@ -149,7 +149,7 @@ def test_copies_of_a_file_differ_and_their_order_does_not_matter(tmp_path, engin
     assert_array_equal(sums(tmp_path / "twice.out.root"), found)
 
 
-def test_files_of_one_uuid_are_told_apart_by_their_particles(tmp_path, engine):
+def test_files_of_one_uuid_are_distinguished_by_their_particles(tmp_path, engine):
     one = photons(tmp_path / "one.root", np.arange(20))
     branches = {name: ak.Array([[value]] * 20) for name, value in (PHOTON | {"px": 10.0}).items()}
     other = write_tree(tmp_path / "other.root", branches | {"event": np.arange(20)})

@@ -114,7 +114,7 @@ def test_the_ends_of_the_ranges_are_inside():
     ],
     ids=lambda value: "" if isinstance(value, str) else str(value),
 )
-def test_a_particle_outside_the_validity_is_told_by_its_index(changed, told):
+def test_a_particle_outside_the_validity_is_named_by_its_index(changed, told):
     bad = 3
     kinematics = {
         "pdg": np.full(6, 22),
@@ -289,7 +289,7 @@ def test_the_graph_takes_no_particles():
     assert shower.shape == (0,)
 
 
-# --- what it tells of itself
+# --- how it describes itself
 
 
 def test_a_model_describes_itself():

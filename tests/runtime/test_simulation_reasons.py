@@ -54,7 +54,7 @@ REASONS = [
 
 
 @pytest.mark.parametrize(("reason", "particle"), REASONS, ids=lambda v: v.name if isinstance(v, Reason) else "")
-def test_every_particle_is_told_what_became_of_it(reason, particle):
+def test_every_particle_has_its_reason(reason, particle):
     hits = EM.run(make_events([particle]))
     assert hits.reason.dtype == np.int8
     assert Reason(hits.reason[0]) is reason

@@ -167,7 +167,7 @@ def test_staleness_in_a_tree_is_that_of_each_level():
     assert numbers[:4] == [(0, 0, 0.5, 1.0), (0, 0, 0.5, 1.0), (1, 2, 0.0, 0.0), (0, 1, 0.0, 0.0)]
 
 
-def test_a_submaster_of_downpour_tells_the_mean_gradient_and_goes_on_from_the_centre():
+def test_a_submaster_of_downpour_sends_the_mean_gradient_and_goes_on_from_the_centre():
     config, settings = parallel_config("downpour", masters=2, sync_every=2), stage("downpour", 40)
     heard, answer = [], torch.tensor([1.0, 2.0, 3.0])
 

@@ -9,7 +9,7 @@ from fastcalo.training.architectures.nets import mlp
 from fastcalo.training.distributed.synchronous.buckets import Bucket, Buckets
 
 
-class Wire:
+class Messages:
     """Notes what is sent, and doubles it, as two ranks of the same gradients would."""
 
     def __init__(self) -> None:
@@ -40,19 +40,19 @@ def loss_of(network):
 def test_gradients_are_those_of_the_sum_over_ranks(network, size):
     parameters = list(network.parameters())
     expected = torch.autograd.grad(loss_of(network), parameters)
-    wire = Wire()
-    buckets = Buckets(parameters, size, wire.send, wire.poll)
+    messages = Messages()
+    buckets = Buckets(parameters, size, messages.send, messages.poll)
     for turn in (1, 2):
         for p in parameters:
             p.grad = None
         under_way = buckets.backward(loss_of(network), share=0.25)
         buckets.take()
-        assert under_way * turn == wire.sent
+        assert under_way * turn == messages.sent
         for p, g in zip(parameters, expected, strict=True):
             assert torch.allclose(p.grad, 0.5 * g, rtol=1e-6)
     # and one number for each of them
-    assert sum(wire.sent) == 2 * sum(p.numel() + 1 for p in parameters)
-    assert wire.polls == 2 * len(parameters)
+    assert sum(messages.sent) == 2 * sum(p.numel() + 1 for p in parameters)
+    assert messages.polls == 2 * len(parameters)
 
 
 def test_buckets_set_off_during_backward_from_the_last_layer_on(network):
@@ -88,10 +88,10 @@ def test_a_parameter_has_a_gradient_if_the_loss_depends_on_it_on_any_rank(networ
 
 
 def test_other_backward_passes_send_nothing(network):
-    wire = Wire()
-    Buckets(list(network.parameters()), 1, wire.send, wire.poll)
+    messages = Messages()
+    Buckets(list(network.parameters()), 1, messages.send, messages.poll)
     loss_of(network).backward()
-    assert not wire.sent
+    assert not messages.sent
     assert all(p.grad is not None for p in network.parameters())
 
 

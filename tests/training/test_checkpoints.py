@@ -29,7 +29,7 @@ def config(finished):
 # --- checkpoints
 
 
-def test_a_damaged_checkpoint_is_told(finished, config, tmp_path):
+def test_a_damaged_checkpoint_is_reported(finished, config, tmp_path):
     run = Path(shutil.copytree(finished, tmp_path / "run"))
     whole = (run / "hits.pt").read_bytes()
     for damaged in (b"", b"not a checkpoint", whole[: len(whole) // 2]):
@@ -55,7 +55,7 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path, monkeypatch, how)
     assert not Path("harm").exists()
 
 
-def test_a_checkpoint_that_is_not_there_is_told(tmp_path):
+def test_a_checkpoint_that_is_not_there_is_reported(tmp_path):
     with pytest.raises(TrainingError, match=r"cannot read the checkpoint .*none\.pt"):
         checkpoint.load(tmp_path / "none.pt")
 

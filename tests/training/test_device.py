@@ -165,7 +165,7 @@ def test_without_a_gpu_training_is_on_the_cpu(data, monkeypatch, wanted):
     assert choose_device(tiny_config(data, device=wanted), SingleProcess(), "x") == torch.device("cpu")
 
 
-def test_asking_for_cuda_without_it_tells_what_to_do(data, monkeypatch, tmp_path):
+def test_asking_for_cuda_without_it_states_what_to_do(data, monkeypatch, tmp_path):
     Gpus(monkeypatch)
     with pytest.raises(
         ConfigError, match=r"my\.toml: device = 'cuda', but torch .* Install .*nvidia-smi.*'auto' or 'cpu'"
@@ -247,7 +247,7 @@ def test_each_rank_has_a_gpu_and_too_many_share_them(data, monkeypatch, caplog, 
     assert choose_device(config.updated(device="cpu"), Node(0, 2), "x") == torch.device("cpu")
 
 
-def test_alone_the_launcher_tells_the_place_on_the_node(data, monkeypatch):
+def test_alone_the_launcher_gives_the_place_on_the_node(data, monkeypatch):
     Gpus(monkeypatch, "a", "b", "c")
     for name in device._LOCAL_RANKS:
         monkeypatch.delenv(name, raising=False)

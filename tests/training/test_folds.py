@@ -85,7 +85,7 @@ def test_a_fold_is_of_all_species_so_that_it_does_not_depend_on_the_wanted_ones(
     assert photons <= set(energies(opened(paths, Fold(0, 3, held_out=True))))
 
 
-def test_hashes_tell_folds_from_each_other_and_from_all(paths):
+def test_hashes_distinguish_folds_and_all(paths):
     folds = [None, *(Fold(k, 3, seed, out) for k in range(2) for seed in (0, 1) for out in (False, True))]
     assert len({opened(paths, fold).hash for fold in folds}) == len(folds)
 

@@ -63,7 +63,7 @@ def test_the_likelihood_of_showers_not_seen_rises(tmp_path, data, stage, term, l
     assert sum(losses[1].values()) < sum(losses[0].values())
 
 
-def test_the_critic_learns_to_tell_an_untrained_generator(tmp_path, data):
+def test_the_critic_learns_to_recognise_an_untrained_generator(tmp_path, data):
     learn("adversarial", 80, tmp_path / "run", data, critic_only=1_000, critic_rate=2e-3, penalty_every=8)
     last = [line for line in read_metrics(tmp_path / "run") if line["kind"] == "train"][-1]
     # the logarithm of two is a guess

@@ -205,7 +205,7 @@ def test_a_run_that_knows_its_showers_by_species_and_energies_goes_on_with_a_war
 @pytest.mark.parametrize(
     "text", [b"", b"{", b"[]", b"3", b'{"name": 1}', b"\xff\xfe", b"[" * 100_000, b'{"a": ' * 9_000]
 )
-def test_a_configuration_that_is_damaged_is_told_with_the_way_out(run, config, text):
+def test_a_configuration_that_is_damaged_is_reported_with_the_way_out(run, config, text):
     (run / "config.json").write_bytes(text)
     for go in (lambda: train(config, run, resume=True), lambda: load_run(run)):
         with pytest.raises(TrainingError, match=r"config\.json is damaged .*remove it, and go on with --resume"):
@@ -268,7 +268,7 @@ def test_curves_of_nothing_are_not_drawn(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_curves_on_a_full_disk_are_told(run, monkeypatch, caplog):
+def test_curves_on_a_full_disk_are_reported(run, monkeypatch, caplog):
     (run / "curves.png").unlink(missing_ok=True)
     monkeypatch.setattr("secrets.token_hex", lambda _: "0")
     (run / ".curves.png.0.part").symlink_to("/dev/full")

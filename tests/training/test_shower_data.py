@@ -42,7 +42,7 @@ def open_data(paths, **options):
 
 
 def names(batches):
-    """What tells showers apart, in their order."""
+    """What distinguishes showers, in their order."""
     return np.concatenate([b.kinetic_energy.numpy() for b in batches])
 
 

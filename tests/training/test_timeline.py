@@ -32,7 +32,7 @@ def data(tmp_path_factory):
 
 
 @pytest.mark.parametrize("ranks", RANKS)
-def test_the_log_tells_the_speed_and_the_timeline_what_took_the_time(data, tmp_path, ranks):
+def test_the_log_states_the_speed_and_the_timeline_what_took_the_time(data, tmp_path, ranks):
     config = write_config(tmp_path / "run.toml", data, "hits adversarial", steps=12)
     run, file = tmp_path / "run", tmp_path / "trace.json"
     done = train(ranks, config, run, "--trace", str(file))
@@ -86,7 +86,7 @@ def test_a_stopped_training_leaves_its_timeline(data, tmp_path):
     assert {event["pid"] for event in events} == {0, 1}
 
 
-def test_a_trace_that_cannot_be_written_is_told_before_the_training(data, tmp_path):
+def test_a_trace_that_cannot_be_written_is_reported_before_the_training(data, tmp_path):
     config = write_config(tmp_path / "run.toml", data, "hits")
     done = train(0, config, tmp_path / "run", "--trace", str(tmp_path / "nothing" / "trace.json"))
     assert done.returncode == 1

@@ -87,12 +87,12 @@ def test_without_stages_there_is_nothing_to_train(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["name = ", "= 3", "[data\n", "name = 'a'\nname = 'b'", "\x00"])
-def test_a_file_that_is_not_toml_is_told(tmp_path, text):
+def test_a_file_that_is_not_toml_is_reported(tmp_path, text):
     with pytest.raises(ConfigError, match=r"run\.toml: is not valid TOML"):
         load(tmp_path, text)
 
 
-def test_a_file_that_is_not_there_or_no_text_is_told(tmp_path):
+def test_a_file_that_is_not_there_or_no_text_is_reported(tmp_path):
     with pytest.raises(ConfigError, match=r"none\.toml"):
         load_config(tmp_path / "none.toml")
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe\x00name")
@@ -130,7 +130,7 @@ def test_the_folder_of_the_cache_is_made_where_variables_say(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("text", ["$NODE/file", "$NODE/file/below", "/proc/none"])
-def test_a_cache_that_cannot_be_written_to_is_told(tmp_path, monkeypatch, text):
+def test_a_cache_that_cannot_be_written_to_is_reported(tmp_path, monkeypatch, text):
     monkeypatch.setenv("NODE", str(tmp_path))
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"run\.toml: data\.cache = '.*': cannot write to /.*: .*; name a folder"):
@@ -182,7 +182,7 @@ def test_a_folder_is_no_pattern(tmp_path):
         (".", "there is no file"),
     ],
 )
-def test_paths_that_lead_nowhere_are_told(text, told, monkeypatch):
+def test_paths_that_lead_nowhere_are_reported(text, told, monkeypatch):
     monkeypatch.delenv("NO_SUCH_VARIABLE", raising=False)
     with pytest.raises(ConfigError, match=rf"run\.toml: .*{told}"):
         data_paths((text,), "run.toml")

@@ -320,7 +320,7 @@ def test_a_run_that_is_not_finished_is_not_read(config, tmp_path):
         load_run(run)
 
 
-def test_a_folder_that_cannot_be_made_is_told(config, tmp_path):
+def test_a_folder_that_cannot_be_made_is_reported(config, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(TrainingError, match=r"cannot write to the run's folder .*file"):
         train(config, tmp_path / "file" / "run")

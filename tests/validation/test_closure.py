@@ -115,7 +115,7 @@ def test_every_deposit_is_a_hit(generated):
     assert min(g.sections["ECAL"].deposit.min() for g in generated) > ECAL.threshold
 
 
-def test_a_classifier_can_hardly_tell(true, generated, capsys):
+def test_a_classifier_can_hardly_distinguish(true, generated, capsys):
     rulers = ObservableBins.of(true)
     a, b, more = (
         # five per cent more energy in every hit must be seen, or the classifier is blind

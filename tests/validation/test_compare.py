@@ -191,7 +191,7 @@ def shorter(c: Content) -> None:
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
-def test_every_difference_is_told_with_its_place(full, tmp_path, spoil, expected):
+def test_every_difference_is_reported_with_its_place(full, tmp_path, spoil, expected):
     found = against(full, tmp_path, spoil)
     assert not found.drop_in
     text = "\n".join(found.differences)

@@ -29,7 +29,7 @@ def louder(c: Content) -> None:
 # the command
 
 
-def test_the_command_tells_and_writes(full, tmp_path):
+def test_the_command_prints_and_writes(full, tmp_path):
     fast = Content(spread=0.2)
     louder(fast)
     fast.write(tmp_path / "fast.root")

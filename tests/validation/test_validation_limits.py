@@ -76,12 +76,12 @@ def test_limits_that_make_no_sense_are_refused(tmp_path, text, words):
     assert all(word in str(caught.value) for word in words)
 
 
-def test_a_number_that_is_not_there_is_told_with_the_nearest(tmp_path):
+def test_a_number_that_is_not_there_is_reported_with_the_nearest(tmp_path):
     wrong = limits(tmp_path, "[limits]\nrecal = { min = 0.5 }\n")
     with pytest.raises(ConfigError, match=r"my\.toml.*'recal'.*'recall'"):
         check_limits(wrong, NUMBERS, "my.toml")
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path):
+def test_a_file_that_is_not_there_is_reported(tmp_path):
     with pytest.raises(ConfigError, match=r"none\.toml"):
         load_limits(tmp_path / "none.toml")

@@ -76,7 +76,7 @@ def test_numbers_stand_beside_their_floor(numbers):
     assert numbers["showers"] == 600
 
 
-def test_verdicts_are_told(numbers):
+def test_verdicts_are_reported(numbers):
     assert numbers["passed"] is False
     assert [(v["name"], v["kind"], v["kept"]) for v in numbers["limits"]] == [
         ("auc.observables", "max", True),
@@ -148,7 +148,7 @@ def challenge(tmp_path_factory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_halves_of_one_truth_cannot_be_told_and_a_smeared_copy_can(challenge, capsys):
+def test_halves_of_one_truth_cannot_be_distinguished_and_a_smeared_copy_can(challenge, capsys):
     same, smeared = (
         validate(challenge / f"{name}.hdf5", challenge / "reference.hdf5").comparison.numbers
         for name in ("half", "smeared")
@@ -297,13 +297,13 @@ def test_other_voxels_of_the_same_section_are_refused(challenge, tmp_path):
         validate(other, challenge / "reference.hdf5")
 
 
-def test_a_section_that_is_not_there_is_told():
+def test_a_section_that_is_not_there_is_reported():
     with pytest.raises(InputError, match="'HCAL' is not in all"):
         validate("em", SHOWERS, options=DataOptions(sections=("HCAL",)))
 
 
 @pytest.mark.parametrize("damage", ["truncated", "not a number", "negative", "cell outside"])
-def test_damaged_showers_are_told_by_file_and_dataset(tmp_path, damage):
+def test_damaged_showers_are_reported_by_file_and_dataset(tmp_path, damage):
     path = part(tmp_path / "data.h5", slice(0, 400))
     if damage == "truncated":
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

@@ -81,7 +81,7 @@ def test_physics_numbers_of_the_truth_are_one(batch):
         assert value == pytest.approx(0.0 if name.startswith("layers") else 1.0, abs=1e-6)
 
 
-def test_physics_numbers_tell_what_is_wrong(batch):
+def test_physics_numbers_show_what_is_wrong(batch):
     energy = batch.layer_energy.clone()
     energy[:, 8] *= 1.5
     numbers = response_metrics(batch, 1.2 * energy, 2 * batch.layer_count)

@@ -136,7 +136,7 @@ def test_other_sections_have_another_hash_and_cache(tmp_path):
 # --- the first network
 
 
-def test_what_came_before_a_layer_is_told_as_one_counts_it_by_hand(batch):
+def test_what_came_before_a_layer_is_what_one_counts_by_hand(batch):
     model, c = LayerModel(GEOMETRY, 8), true_conditions(batch)
     layers = torch.tensor([0, 1, 7, 25, 40, 84])
     told = ((2 * model.history(batch.layer_count, layers)).exp() - 1).numpy()
@@ -164,7 +164,7 @@ def test_inputs_do_not_look_ahead(batch):
     assert torch.equal(known, model.inputs(c, folded, energy, count, torch.tensor([30])))
 
 
-def test_a_model_of_one_section_is_told_nothing_more():
+def test_a_model_of_one_section_has_no_further_input():
     one = LayerModel(geometry_of(tiny_config(DataConfig(train=("none.h5",)))), 8)
     assert (one.n_inputs, LayerModel(GEOMETRY, 8).n_history) == (97, 8)
     assert log_energy_scale(torch.zeros(1)).item() == 0

@@ -86,7 +86,7 @@ def test_time_counts_by_its_weight(base):
     assert timed.value == pytest.approx(plain.value + 0.5 * math.log(timed.latency_ms))
 
 
-def test_networks_that_are_not_finite_are_told(base):
+def test_networks_that_are_not_finite_are_reported(base):
     networks = build_architecture(base)
     for value in networks.networks.parameters():
         value.data.fill_(math.nan)
@@ -172,7 +172,7 @@ class Noted:
         return self.said
 
 
-def test_a_watch_tells_rungs_by_steps_of_the_whole_training():
+def test_a_watch_reports_rungs_by_steps_of_the_whole_training():
     link = Noted()
     watch = TrialCallback(Task(4, {}, 60.0), link, lambda _: 0.5, {"hits": 100})
     watch.evaluated(None, "layers", 10)

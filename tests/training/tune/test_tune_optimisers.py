@@ -45,7 +45,7 @@ def identities(optimiser, proposals):
     return [optimiser.space.identity(p.point) for p in proposals]
 
 
-# --- the books
+# --- points and values
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -63,7 +63,7 @@ def test_points_differ_are_plain_and_lie_in_the_space(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_optimiser_is_rebuilt_by_telling_another_the_same(name):
+def test_an_optimiser_is_rebuilt_by_reporting_to_another_the_same(name):
     first, asks = make_optimiser(name, MIXED, 3, initial=3), []
     for i in range(10):
         asks.append(first.ask()[0].point)
@@ -100,7 +100,7 @@ def test_known_points_come_first():
 
 
 @pytest.mark.parametrize(("number", "variance"), [(math.nan, 0), (math.inf, 0), (1, math.nan), (1, -1), (1, math.inf)])
-def test_what_is_not_finite_is_not_told(number, variance):
+def test_what_is_not_finite_is_not_reported(number, variance):
     optimiser = make_optimiser("gp", MIXED, 1)
     point = optimiser.ask()[0].point
     with pytest.raises(ValueError, match="must be finite"):
@@ -194,7 +194,7 @@ def test_the_slope_of_the_acquisition_is_its_slope(process, noise):
 
 
 @pytest.mark.parametrize(("variance", "noisy"), [(0.0, False), (0.01, True)])
-def test_noise_is_what_was_told_and_not_of_failed_trials(variance, noisy):
+def test_noise_is_what_was_reported_and_not_of_failed_trials(variance, noisy):
     optimiser = make_optimiser("gp", MIXED, 1)
     for i, unit_D in enumerate(np.random.default_rng(1).random((10, 5))):
         point = MIXED.points(unit_D[None])[0]

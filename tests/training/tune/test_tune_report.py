@@ -324,7 +324,7 @@ def test_nothing_done_is_nothing_to_report(tmp_path, base):
     assert not (tmp_path / "report").exists()
 
 
-def test_a_folder_without_a_journal_is_told(tmp_path):
+def test_a_folder_without_a_journal_is_reported(tmp_path):
     with pytest.raises(InputError, match=r"journal\.jsonl: cannot be read"):
         report_study(tmp_path)
 
@@ -348,7 +348,7 @@ def test_a_search_with_another_training_is_no_baseline(tmp_path, searches, base)
         report_study(searches / "gp", [other])
 
 
-def test_baselines_of_one_name_are_told_apart(tmp_path, searches, base):
+def test_baselines_of_one_name_are_distinguished(tmp_path, searches, base):
     paths = [search(tmp_path / name / "s", base, "random", 2, seed=k) for k, name in enumerate("ab")]
     report = report_study(searches / "gp", paths)
     assert [b["label"] for b in report.content["baselines"]] == list(map(str, paths))

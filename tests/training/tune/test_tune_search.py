@@ -18,7 +18,7 @@ from fastcalo.training.config import load_config, value_at, with_values
 from fastcalo.training.run import checkpoint
 from fastcalo.training.run.signals import Stopped
 from fastcalo.training.tune.config import load_tune
-from fastcalo.training.tune.running import trial_queue as books
+from fastcalo.training.tune.running import trial_queue
 from fastcalo.training.tune.running.coordinator import GroupState, busy_shares, patience
 from fastcalo.training.tune.running.search import communicator_colour, search
 from fastcalo.training.tune.running.trial import steps_saved, trial_folder
@@ -37,7 +37,7 @@ def kinds(folder: Path) -> list[str]:
     return [json.loads(line)["kind"] for line in (folder / "journal.jsonl").read_text().splitlines()]
 
 
-def test_trials_are_trained_judged_and_told(data, tmp_path):
+def test_trials_are_trained_judged_and_reported(data, tmp_path):
     file = write_search(tmp_path, data, stages="layers hits", evaluate=5, more='[stopping]\nrule = "median"\nleast = 9')
     study = search(file, tmp_path / "study", export_unchecked)
     assert study is not None
@@ -58,7 +58,7 @@ def test_trials_are_trained_judged_and_told(data, tmp_path):
     assert study.best.value == min(t.value for t in study.trials)
 
 
-def test_folds_are_trained_each_and_their_spread_is_told(data, tmp_path):
+def test_folds_are_trained_each_and_their_spread_is_reported(data, tmp_path):
     file = write_search(tmp_path, data, trials=1, steps=4, objective="folds = 2")
     base = tmp_path / "base.toml"
     # all showers are those of training
@@ -82,7 +82,7 @@ def test_folds_are_trained_each_and_their_spread_is_told(data, tmp_path):
         ('"stage.hits.batch" = { choices = [12, 5000] }', "5000 showers"),
     ],
 )
-def test_a_trial_that_fails_is_told_with_its_reason_and_the_others_go_on(data, tmp_path, space, reason):
+def test_a_trial_that_fails_is_reported_with_its_reason_and_the_others_go_on(data, tmp_path, space, reason):
     file = write_search(tmp_path, data, trials=2, space=space, optimiser="random")
     study = search(file, tmp_path / "study", export_unchecked)
     status = [t.status for t in study.trials]
@@ -153,8 +153,8 @@ def test_a_trial_that_always_ends_the_search_is_given_up(data, tmp_path):
     file = write_search(tmp_path, data, trials=2)
     with Study.create(tmp_path / "study", *load_tune(file)) as study:
         trial = study.ask()
-        for _ in range(books.ATTEMPTS):
-            books.begin_trial(study, trial, 0, [1])
+        for _ in range(trial_queue.ATTEMPTS):
+            trial_queue.begin_trial(study, trial, 0, [1])
     study = search(file, tmp_path / "study", export_unchecked, resume=True)
     assert [t.status for t in study.trials] == ["failed", "done"]
     assert "ended 3 times together with the search, at step 0" in study.trials[0].reported["reason"]
@@ -196,7 +196,7 @@ def test_what_cannot_be_searched_is_refused_before_anything_is_written(data, tmp
     assert not (tmp_path / "study").exists()
 
 
-def test_showers_that_are_not_there_are_told_before_the_first_trial(data, tmp_path):
+def test_showers_that_are_not_there_are_reported_before_the_first_trial(data, tmp_path):
     file = write_search(tmp_path, data)
     base = tmp_path / "base.toml"
     base.write_text(base.read_text().replace("b.h5", "c.h5"))

@@ -85,7 +85,7 @@ def test_no_rule_stops_the_best_or_the_young(mine, others, rule, first):
         assert reason == ""
 
 
-def test_a_stopped_trial_is_told_as_what_others_gained_from_there():
+def test_a_stopped_trial_is_reported_as_what_others_gained_from_there():
     finished = [(curve(5, 4), 3.0), (curve(7, 5), 4.0)]
     # from step 10 on they gained 2 and 3; from step 20 on, 1 and 1
     assert extrapolated(curve(9), finished) == (6.5, 0.5)

@@ -147,7 +147,7 @@ with Study.resume({str(setup.folder)!r}) as study:
 # --- how trials end
 
 
-def test_failed_trials_are_told_as_the_worst_and_more(setup):
+def test_failed_trials_are_reported_as_the_worst_and_more(setup):
     with Study.create(setup.folder, setup.config, setup.base) as study:
         reported = [("failed", 0.0), ("done", 1.0), ("done", 3.0), ("failed", 0.0), ("done", math.nan), ("done", 9.0)]
         for status, number in reported:
@@ -165,7 +165,7 @@ def test_failed_trials_are_told_as_the_worst_and_more(setup):
         np.testing.assert_array_equal(study._optimiser.history().value_N, history.value_N)
 
 
-def test_stopped_trials_are_told_as_guessed_and_are_never_the_best(setup):
+def test_stopped_trials_are_reported_as_guessed_and_are_never_the_best(setup):
     with Study.create(setup.folder, setup.config, setup.base) as study:
         for gain, final in ((2.0, 5.0), (3.0, 6.0)):
             trial = study.ask()
@@ -234,7 +234,7 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize(("number", "instead", "reported"), DAMAGES, ids=[d[2][:25] for d in DAMAGES])
-def test_damage_is_told_by_line(setup, number, instead, reported):
+def test_damage_is_reported_by_line(setup, number, instead, reported):
     with Study.create(setup.folder, setup.config, setup.base) as study:
         work(study, 2)
     lines = setup.path.read_bytes().splitlines(keepends=True)
@@ -256,7 +256,7 @@ def test_lines_are_plain_json_with_their_time(tmp_path):
     assert line.items() <= again.items()
 
 
-def test_a_full_disk_is_told():
+def test_a_full_disk_is_reported():
     if not os.path.exists("/dev/full"):  # noqa: PTH110
         pytest.skip("needs /dev/full")
     journal = Journal.__new__(Journal)
