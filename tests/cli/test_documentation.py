@@ -76,3 +76,9 @@ def test_names_stand_in_the_files_that_the_page_gives_for_them() -> None:
     assert len(pairs) > 8
     for name, path in pairs:
         assert re.search(rf"^(class |def |){name}\b", (ROOT / path).read_text(), re.MULTILINE), f"{name} of {path}"
+
+
+def test_every_folder_of_tests_is_in_the_table() -> None:
+    text = (ROOT / "docs" / "development" / "testing.md").read_text()
+    folders = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert set(re.findall(r"^\| `(\w+)/` \|", text, re.MULTILINE)) == folders
