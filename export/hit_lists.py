@@ -47,7 +47,7 @@ class ExportableHitLists(ABC, Generic[C, H, N]):
     point_noise : tuple of (str, int, str)
         Name, numbers per point and distribution of the noise of points.
     measured_showers : int
-        How many showers tell how much noise is needed.
+        Number of showers from which the need of noise is measured.
     """
 
     format: int

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Memory that the showers of a training take, told before the training begins."""
+"""Memory that the showers of a training take, estimated before the training begins."""
 
 from __future__ import annotations
 

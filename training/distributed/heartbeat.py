@@ -20,7 +20,7 @@ class Heartbeat:
     run : Path
     rank : int
     patience : float
-        Seconds without an answer after which a rank is given up: signs come often enough to tell who is late.
+        Seconds without an answer after which a rank is given up: signs come often enough to show who is late.
 
     Attributes
     ----------

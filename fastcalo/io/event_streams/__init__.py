@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Streams of events: cut and joined, numbered, told apart, and rows gathered to events."""
+"""Streams of events: cut and joined, numbered, distinguished, and rows gathered to events."""

@@ -28,7 +28,7 @@ class Identifiers:
     run, event : int [n]
     luminosity_block : int [n] or None
     repeat : uint64 [n] or None
-        What an earlier conversion told them apart by.
+        What an earlier conversion distinguished them by.
     """
 
     run: Identifier

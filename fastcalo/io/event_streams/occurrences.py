@@ -142,14 +142,14 @@ class Occurrences:
         self.add_intervals(Intervals.of(group, number))
 
     def add_intervals(self, intervals: Intervals) -> None:
-        """Count numbers that are told as intervals."""
+        """Count numbers that are given as intervals."""
         self._parts.append(intervals)
         while len(self._parts) > 1 and len(self._parts[-2]) <= 2 * len(self._parts[-1]):
             last = self._parts.pop()
             self._parts[-1] = Intervals.sum([self._parts[-1], last])
 
     def number(self, group: Words, number: Words) -> Counts:
-        """Count numbers, and tell how often each came before, earlier ones of the same block included, int64 [n]."""
+        """Count numbers, and return how often each came before, earlier ones of the same block included, int64 [n]."""
         before = sum((part.count_of(group, number) for part in self._parts), np.zeros(len(group), np.int64))
         self.add(group, number)
         return before + _rank(group, number)

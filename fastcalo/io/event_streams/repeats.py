@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Events whose identifiers come more than once in the input: found before they are simulated, and told apart.
+"""Events whose identifiers come more than once in the input: found before they are simulated, and distinguished.
 
 An event is known by run, luminosity block and event number, and its particles draw random numbers by them. Where files
 bear the same numbers again, events would share showers. So each such event gets a further word:
@@ -9,7 +9,7 @@ bear the same numbers again, events would share showers. So each such event gets
 - If another file has them too, it is M(M(F) xor k) for every k, with the word F of its file.
 
 M is `event_digests.mix`; `event_digests.event_digest` says how the word enters. F is the first eight
-bytes, low one first, of SHA-256 of the file's UUID and the name of the tree. Files that have both in common are told
+bytes, low one first, of SHA-256 of the file's UUID and the name of the tree. Files that have both in common are known
 apart by their first particles, and by their order if these are the same, too: then they are copies. So the word depends
 on neither chunks nor workers nor the order of files.
 """
@@ -42,7 +42,7 @@ class Source:
     identity : callable
         Returns the UUID of the file, and the name of its tree.
     sample : callable
-        Returns bytes of the first particles, by which copies of one file are told from others of the same identity.
+        Returns bytes of the first particles, by which copies of one file are distinguished from others of its identity.
     where : str
         File and tree, for messages.
     flat : bool
@@ -121,8 +121,8 @@ class Repeats:
         return (
             f"{self.repeated} of {self.events} events bear a run, luminosity block and event number that came before "
             f"({where}). They have random numbers of their own all the same, by the number of the occurrence"
-            f"{' and the UUID of the file' if across else ''}; the output tells them apart by fastcalo_repeat. If the "
-            "numbers were never set, set them in the generator"
+            f"{' and the UUID of the file' if across else ''}; fastcalo_repeat in the output distinguishes them. If "
+            "the numbers were never set, set them in the generator"
         )
 
     def facts(self) -> dict[str, int | bool]:
@@ -136,7 +136,7 @@ class Repeats:
         }
 
     def marked(self, parts: Iterable[FileEvents], file: int, before: int) -> Iterator[FileEvents]:
-        """Events of a file, with what tells them apart where their identifiers come more than once.
+        """Events of a file, with what distinguishes them where their identifiers come more than once.
 
         Parameters
         ----------
@@ -157,9 +157,9 @@ class Repeats:
                 if (column := getattr(part, name)) is not None
             }
             typed = replace(part, **same_type)
-            yield self._told_apart(typed, file, before, seen) if self.repeated else typed
+            yield self._distinguished(typed, file, before, seen) if self.repeated else typed
 
-    def _told_apart(self, part: FileEvents, file: int, before: int, seen: Occurrences) -> FileEvents:
+    def _distinguished(self, part: FileEvents, file: int, before: int, seen: Occurrences) -> FileEvents:
         number = part.event if self.numbered else part.entry - before
         group, number_word = Identifiers(part.run, number, part.luminosity_block, part.repeat).key
         again = self._again.count_of(group, number_word) > 0

@@ -128,7 +128,7 @@ class HepMCTree(OpenTree):
         return max(1, int(_BLOCK * self.n_entries / size)) if size else 1
 
     def title(self, branch: str) -> str:  # noqa: ARG002
-        """Nothing: units are told by each event."""
+        """Nothing: each event states its units."""
         return ""
 
     def close(self) -> None:

@@ -27,7 +27,7 @@ PathLike = str | os.PathLike[str]
 
 # rows of one particle that may well be events of their own: a test of a few
 _SEVERAL = 2
-# entries by whose particles files are told apart that say they are the same
+# entries by whose particles files are distinguished that have the same identity
 _FEW = 100
 # entries at a time where nothing of them is read
 _WITHOUT_BRANCHES = 1 << 19
@@ -242,7 +242,7 @@ def open_events(
     Returns
     -------
     EventReader
-        Its `describe` tells what was found.
+        Its `describe` returns what was found.
 
     Raises
     ------
@@ -298,7 +298,7 @@ def _notes_on_layout(schema: Schema, file: EventFile) -> tuple[str, ...]:
     if not file.flat or "event" in schema.branches or file.n_entries < _SEVERAL:
         return ()
     note = (
-        "each entry holds one particle, and no branch was found that tells its event: each particle is taken for an "
+        "each entry holds one particle, and no branch was found that names its event: each particle is taken for an "
         "event of its own. If that is not so: --branch event=NAME"
     )
     return (note,)

@@ -16,8 +16,8 @@ from .units import with_units
 
 # names that collision events go by, in EDM4hep, NanoAOD and xAOD
 _EVENT_TREES = ("events", "Events", "CollectionTree", "EventData")
-# trees without particles that a message tells of
-_TOLD_TREES = 3
+# trees without particles that a message lists
+_LISTED_TREES = 3
 # entries that are looked at for units, and for what the user should know
 _SAMPLE = 1000
 
@@ -47,9 +47,9 @@ def find_particles(file: OpenFile, overrides: SchemaOverrides) -> tuple[Schema, 
         if found:
             return next(iter(found.values()))
     # a choice to be made says more than that other trees hold no particles
-    told = [str(p) for p in problems if not isinstance(p, NoParticlesError)] or [str(p) for p in problems]
-    more = f"; and {len(told) - _TOLD_TREES} more trees" if len(told) > _TOLD_TREES else ""
-    raise InputError("; ".join(told[:_TOLD_TREES]) + more)
+    listed = [str(p) for p in problems if not isinstance(p, NoParticlesError)] or [str(p) for p in problems]
+    more = f"; and {len(listed) - _LISTED_TREES} more trees" if len(listed) > _LISTED_TREES else ""
+    raise InputError("; ".join(listed[:_LISTED_TREES]) + more)
 
 
 def _usable(
@@ -87,7 +87,7 @@ def with_sample(schema: Schema, overrides: SchemaOverrides, tree: OpenTree) -> S
     entries = range(min(tree.n_entries, _SAMPLE, tree.step([schema.branches["pdg"]])))
     columns = {role: tree.read(schema.branches[role], entries) for role in wanted if role in schema.branches}
     if len({len(column.values) for column in columns.values()}) > 1:
-        # lists of different lengths: whoever reads them is told of it
+        # lists of different lengths: whoever reads them gets the error
         return schema
     if "vx" in schema.branches and columns["pdg"].counts is not None and not schema.event_vertex:
         schema = replace(schema, event_vertex=tree.read(schema.branches["vx"], entries).counts is None)

@@ -254,7 +254,7 @@ class ShowerFile(Hdf5File):
         return offsets, np.stack([x - nx // 2, y - ny // 2, layer], 1), deposit
 
     def has_times(self, section: str) -> bool:
-        """Whether the file tells the times of a section's deposits."""
+        """Whether the file has the times of a section's deposits."""
         return f"{section}_time" in self._file
 
     def times(self, section: str, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:

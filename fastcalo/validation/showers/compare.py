@@ -165,9 +165,9 @@ def _classifiers(
     for judge in judges:
         report(f"classifier: {judge}")
         numbers[f"auc.{judge}"] = Estimate.of(*(JUDGES[judge](samples.reference, s, seed) for s in samples.pairs()))
-    for name, (told, *others) in shown.items():
+    for name, (first, *others) in shown.items():
         report(f"classifier on {name}")
-        numbers[f"auc.{name}"] = Estimate.of(*(auc_of_observables(told, other, seed) for other in others))
+        numbers[f"auc.{name}"] = Estimate.of(*(auc_of_observables(first, other, seed) for other in others))
     report("classifier on cells")
     numbers["auc.cells"] = Estimate.of(*(auc_of_cells(samples.reference, s, seed) for s in samples.pairs()))
     return numbers

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Third judge: a graph network on hits, trained to tell two samples of showers.
+"""Third judge: a graph network on hits, trained to distinguish two samples of showers.
 
 Each hit is a point with its place along and across the azimuth of incidence, its depth, its section and its energy; it
 hears from the hits in the cells around it, in its layer and in those before and behind, twice (message passing: Gilmer
@@ -196,18 +196,18 @@ def _network(torch: Any, hit_columns: int, known: int) -> Any:
                 nn.Linear(2 * _WIDTH, _WIDTH), nn.SiLU(), nn.Linear(_WIDTH, 1),
             )  # fmt: skip
 
-        def forward(self, columns: Any, shower: Any, weight: Any, first: Any, second: Any, told: Any) -> Any:
-            h = nn.functional.silu(self.start(torch.cat([columns, told[shower]], 1)))
+        def forward(self, columns: Any, shower: Any, weight: Any, first: Any, second: Any, particle: Any) -> Any:
+            h = nn.functional.silu(self.start(torch.cat([columns, particle[shower]], 1)))
             partners = torch.zeros(len(h), 1).index_add(0, first, torch.ones(len(first), 1))
             for layer in self.messages:
                 heard = torch.zeros_like(h).index_add(0, first, h[second]) / partners.clamp_min(1)
                 h = h + nn.functional.silu(layer(torch.cat([h, heard, partners / 8], 1)))
-            n, b = torch.zeros(len(told), 1).index_add(0, shower, torch.ones(len(h), 1)), len(told)
+            n, b = torch.zeros(len(particle), 1).index_add(0, shower, torch.ones(len(h), 1)), len(particle)
             mean = torch.zeros(b, _WIDTH).index_add(0, shower, h) / n.clamp_min(1)
             weighted = torch.zeros(b, _WIDTH).index_add(0, shower, h * weight[:, None])
             index = shower[:, None].expand_as(h)
             largest = torch.zeros(b, _WIDTH).scatter_reduce(0, index, h, "amax", include_self=False)
-            pooled = torch.cat([mean, weighted, largest, torch.log1p(n) / 5, told], 1)
+            pooled = torch.cat([mean, weighted, largest, torch.log1p(n) / 5, particle], 1)
             return self.end(pooled)[:, 0]
 
     return GraphNetwork()

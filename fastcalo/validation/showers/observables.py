@@ -125,13 +125,13 @@ def all_species(*samples: ShowerSample) -> list[int]:
 
 
 def conditions(sample: ShowerSample, species: Sequence[int]) -> FloatArray:
-    """What a classifier is told of the particle [n, f]: energy, direction and species.
+    """What a classifier knows of the particle [n, f]: energy, direction and species.
 
     Parameters
     ----------
     sample : ShowerSample
     species : sequence of int
-        PDG codes, without sign, that are told apart; the same for all samples that are compared.
+        PDG codes, without sign, that are distinguished; the same for all samples that are compared.
     """
     known = [np.log(sample.kinetic_energy), *sample.direction.T.astype(np.float64)]
     return np.column_stack([*known, *(np.abs(sample.pdg) == code for code in species), sample.pdg > 0])

@@ -19,7 +19,7 @@ FloatArray = NDArray[np.float64]
 QUANTITIES = ("response", "width", "hits")
 _ANGLES = (0.0, 30.0, 45.0, 90.0)
 _FEWEST = 30
-"""Showers below which a cell tells nothing."""
+"""Showers below which a cell is left out."""
 _ROUNDING = 1e-7
 """In single precision, the ends of a range may lie beyond it by this part."""
 

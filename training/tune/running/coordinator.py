@@ -31,7 +31,7 @@ _MORE_S = (5.0, 600.0)
 """A trial is given up when it has taken twice its limit; at least and at most so many seconds more than that."""
 _HALT_S = 300.0
 _ALIVE_S = 2.0
-"""Groups are told each so many seconds that there is a coordinator."""
+"""Seconds from one sign of life of the coordinator to the groups to the next."""
 
 
 @dataclass
@@ -160,7 +160,7 @@ class Coordinator:
         self._study.end(**busy_shares(self._states, start, self._clock.now()))
         if self._halted:
             self._display.said("stopped; all trials under way are saved: go on with --resume")
-            # the signal may have come to another rank, which has told this one
+            # the signal may have come to another rank, which has notified this one
             raise Stopped(128 + (signals.received or signal.SIGTERM))
 
     def _over(self) -> bool:
