@@ -14,7 +14,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 TORCH   := $(shell grep '^torch==' constraints.txt)
 ROOT    := $(shell grep '^root==' constraints.txt)
 PYTEST  := $(BIN)/python -m pytest
-# tests in several processes; not those which start several themselves, with mpiexec
+# tests in several processes; ranks that tests start with mpiexec sleep while they wait, and leave the cores to the others
 BESIDE  := --numprocesses $(WORKERS) --dist loadgroup
 
 MADE      := $(VENV)/.made
@@ -39,12 +39,10 @@ docs: $(FOR_TEST) $(FOR_DOCS)  ## the documentation as a site, in docs/_build/ht
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 test: $(FOR_TEST)  ## all tests
-	$(PYTEST) $(BESIDE) -m 'not mpi'
-	$(PYTEST) -m mpi
+	$(PYTEST) $(BESIDE) -m 'slow or not slow'
 
 test-fast: $(FOR_TEST)  ## the tests without the slow ones
-	$(PYTEST) $(BESIDE) -m 'not slow and not mpi'
-	$(PYTEST) -m 'mpi and not slow'
+	$(PYTEST) $(BESIDE) -m 'not slow'
 
 lint: $(FOR_TEST) $(FOR_LINT)  ## style and types
 	$(BIN)/ruff check .
