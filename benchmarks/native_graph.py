@@ -51,7 +51,7 @@ class NativeGraph:
         self._graph = ctypes.c_void_p(
             self._lib.fastcalo_graph_open(image, ctypes.c_size_t(len(image)), names, ctypes.c_size_t(len(outputs)))
         )
-        if not self._graph:
+        if self._graph.value is None:
             raise RuntimeError(self._lib.fastcalo_graph_error().decode())
 
     def __enter__(self) -> Self:
@@ -70,13 +70,13 @@ class NativeGraph:
         for k, a in enumerate(kept):
             if a is not None:
                 data[k], ranks[k] = a.ctypes.data, a.ndim
-                lengths[AXES * k : AXES * k + a.ndim] = a.shape
+                lengths[AXES * k : AXES * k + a.ndim] = list(a.shape)
         return data, ranks, lengths, ctypes.c_size_t(n), kept
 
     def call(self, bound: tuple[Any, ...], profile: bool = False) -> ctypes.c_void_p:
         """Run, and give the result, which must be released."""
         result = ctypes.c_void_p(self._lib.fastcalo_graph_run(self._graph, *bound[:4], int(profile)))
-        if not result:
+        if result.value is None:
             raise RuntimeError(self._lib.fastcalo_graph_error().decode())
         return result
 

@@ -11,7 +11,7 @@ from ..detector.section import Section
 from ..errors import ConfigError, DetectorError
 
 MARGIN_MM = 1000.0
-"""Room beside the stack that the steepest line of flight needs: what a shower spreads to."""
+"""Space beside the layers that a shower needs around the steepest line of flight, mm."""
 _MOST_CELLS = 2**31 - 1
 
 

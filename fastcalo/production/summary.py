@@ -94,8 +94,8 @@ class Summary:
         self.particles.add(int((~made).sum()), float(energy[~made].sum()))
         self.daughters.add(int(made.sum()), float(energy[made].sum()))
         _add_by_species(self.decays, events, energy, hits.reason == Reason.DECAYED)
-        for reason, tally in self.reasons.items():
-            tally.add(int(counts[reason]), float(sums[reason]))
+        for reason, part in self.reasons.items():
+            part.add(int(counts[reason]), float(sums[reason]))
         _add_by_species(self.unknown, events, energy, hits.reason == Reason.UNKNOWN_SPECIES)
         stood_for = (hits.reason == Reason.SIMULATED) & np.isin(events.pdg, list(self.substitutes))
         _add_by_species(self.substituted, events, energy, stood_for)
@@ -136,14 +136,14 @@ class Summary:
             "repeats": self.repeats,
             "particles": asdict(self.particles),
             "daughters": asdict(self.daughters),
-            "decays": {str(code): asdict(tally) for code, tally in sorted(self.decays.items())},
-            "reasons": {reason.name.lower(): asdict(tally) for reason, tally in self.reasons.items()},
-            "unknown": {str(code): asdict(tally) for code, tally in sorted(self.unknown.items())},
+            "decays": {str(code): asdict(part) for code, part in sorted(self.decays.items())},
+            "reasons": {reason.name.lower(): asdict(part) for reason, part in self.reasons.items()},
+            "unknown": {str(code): asdict(part) for code, part in sorted(self.unknown.items())},
             "substituted": {
-                str(code): {"as": self.substitutes[code], **asdict(tally)}
-                for code, tally in sorted(self.substituted.items())
+                str(code): {"as": self.substitutes[code], **asdict(part)}
+                for code, part in sorted(self.substituted.items())
             },
-            "sections": {name: asdict(tally) for name, tally in self.sections.items()},
+            "sections": {name: asdict(part) for name, part in self.sections.items()},
         }
 
     def to_dict(self) -> dict[str, Any]:

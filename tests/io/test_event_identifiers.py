@@ -53,10 +53,10 @@ def test_runs_give_back_what_they_were_made_of(blocks, kind, data):
 
 
 def test_consecutive_numbers_are_one_run_and_random_ones_are_forgotten():
-    known = IdentifierRuns(room=100)
+    known = IdentifierRuns(limit=100)
     block = Identifiers(np.ones(10_000, np.int64), np.arange(10_000))
     known.add(block, block.begins())
-    assert known.room == 99
+    assert known.limit == 99
     random = Identifiers(np.ones(500, np.int64), np.random.default_rng(1).permutation(500))
     known.add(random, random.begins())
     assert not known.complete

@@ -89,28 +89,28 @@ class IdentifierRuns:
 
     Parameters
     ----------
-    room : int
+    limit : int
         Runs that may be kept; what has more is forgotten.
     """
 
-    def __init__(self, room: int = MOST_RUNS) -> None:
-        self._room = room
+    def __init__(self, limit: int = MOST_RUNS) -> None:
+        self._limit = limit
         self._entries = 0
         self._parts: list[tuple[NDArray[np.int64], Identifiers]] = []
 
     @property
-    def room(self) -> int:
+    def limit(self) -> int:
         """Runs that further files may have."""
-        return self._room
+        return self._limit
 
     @property
     def complete(self) -> bool:
         """Whether nothing was forgotten."""
-        return self._room >= 0
+        return self._limit >= 0
 
     def add(self, block: Identifiers, begins: NDArray[np.int64]) -> None:
         """Add a block; `begins` is what its method of that name returns."""
-        self._room -= len(begins)
+        self._limit -= len(begins)
         if not self.complete:
             self._parts.clear()
             return

@@ -73,7 +73,7 @@ class Repeats:
     types : dict of str to dtype
         Of ``run``, ``event`` and ``luminosity_block`` in all files: uint64 where one of them has it, else int64.
     known : tuple of IdentifierRuns or None
-        The identifiers of each file, where they take little room.
+        The identifiers of each file, where they take little memory.
     rows : tuple of Rows
         Of each file, which rows belong to which event; empty unless they are to be gathered.
     """
@@ -198,13 +198,13 @@ def find_repeats(sources: Sequence[Source], numbered: bool, gather: bool = False
     types: dict[str, Any] = {}
     known: list[IdentifierRuns | None] = []
     rows: list[Rows] = []
-    within, room = 0, MOST_RUNS
+    within, limit = 0, MOST_RUNS
     for source in sources:
-        runs = IdentifierRuns(room)
+        runs = IdentifierRuns(limit)
         mine, places = _scan(source, types, runs, gather)
         kept = runs.complete and not source.flat
         known.append(runs if kept else None)
-        room = runs.room if kept else room
+        limit = runs.limit if kept else limit
         if gather and source.flat:
             rows.append(Rows(source.where, mine, places))
             mine = mine.once()

@@ -4,33 +4,47 @@
 Usage: ``python make_seeds.py FOLDER`` (needs the package onnx).
 """
 
+from __future__ import annotations
+
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 FLOAT, INT, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
 ONE = ("Abs", "Erf", "Exp", "Floor", "Log", "Neg", "Reciprocal", "Relu", "Sigmoid", "Softmax", "Sqrt", "Tanh")
 TWO = ("Add", "Div", "Max", "Min", "Mul", "Pow", "Sub", "Sum")
 
 
-def model(nodes, inputs, outputs, constants=()):
-    """The bytes of a model; inputs and outputs are (name, type, shape)."""
-    infos = [[helper.make_tensor_value_info(*v) for v in values] for values in (inputs, outputs)]
+Info = tuple[str, int, list[Any] | None]
+"""Name, type and shape of an input or output."""
+
+
+def model(
+    nodes: Sequence[NodeProto],
+    inputs: Sequence[Info],
+    outputs: Sequence[Info],
+    constants: Sequence[tuple[str, Any]] = (),
+) -> bytes:
+    """The bytes of a model."""
+    taken, given = ([helper.make_tensor_value_info(*v) for v in values] for values in (inputs, outputs))
     initializers = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants]
-    graph = helper.make_graph(nodes, "seed", *infos, initializers)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8).SerializeToString()
+    graph = helper.make_graph(nodes, "seed", taken, given, initializers)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    return bytes(made.SerializeToString())
 
 
-def seeds():
+def seeds() -> Iterator[tuple[str, bytes]]:
     """Names and bytes."""
     node = helper.make_node
     x, y, k = ("x", FLOAT, ["N", 2]), ("y", FLOAT, None), ("k", INT, ["N"])
     for op in ONE:
         yield op, model([node(op, ["x"], ["y"])], [x], [y])
     for op in TWO:
-        yield op, model([node(op, ["x", "c"], ["y"])], [x], [y], [("c", np.float32([1, 2]))])
+        yield op, model([node(op, ["x", "c"], ["y"])], [x], [y], [("c", np.array([1, 2], np.float32))])
     yield (
         "gemm",
         model(
@@ -57,7 +71,7 @@ def seeds():
             ],
             [x],
             [y, ("w", FLOAT, None), ("b", FLOAT, None)],
-            [("two", np.int64([2])), ("minus", np.int64([-1])), ("zero", np.int64([0]))],
+            [("two", np.array([2], np.int64)), ("minus", np.array([-1], np.int64)), ("zero", np.array([0], np.int64))],
         ),
     )
     yield (
@@ -80,7 +94,7 @@ def seeds():
             ],
             [k],
             [("y", INT, None), ("z", INT, None), ("sum", INT, None), ("most", INT, None), ("first", INT, None)],
-            [("axis", np.int64(0)), ("three", np.int64(3)), ("axes", np.int64([0]))],
+            [("axis", np.int64(0)), ("three", np.int64(3)), ("axes", np.array([0], np.int64))],
         ),
     )
     yield "scan", model([_scan()], [x, ("w", FLOAT, [4, "N", 2])], [y, ("all", FLOAT, None)])
@@ -90,7 +104,7 @@ def seeds():
     )
 
 
-def _scan():
+def _scan() -> NodeProto:
     info = helper.make_tensor_value_info
     body = helper.make_graph(
         [helper.make_node("Add", ["s", "p"], ["so"]), helper.make_node("Tanh", ["so"], ["po"])],
@@ -101,7 +115,7 @@ def _scan():
     return helper.make_node("Scan", ["x", "w"], ["y", "all"], body=body, num_scan_inputs=1)
 
 
-def _loop():
+def _loop() -> NodeProto:
     info = helper.make_tensor_value_info
     body = helper.make_graph(
         [
