@@ -63,8 +63,9 @@ class Intervals:
     @classmethod
     def sum(cls, parts: Sequence[Intervals]) -> Intervals:
         """Return the intervals of all parts together."""
-        if not parts:
-            return cls.none()
+        parts = [part for part in parts if len(part)]
+        if len(parts) < 2:
+            return parts[0] if parts else cls.none()
         columns = (np.concatenate([getattr(p, name) for p in parts]) for name in ("group", "first", "last", "count"))
         return _added(*columns)
 
@@ -75,6 +76,8 @@ class Intervals:
 
     def once(self) -> Intervals:
         """The same numbers, each as if it had come once."""
+        if (self.count == 1).all():
+            return self
         return _added(self.group, self.first, self.last, np.ones(len(self), np.int64))
 
     def total(self) -> int:
@@ -105,7 +108,12 @@ class Intervals:
 
 def _added(group: Words, first: Words, last: Words, count: Counts) -> Intervals:
     """Disjoint intervals of any: the sum of functions that are constant on intervals."""
-    if (np.diff(group) == 0).all() and (first[1:] > last[:-1]).all():
+    if _in_order(group, first, last):
+        return _joined(group, first, last, count)
+    # most often they are disjoint, and only have to be sorted
+    order = np.argsort(first) if (group == group[0]).all() else np.lexsort((first, group))
+    group, first, last, count = group[order], first[order], last[order], count[order]
+    if _in_order(group, first, last):
         return _joined(group, first, last, count)
     # where the sum changes: before a number (side 0) or behind it (side 1), for behind the last there is no number
     groups, at = np.concatenate([group, group]), np.concatenate([first, last])
@@ -117,6 +125,12 @@ def _added(group: Words, first: Words, last: Words, count: Counts) -> Intervals:
     moved = (at[1:] != at[:-1]) | (side[1:] != side[:-1])
     real = (level > 0) & moved & (begin <= end)
     return _joined(groups[:-1][real], begin[real], end[real], level[real])
+
+
+def _in_order(group: Words, first: Words, last: Words) -> bool:
+    """Whether intervals are disjoint and rise."""
+    same = group[1:] == group[:-1]
+    return bool((np.where(same, first[1:] > last[:-1], group[1:] > group[:-1])).all())
 
 
 def _joined(group: Words, first: Words, last: Words, count: Counts) -> Intervals:
