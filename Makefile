@@ -24,7 +24,7 @@ FOR_LINT  := $(VENV)/.for-lint
 FOR_DOCS  := $(VENV)/.for-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo pictures docs test test-fast lint format bench bench-parallel build clean
+.PHONY: help demo native pictures docs test test-fast lint format bench bench-parallel build clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,12 @@ bench: $(FOR_DEMO)  ## speed and memory on one core, written to benchmarks/resul
 
 bench-parallel: $(FOR_TEST)  ## training on two ranks, beside torch's own way; for a machine with nothing else to do
 	$(BIN)/python benchmarks/parallel.py
+
+native:  ## compile the native engine into fastcalo/_native, where load_model finds it (needs cmake and a C++ compiler)
+	cmake -S integration/cpp -B build/native -DCMAKE_BUILD_TYPE=Release -DFASTCALO_BUILD_TESTS=OFF
+	cmake --build build/native --parallel $(WORKERS) --target fastcalo
+	mkdir -p fastcalo/_native
+	cp -L build/native/src/libfastcalo.$(if $(filter Darwin,$(shell uname)),dylib,so) fastcalo/_native/
 
 build: $(FOR_LINT)  ## wheel and sdist, in dist/
 	$(BIN)/python -m build --quiet

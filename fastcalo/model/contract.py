@@ -101,6 +101,12 @@ class Contract:
         """Whether the model gives whole showers for entries in the frame of the module."""
         return self.format == WHOLE
 
+    def window_shape(self, section: str) -> tuple[int, int, int]:
+        """Shape of the dense window of a section: cells along x, cells along y, layers."""
+        described = next(s for s in self.stack["sections"] if s["name"] == section)
+        nx, ny = described["window"]
+        return int(nx), int(ny), len(described["absorber_mm"])
+
     def check_detector(self, detector: Detector, where: str) -> None:
         """Refuse a detector whose layers are not those that the model was trained for.
 

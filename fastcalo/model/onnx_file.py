@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..errors import ContractError
 
@@ -75,6 +76,20 @@ class OnnxFile:
                 "export the model again"
             )
         return stored is not None
+
+
+def read_image(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises
+    ------
+    ContractError
+        It cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ContractError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def read_onnx(image: bytes, where: str) -> OnnxFile:

@@ -18,11 +18,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..display import html_table
-from ..errors import ContractError, InputError, ModelNotFoundError
+from ..errors import ConfigError, ContractError, InputError, ModelNotFoundError
 from ..memory import check_memory
 from .contract import read_contract
+from .graph_check import KINEMATICS, check_graph
+from .native_library import NativeModel, open_native
 from .noise import draw_noise
-from .onnx_file import METADATA_KEY, read_onnx
+from .onnx_file import METADATA_KEY, read_image, read_onnx
 from .onnx_session import open_session
 from .random_numbers import RandomStreams, random_streams
 from .sparse_showers import SparseShowers
@@ -33,7 +35,8 @@ DEFAULT_MODELS = ("em", "hadron")
 """Shipped models that together know electrons, photons and hadrons."""
 BATCH = 256
 """Showers per call of ONNX Runtime: bounds memory and suffices to share a call's fixed cost."""
-_KINEMATICS = ("kinetic_energy", "direction", "entry", "species")
+BACKENDS = ("auto", "native", "onnxruntime")
+"""What runs a model. ``auto``: the native engine where it is built and knows the graph, else ONNX Runtime."""
 WINDOWS = "windows"
 """Optional input, bool: whether a graph that gives lists of hits fills its dense windows as well."""
 _WITHOUT_DIGEST = 1
@@ -45,7 +48,7 @@ _FARTHEST = 1e5
 """Of an entry point in the frame of its module, mm: larger than any module."""
 
 
-def load_model(name_or_path: str | Path, threads: int | None = None) -> ShowerModel:
+def load_model(name_or_path: str | Path, threads: int | None = None, backend: str = "auto") -> ShowerModel:
     """Load a shipped model by its name, or any model by its path.
 
     Parameters
@@ -54,9 +57,16 @@ def load_model(name_or_path: str | Path, threads: int | None = None) -> ShowerMo
         ``"em"``, or the path of an ``.onnx`` file.
     threads : int, optional
         Threads of ONNX Runtime; by default what the process may use, two at most.
+    backend : str
+        ``"native"``, the engine of the C++ library; ``"onnxruntime"``; or ``"auto"``, the native one where it is there
+        and knows the graph. Both give the same hits; deposits agree to 1e-4.
 
     Raises
     ------
+    ConfigError
+        There is no such backend.
+    MissingDependencyError
+        The backend is not installed.
     ModelNotFoundError
         No such name and no such file.
     ContractError
@@ -75,7 +85,7 @@ def load_model(name_or_path: str | Path, threads: int | None = None) -> ShowerMo
     path = Path(str(folder / f"{name_or_path}.onnx")) if str(name_or_path) in shipped else Path(name_or_path)
     if not path.is_file():
         raise ModelNotFoundError(f"there is no model {str(name_or_path)!r}: neither a file nor one of {shipped}")
-    return ShowerModel(path, threads)
+    return ShowerModel(path, threads, backend)
 
 
 class ShowerModel:
@@ -87,16 +97,20 @@ class ShowerModel:
     ----------
     path : Path
     threads : int, optional
+    backend : str, optional
+        See `load_model`.
 
     Attributes
     ----------
     path : Path
     threads : int or None
+    backend : str
+        ``"native"`` or ``"onnxruntime"``: what runs it.
     contract : Contract
     file_hash : str
         SHA-256 of the file, hexadecimal.
     network_seconds : float
-        Time spent in ONNX Runtime so far.
+        Time spent in the backend so far.
 
     Raises
     ------
@@ -104,10 +118,12 @@ class ShowerModel:
         The file is no model, is damaged, or its contract is missing or cannot be met.
     """
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
+    def __init__(self, path: Path, threads: int | None = None, backend: str = "auto") -> None:
+        if backend not in BACKENDS:
+            raise ConfigError(f"backend must be one of {', '.join(map(repr, BACKENDS))}, not {backend!r:.80}")
         self.path, self.threads = path, threads
         self.network_seconds = 0.0
-        image = _read(path)
+        image = read_image(path)
         file = read_onnx(image, str(path))
         self._digest = file.digest
         # first, so that a file which is damaged is not taken for one of another fastcalo
@@ -118,8 +134,13 @@ class ShowerModel:
                 "%s: was exported before files held a digest: damage to it cannot be seen; export the model again", path
             )
         self.file_hash = hashlib.sha256(image).hexdigest()
-        self._session = open_session(path, threads, image)
-        self._check_graph()
+        native = None if backend == "onnxruntime" else open_native(image, str(path), required=backend == "native")
+        self.backend = "onnxruntime" if native is None else "native"
+        if native is not None:
+            self._native = native
+        else:
+            self._session = open_session(path, threads, image)
+            check_graph(self._session, self.contract, path)
 
     @property
     def name(self) -> str:
@@ -128,18 +149,25 @@ class ShowerModel:
 
     @cached_property
     def _session(self) -> Any:
+        return open_session(self.path, self.threads, self._same_image())
+
+    @cached_property
+    def _native(self) -> NativeModel | None:
+        return open_native(self._same_image(), str(self.path), required=True)
+
+    def _same_image(self) -> bytes:
         # in another process: the file may have been replaced since
-        image = _read(self.path)
+        image = read_image(self.path)
         if read_onnx(image, str(self.path)).digest != self._digest:
             raise ContractError(f"{self.path}: was replaced by another model while it was used; start again")
-        return open_session(self.path, self.threads, image)
+        return image
 
     @cached_property
     def _has_option(self) -> bool:
         return WINDOWS in {i.name for i in self._session.get_overridable_initializers()}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k != "_session"}
+        return {k: v for k, v in self.__dict__.items() if k not in ("_session", "_native")}
 
     def __repr__(self) -> str:
         return f"ShowerModel({self.contract.name!r}, species={list(self.contract.species)}, path={str(self.path)!r})"
@@ -230,12 +258,20 @@ class ShowerModel:
         random: RandomStreams,
     ) -> Iterator[tuple[str, SparseShowers]]:
         """Sections and hits in them, batch by batch."""
+        if self.backend == "native":
+            assert self._native is not None
+            begin = time.perf_counter()
+            sections = self.contract.sections
+            found = self._native.sample(pdg, kinetic_energy, direction, entry, random, len(sections))
+            self.network_seconds += time.perf_counter() - begin
+            yield from zip(sections, found, strict=True)
+            return
         # showers of like energy are drawn together: their number of hits, which decides the work, is alike
         order = np.argsort(kinetic_energy, kind="stable")
         for start in range(0, len(order), BATCH):
             i = order[start : start + BATCH]
             feed: dict[str, NDArray[Any]] = dict(
-                zip(_KINEMATICS, (kinetic_energy[i], direction[i], entry[i], pdg[i]), strict=True)
+                zip(KINEMATICS, (kinetic_energy[i], direction[i], entry[i], pdg[i]), strict=True)
             )
             feed.update(draw_noise(self.contract.noise, random.take(i), kinetic_energy[i]))
             for section, showers in self._run(feed):
@@ -278,9 +314,7 @@ class ShowerModel:
 
     def window_shape(self, section: str) -> tuple[int, int, int]:
         """Shape of the dense window of a section: cells along x, cells along y, layers."""
-        described = next(s for s in self.contract.stack["sections"] if s["name"] == section)
-        nx, ny = described["window"]
-        return int(nx), int(ny), len(described["absorber_mm"])
+        return self.contract.window_shape(section)
 
     def _particles(
         self, pdg: ArrayLike, kinetic_energy: ArrayLike, direction: ArrayLike, entry: ArrayLike
@@ -356,36 +390,6 @@ class ShowerModel:
             ("file", f"{self.path.stat().st_size / 1e6:.2f} MB, SHA-256 {self.file_hash}"),
         ]
 
-    def _check_graph(self) -> None:
-        """Refuse a graph that does not take and give what the contract states."""
-        c = self.contract
-        have = {i.name: i.shape for i in self._session.get_inputs()}
-        want = {*_KINEMATICS, *(n.name for n in c.noise)}
-        if set(have) != want:
-            raise ContractError(
-                f"{self.path}: clause 'noise': the graph takes {sorted(have)}, the contract states {sorted(want)}"
-            )
-        for n in c.noise:
-            self._check_shape("noise", n.name, have[n.name], n.shape)
-        outputs = {o.name: o.shape for o in self._session.get_outputs()}
-        tails = ("_shower", "_cell", "_deposit") if c.sparse else ()
-        if not c.whole:
-            tails = ("", *tails)
-        if lacking := {s + t for s in c.sections for t in tails} - set(outputs):
-            raise ContractError(f"{self.path}: clause 'sections': the graph has no output {sorted(lacking)}")
-        for s in c.sections if not c.whole else ():
-            self._check_shape("stack", s, outputs[s], self.window_shape(s))
-
-    def _check_shape(self, clause: str, name: str, have: list[int | str], want: tuple[int | str, ...]) -> None:
-        # only lengths that the graph fixes can contradict
-        if len(have) != len(want) + 1 or any(
-            a != b for a, b in zip(have[1:], want, strict=True) if isinstance(a, int) and isinstance(b, int)
-        ):
-            raise ContractError(
-                f"{self.path}: clause {clause!r}: {name!r} has the shape {have} in the graph, "
-                f"but {['N', *want]} in the contract"
-            )
-
 
 def _whole_numbers(values: NDArray[Any]) -> NDArray[np.int64]:
     # 22.4 is not a photon
@@ -395,10 +399,3 @@ def _whole_numbers(values: NDArray[Any]) -> NDArray[np.int64]:
     if (codes != values).any():
         raise ValueError("pdg must be whole numbers")
     return codes
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ContractError(f"{path}: cannot be read: {error.strerror or error}") from error

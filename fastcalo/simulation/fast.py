@@ -35,6 +35,8 @@ class FastSimulation:
         species; if there is none, the detector's description may name another species that it is simulated as.
     threads : int, optional
         Threads of ONNX Runtime, for models given by name or path.
+    backend : str
+        What runs models given by name or path, see `load_model`.
 
     Raises
     ------
@@ -56,12 +58,13 @@ class FastSimulation:
         detector: DetectorLike = DEFAULT_DETECTOR,
         models: ModelLike | Sequence[ModelLike] = DEFAULT_MODELS,
         threads: int | None = None,
+        backend: str = "auto",
     ) -> None:
         several = [models] if isinstance(models, ShowerModel | str | Path) else list(models)
         if not several:
             raise ConfigError("FastSimulation needs at least one model")
         self.detector = load_detector(detector)
-        self.models = [m if isinstance(m, ShowerModel) else load_model(m, threads) for m in several]
+        self.models = [m if isinstance(m, ShowerModel) else load_model(m, threads, backend) for m in several]
         for model in self.models:
             model.contract.check_detector(self.detector, str(model.path))
         self.substitutes = self.detector.substitutes.in_force([s for m in self.models for s in m.contract.species])
@@ -71,7 +74,7 @@ class FastSimulation:
 
     @property
     def network_seconds(self) -> float:
-        """Time spent in ONNX Runtime so far."""
+        """Time spent in the models' backends so far."""
         return sum(m.network_seconds for m in self.models)
 
     def provenance(self) -> dict[str, Any]:

@@ -13,7 +13,6 @@
 namespace fastcalo::core {
 namespace {
 
-constexpr double SLACK = 1e-6;  // ranges are widened by this, relatively, against rounding
 constexpr std::int64_t TOO_LARGE = std::int64_t{1} << 31;
 constexpr std::int64_t MOST_ROWS = std::int64_t{1} << 31;  // more than any stream of random numbers has room for
 constexpr double PI = 3.14159265358979323846;
@@ -224,11 +223,11 @@ bool Contract::knows(std::int64_t pdg) const noexcept {
     return std::find(species.begin(), species.end(), pdg) != species.end();
 }
 
-bool Contract::energy_ok(double energy) const noexcept {
-    return energy >= kinetic_energy[0] * (1 - SLACK) && energy <= kinetic_energy[1] * (1 + SLACK);
+bool Contract::energy_ok(double energy, double slack) const noexcept {
+    return energy >= kinetic_energy[0] * (1 - slack) && energy <= kinetic_energy[1] * (1 + slack);
 }
 
-bool Contract::angle_ok(double cosine) const noexcept { return cosine >= std::cos(max_angle) - SLACK; }
+bool Contract::angle_ok(double cosine, double slack) const noexcept { return cosine >= std::cos(max_angle) - slack; }
 
 Contract read_contract(const std::string* text, const std::string& where) {
     if (text == nullptr)

@@ -54,8 +54,9 @@ struct Contract {
     [[nodiscard]] Window window(std::string_view section) const;
     [[nodiscard]] const Json& section_stack(std::string_view section) const;
     [[nodiscard]] bool knows(std::int64_t pdg) const noexcept;
-    [[nodiscard]] bool energy_ok(double kinetic_energy_gev) const noexcept;
-    [[nodiscard]] bool angle_ok(double cosine) const noexcept;
+    // Ranges are widened a little against rounding: relatively for energies, absolutely for cosines.
+    [[nodiscard]] bool energy_ok(double kinetic_energy_gev, double slack = 1e-6) const noexcept;
+    [[nodiscard]] bool angle_ok(double cosine, double slack = 1e-6) const noexcept;
 };
 
 // Throws Error (contract): the contract is missing, of another format, or a clause makes no sense; the message names
