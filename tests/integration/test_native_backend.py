@@ -50,7 +50,7 @@ def test_structures_are_those_of_the_header(ours, theirs):
 def test_without_a_library_onnx_runtime_runs_the_model(monkeypatch):
     monkeypatch.setenv(LIBRARY, "")
     assert fastcalo.load_model("em").backend == "onnxruntime"
-    with pytest.raises(MissingDependencyError, match="the native engine is not built: .*FASTCALO_LIBRARY"):
+    with pytest.raises(MissingDependencyError, match=r"the native engine is not built: .*FASTCALO_LIBRARY"):
         fastcalo.load_model("em", backend="native")
 
 
@@ -111,7 +111,8 @@ def cells(showers, n):
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", ["em", "hadron", "em-whole", "hadron-whole", "muon"])
-def test_both_backends_give_the_same_showers(library, name):
+@pytest.mark.usefixtures("library")
+def test_both_backends_give_the_same_showers(name):
     native, ort = (fastcalo.load_model(name, 1, backend) for backend in ("native", "onnxruntime"))
     assert (native.backend, ort.backend) == ("native", "onnxruntime")
     n = 60
@@ -130,14 +131,15 @@ def test_both_backends_give_the_same_showers(library, name):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_batches_processes_and_threads_change_nothing(library):
+@pytest.mark.usefixtures("library")
+def test_batches_processes_and_threads_change_nothing():
     model = fastcalo.load_model("em-whole", backend="native")
     pdg, energy, direction, entry, random = particles_of(model, 20)
     whole = model.sample(pdg, energy, direction, entry, random)["ECAL"]
     found = {}
 
     def work(i):
-        copy = pickle.loads(pickle.dumps(model))
+        copy = pickle.loads(pickle.dumps(model))  # noqa: S301
         one = np.array([i])
         found[i] = copy.sample(pdg[one], energy[one], direction[one], entry[one], random.take(one))["ECAL"]
 
@@ -155,7 +157,8 @@ def test_batches_processes_and_threads_change_nothing(library):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_events_and_dense_windows_go_through_it(library):
+@pytest.mark.usefixtures("library")
+def test_events_and_dense_windows_go_through_it():
     events = fastcalo.Events.from_arrays(
         pdg=[[22, 211, 14], [11]], momentum=[[[0, 8, 1], [4, 1, 0], [1, 1, 1]], [[3, 0, 1]]]
     )
@@ -175,7 +178,8 @@ def test_events_and_dense_windows_go_through_it(library):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_no_particles_give_no_hits(library):
+@pytest.mark.usefixtures("library")
+def test_no_particles_give_no_hits():
     model = fastcalo.load_model("hadron-whole", backend="native")
     showers = model.sample(
         *(column[:0] for column in particles_of(model, 1)[:4]), random_streams(0, *[np.zeros(0, int)] * 3)
