@@ -110,7 +110,9 @@ def test_every_species_of_a_model_and_every_substitute_is_in_the_table():
 
 
 def make_vectors():
-    spec = importlib.util.spec_from_file_location("make_vectors", SOURCES / "tests" / "make_vectors.py")
+    spec = importlib.util.spec_from_file_location(
+        "make_vectors", Path(__file__).parents[1] / "data" / "make_vectors.py"
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -120,7 +122,7 @@ def make_vectors():
 @pytest.mark.parametrize("name", ["em", "hadron", "em-whole", "hadron-whole", "muon"])
 def test_vectors_of_models_are_what_python_draws(name):
     stored, now = json.loads((VECTORS / f"{name}.json").read_text()), make_vectors().model_vectors(name)
-    assert stored["file_hash"] == now["file_hash"], "the model changed: run integration/cpp/tests/make_vectors.py"
+    assert stored["file_hash"] == now["file_hash"], "the model changed: run tests/data/make_vectors.py"
     for a, b in zip(stored["particles"], now["particles"], strict=True):
         sections_a, sections_b = a.pop("sections"), b.pop("sections")
         assert a == b

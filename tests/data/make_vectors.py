@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Test vectors for implementations in other languages: particles, their noise, layers and hits, as JSON.
 
-``python integration/cpp/tests/make_vectors.py FOLDER`` writes them. Those in ``vectors/`` belong to the shipped models,
+``python tests/data/make_vectors.py FOLDER`` writes them. Those in ``integration/cpp/tests/vectors`` belong to the shipped models,
 and are made again where a model, or what a particle draws, changes on purpose.
 """
 
@@ -22,7 +22,7 @@ from fastcalo.model.noise import draw_noise
 from fastcalo.model.random_numbers import streams_of
 from fastcalo.simulation.propagation import propagate
 
-FOLDER = Path(__file__).parent / "vectors"
+FOLDER = Path(__file__).parents[2] / "integration" / "cpp" / "tests" / "vectors"
 MODELS = ("em", "hadron", "em-whole", "hadron-whole", "muon")
 SEED = 0x0123456789ABCDEF
 SHOWN = 8
