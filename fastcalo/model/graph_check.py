@@ -24,7 +24,9 @@ def check_graph(session: Any, c: Contract, path: Path) -> None:
     have = {i.name: i.shape for i in session.get_inputs()}
     want = {*KINEMATICS, *(n.name for n in c.noise)}
     if set(have) != want:
-        raise ContractError(f"{path}: clause 'noise': the graph takes {sorted(have)}, the contract states {sorted(want)}")
+        raise ContractError(
+            f"{path}: clause 'noise': the graph takes {sorted(have)}, the contract states {sorted(want)}"
+        )
     for n in c.noise:
         _check_shape(path, "noise", n.name, have[n.name], n.shape)
     outputs = {o.name: o.shape for o in session.get_outputs()}

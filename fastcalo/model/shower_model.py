@@ -58,8 +58,7 @@ def load_model(name_or_path: str | Path, threads: int | None = None, backend: st
     threads : int, optional
         Threads of ONNX Runtime; by default what the process may use, two at most.
     backend : str
-        ``"native"``, the engine of the C++ library; ``"onnxruntime"``; or ``"auto"``, the native one where it is there
-        and knows the graph. Both give the same hits; deposits agree to 1e-4.
+        One of `BACKENDS`. All give the same hits; deposits agree to 1e-4.
 
     Raises
     ------
@@ -261,10 +260,10 @@ class ShowerModel:
         if self.backend == "native":
             assert self._native is not None
             begin = time.perf_counter()
-            sections = self.contract.sections
-            found = self._native.sample(pdg, kinetic_energy, direction, entry, random, len(sections))
+            n = len(self.contract.sections)
+            found = self._native.sample(pdg, kinetic_energy, direction, entry, random, n)
             self.network_seconds += time.perf_counter() - begin
-            yield from zip(sections, found, strict=True)
+            yield from zip(self.contract.sections, found, strict=True)
             return
         # showers of like energy are drawn together: their number of hits, which decides the work, is alike
         order = np.argsort(kinetic_energy, kind="stable")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Test vectors for implementations in other languages: particles, their noise, layers and hits, as JSON.
 
-``python tests/data/make_vectors.py FOLDER`` writes them. Those in ``integration/cpp/tests/vectors`` are of the shipped models,
-and are made again where a model, or what a particle draws, changes on purpose.
+``python tests/data/make_vectors.py FOLDER`` writes them. Those in ``integration/cpp/tests/vectors`` are of the shipped
+models, and are made again where a model, or what a particle draws, changes on purpose.
 """
 
 from __future__ import annotations
