@@ -260,8 +260,7 @@ class ShowerModel:
         if self.backend == "native":
             assert self._native is not None
             begin = time.perf_counter()
-            n = len(self.contract.sections)
-            found = self._native.sample(pdg, kinetic_energy, direction, entry, random, n)
+            found = self._native.sample(pdg, kinetic_energy, direction, entry, random, len(self.contract.sections))
             self.network_seconds += time.perf_counter() - begin
             yield from zip(self.contract.sections, found, strict=True)
             return
