@@ -123,6 +123,11 @@ Graph::Result Graph::run(const std::vector<Input>& inputs, bool profile) const {
     run.clean = &w->clean;
     w->profile = Profile{};
     run.profile = profile ? &w->profile : nullptr;
+    if (profile) {
+        const double begin = thread_seconds();
+        for (int k = 0; k < 100; ++k) static_cast<void>(thread_seconds());
+        w->profile.clock = (thread_seconds() - begin) / 101;
+    }
     // after an error the workspace goes: its slots may hold anything
     bind(run, inputs);
     execute(run, *code_);

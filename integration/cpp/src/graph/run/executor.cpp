@@ -3,7 +3,7 @@
 #include "graph/run/executor.hpp"
 
 #include <algorithm>
-#include <chrono>
+#include <ctime>
 #include <map>
 #include <new>
 #include <set>
@@ -55,7 +55,7 @@ std::shared_ptr<float> aligned_floats(std::int64_t n) {
 
 // Choose the form of a product (operators_math.cpp), and pack the constant matrix.
 void lower_product(const Ir& ir, Instruction& i, const Kernels& k) {
-    const Value &a = ir.value(i.in[0]), &b = ir.value(i.in[1]);
+    const Value &a = ir.value(i.reads[0]), &b = ir.value(i.reads[1]);
     i.silu = i.p.mode == 1;
     const bool ta = i.p.flag, tb = i.p.flag2;
     if (b.is_constant) {
@@ -76,6 +76,16 @@ void lower_product(const Ir& ir, Instruction& i, const Kernels& k) {
 
 }  // namespace
 
+double thread_seconds() {
+    std::timespec t{};
+#ifdef CLOCK_THREAD_CPUTIME_ID
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+#else
+    std::timespec_get(&t, TIME_UTC);
+#endif
+    return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
 Instruction::Fn function_of(Op op, Kind* kind) {
     for (const Function& f : kFunctions)
         if (f.op == op) {
@@ -88,10 +98,13 @@ Instruction::Fn function_of(Op op, Kind* kind) {
 void execute(Run& run, const Code& code) {
     if (run.profile) {
         for (const Instruction& i : code.instructions) {
-            const auto begin = std::chrono::steady_clock::now();
+            const double begin = thread_seconds(), inside = run.profile->inside;
+            run.profile->inside = 0;
             i.fn(run, i);
-            const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-            run.profile->seconds[i.kind] += took.count();
+            const double took = thread_seconds() - begin;
+            // what instructions of a body took counts as theirs, and the clock's own time as nobody's
+            run.profile->seconds[i.kind] += std::max(took - run.profile->inside - run.profile->clock, 0.0);
+            run.profile->inside = inside + took;
             ++run.profile->calls[i.kind];
             for (const int s : i.dead) run.release(s);
         }
@@ -105,8 +118,8 @@ void execute(Run& run, const Code& code) {
 
 Instruction lower(Ir& ir, const Node& n, const Kernels& k) {
     Instruction i;
-    i.in = n.in;
-    i.out = n.out;
+    i.reads = n.in;
+    i.writes = n.out;
     i.op = n.op;
     i.p = n.p;
     i.fn = function_of(n.op, &i.kind);
@@ -118,10 +131,10 @@ Instruction lower(Ir& ir, const Node& n, const Kernels& k) {
 namespace {
 
 // Mark, of each instruction, the slots that nobody reads after it.
-void find_dead(Ir& ir, Code& code, const std::vector<std::vector<int>>& reads) {
+void find_dead(Code& code, const std::vector<std::vector<int>>& reads) {
     std::map<int, std::size_t> last;
     for (std::size_t j = 0; j < code.instructions.size(); ++j)
-        for (const int s : code.instructions[j].out) last[s] = j;
+        for (const int s : code.instructions[j].writes) last[s] = j;
     for (std::size_t j = 0; j < code.instructions.size(); ++j)
         for (const int s : reads[j])
             if (last.count(s) || std::count(code.inputs.begin(), code.inputs.end(), s)) last[s] = j;
@@ -131,18 +144,35 @@ void find_dead(Ir& ir, Code& code, const std::vector<std::vector<int>>& reads) {
     for (const int s : code.outputs)
         if (last.erase(s)) left.insert(s);
     code.left.assign(left.begin(), left.end());
-    for (const auto& [s, j] : last) code.instructions[j].dead.push_back(s);
+    for (const auto& [s, j] : last) code.instructions[j].releases.push_back(s);
     for (Instruction& i : code.instructions) {
-        const bool first_dies = !i.in.empty() && std::count(i.dead.begin(), i.dead.end(), i.in[0]) > 0;
-        const bool again = !i.in.empty() && std::count(i.in.begin(), i.in.end(), i.in[0]) > 1;
-        const bool state = first_dies && std::count(code.inputs.begin(), code.inputs.end(), i.in[0]) > 0;
+        if (i.reads.empty()) continue;
+        const int first = i.reads[0];
+        const bool first_dies = std::count(i.releases.begin(), i.releases.end(), first) > 0;
+        const bool again = std::count(i.reads.begin(), i.reads.end(), first) > 1;
+        const bool state = first_dies && std::count(code.inputs.begin(), code.inputs.end(), first) > 0;
         if (i.op == Op::Concat) i.p.flag = state && !again;
         if (i.op == Op::ScatterElements || i.op == Op::ScatterND) i.p.flag = first_dies && !again;
     }
-    static_cast<void>(ir);
 }
 
 }  // namespace
+
+void place_slots(std::vector<Instruction>& instructions, std::vector<int>& slots) {
+    std::size_t n = 0;
+    for (const Instruction& i : instructions) n += i.reads.size() + i.writes.size() + i.releases.size();
+    slots.reserve(n);
+    const auto place = [&slots](const std::vector<int>& from) {
+        const int* first = slots.data() + slots.size();
+        slots.insert(slots.end(), from.begin(), from.end());
+        return Slots{first, from.size()};
+    };
+    for (Instruction& i : instructions) {
+        i.in = place(i.reads);
+        i.out = place(i.writes);
+        i.dead = place(i.releases);
+    }
+}
 
 std::shared_ptr<Code> compile(Ir& ir, int block, const Kernels& k) {
     auto code = std::make_shared<Code>();
@@ -176,13 +206,14 @@ std::shared_ptr<Code> compile(Ir& ir, int block, const Kernels& k) {
         i.kind = kElementwise;
         i.op = nodes[0]->op;
         i.program = std::make_shared<Program>(make_program(ir, nodes, outside, k));
-        for (const Result& r : i.program->results) i.out.push_back(r.slot);
-        for (const Operand& o : i.program->operands) i.in.push_back(o.slot);
-        if (i.program->shape_slot >= 0) i.in.push_back(i.program->shape_slot);
-        reads.push_back(i.in);
+        for (const Result& r : i.program->results) i.writes.push_back(r.slot);
+        for (const Operand& o : i.program->operands) i.reads.push_back(o.slot);
+        if (i.program->shape_slot >= 0) i.reads.push_back(i.program->shape_slot);
+        reads.push_back(i.reads);
         code->instructions.push_back(std::move(i));
     }
-    find_dead(ir, *code, reads);
+    find_dead(*code, reads);
+    place_slots(code->instructions, code->slots);
     return code;
 }
 
@@ -202,8 +233,11 @@ std::vector<Tensor> evaluate(Ir& ir, const Node& n, Arena& arena) {
         const std::vector<const Node*> nodes = {&n};
         run_program(run, make_program(ir, nodes, {1}, kernels()));
     } else {
-        const Instruction i = lower(ir, n, kernels());
-        i.fn(run, i);
+        std::vector<Instruction> one;
+        std::vector<int> numbers;
+        one.push_back(lower(ir, n, kernels()));
+        place_slots(one, numbers);
+        one[0].fn(run, one[0]);
     }
     std::vector<Tensor> out;
     for (const int v : n.out) out.push_back(run.slot(v));

@@ -27,29 +27,50 @@ struct Profile {
     double seconds[kKinds] = {};
     std::int64_t calls[kKinds] = {};
     double multiplications = 0;
+    double inside = 0;  // seconds of instructions of a body
+    double clock = 0;   // what looking at the clock takes
+};
+
+// Numbers of slots, which belong to the code.
+struct Slots {
+    const int* first = nullptr;
+    std::size_t n = 0;
+
+    std::size_t size() const { return n; }
+    int operator[](std::size_t k) const { return first[k]; }
+    const int* begin() const { return first; }
+    const int* end() const { return first + n; }
 };
 
 // One instruction: reads and writes slots, and releases those that nobody reads after it.
-struct Instruction {
+//
+// What every run looks at comes first: it fits one line of the cache.
+struct alignas(64) Instruction {
     using Fn = void (*)(Run&, const Instruction&);
 
     Fn fn = nullptr;
-    std::vector<int> in, out, dead;
+    Slots in, out, dead;
     Op op = Op::Abs;
     Kind kind = kLayout;
+    std::uint8_t form = 0;  // of a product, see operators_math.cpp
+    bool silu = false;
     Params p;
     std::shared_ptr<Program> program;
     std::shared_ptr<float> packed;  // a constant matrix
-    int form = 0;                   // of a product, see operators_math.cpp
-    bool silu = false;
     std::vector<std::shared_ptr<Code>> bodies;
+    // the slots, until `place_slots`
+    std::vector<int> reads, writes, releases;
 };
 
 struct Code {
     std::vector<Instruction> instructions;
     std::vector<int> inputs, outputs;
-    std::vector<int> left;  // slots that may hold a tensor at the end
+    std::vector<int> left;   // slots that may hold a tensor at the end
+    std::vector<int> slots;  // of all instructions, in order
 };
+
+// Let instructions refer to their slots, which stand side by side in `slots`.
+void place_slots(std::vector<Instruction>& instructions, std::vector<int>& slots);
 
 // What one run reads and writes.
 struct Run {
@@ -89,6 +110,9 @@ struct Run {
         return scratch->data();
     }
 };
+
+// CPU time of this thread.
+double thread_seconds();
 
 void execute(Run& run, const Code& code);
 

@@ -10,7 +10,7 @@ namespace {
 
 // Lengths and strides of an operand that is broadcast to a shape, outermost first, neighbours merged.
 struct Pattern {
-    int levels = 0;
+    int levels;  // nothing is set here: a run holds many of these
     std::int64_t length[kMaxRank], stride[kMaxRank];
 };
 
@@ -136,6 +136,7 @@ void run_program(Run& run, const Program& p) {
     std::uint8_t moving[kMostRegisters];  // operands that are read on from block to block
     const std::size_t operands = p.operands.size();
     for (std::size_t k = 0; k < p.offsets.size(); ++k) registers[k] = scratch + p.offsets[k];
+    const bool moves = total > kBlock;
     for (std::size_t k = 0; k < operands; ++k) {
         const Operand& o = p.operands[k];
         const Tensor& t = run.slot(o.slot);
@@ -155,19 +156,22 @@ void run_program(Run& run, const Program& p) {
             throw Error("a tensor of shape " + t.shape.text() + " is found where " + shape.text() + " is needed");
         }
     }
+    for (const Result& r : p.results) registers[r.reg] = run.slot(r.slot).data;
     for (std::int64_t first = 0; first < total; first += kBlock) {
         const std::int64_t n = std::min(kBlock, total - first);
-        std::size_t next = 0;
-        for (std::size_t k = 0; k < operands; ++k) {
-            const Operand& o = p.operands[k];
-            if (moving[k] == 1)
-                registers[k] = run.slot(o.slot).data + static_cast<std::size_t>(first) * o.element;
-            else if (moving[k] == 2)
-                registers[k] = const_cast<std::byte*>(fill_bytes(patterns[next++], run.slot(o.slot).data, first, n,
-                                                                 scratch + p.offsets[k], o.element));
+        if (moves || broadcast) {
+            std::size_t next = 0;
+            for (std::size_t k = 0; k < operands; ++k) {
+                const Operand& o = p.operands[k];
+                if (moving[k] == 1)
+                    registers[k] = run.slot(o.slot).data + static_cast<std::size_t>(first) * o.element;
+                else if (moving[k] == 2)
+                    registers[k] = const_cast<std::byte*>(fill_bytes(patterns[next++], run.slot(o.slot).data, first, n,
+                                                                     scratch + p.offsets[k], o.element));
+            }
+            for (const Result& r : p.results)
+                registers[r.reg] = run.slot(r.slot).data + static_cast<std::size_t>(first) * size_of(r.type);
         }
-        for (const Result& r : p.results)
-            registers[r.reg] = run.slot(r.slot).data + static_cast<std::size_t>(first) * size_of(r.type);
         for (const Step& s : p.steps) {
             if (s.fn) {
                 s.fn(registers[s.d], registers[s.a], registers[s.b], registers[s.c], n);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Branches and loops.
+#include <new>
+
 #include "graph/run/operators.hpp"
 
 namespace fastcalo::graph {
@@ -14,17 +16,21 @@ bool truth(const Tensor& t) {
 }
 
 // What a body gives, kept while its slots are released.
-struct Kept {
-    Tensor tensors[kMostStates];
-
+class Kept {
+  public:
     Kept(Run& run, const Code& body) {
         if (body.outputs.size() > kMostStates) throw Error("a body has too many outputs");
         for (std::size_t k = 0; k < body.outputs.size(); ++k) {
-            tensors[k] = run.slot(body.outputs[k]);
-            if (tensors[k].owner) ++tensors[k].owner->users;
+            const Tensor* t = new (memory_ + k * sizeof(Tensor)) Tensor(run.slot(body.outputs[k]));
+            if (t->owner) ++t->owner->users;
         }
         for (const int s : body.left) run.release(s);
     }
+    const Tensor& operator[](std::size_t k) const { return reinterpret_cast<const Tensor*>(memory_)[k]; }
+
+  private:
+    // only what is used is made: this happens at every iteration
+    alignas(Tensor) std::byte memory_[kMostStates * sizeof(Tensor)];
 };
 
 void put(Run& run, int slot, const Tensor& t) { run.slot(slot) = t; }
@@ -66,7 +72,7 @@ void run_if(Run& run, const Instruction& i) {
     const Code& body = *i.bodies[truth(input(run, i, 0)) ? 0 : 1];
     execute(run, body);
     const Kept kept(run, body);
-    for (std::size_t k = 0; k < i.out.size(); ++k) put(run, i.out[k], kept.tensors[k]);
+    for (std::size_t k = 0; k < i.out.size(); ++k) put(run, i.out[k], kept[k]);
 }
 
 void run_loop(Run& run, const Instruction& i) {
@@ -86,9 +92,9 @@ void run_loop(Run& run, const Instruction& i) {
         set_number(run, body.inputs[1], Type::boolean, 1);
         execute(run, body);
         const Kept kept(run, body);
-        go_on = truth(kept.tensors[0]);
-        if (kept.tensors[0].owner) run.arena->drop(kept.tensors[0].owner);
-        for (std::size_t k = 0; k < states; ++k) put(run, body.inputs[k + 2], kept.tensors[k + 1]);
+        go_on = truth(kept[0]);
+        if (kept[0].owner) run.arena->drop(kept[0].owner);
+        for (std::size_t k = 0; k < states; ++k) put(run, body.inputs[k + 2], kept[k + 1]);
         check_states(run, i, body.inputs.data() + 2, states);
     }
     for (std::size_t k = 0; k < states; ++k) {
@@ -118,11 +124,11 @@ void run_scan(Run& run, const Instruction& i) {
         execute(run, body);
         const Kept kept(run, body);
         for (std::size_t k = 0; k < states; ++k) {
-            if (kept.tensors[k].shape != input(run, i, k).shape) throw Error("Scan: a state changes its shape");
-            put(run, body.inputs[k], kept.tensors[k]);
+            if (kept[k].shape != input(run, i, k).shape) throw Error("Scan: a state changes its shape");
+            put(run, body.inputs[k], kept[k]);
         }
         for (std::size_t k = states; k < i.out.size(); ++k) {
-            const Tensor& part = kept.tensors[k];
+            const Tensor& part = kept[k];
             if (at == 0) {
                 Shape shape;
                 shape.rank = part.shape.rank + 1;
