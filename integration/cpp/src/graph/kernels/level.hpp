@@ -10,6 +10,8 @@
 
 // Elements do not depend on one another, though a result may lie where an operand does.
 #if defined(__clang__)
+// a build without optimisation is no mistake
+#pragma clang diagnostic ignored "-Wpass-failed"
 #define FASTCALO_VECTORISE _Pragma("clang loop vectorize(assume_safety)")
 #elif defined(__GNUC__)
 #define FASTCALO_VECTORISE _Pragma("GCC ivdep")
