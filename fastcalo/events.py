@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .contributions import Contributions
 from .display import html_table
 from .errors import InputError
 from .event_arrays import ParticleColumns, masses_of, momentum_of, vertex_of
@@ -59,6 +60,8 @@ class Events:
         By which the event's particles draw random numbers. Unless given, it is made of the identifiers and `repeat`.
     lineage : Lineage or None
         Where some particles are daughters of others that decayed, see `simulation.decays`.
+    time : float64 [n] or None
+        When each particle was produced, ns since the event; 0 for all where there is none.
 
     Examples
     --------
@@ -79,6 +82,7 @@ class Events:
     repeat: NDArray[np.uint64] | None = None
     stream: NDArray[np.uint64] | None = None
     lineage: Lineage | None = None
+    time: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         n, m = self.n_particles, self.n_events
@@ -93,6 +97,7 @@ class Events:
             "luminosity_block": (m,),
             "repeat": (m,),
             "stream": (m,),
+            "time": (n,),
         }
         for name, shape in want.items():
             column = getattr(self, name)
@@ -289,6 +294,8 @@ class SectionHits:
     position : float32 [h, 3]
         Centre of the cell in global coordinates, mm.
     layer : int16 [h]
+    contributions : Contributions or None
+        What single particles made of each hit, where that was asked for.
     """
 
     offsets: NDArray[np.int64]
@@ -296,6 +303,16 @@ class SectionHits:
     energy: NDArray[np.float32]
     position: NDArray[np.float32]
     layer: NDArray[np.int16]
+    contributions: Contributions | None = None
+
+    @classmethod
+    def none(cls, n_events: int) -> SectionHits:
+        """No hits, and contributions to none."""
+        empty = np.zeros(0, np.float32)
+        return cls(
+            np.zeros(n_events + 1, np.int64), np.zeros(0, np.uint64), empty, np.zeros((0, 3), np.float32),
+            np.zeros(0, np.int16), Contributions.none(),
+        )  # fmt: skip
 
     @property
     def n_hits(self) -> int:

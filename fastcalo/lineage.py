@@ -24,6 +24,8 @@ class Lineage:
     digest : uint64 [n]
         With `number`, by what the particle draws random numbers.
     number : int64 [n]
+    parent : int64 [n]
+        Place in its event of the particle that each was made of; -1 for particles of the input.
     """
 
     origin: NDArray[np.int64]
@@ -31,3 +33,4 @@ class Lineage:
     decayed: NDArray[np.bool_]
     digest: NDArray[np.uint64]
     number: NDArray[np.int64]
+    parent: NDArray[np.int64]

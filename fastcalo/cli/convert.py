@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, BadParameter, Option
 
 from ..detector.description import DEFAULT_DETECTOR
+from ..io.hits.formats import HitsFormat
 
 if TYPE_CHECKING:
     from ..fullsim.engine import Geant4Simulation
@@ -85,9 +86,18 @@ def command(
         ),
     ] = None,
     summary: Annotated[Path | None, Option(metavar="FILE.json", help="Write the summary to a file, too.")] = None,
+    report: Annotated[
+        bool, Option("--report", help="Write the summary and a map of the acceptance as a page beside the hits.")
+    ] = False,
     decays: Annotated[
         bool, Option("--decays/--no-decays", help="Whether particles decay that do not live to the calorimeter.")
     ] = True,
+    hits_format: Annotated[
+        HitsFormat, Option("--format", help="Format of the hits: our own tree, or what Key4hep and EIC read.")
+    ] = HitsFormat.TTREE,
+    contributions: Annotated[
+        bool, Option("--contributions", help="Tell what single particles made of each hit (EDM4hep always does).")
+    ] = False,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace files that exist.")] = False,
 ) -> None:
     """Turn files of particles into a file of calorimeter hits.
@@ -107,6 +117,7 @@ def command(
       fastcalo convert nano.root -o hits.root --collection GenCands
       fastcalo convert @list.txt -o "hits_{part:03}.root" --events-per-file 10000
       fastcalo convert rejected.root -o more.root --engine geant4 --workers 8
+      fastcalo convert events.root -o hits.edm4hep.root --format edm4hep
     """  # noqa: D301
     from ..io.particles.reader import open_events
     from ..model.shower_model import DEFAULT_MODELS
@@ -127,11 +138,12 @@ def command(
         unfit := [f"--{k}" for k, v in {"model": model, "threads": threads}.items() if v]
     ):
         raise BadParameter("is for the fast engine: Geant4 has no models, and one thread", param_hint=unfit)
+    told = contributions or hits_format is HitsFormat.EDM4HEP
     with ExitStack() as exits:
         if engine is EngineName.GEANT4:
-            chosen: Engine = exits.enter_context(_geant4(detector, workers))
+            chosen: Engine = exits.enter_context(_geant4(detector, workers, told))
         else:
-            chosen = _fast(detector, model or list(DEFAULT_MODELS), threads or _threads(workers))
+            chosen = _fast(detector, model or list(DEFAULT_MODELS), threads or _threads(workers), told)
         run = convert if events_per_file is None else partial(convert_in_files, events_per_file=events_per_file)
         done = run(
             reader,
@@ -143,6 +155,9 @@ def command(
             seed=seed,
             decays=decays,
             overwrite=overwrite,
+            format=hits_format,
+            contributions=contributions,
+            report=output.with_suffix(".html") if report else None,
             progress=exits.enter_context(progress_bar("events")),
         )
     # first, for whoever reads what is shown may be gone
@@ -179,16 +194,16 @@ def _codes(text: str | None) -> tuple[int, ...] | None:
         raise BadParameter(f"{text!r} is no list of whole numbers, such as 1,11", param_hint="--final-status") from None
 
 
-def _fast(detector: str, models: list[str], threads: int | None) -> FastSimulation:
+def _fast(detector: str, models: list[str], threads: int | None, contributions: bool) -> FastSimulation:
     from ..simulation.fast import FastSimulation
 
-    return FastSimulation(detector, models, threads=threads)
+    return FastSimulation(detector, models, threads=threads, contributions=contributions)
 
 
-def _geant4(detector: str, workers: int) -> Geant4Simulation:
+def _geant4(detector: str, workers: int, contributions: bool) -> Geant4Simulation:
     from ..fullsim.engine import Geant4Simulation
 
-    return Geant4Simulation(detector, workers)
+    return Geant4Simulation(detector, workers, contributions=contributions)
 
 
 def _threads(workers: int) -> int | None:

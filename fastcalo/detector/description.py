@@ -290,6 +290,7 @@ def _check_together(detector: Detector, source: str) -> None:
                 f"{where}.front_mm: begins at {section.front_mm:g}, but the section before it ends at {back:g}"
             )
         back = section.back_mm
+        _check_readouts(section, detector.barrel.staves, where)
         cells = int(min(reach / section.cell_mm, float(1 << 62))) + 1 + max(section.window)
         largest = {
             "system": section.system, "module": len(detector.layout) - 1, "layer": section.layers - 1,
@@ -301,6 +302,19 @@ def _check_together(detector: Detector, source: str) -> None:
                     f"{where}.encoding: {field!r} holds {section.encoding[field].highest} at most, but {value} is "
                     "needed: give it more bits"
                 )
+
+
+def _check_readouts(section: Section, staves: int, where: str) -> None:
+    """Refuse readouts that do not take every module's hits, or take some twice, or from which no cell is told again."""
+    taken: list[int] = []
+    for k, readout in enumerate(section.readouts):
+        try:
+            readout.check(staves)
+        except DetectorError as error:
+            raise DetectorError(f"{where}.readout[{k}].{error}") from None
+        taken += readout.modules(staves)
+    if section.readouts and sorted(taken) != list(range(staves + 2)):
+        raise DetectorError(f"{where}.readout: barrel and endcaps must each stand in one readout")
 
 
 def sha256_of(description: Mapping[str, Any]) -> str:

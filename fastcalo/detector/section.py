@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 from .cell_id import CellEncoding
+from .readout import DetectorReadout
 from .tables import SectionTable
 
 _MATERIALS = ("absorber", "sensor", "gap")
@@ -45,6 +46,8 @@ class Section:
         The number that stands for the section in its cell IDs.
     encoding : CellEncoding
         Layout of its cell IDs.
+    readouts : tuple of DetectorReadout
+        Collections of its hits in EDM4hep, where they are not those of the section's own name and encoding.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Section:
     threshold: float
     system: int
     encoding: CellEncoding
+    readouts: tuple[DetectorReadout, ...] = ()
 
     @property
     def layers(self) -> int:
@@ -104,6 +108,8 @@ class Section:
             "threshold_gev": self.threshold,
             "system": self.system,
             "encoding": self.encoding.text,
+            # left out where there are none, so that hashes of descriptions without them stay
+            **({"readout": [dict(readout.description) for readout in self.readouts]} if self.readouts else {}),
         }
 
     @property
@@ -142,4 +148,5 @@ class Section:
             threshold=table.threshold_gev,
             system=table.system,
             encoding=CellEncoding.parse(table.encoding),
+            readouts=tuple(DetectorReadout.of(readout) for readout in table.readout),
         )

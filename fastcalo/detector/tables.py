@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from ..config.base import AtLeastOne, Model, Pair, about
+from ..config.base import AtLeastOne, Model, Pair, Several, about
 from ..config.validation import WrongValue, shown
 from ..errors import DetectorError
 from .cell_id import CellEncoding
@@ -66,6 +66,29 @@ class LayersTable(Model):
     absorber_mm: Annotated[float, about("Thickness of the absorber in each of them", unit="mm", gt=0, le=_FARTHEST_MM)]
 
 
+class ReadoutTable(Model):
+    """``[[section.NAME.readout]]``: a collection of the section's hits, for programs that know a detector of DD4hep."""
+
+    collection: Annotated[
+        str, about("Name of the collection, such as ECalBarrelCollection", pattern=r"^[A-Za-z][A-Za-z0-9_]{0,99}$")
+    ]
+    part: Annotated[Literal["barrel", "endcap", "all"], about("Modules whose hits stand in it")] = "all"
+    encoding: Annotated[str, about("Fields of its cell IDs", source="DD4hep")]
+    fields: Annotated[
+        dict[str, int | str],
+        about("Of every field a constant, or one of module, stave, side, layer, x and y, such as 'layer + 1' or '-x'"),
+    ]
+
+    @field_validator("encoding")
+    @classmethod
+    def _can_be_read(cls, text: str) -> str:
+        try:
+            CellEncoding.parse(text)
+        except DetectorError as error:
+            raise WrongValue(str(error)) from None
+        return text
+
+
 class SectionTable(Model):
     """``[section.NAME]``: layers of absorber, sensor and gap, in this order from the face."""
 
@@ -92,6 +115,10 @@ class SectionTable(Model):
         about("Fields of its cell IDs: system, module, layer, x and y, the last two with a minus sign",
               source="DD4hep"),
     ]  # fmt: skip
+    readout: Annotated[
+        Several[ReadoutTable],
+        about("Collections of its hits in EDM4hep; one of the section's name and encoding unless given"),
+    ] = ()
 
     @field_validator("absorber", "sensor", "gap")
     @classmethod

@@ -11,15 +11,16 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ..contributions import FULL_STEP_MM
 from ..detector.description import DEFAULT_DETECTOR, DetectorLike, load_detector
 from ..events import Events, Hits, Reason
 from ..model.random_numbers import streams_of
 from ..simulation.acceptance import first_reason, outside_range
-from ..simulation.placing import Deposits, sum_deposits
-from ..simulation.propagation import Arrival, propagate
+from ..simulation.placing import Deposits, DepositSource, sum_deposits
+from ..simulation.propagation import Arrival, flight_time, propagate
 from .data import find_data
 from .pool import Geant4Pool
-from .shots import Shots, seeds_from
+from .shots import GUN_MM, Shots, seeds_from
 
 # so few that processes finish together, so many that messages cost nothing
 _BATCH = 4
@@ -36,6 +37,9 @@ class Geant4Simulation:
         Its table ``[geant4]`` states with which physics, and for which energies and angles.
     workers : int
         Processes of Geant4. What comes out does not depend on it.
+    contributions : bool
+        Whether hits tell what each particle made of them, and when (`SectionHits.contributions`). A particle is one of
+        the events', and stands for all that its shower deposits.
 
     Notes
     -----
@@ -51,17 +55,25 @@ class Geant4Simulation:
     ...     hits = engine.run(events, seed=1)
     """
 
-    def __init__(self, detector: DetectorLike = DEFAULT_DETECTOR, workers: int = 1) -> None:
+    def __init__(
+        self, detector: DetectorLike = DEFAULT_DETECTOR, workers: int = 1, *, contributions: bool = False
+    ) -> None:
         self.detector = load_detector(detector)
+        self.contributions = contributions
         self.geant4_seconds = 0.0
-        self._pool = Geant4Pool(self.detector, workers)
+        self._pool = Geant4Pool(self.detector, workers, times=contributions)
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"<Geant4Simulation of {self.detector.name!r}>"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"detector": self.detector, "geant4_seconds": self.geant4_seconds, "_pool": self._pool}
+        return {
+            "detector": self.detector,
+            "contributions": self.contributions,
+            "geant4_seconds": self.geant4_seconds,
+            "_pool": self._pool,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -74,6 +86,11 @@ class Geant4Simulation:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def full_simulation(self) -> bool:
+        """True: it follows every particle of a shower."""
+        return True
 
     def close(self) -> None:
         """End Geant4's processes; they start again when they are needed."""
@@ -135,9 +152,17 @@ class Geant4Simulation:
                 position=arrival.cell[arrived] * self.detector.sections[0].cell_mm + arrival.entry[arrived],
                 seeds=seeds_from(random.words(0, 2)[:, :2]),
             )
-            found = self._simulate(shots, event, arrival.module[arrived])
+            begin = self._begin(events, rows, arrival.length[arrived], shots) if self.contributions else None
+            found = self._simulate(shots, event, arrival.module[arrived], events.index_in_event[rows], begin)
         sections = {
-            s.name: sum_deposits(self.detector, s.name, found[s.name], events.n_events, s.threshold)
+            s.name: sum_deposits(
+                self.detector,
+                s.name,
+                found[s.name],
+                events.n_events,
+                s.threshold,
+                contributions=found[s.name] if self.contributions else None,
+            )
             for s in self.detector.sections
         }
         return Hits(sections, events.run, events.event, reason, events.offsets, events.luminosity_block, events.repeat)
@@ -150,14 +175,34 @@ class Geant4Simulation:
         reason = outside_range(energy, (low, high), energy_ok, angle_ok)
         return np.where(arrival.reason == Reason.SIMULATED, reason, arrival.reason)
 
-    def _simulate(self, shots: Shots, event: NDArray[np.int64], module: NDArray[np.int16]) -> dict[str, list[Deposits]]:
+    @staticmethod
+    def _begin(
+        events: Events, rows: NDArray[np.int64], length: NDArray[np.float64], shots: Shots
+    ) -> NDArray[np.float64]:
+        """When each shot begins, which is a bit in front of the face, ns since the event, float64 [n]."""
+        born = np.zeros(len(rows)) if events.time is None else events.time[rows]
+        momentum = np.linalg.norm(events.momentum[rows], axis=1)
+        return born + flight_time(length - GUN_MM / shots.direction[:, 2], momentum, events.mass[rows])
+
+    def _simulate(
+        self,
+        shots: Shots,
+        event: NDArray[np.int64],
+        module: NDArray[np.int16],
+        particle: NDArray[np.int64],
+        begin: NDArray[np.float64] | None,
+    ) -> dict[str, list[Deposits]]:
         found: dict[str, list[Deposits]] = {s.name: [] for s in self.detector.sections}
         start = 0
         for showers in self._pool.run(shots.split(_BATCH)):
             self.geant4_seconds += showers.seconds
             for name, c in showers.sections.items():
                 row = c.shot + start
-                found[name].append(Deposits(event[row], module[row], c.layer, c.ix, c.iy, c.deposit))
+                source = None
+                if begin is not None and c.time is not None and c.first_time is not None:
+                    step = np.full(len(row), FULL_STEP_MM, np.float32)
+                    source = DepositSource(particle[row], begin[row] + c.first_time, begin[row] + c.time, step)
+                found[name].append(Deposits(event[row], module[row], c.layer, c.ix, c.iy, c.deposit, source))
             start += len(showers.shots)
         return found
 

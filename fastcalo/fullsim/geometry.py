@@ -18,7 +18,7 @@ CLOCK = "time"
 
 
 class Clock(g4.G4VPrimitiveScorer):  # type: ignore[misc]
-    """Sums of deposit times global time in each cell: energy-weighted times before they are divided.
+    """Times in each cell: sums of deposit times global time, before they are divided, and that of the first deposit.
 
     Geant4 calls it at every step in a sensor; absorbers, in which most steps are, cost nothing.
 
@@ -31,6 +31,7 @@ class Clock(g4.G4VPrimitiveScorer):  # type: ignore[misc]
     def __init__(self, deposits: Any) -> None:
         super().__init__(CLOCK, 0)
         self.sums: dict[int, float] = {}
+        self.firsts: dict[int, float] = {}
         self._deposits = deposits
 
     def ProcessHits(self, step: Any, _history: Any) -> bool:
@@ -38,7 +39,9 @@ class Clock(g4.G4VPrimitiveScorer):  # type: ignore[misc]
         deposit = step.GetTotalEnergyDeposit()
         if deposit > 0:
             cell = self._deposits.GetIndex(step)
-            self.sums[cell] = self.sums.get(cell, 0.0) + deposit * step.GetPreStepPoint().GetGlobalTime()
+            time = step.GetPreStepPoint().GetGlobalTime()
+            self.sums[cell] = self.sums.get(cell, 0.0) + deposit * time
+            self.firsts[cell] = min(time, self.firsts.get(cell, time))
         return True
 
 

@@ -9,6 +9,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+GUN_MM = 1.0
+"""Depth in front of the face at which shots begin, upstream along the line of flight."""
+
 _LARGEST_SEED = 2**31 - 2
 
 
@@ -73,7 +76,9 @@ class CellColumns:
     deposit : float64 [h]
         GeV, greater than 0.
     time : float64 [h], optional
-        Energy-weighted mean time of the deposit, ns since the particle started 1 mm in front of the face.
+        Energy-weighted mean time of the deposit, ns since the particle started `GUN_MM` in front of the face.
+    first_time : float64 [h], optional
+        Time of the first deposit.
     """
 
     shot: NDArray[np.int64]
@@ -82,6 +87,7 @@ class CellColumns:
     layer: NDArray[np.int64]
     deposit: NDArray[np.float64]
     time: NDArray[np.float64] | None = None
+    first_time: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -93,12 +93,11 @@ class Simulator:
 
         shot = np.repeat(np.arange(len(found)), [len(index) for index, *_ in found])
         index = np.concatenate([np.zeros(0, np.int64), *(index for index, *_ in found)])
-        deposit = np.concatenate([np.zeros(0), *(deposit for _, deposit, _ in found)])
-        time_sum = np.concatenate([np.zeros(0), *(sums for *_, sums in found)])
-        times = time_sum / np.where(deposit > 0, deposit, 1) if self._stack.clocks else None
+        deposit, time_sum, first = (np.concatenate([np.zeros(0), *(part[k] for part in found)]) for k in (1, 2, 3))
+        times = (time_sum / np.where(deposit > 0, deposit, 1), first) if self._stack.clocks else (None, None)
         n, layers = self._stack.cells[name], self.detector.section(name).layers
         across = index // layers
-        return CellColumns(shot, across // n - n // 2, across % n - n // 2, index % layers, deposit, times)
+        return CellColumns(shot, across // n - n // 2, across % n - n // 2, index % layers, deposit, *times)
 
 
 def _physics_list(name: str) -> Any:
@@ -121,6 +120,7 @@ def _actions(stack: Any) -> Any:
     import numpy as np
 
     from .geometry import SCORER
+    from .shots import GUN_MM
 
     class Gun(g4.G4VUserPrimaryGeneratorAction):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -134,8 +134,9 @@ def _actions(stack: Any) -> Any:
             self._gun.SetParticleDefinition(g4.G4ParticleTable.GetParticleTable().FindParticle(int(shots.pdg[row])))
             self._gun.SetParticleEnergy(float(shots.kinetic_energy[row]) * g4.GeV)
             self._gun.SetParticleMomentumDirection(g4.G4ThreeVector(x, y, z))
-            # 1 mm in front of the face, upstream along the line of flight
-            self._gun.SetParticlePosition(g4.G4ThreeVector(px - x / z, py - y / z, -1.0))
+            # in front of the face, upstream along the line of flight
+            start = g4.G4ThreeVector(px - GUN_MM * x / z, py - GUN_MM * y / z, -GUN_MM)
+            self._gun.SetParticlePosition(start)
             self._seeds = shots.seeds[row].tolist()
 
         def GeneratePrimaries(self, event: Any) -> None:
@@ -155,9 +156,11 @@ def _actions(stack: Any) -> Any:
                 index = pairs[:, 0].astype(np.int64)
                 clock = stack.clocks.get(name)
                 sums = np.array([clock.sums[i] for i in index.tolist()] if clock else [], np.float64)
-                found.append((index, pairs[:, 1] / g4.GeV, sums / (g4.GeV * g4.ns)))
+                firsts = np.array([clock.firsts[i] for i in index.tolist()] if clock else [], np.float64)
+                found.append((index, pairs[:, 1] / g4.GeV, sums / (g4.GeV * g4.ns), firsts / g4.ns))
                 if clock:
                     clock.sums.clear()
+                    clock.firsts.clear()
 
     class Actions(g4.G4VUserActionInitialization):  # type: ignore[misc]
         def Build(self) -> None:

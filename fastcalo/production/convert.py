@@ -18,21 +18,27 @@ from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypedDict, runtime_checkable
+from typing import Any, ClassVar, TypedDict
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..detector.description import Detector
 from ..errors import ConfigError, FastCaloError, OutputError
 from ..events import Events, Hits
 from ..io.atomic import check_output
 from ..io.event_streams.batches import FileEvents, limit_particles
-from ..io.hits.writer import HitsWriter, RejectedWriter, file_provenance, identifier_types
+from ..io.hits.formats import HitsFormat
+from ..io.hits.writer import RejectedWriter, file_provenance, identifier_types
 from ..io.particles.reader import EventReader, PathLike, open_events
 from ..io.particles.schemas import SchemaOverrides
 from ..simulation.decays import decay
+from .acceptance_map import AcceptanceMap
+from .engines import Engine, TimedEngine, TracedEngine
+from .output_format import OutputFormat, with_times
+from .report_page import facts_of, write_report
 from .summary import Summary
+
+__all__ = ["Engine", "TimedEngine", "TracedEngine", "convert"]
 
 logger = logging.getLogger(__name__)
 
@@ -43,41 +49,6 @@ _LOOK_AFTER_PARENT_S = 1.0
 
 Progress = Callable[[int, int], None]
 """Called with the number of entries done, and of all entries."""
-
-
-class Engine(Protocol):
-    """What turns particles into hits: fast simulation, or full simulation behind the same interface.
-
-    To go to worker processes it must be picklable. It may report more: see `TimedEngine` and `TracedEngine`.
-    """
-
-    @property
-    def detector(self) -> Detector:
-        """The calorimeter."""
-        ...
-
-    def run(self, events: Events, seed: int = 0) -> Hits:
-        """Simulate all particles of the events. What comes out must depend on the seed and the event only."""
-        ...
-
-
-@runtime_checkable
-class TimedEngine(Engine, Protocol):
-    """An engine that takes the time of its networks."""
-
-    @property
-    def network_seconds(self) -> float:
-        """Time spent in networks since the engine was made."""
-        ...
-
-
-@runtime_checkable
-class TracedEngine(Engine, Protocol):
-    """An engine that reports what it is made of."""
-
-    def provenance(self) -> dict[str, Any]:
-        """Return models, their hashes and the like, as JSON can hold it."""
-        ...
 
 
 def convert(
@@ -97,6 +68,9 @@ def convert(
     gather: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
+    format: HitsFormat | str = HitsFormat.TTREE,
+    contributions: bool = False,
+    report: PathLike | None = None,
     chunk: int | None = None,
 ) -> Summary:
     """Convert files of particles to a file of calorimeter hits.
@@ -129,6 +103,13 @@ def convert(
         Whether files of these names may be replaced.
     progress : callable, optional
         Called with the entries done and all entries after every step.
+    format : str
+        ``"ttree"``, or ``"edm4hep"`` for what Key4hep and EIC read, see `Edm4hepWriter`.
+    contributions : bool
+        Whether a TTree tells what single particles made of each hit; EDM4hep always does. The engine must be made with
+        ``contributions=True`` for either.
+    report : path, optional
+        An HTML page with the summary, and with a map of where particles of each species were refused, and why.
     chunk : int, optional
         Deprecated name of `step_size`.
 
@@ -142,6 +123,8 @@ def convert(
         An input file cannot be used.
     OutputError
         An output file exists already, is one of the inputs, or cannot be written.
+    ConfigError
+        There is no such format, or the engine does not give the contributions that it needs.
     FastCaloError
         A worker died.
 
@@ -157,32 +140,33 @@ def convert(
         warnings.warn("convert(chunk=...) is now step_size=...", DeprecationWarning, stacklevel=2)
         step_size = chunk
     _check_numbers(step_size, workers)
-    engine = _default_engine() if engine is None else engine
+    target = OutputFormat(HitsFormat.of(format), contributions)
+    engine = _default_engine(target.needs_contributions) if engine is None else engine
+    target.check(engine)
     reader = inputs if isinstance(inputs, EventReader) else open_events(inputs, schema, tree, collection, gather)
     outputs = [Path(path) for path in (output, rejected) if path is not None]
-    _check_paths(reader, outputs, overwrite)
-    for label, text in reader.describe():
-        logger.info("%s: %s", label, text)
-    for note in reader.notes:
-        logger.warning("%s", note)
+    page = None if report is None else Path(report)
+    _check_paths(reader, outputs if page is None else [*outputs, page], overwrite)
+    _log(reader)
 
     sections = [section.name for section in engine.detector.sections]
     repeats = reader.repeats
-    for warning in repeats.warnings:
-        logger.warning("%s", warning)
     summary = Summary.of(sections, workers)
+    summary.acceptance = None if page is None else AcceptanceMap()
     summary.repeats = repeats.facts()
     summary.notes = [*reader.notes, f"Vertices: {reader.schema.vertex}"]
-    provenance = _provenance(reader, engine, seed) | {"decays": decays and not reader.decayed}
+    provenance = _provenance(reader, engine, seed, target) | {"decays": decays and not reader.decayed}
     summary.substitutes = {
         int(species): row["pdg"] for species, row in provenance["simulation"].get("substitutes", {}).items()
     }
     with ExitStack() as exits:
         options: _Options = {"identifiers": _identifiers(reader), "overwrite": overwrite}
         refused = exits.enter_context(RejectedWriter(outputs[1], **options)) if rejected is not None else None
-        writer = exits.enter_context(HitsWriter(outputs[0], sections, **options))
+        writer = exits.enter_context(target.writer(outputs[0], reader, engine, **options))
         pool = executor or (exits.enter_context(worker_processes(workers)) if workers > 1 else None)
         chunks = limit_particles(reader.iterate(step_size), _MOST_PARTICLES)
+        if target.needs_contributions:
+            chunks = with_times(chunks, reader)
         if provenance["decays"]:
             chunks = (decay(events, engine.detector, seed) for events in chunks)
         for events, hits, seconds in _simulated(chunks, engine, seed, pool, 2 * workers):
@@ -198,7 +182,17 @@ def convert(
             if file is not None:
                 file.provenance.update(provenance, accounts=summary.accounts())
     summary.wall_seconds = time.perf_counter() - start
+    if page is not None:
+        write_report(page, summary, facts_of(provenance), overwrite=overwrite)
     return summary
+
+
+def _log(reader: EventReader) -> None:
+    """Tell what is read, and what the user should know of it."""
+    for label, text in reader.describe():
+        logger.info("%s: %s", label, text)
+    for note in (*reader.notes, *reader.repeats.warnings):
+        logger.warning("%s", note)
 
 
 def _check_numbers(step_size: int, workers: int) -> None:
@@ -301,12 +295,12 @@ def _look_after(parent: int) -> None:
     os._exit(1)
 
 
-def _default_engine() -> Engine:
+def _default_engine(contributions: bool) -> Engine:
     from ..detector.description import load_detector
     from ..model.shower_model import DEFAULT_MODELS
     from ..simulation.fast import FastSimulation
 
-    return FastSimulation(load_detector(), DEFAULT_MODELS)
+    return FastSimulation(load_detector(), DEFAULT_MODELS, contributions=contributions)
 
 
 class _Options(TypedDict):
@@ -329,9 +323,9 @@ def _check_paths(reader: EventReader, outputs: Sequence[Path], overwrite: bool) 
         check_output(path, overwrite=overwrite)
 
 
-def _provenance(reader: EventReader, engine: Engine, seed: int) -> dict[str, Any]:
+def _provenance(reader: EventReader, engine: Engine, seed: int, target: OutputFormat) -> dict[str, Any]:
     return {
-        **file_provenance(engine.detector),
+        **file_provenance(engine.detector, contributions=target.contributions),
         "seed": seed,
         "inputs": [{"path": file.path, "tree": file.tree, "entries": file.n_entries} for file in reader.files],
         "schema": dict(reader.schema.describe()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._version import __version__
+from ..contributions import Contributions
 from ..detector.description import Detector, DetectorLike, load_detector
 from ..errors import InputError, OutputError
 from ..events import Reason, SectionHits
 from ..io.atomic import check_output
 from ..io.hits.event_order import EventOrder
-from ..io.hits.reader import IDENTIFIERS, PARTICLES, Chunk, HitFile, hits_tree, open_hit_file, read_chunk
+from ..io.hits.hit_files import open_hit_file
+from ..io.hits.reader import IDENTIFIERS, PARTICLES, Chunk, HitFile, hits_tree, read_chunk
 from ..io.hits.schema import schema_differences
-from ..io.hits.writer import HitsWriter
 from ..reasons import NEVER_REJECTED
-from ..simulation.placing import Deposits, sum_deposits
+from ..simulation.placing import Deposits, DepositSource, sum_deposits
 from .convert import Progress
+from .merged_file import merged_file
 from .summary import ParticleCounts, Summary
 
 _MEMORY, _EVENTS = "16 MB", 2000
@@ -96,16 +99,18 @@ def merge(
         kinds = one.branches(trees[0])
         identifiers = {name: np.dtype(kinds[name].removesuffix("_t")) for name in IDENTIFIERS if name in kinds}
         step = min(_EVENTS, *(f.step(t, _MEMORY) for f, t in zip((one, other), trees, strict=True)))
-        with HitsWriter(output, sections, identifiers=identifiers, overwrite=overwrite) as writer:
+        target = merged_file(output, calorimeter, (one, other), trees, identifiers, overwrite=overwrite)
+        with target as writer:
             for start in range(0, n, step):
                 entries = range(start, min(start + step, n))
                 chunks = read_chunk(one, trees[0], entries), read_chunk(other, trees[1], entries)
                 order.add(*chunks)
                 if order.lines:
                     raise InputError(f"{one.path} (FULL) and {other.path} (FAST) hold other {order.lines[0]}")
-                merged = _sections(calorimeter, chunks)
+                made = target.contributions(chunks, entries)
+                merged = _sections(calorimeter, chunks, made)
                 events, counts = chunks[0].events, _counts(chunks, (one.path, other.path))
-                writer.write_counted(events, counts, merged)
+                writer.write(events, counts, merged, entries)
                 summary.add_hits(merged)
                 if progress is not None:
                     progress(entries.stop, n)
@@ -136,19 +141,30 @@ def _tree(file: HitFile) -> str:
     return name
 
 
-def _sections(detector: Detector, chunks: tuple[Chunk, Chunk]) -> dict[str, SectionHits]:
-    return {
-        s.name: sum_deposits(
-            detector, s.name, [_deposits(detector, s.name, chunk) for chunk in chunks], len(chunks[0].entries)
+def _sections(
+    detector: Detector, chunks: tuple[Chunk, Chunk], made: Mapping[str, Sequence[Contributions]]
+) -> dict[str, SectionHits]:
+    sums = {}
+    for s in detector.sections:
+        parts = [_deposits(detector, s.name, chunk) for chunk in chunks]
+        single = [_single(part, found) for part, found in zip(parts, made.get(s.name, ()), strict=False)]
+        sums[s.name] = sum_deposits(
+            detector, s.name, parts, len(chunks[0].entries), contributions=single if s.name in made else None
         )
-        for s in detector.sections
-    }
+    return sums
 
 
 def _deposits(detector: Detector, section: str, chunk: Chunk) -> Deposits:
     found = chunk.sections[section]
     at = detector.decode(section, found.columns["cell_id"])
     return Deposits(found.event, at["module"], at["layer"], at["x"], at["y"], found.columns["energy"])
+
+
+def _single(hits: Deposits, made: Contributions) -> Deposits:
+    """Contributions to hits as deposits of their own."""
+    hit = made.hit
+    source = DepositSource(made.particle, made.time, made.mean_time, made.step_length)
+    return Deposits(hits.event[hit], hits.module[hit], hits.layer[hit], hits.ix[hit], hits.iy[hit], made.energy, source)
 
 
 def _counts(chunks: tuple[Chunk, Chunk], paths: tuple[str, str]) -> NDArray[np.int64]:

@@ -61,6 +61,7 @@ def convert_in_files(
     workers: int = 1,
     rejected: PathLike | None = None,
     overwrite: bool = False,
+    report: PathLike | None = None,
     **options: Any,
 ) -> Summary:
     """Convert to as many files as it takes. The events and hits in them are those that one file would have.
@@ -73,8 +74,8 @@ def convert_in_files(
     engine : Engine
     events_per_file : int
         The last file may have fewer.
-    step_size, workers, rejected, overwrite, options
-        As of `convert`; `rejected` is a pattern, too.
+    step_size, workers, rejected, overwrite, report, options
+        As of `convert`; `rejected` and `report` are patterns, too.
 
     Returns
     -------
@@ -92,7 +93,7 @@ def convert_in_files(
         raise ConfigError(f"events_per_file must be at least 1, but is {events_per_file}")
     # an entry is an event, or a part of one
     for part in range(-(-reader.n_entries // events_per_file) if not overwrite else 0):
-        for pattern in (output, rejected):
+        for pattern in (output, rejected, report):
             if pattern is not None:
                 check_output(part_path(pattern, part))
     stream = _Stream(reader.iterate(step_size))
@@ -113,6 +114,7 @@ def convert_in_files(
                 executor=pool,
                 rejected=None if rejected is None else part_path(rejected, part),
                 overwrite=overwrite,
+                report=None if report is None else part_path(report, part),
                 **options,
             )
             total = done if total is None else _sum(total, done)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..display import html_table
 from ..events import Events, Hits, Reason, SectionHits
+from .acceptance_map import AcceptanceMap
 
 
 @dataclass
@@ -60,6 +61,8 @@ class Summary:
     workers : int
     notes : list of str
         What the user should know of how the input was read.
+    acceptance : AcceptanceMap or None
+        Where particles of each species were refused, if that was asked for.
     """
 
     sections: dict[str, ParticleCounts]
@@ -78,6 +81,7 @@ class Summary:
     network_seconds: float | None = None
     workers: int = 1
     notes: list[str] = field(default_factory=list)
+    acceptance: AcceptanceMap | None = None
 
     @classmethod
     def of(cls, sections: Sequence[str], workers: int = 1) -> Summary:
@@ -100,6 +104,8 @@ class Summary:
         stood_for = (hits.reason == Reason.SIMULATED) & np.isin(events.pdg, list(self.substitutes))
         _add_by_species(self.substituted, events, energy, stood_for)
         self.add_hits(hits.sections)
+        if self.acceptance is not None:
+            self.acceptance.add(events, hits.reason)
 
     def add_hits(self, sections: Mapping[str, SectionHits]) -> None:
         """Count hits."""
@@ -154,6 +160,7 @@ class Summary:
             "share_outside_network": self.share_outside_network,
             "workers": self.workers,
             "notes": list(self.notes),
+            **({} if self.acceptance is None else {"acceptance": self.acceptance.to_dict()}),
         }
 
 

@@ -29,7 +29,7 @@ from ..model.random_numbers import streams_of
 from .acceptance import good_numbers
 from .decay_table import decay_table
 from .phase_space import FloatArray, daughters
-from .propagation import free_paths
+from .propagation import flight_time, free_paths
 
 _DECAY = np.uint64(0x6465636179)
 _OWN_NUMBER = 0xFFFFFFFF
@@ -48,6 +48,9 @@ class _Particles:
     vertex: FloatArray
     digest: NDArray[np.uint64]
     number: NDArray[np.int64]
+    time: FloatArray
+    parent: NDArray[np.int64]
+    """Row of the parent in its generation."""
 
     def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> _Particles:
         return _Particles(*(getattr(self, column.name)[rows] for column in fields(self)))
@@ -96,6 +99,8 @@ def decay(events: _E, detector: Detector, seed: int = 0) -> _E:
         events.vertex[rows],
         digest[rows],
         number[rows],
+        np.zeros(len(rows)) if events.time is None else events.time[rows],
+        rows,
     )
     generations: list[_Particles] = []
     ended: list[NDArray[np.int64]] = []
@@ -143,6 +148,8 @@ def _one_generation(current: _Particles, detector: Detector, seed: int) -> tuple
         vertex=vertex[parent],
         digest=digest[rows][parent],
         number=k.astype(np.int64),
+        time=(mortal.time[rows] + flight_time(at, p[rows], mortal.mass[rows]))[parent],
+        parent=unstable[rows][parent],
     )
     return unstable[rows], produced
 
@@ -163,10 +170,13 @@ def _joined(
     """Put daughters behind the particles of their events."""
     n = events.n_particles
     before = [n, *(len(g.row) for g in generations)]
-    decayed = np.zeros(sum(before), np.bool_)
+    starts = np.cumsum([0, *before])
+    decayed = np.zeros(starts[-1], np.bool_)
     decayed[rows[ended[0]]] = True
     for k, which in enumerate(ended[1:]):
-        decayed[sum(before[: k + 1]) + which] = True
+        decayed[starts[k + 1] + which] = True
+    # rows among all, generation after generation; the first are daughters of particles of the input
+    parents = [rows[generations[0].parent], *(starts[k] + g.parent for k, g in enumerate(generations) if k)]
     born = _Particles(
         *(np.concatenate([getattr(g, column.name) for g in generations]) for column in fields(_Particles))
     )
@@ -174,13 +184,18 @@ def _joined(
     event = np.concatenate([event_of, event_of[born.row]])
     # stable: particles of the input first, then generation by generation, in the order of their parents
     order = np.argsort(event, kind="stable")
+    place = np.empty(len(order), np.int64)
+    place[order] = _places(event[order])
+    parent = np.concatenate([np.full(n, -1), place[np.concatenate(parents)]])
     lineage = Lineage(
         origin=np.concatenate([index, index[born.row]])[order],
         generation=np.repeat(np.arange(len(before), dtype=np.int8), before)[order],
         decayed=decayed[order],
         digest=np.concatenate([digest, born.digest])[order],
         number=np.concatenate([number, born.number])[order],
+        parent=parent[order],
     )
+    time = np.zeros(n) if events.time is None else events.time
     final = np.concatenate([events.final, np.ones(len(born.row), np.bool_)])
     return replace(
         events,
@@ -191,4 +206,10 @@ def _joined(
         vertex=np.concatenate([events.vertex, born.vertex])[order],
         final=(final & ~decayed)[order],
         lineage=lineage,
+        time=np.concatenate([time, born.time])[order],
     )
+
+
+def _places(event: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Place of each particle in its event, of events in their order."""
+    return np.arange(len(event)) - np.searchsorted(event, event)

@@ -17,6 +17,7 @@ from ..model.random_numbers import streams_of
 from ..model.shower_model import DEFAULT_MODELS, ShowerModel, load_model
 from ..model.sparse_showers import SparseShowers
 from .acceptance import first_reason, outside_range
+from .flight import Flight
 from .placing import Deposits, crossed_cells, sum_deposits
 from .propagation import Arrival, propagate
 
@@ -37,6 +38,8 @@ class FastSimulation:
         Threads of ONNX Runtime, for models given by name or path.
     backend : str
         What runs models given by name or path, see `load_model`.
+    contributions : bool
+        Whether hits tell what each particle made of them, and when (`SectionHits.contributions`).
 
     Raises
     ------
@@ -59,7 +62,10 @@ class FastSimulation:
         models: ModelLike | Sequence[ModelLike] = DEFAULT_MODELS,
         threads: int | None = None,
         backend: str = "auto",
+        *,
+        contributions: bool = False,
     ) -> None:
+        self.contributions = contributions
         several = [models] if isinstance(models, ShowerModel | str | Path) else list(models)
         if not several:
             raise ConfigError("FastSimulation needs at least one model")
@@ -68,6 +74,11 @@ class FastSimulation:
         for model in self.models:
             model.contract.check_detector(self.detector, str(model.path))
         self.substitutes = self.detector.substitutes.in_force([s for m in self.models for s in m.contract.species])
+
+    @property
+    def full_simulation(self) -> bool:
+        """False: it does not follow the particles of a shower."""
+        return False
 
     def __repr__(self) -> str:
         return f"<FastSimulation of {self.detector.name!r} by {', '.join(repr(m.name) for m in self.models)}>"
@@ -129,6 +140,7 @@ class FastSimulation:
             mine = np.flatnonzero((reason[candidates] == Reason.SIMULATED) & (model_of[candidates] == k))
             direction = arrival.direction[mine].astype(np.float32)
             point, cell = arrival.entry[mine], arrival.cell[mine]
+            flight = self._flight(events, candidates[mine], arrival, mine) if self.contributions else None
             if model.contract.whole:
                 point, cell = point + cell * self.detector.sections[0].cell_mm, np.zeros_like(cell)
             entry = point.astype(np.float32)
@@ -141,9 +153,14 @@ class FastSimulation:
             )
             for section, sparse in showers.items():
                 found[section].append(
-                    self._place(section, sparse, event[mine], arrival.module[mine], cell, direction, entry)
+                    self._place(section, sparse, event[mine], arrival.module[mine], cell, direction, entry, flight)
                 )
-        sections = {name: sum_deposits(self.detector, name, parts, events.n_events) for name, parts in found.items()}
+        sections = {
+            name: sum_deposits(
+                self.detector, name, parts, events.n_events, contributions=parts if self.contributions else None
+            )
+            for name, parts in found.items()
+        }
         return Hits(sections, events.run, events.event, reason, events.offsets, events.luminosity_block, events.repeat)
 
     def _species(self, events: Events, pdg: NDArray[np.int64]) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
@@ -175,6 +192,7 @@ class FastSimulation:
         cell: NDArray[np.int64],
         direction: NDArray[np.float32],
         entry: NDArray[np.float32],
+        flight: Flight | None,
     ) -> Deposits:
         """Cells of the detector: a shift by whole cells, layer by layer."""
         section, first = self.detector.section(name), self.detector.sections[0]
@@ -182,6 +200,17 @@ class FastSimulation:
         shift += np.floor(cell * (first.cell_mm / section.cell_mm) + 0.5).astype(np.int64)[:, None]
         row, layer = showers.shower, showers.layer
         moved = shift[row, layer]
-        return Deposits(
-            event[row], module[row], layer, moved[:, 0] + showers.x, moved[:, 1] + showers.y, showers.deposit
+        ix, iy = moved[:, 0] + showers.x, moved[:, 1] + showers.y
+        source = None if flight is None else flight.source(section, row, ix, iy, layer)
+        return Deposits(event[row], module[row], layer, ix, iy, showers.deposit, source)
+
+    def _flight(self, events: Events, rows: NDArray[np.int64], arrival: Arrival, mine: NDArray[np.int64]) -> Flight:
+        """Flight of particles to the face: their rows in the events, and in what arrives."""
+        return Flight.to_face(
+            particle=events.index_in_event[rows],
+            born=np.zeros(len(rows)) if events.time is None else events.time[rows],
+            momentum=np.linalg.norm(events.momentum[rows], axis=1),
+            mass=events.mass[rows],
+            length=arrival.length[mine],
+            entry=arrival.cell[mine] * self.detector.sections[0].cell_mm + arrival.entry[mine],
         )

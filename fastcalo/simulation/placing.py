@@ -9,10 +9,33 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..contributions import Contributions
 from ..detector.description import Detector
 from ..detector.section import Section
 from ..errors import InputError
 from ..events import SectionHits
+
+_CELL = ("event", "module", "layer", "ix", "iy")
+
+
+@dataclass(frozen=True, eq=False)
+class DepositSource:
+    """What made deposits, and when.
+
+    Attributes
+    ----------
+    particle : int [h]
+        Place of the particle in its event.
+    time, mean_time : float [h]
+        Of the first deposit, and the mean weighted with energies, ns since the event.
+    step_length : float32 [h]
+        mm; see `Contributions`.
+    """
+
+    particle: NDArray[np.integer]
+    time: NDArray[np.floating]
+    mean_time: NDArray[np.floating]
+    step_length: NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +47,8 @@ class Deposits:
     event, module, layer, ix, iy : int [h]
     deposit : float [h]
         GeV.
+    source : DepositSource or None
+        What made them, where contributions of particles are asked for.
     """
 
     event: NDArray[np.integer]
@@ -32,6 +57,7 @@ class Deposits:
     ix: NDArray[np.integer]
     iy: NDArray[np.integer]
     deposit: NDArray[np.floating]
+    source: DepositSource | None = None
 
 
 def crossed_cells(section: Section, entry: NDArray[np.float32], direction: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -56,7 +82,13 @@ def crossed_cells(section: Section, entry: NDArray[np.float32], direction: NDArr
 
 
 def sum_deposits(
-    detector: Detector, name: str, parts: Sequence[Deposits], n_events: int, threshold: float | None = None
+    detector: Detector,
+    name: str,
+    parts: Sequence[Deposits],
+    n_events: int,
+    threshold: float | None = None,
+    *,
+    contributions: Sequence[Deposits] | None = None,
 ) -> SectionHits:
     """Deposits per event and cell, in the order of module, layer, x and y.
 
@@ -69,6 +101,9 @@ def sum_deposits(
     n_events : int
     threshold : float, optional
         Sums that are not greater are left out, GeV.
+    contributions : sequence of Deposits, optional
+        Deposits in the same cells that say what made them, where the hits are to tell what each particle made of them;
+        they may be the parts themselves.
 
     Returns
     -------
@@ -79,7 +114,7 @@ def sum_deposits(
     InputError
         There are more events and cells than 64 bits can number.
     """
-    event, module, layer, ix, iy = (_column(parts, c) for c in ("event", "module", "layer", "ix", "iy"))
+    event, module, layer, ix, iy = (_column(parts, c) for c in _CELL)
     key = _key([event, module, layer, ix, iy])
     order = np.argsort(key, kind="stable")
     key = key[order]
@@ -87,9 +122,11 @@ def sum_deposits(
     deposit = np.concatenate([np.zeros(0), *(p.deposit for p in parts)])[order]
     energy = np.add.reduceat(deposit, first) if len(first) else np.zeros(0)
     at = order[first]
+    made = None if contributions is None else _contributions(contributions)
     if threshold is not None:
         hit = energy.astype(np.float32) > threshold
         energy, at = energy[hit], at[hit]
+        made = None if made is None else made.take(hit)
     event, module, layer, ix, iy = (column[at] for column in (event, module, layer, ix, iy))
     return SectionHits(
         offsets=np.searchsorted(event, np.arange(n_events + 1)).astype(np.int64),
@@ -97,6 +134,37 @@ def sum_deposits(
         energy=energy.astype(np.float32),
         position=detector.cell_centre(name, module, ix, iy, layer).astype(np.float32),
         layer=layer.astype(np.int16),
+        contributions=made,
+    )
+
+
+def _contributions(parts: Sequence[Deposits]) -> Contributions:
+    """Sums of the deposits of each particle in each cell, cells in the order of `sum_deposits`."""
+    key = _key([_column(parts, column) for column in _CELL])
+    if not len(key):
+        return Contributions.none()
+    sources = [part.source for part in parts if part.source is not None]
+    if len(sources) < len(parts):
+        raise InputError("contributions are asked for, but some deposits do not say which particle made them")
+    particle, time, mean_time, step_length = (
+        np.concatenate([getattr(source, column) for source in sources])
+        for column in ("particle", "time", "mean_time", "step_length")
+    )
+    deposit = np.concatenate([part.deposit for part in parts]).astype(np.float64)
+    order = np.lexsort((particle, key))
+    key, particle, deposit = key[order], particle[order], deposit[order]
+    new_cell = np.concatenate([[True], key[1:] != key[:-1]])
+    first = np.flatnonzero(new_cell | np.concatenate([[True], particle[1:] != particle[:-1]]))
+    energy = np.add.reduceat(deposit, first)
+    weighted = np.add.reduceat(deposit * mean_time[order], first)
+    counts = np.diff(np.flatnonzero(np.concatenate([new_cell[first], [True]])))
+    return Contributions(
+        offsets=np.concatenate([[0], np.cumsum(counts)]),
+        particle=particle[first].astype(np.int32),
+        energy=energy.astype(np.float32),
+        time=np.minimum.reduceat(time[order], first).astype(np.float32),
+        mean_time=np.divide(weighted, energy, out=np.zeros_like(energy), where=energy > 0).astype(np.float32),
+        step_length=step_length[order][first].astype(np.float32),
     )
 
 

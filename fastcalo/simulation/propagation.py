@@ -26,6 +26,9 @@ from ..detector.modules import FloatArray
 from ..errors import InputError
 from ..events import Reason
 
+LIGHT_MM_PER_NS = 299.792458
+"""Speed of light."""
+
 # rad/mm for one elementary charge, one tesla and one GeV
 _TURN = 0.299792458e-3
 
@@ -57,6 +60,8 @@ class Arrival:
         Unit vector in the module's frame; z > 0.
     position : float64 [n, 3]
         The point met in global coordinates, mm.
+    length : float64 [n]
+        Of the track from the vertex to there, mm.
     """
 
     reason: NDArray[np.int8]
@@ -65,6 +70,7 @@ class Arrival:
     entry: FloatArray
     direction: FloatArray
     position: FloatArray
+    length: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +154,25 @@ def free_paths(
     _, rows, tracks, gaps = _begin(detector, pdg, momentum, vertex)
     _, length = _first_face(detector, tracks, gaps)
     return rows, tracks, length
+
+
+def flight_time(length: FloatArray, momentum: FloatArray, mass: FloatArray) -> FloatArray:
+    """Time that particles take for a length of track: l E / (p c).
+
+    Parameters
+    ----------
+    length : float64 [n]
+        mm.
+    momentum, mass : float64 [n]
+        GeV.
+
+    Returns
+    -------
+    float64 [n]
+        ns.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(length * np.hypot(1.0, mass / momentum) / LIGHT_MM_PER_NS, np.float64)
 
 
 def _begin(
@@ -251,7 +276,7 @@ def _arrive(
     direction = detector.layout.rotate_to_local(module, direction)
     enters = direction[:, 2] > 0
     reason[rows[~enters]] = Reason.MISSES_CALORIMETER
-    rows, local = rows[enters], local[enters]
+    rows, local, length = rows[enters], local[enters], length[enters]
 
     n, cell_mm = len(reason), detector.sections[0].cell_mm
     arrival = Arrival(
@@ -261,6 +286,7 @@ def _arrive(
         entry=np.full((n, 2), np.nan),
         direction=np.full((n, 3), np.nan),
         position=np.full((n, 3), np.nan),
+        length=np.full(n, np.nan),
     )
     cell = np.floor(local[:, :2] / cell_mm + 0.5)
     arrival.module[rows] = module[enters]
@@ -268,4 +294,5 @@ def _arrive(
     arrival.entry[rows] = local[:, :2] - cell * cell_mm
     arrival.direction[rows] = direction[enters]
     arrival.position[rows] = position[enters]
+    arrival.length[rows] = length
     return arrival

@@ -107,7 +107,8 @@ def _hits(folder: Path) -> Path:
 
 
 def _read_hits(path: Path) -> str:
-    from fastcalo.io.hits.reader import hits_tree, open_hit_file, read_chunk
+    from fastcalo.io.hits.hit_files import open_hit_file
+    from fastcalo.io.hits.reader import hits_tree, read_chunk
     from fastcalo.production.inspect import inspect
 
     inspect(path)

@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,26 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...detector.description import Detector, load_detector
-from ...errors import DetectorError, InputError
+from ...contributions import Contributions
+from ...detector.description import Detector
+from ...errors import InputError
 from ..particles.columns import Column, to_column
-from ..root_files import PROVENANCE, branch_names, open_root, read_branch, reading_errors, tree_names
+from ..root_files import branch_names, read_branch, reading_errors
 from .root_tree import TREE
 
 PARTICLES = "particles_"
 IDENTIFIERS = ("run", "luminosityBlock", "event", "fastcalo_repeat")
 _HIT = ("cell_id", "energy", "x", "y", "z", "layer")
-# what is read of a file's provenance: types by key, any key where there is an asterisk
-_STATED: dict[str, Any] = {
-    "units": {"*": str},
-    "inputs": [{"path": str}],
-    "detector": {
-        "name": str,
-        "hash": str,
-        "sections": {"*": {"encoding": str, "system": int, "threshold_gev": int | float}},
-    },
-    "accounts": {"reasons": {"*": {"count": int | float, "energy": int | float}}},
-}
 
 
 @dataclass(frozen=True)
@@ -74,7 +62,7 @@ class HitFile:
         """Names S of which the tree has the lists ``S_cell_id`` or ``S_energy``."""
         lists = [name for name, kind in self.branches(tree).items() if is_list(kind)]
         found = (re.fullmatch(r"(.+)_(?:cell_id|energy)", name) for name in lists)
-        return list(dict.fromkeys(match[1] for match in found if match))
+        return list(dict.fromkeys(match[1] for match in found if match and f"{match[1]}_hit" not in lists))
 
     def entries(self, tree: str) -> int:
         """Return the number of events."""
@@ -96,6 +84,25 @@ class HitFile:
         """
         return {name: self._read(tree, name, entries) for name in names}
 
+    def contributions(self, tree: str, section: str, entries: range) -> Contributions | None:
+        """Read what single particles made of the hits of a section; None where the file does not tell.
+
+        Raises
+        ------
+        InputError
+            They are damaged, or belong to hits that are not there.
+        """
+        head = f"{section}Contribution_"
+        columns = ("hit", "particle", "energy", "time", "mean_time", "step_length")
+        if any(head + name not in self.branches(tree) for name in columns):
+            return None
+        found = self.read(tree, [f"n{section}", *(head + name for name in columns)], entries)
+        counts = found[f"n{section}"].values.astype(np.int64)
+        hit = found[f"{head}hit"]
+        return contributions_of(
+            hit.values, hit.counts, counts, {n: found[head + n].values for n in columns[1:]}, self.path
+        )
+
     def _read(self, tree: str, name: str, entries: range) -> Column:
         where = f"{self.path}: tree {tree!r}, entries {entries.start} to {entries.stop}, branch {name!r}"
         with reading_errors(where):
@@ -114,6 +121,9 @@ class HitFile:
     @cached_property
     def stated_sections(self) -> dict[str, dict[str, Any]]:
         """What the file states of each section: ``encoding``, ``system`` and ``threshold_gev``."""
+        return self._stated()
+
+    def _stated(self) -> dict[str, dict[str, Any]]:
         said = dict((self.provenance.get("detector") or {}).get("sections") or {})
         if said or self.detector is None:
             return said
@@ -121,6 +131,40 @@ class HitFile:
             s.name: {"encoding": s.encoding.text, "system": s.system, "threshold_gev": s.threshold}
             for s in self.detector.sections
         }
+
+
+def contributions_of(
+    hit: NDArray[Any], counts: NDArray[np.int64] | None, hits: NDArray[np.int64], columns: Mapping[str, Any], where: str
+) -> Contributions:
+    """Contributions that tell their hit by its place in the event.
+
+    Parameters
+    ----------
+    hit : int [c]
+    counts : int64 [n_events]
+        Contributions of each event.
+    hits : int64 [n_events]
+        Hits of each event.
+    columns : mapping of str to array [c]
+        The other columns of `Contributions`.
+    where : str
+        For messages.
+
+    Raises
+    ------
+    InputError
+        Lists differ in length, or there are no such hits.
+    """
+    if counts is None or any(len(column) != len(hit) for column in columns.values()):
+        raise InputError(f"{where}: the lists of contributions differ in length")
+    first = np.cumsum(hits) - hits
+    if ((hit < 0) | (hit >= np.repeat(hits, counts))).any():
+        raise InputError(f"{where}: there are contributions to hits that are not there")
+    at = hit + np.repeat(first, counts)
+    if (np.diff(at) < 0).any():
+        raise InputError(f"{where}: contributions do not stand in the order of the hits")
+    made = np.bincount(at, minlength=int(hits.sum()))
+    return Contributions(np.concatenate([[0], np.cumsum(made)]), **columns)
 
 
 def is_list(kind: str) -> bool:
@@ -200,62 +244,6 @@ def _section(file: HitFile, tree: str, section: str, names: Sequence[str], entri
     if counts is None:
         return None
     return SectionChunk(counts, {name.removeprefix(f"{section}_"): column.values for name, column in columns.items()})
-
-
-@contextmanager
-def open_hit_file(path: str, detector: Detector | None = None) -> Iterator[HitFile]:
-    """Open a file of hits, having made sure that it is whole.
-
-    Parameters
-    ----------
-    path : str
-        Local path or URL.
-    detector : Detector, optional
-        In which it was made. Found by what the file states unless given.
-
-    Yields
-    ------
-    HitFile
-
-    Raises
-    ------
-    InputError
-        It is missing, empty, no ROOT file or cut short, holds no tree, or its provenance is not as we write it.
-    """
-    with open_root(path) as root:
-        names = tree_names(root, path)
-        with reading_errors(path):
-            classes = root.classnames(recursive=True, cycle=False)
-            provenance = json.loads(str(root[PROVENANCE])) if PROVENANCE in root else {}
-        if misfit := next(_misfits(provenance, _STATED, PROVENANCE), ""):
-            raise InputError(f"{path}: {misfit}")
-        trees = {name: str(classes[name]).split("::")[-1] for name in names}
-        yield HitFile(path, root, provenance, trees, detector or _detector_of(provenance))
-
-
-def _misfits(value: Any, kind: Any, where: str) -> Iterator[str]:
-    """Yield what in a provenance is not of the type that it should be; what is missing is unknown, not wrong."""
-    wanted: Any = type(kind) if isinstance(kind, dict | list) else kind
-    if value is None and isinstance(kind, dict | list):
-        return
-    if not isinstance(value, wanted):
-        yield f"{where} should be of type {getattr(wanted, '__name__', wanted)}, but is {value!r:.60}"
-    elif isinstance(value, list):
-        for i, item in enumerate(value):
-            yield from _misfits(item, kind[0], f"{where}[{i}]")
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if key in kind or "*" in kind:
-                yield from _misfits(item, kind.get(key, kind.get("*")), f"{where}.{key}")
-
-
-def _detector_of(provenance: Mapping[str, Any]) -> Detector | None:
-    said = dict(provenance.get("detector") or {})
-    try:
-        detector = load_detector(str(said.get("name", "")))
-    except DetectorError:
-        return None
-    return detector if detector.hash == said.get("hash") else None
 
 
 def hits_tree(names: Sequence[str]) -> str | None:

@@ -74,7 +74,7 @@ class TreeWriter:
 
         self.provenance: dict[str, Any] = {}
         self._path = path
-        self._root = uproot.recreate(file, compression=_compression())
+        self._root = uproot.recreate(file, compression=compression())
         self._tree = self._root.mktree(
             TREE,
             {name: np.dtype(kind) for name, kind in events.items()}
@@ -176,7 +176,7 @@ def open_tree(
                 file.close()
 
 
-def _compression() -> Any:
+def compression() -> Any:
     """How baskets are packed: by a method with a checksum, for ROOT has none of its own.
 
     Of single bits flipped in a file of hits, ZSTD gave other numbers without a word for five in six, LZ4 for one in

@@ -12,11 +12,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ...contributions import Contributions
 from ...detector.description import Detector, DetectorLike, load_detector
 from ...display import html_table
 from ...errors import ConfigError, InputError
 from ...events import Hits, Identifier, Reason, SectionHits
-from .reader import PARTICLES, Chunk, SectionChunk, hits_tree, open_hit_file, read_chunk
+from .edm4hep_file import Edm4hepFile
+from .hit_files import open_hit_file
+from .reader import PARTICLES, Chunk, SectionChunk, hits_tree, read_chunk
 from .writer import LUMINOSITY_BLOCK, REPEAT
 
 _COLUMNS = ("cell_id", "energy", "x", "y", "z", "layer")
@@ -64,13 +67,15 @@ class HitsReader:
         """The calorimeter, where the file names a shipped one or `open_hits` was given it."""
         return self._file.detector
 
-    def iterate(self, step_size: int | str = "16 MB") -> Iterator[Hits]:
+    def iterate(self, step_size: int | str = "16 MB", *, contributions: bool = False) -> Iterator[Hits]:
         """Read all events in order, in bounded memory.
 
         Parameters
         ----------
         step_size : int or str
             Events at a time, or the memory that they may take, such as ``"100 MB"``.
+        contributions : bool
+            Whether to read what single particles made of each hit, where the file tells it.
 
         Yields
         ------
@@ -86,17 +91,44 @@ class HitsReader:
         step = self._step(step_size)
         for start in range(0, self.n_events, step):
             entries = range(start, min(start + step, self.n_events))
-            yield self._hits(read_chunk(self._file, self._tree, entries))
+            yield self._hits(read_chunk(self._file, self._tree, entries), contributions)
 
-    def read(self) -> Hits:
+    def read(self, *, contributions: bool = False) -> Hits:
         """Read all events at once.
+
+        Parameters
+        ----------
+        contributions : bool
+            As for `iterate`.
 
         Raises
         ------
         InputError
             See `iterate`.
         """
-        return self._hits(read_chunk(self._file, self._tree, range(self.n_events)))
+        return self._hits(read_chunk(self._file, self._tree, range(self.n_events)), contributions)
+
+    def read_event(self, event: int) -> Hits:
+        """Read one event.
+
+        Parameters
+        ----------
+        event : int
+            Number of the entry.
+
+        Raises
+        ------
+        InputError
+            See `iterate`.
+        """
+        return self._hits(read_chunk(self._file, self._tree, range(event, event + 1)), False)
+
+    @property
+    def particle_files(self) -> list[str]:
+        """Files with the particles that the hits are of: the file itself if it is EDM4hep, else those it names."""
+        if isinstance(self._file, Edm4hepFile):
+            return [self.path]
+        return [str(item["path"]) for item in self.provenance.get("inputs") or []]
 
     def close(self) -> None:
         """Close the file."""
@@ -132,7 +164,7 @@ class HitsReader:
             raise ConfigError(f"step_size must be at least one event, but is {step_size}")
         return step_size
 
-    def _hits(self, chunk: Chunk) -> Hits:
+    def _hits(self, chunk: Chunk, contributions: bool) -> Hits:
         n = len(chunk.entries)
         zeros = np.zeros(n, np.int64)
         counts = np.stack([chunk.events.get(f"{PARTICLES}{r.name.lower()}", zeros) for r in Reason], axis=1)
@@ -140,7 +172,14 @@ class HitsReader:
         reason = np.repeat(np.tile(np.arange(len(Reason), dtype=np.int8), n), counts.ravel())
         blocks, repeat = (chunk.events.get(name) for name in (LUMINOSITY_BLOCK, REPEAT))
         return Hits(
-            sections={name: self._section(name, chunk.sections.get(name)) for name in self.sections},
+            sections={
+                name: self._section(
+                    name,
+                    chunk.sections.get(name),
+                    self._file.contributions(self._tree, name, chunk.entries) if contributions else None,
+                )
+                for name in self.sections
+            },
             run=_whole(chunk.events.get("run", zeros)),
             event=_whole(chunk.events.get("event", np.arange(chunk.entries.start, chunk.entries.stop))),
             reason=reason,
@@ -149,7 +188,7 @@ class HitsReader:
             repeat=None if repeat is None else repeat.astype(np.uint64, copy=False),
         )
 
-    def _section(self, name: str, chunk: SectionChunk | None) -> SectionHits:
+    def _section(self, name: str, chunk: SectionChunk | None, made: Contributions | None) -> SectionHits:
         columns = {} if chunk is None else chunk.columns
         if chunk is None or (lacking := [column for column in _COLUMNS if column not in columns]):
             missing = [f"{name}_{column}" for column in (lacking if columns else _COLUMNS)]
@@ -160,6 +199,7 @@ class HitsReader:
             energy=columns["energy"].astype(np.float32, copy=False),
             position=np.stack([columns[axis].astype(np.float32, copy=False) for axis in "xyz"], axis=1),
             layer=columns["layer"].astype(np.int16, copy=False),
+            contributions=made,
         )
 
 
@@ -169,7 +209,7 @@ def open_hits(path: str | Path, detector: DetectorLike | None = None) -> HitsRea
     Parameters
     ----------
     path : str or Path
-        A ROOT file of `convert`, `merge` or `write_hits`, local or by URL.
+        A ROOT file of `convert`, `merge` or `write_hits`, local or by URL; also EDM4hep.
     detector : Detector, name or path, optional
         In which it was made; found by what the file states unless given.
 

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -29,8 +30,19 @@ _HIT: dict[str, DTypeLike] = {
     "z": np.float32,
     "layer": np.int16,
 }
+_CONTRIBUTION: dict[str, DTypeLike] = {
+    "hit": np.int32,
+    "particle": np.int32,
+    "energy": np.float32,
+    "time": np.float32,
+    "mean_time": np.float32,
+    "step_length": np.float32,
+}
+CONTRIBUTIONS = "Contribution"
+"""What the name of a section's lists of contributions ends in."""
 # of the branches of hits, by what their names end in
 _UNITS = {"energy": "GeV", "x": "mm", "y": "mm", "z": "mm"}
+_CONTRIBUTION_UNITS = {"time": "ns", "mean_time": "ns", "step_length": "mm"}
 _PARTICLE: dict[str, DTypeLike] = {
     "pdg": np.int32,
     "px": np.float64,
@@ -42,11 +54,17 @@ _PARTICLE: dict[str, DTypeLike] = {
     "vz": np.float64,
     "reason": np.int16,
     "index": np.int32,
+    "row": np.int32,
+    "time": np.float64,
 }
 
 LUMINOSITY_BLOCK, REPEAT = "luminosityBlock", "fastcalo_repeat"
 IDENTIFIERS: Mapping[str, DTypeLike] = {"run": np.int64, "event": np.int64}
 """Branches that events are known by, and their types, where there are no more."""
+
+
+RowsOf: TypeAlias = Callable[[Any], NDArray[np.int32]]
+"""Gives the places, int32 [n_particles], by which the particles of events are known in what was simulated first."""
 
 
 class _EventWriter:
@@ -114,6 +132,13 @@ class HitsWriter(_EventWriter):
         luminosity block) and ``fastcalo_repeat`` (where they have `Events.repeat`). See `identifier_types`.
     overwrite : bool
         Whether a file of that name may be replaced.
+    contributions : bool
+        Whether to write what single particles made of each hit, too: per section S ``nSContribution`` and the lists
+        ``SContribution_hit`` (place of the hit in its list), ``_particle``, ``_energy``, ``_time``, ``_mean_time`` and
+        ``_step_length``, those of `Contributions`.
+    rows : callable, optional
+        Returns, for events that are written, the places by which contributions know their particles, int [n_particles];
+        by default those in the events.
 
     Raises
     ------
@@ -128,12 +153,15 @@ class HitsWriter(_EventWriter):
         *,
         identifiers: Mapping[str, DTypeLike] = IDENTIFIERS,
         overwrite: bool = False,
+        contributions: bool = False,
+        rows: RowsOf | None = None,
     ) -> None:
-        self._sections = tuple(sections)
+        self._sections, self._contributions, self._rows = tuple(sections), contributions, rows
+        made = {f"{name}{CONTRIBUTIONS}": _CONTRIBUTION for name in self._sections if contributions}
         super().__init__(
             path,
             {f"particles_{reason.name.lower()}": np.int32 for reason in Reason},
-            dict.fromkeys(self._sections, _HIT),
+            {**dict.fromkeys(self._sections, _HIT), **made},
             identifiers=identifiers,
             overwrite=overwrite,
         )
@@ -153,7 +181,11 @@ class HitsWriter(_EventWriter):
                 f"hits of {hits.n_events} events and {len(hits.reason)} particles don't belong to "
                 f"{events.n_events} events with {events.n_particles} particles"
             )
-        self.write_counted(_identifiers(events), hits.particles, hits.sections)
+        sections = hits.sections
+        if self._rows is not None:
+            rows = self._rows(events)
+            sections = {name: _with_rows(section, events.offsets, rows) for name, section in sections.items()}
+        self.write_counted(_identifiers(events), hits.particles, sections)
 
     def write_counted(
         self,
@@ -178,6 +210,9 @@ class HitsWriter(_EventWriter):
         """
         columns = {f"particles_{reason.name.lower()}": counts[:, reason].astype(np.int32) for reason in Reason}
         lists = {name: _hit_lists(sections.get(name), len(counts)) for name in self._sections}
+        if self._contributions:
+            for name in self._sections:
+                lists[f"{name}{CONTRIBUTIONS}"] = _contribution_lists(sections.get(name), len(counts))
         self._append(identifiers, columns, lists)
 
 
@@ -186,8 +221,9 @@ class RejectedWriter(_EventWriter):
 
     A TTree ``Events`` that `open_events` reads back, with an entry for every event of the input, also for those without
     such a particle. Per event its identifiers, such as ``run`` and ``event``; per particle ``pdg``, ``px``, ``py``,
-    ``pz``, ``mass`` (GeV), ``vx``, ``vy``, ``vz`` (mm), ``reason`` (the number of a `Reason`) and ``index`` (its place
-    in the input's event; of the daughter of a particle that decayed, that particle's).
+    ``pz``, ``mass`` (GeV), ``vx``, ``vy``, ``vz`` (mm), ``reason`` (the number of a `Reason`), ``index`` (its place in
+    the input's event; of the daughter of a particle that decayed, that particle's), ``row`` (its place where daughters
+    of decays are counted behind the particles of the input) and ``time`` (of its production, ns).
 
     Use it as a context manager. The file appears under its name when the block ends well; otherwise nothing does.
 
@@ -241,6 +277,8 @@ class RejectedWriter(_EventWriter):
             **dict(zip(("vx", "vy", "vz"), events.vertex.T, strict=True)),
             "reason": reason,
             "index": events.index_in_event if events.lineage is None else events.lineage.origin,
+            "row": events.index_in_event,
+            "time": np.zeros(events.n_particles) if events.time is None else events.time,
         }
         chosen = {name: column[rejected].astype(_PARTICLE[name], copy=False) for name, column in columns.items()}
         rows = Lists(np.concatenate([[0], np.cumsum(counts)]), chosen)
@@ -301,12 +339,12 @@ def write_hits(
         writer.provenance.update(file_provenance(None if detector is None else load_detector(detector)))
 
 
-def file_provenance(detector: Detector | None) -> dict[str, Any]:
+def file_provenance(detector: Detector | None, *, contributions: bool = False) -> dict[str, Any]:
     """Return what every file of hits states of itself, as JSON can hold it: who wrote it, units and calorimeter."""
     said: dict[str, Any] = {
         "fastcalo": __version__,
         "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "units": _UNITS,
+        "units": {**_UNITS, **(_CONTRIBUTION_UNITS if contributions else {})},
     }
     if detector is not None:
         said["detector"] = {
@@ -353,3 +391,34 @@ def _hit_lists(hits: SectionHits | None, n_events: int) -> Lists:
         hits.offsets,
         {"cell_id": hits.cell_id, "energy": hits.energy, "x": x, "y": y, "z": z, "layer": hits.layer},
     )
+
+
+def _contribution_lists(hits: SectionHits | None, n_events: int) -> Lists:
+    if hits is None:
+        none = {name: np.empty(0, kind) for name, kind in _CONTRIBUTION.items()}
+        return Lists(np.zeros(n_events + 1, np.int64), none)
+    made = hits.contributions
+    if made is None:
+        raise InputError("the file is to hold contributions, but the hits have none: make the engine with them")
+    in_event = np.arange(hits.n_hits) - np.repeat(hits.offsets[:-1], np.diff(hits.offsets))
+    return Lists(
+        made.offsets[hits.offsets],
+        {
+            "hit": in_event[made.hit].astype(np.int32),
+            "particle": made.particle,
+            "energy": made.energy,
+            "time": made.time,
+            "mean_time": made.mean_time,
+            "step_length": made.step_length,
+        },
+    )
+
+
+def _with_rows(hits: SectionHits, offsets: NDArray[np.int64], rows: NDArray[np.int32]) -> SectionHits:
+    """Hits whose contributions know their particles by other places than those in the events."""
+    made = hits.contributions
+    if made is None:
+        return hits
+    counts = np.diff(made.offsets[hits.offsets])
+    particle = rows[np.repeat(offsets[:-1], counts) + made.particle]
+    return replace(hits, contributions=replace(made, particle=particle.astype(np.int32)))
