@@ -336,7 +336,7 @@ def check_particles(found, tree, given) -> None:
     """Particles, headers and counters as ROOT found them, against the input and our tree."""
     sizes = found["events.MCParticles.size"]
     place = np.arange(sizes.sum()) - np.repeat(sizes.cumsum() - sizes, sizes)
-    own = place < np.repeat(ak.num(given["MCParticles.PDG"]), sizes)
+    own = place < np.repeat(ak.to_numpy(ak.num(given["MCParticles.PDG"])), sizes)
     for name in ("PDG", "generatorStatus", "charge", "time", "mass"):
         assert_array_equal(found[f"events.MCParticles.{name}"][own], ak.flatten(given[f"MCParticles.{name}"]))
     for name in ("vertex", "momentum"):

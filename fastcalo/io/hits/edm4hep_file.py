@@ -44,6 +44,9 @@ class Edm4hepFile(HitFile):
 
     _opened: dict[str, OpenTree] = field(default_factory=dict, repr=False)
     _encodings: dict[str, str] = field(default_factory=dict, repr=False)
+    # parameters are asked for one by one, but read together
+    _read_keys: dict[str, list[str]] = field(default_factory=dict, repr=False)
+    _read_values: dict[str, tuple[range, Any]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
@@ -281,10 +284,13 @@ class Edm4hepFile(HitFile):
 
     def _keys(self, kind: str) -> list[str]:
         """Names of the parameters of the first event."""
-        if not self.events.n_entries or f"GP{kind}Keys" not in self._fields:
-            return []
-        with reading_errors(f"{self.events.where}, GP{kind}Keys"):
-            return [str(k) for k in self.root[EVENTS][f"GP{kind}Keys"].array(entry_stop=1)[0].to_list()]
+        if kind not in self._read_keys:
+            found: list[str] = []
+            if self.events.n_entries and f"GP{kind}Keys" in self._fields:
+                with reading_errors(f"{self.events.where}, GP{kind}Keys"):
+                    found = [str(k) for k in self.root[EVENTS][f"GP{kind}Keys"].array(entry_stop=1)[0].to_list()]
+            self._read_keys[kind] = found
+        return self._read_keys[kind]
 
     @cached_property
     def _fields(self) -> set[str]:
@@ -294,6 +300,10 @@ class Edm4hepFile(HitFile):
     def _parameters(self, kind: str, entries: range) -> Any:
         import awkward as ak
 
+        before = self._read_values.get(kind)
+        if before is not None and before[0] == entries:
+            return before[1]
+
         with reading_errors(f"{self.events.where}, GP{kind}Values"):
             span = {"entry_start": entries.start, "entry_stop": entries.stop}
             keys = self.root[EVENTS][f"GP{kind}Keys"].array(**span)
@@ -301,7 +311,8 @@ class Edm4hepFile(HitFile):
             known = self._keys(kind)
             if not ak.all(ak.num(keys) == len(known)) or not ak.all(keys == ak.Array([known])):
                 raise InputError(f"{self.events.where}: not all events have the same parameters")
-            return values
+        self._read_values[kind] = entries, values
+        return values
 
     def _stated(self) -> dict[str, dict[str, Any]]:
         said = super()._stated()
