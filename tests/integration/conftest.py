@@ -2,6 +2,7 @@
 """The C++ library, built once for all tests that use it."""
 
 import importlib.util
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -33,7 +34,12 @@ def onnxruntime_library():
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory, onnxruntime_library):
-    """Folder in which the library and its tests are built; skips where that cannot be."""
+    """Folder in which the library and its tests are built; skips where that cannot be.
+
+    While one works on them, FASTCALO_CPP_BUILD names a folder that was built before.
+    """
+    if os.environ.get("FASTCALO_CPP_BUILD"):
+        return Path(os.environ["FASTCALO_CPP_BUILD"])
     if shutil.which("cmake") is None or not any(shutil.which(c) for c in ("c++", "g++", "clang++")):
         pytest.skip("needs cmake and a C++ compiler: pip install cmake, apt-get install g++")
     build = tmp_path_factory.mktemp("cpp") / "build"

