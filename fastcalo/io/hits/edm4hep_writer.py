@@ -21,10 +21,11 @@ from ..podio.data_types import CALORIMETER_HIT, CONTRIBUTION, EVENT_HEADER, MC_P
 from ..podio.frames import Collection, Parameter, PodioFile, References
 from ..root_files import PROVENANCE
 from ..truth.edm4hep_truth import WEIGHT_NAMES, Truth, TruthReader
+from .contribution_lists import RowsOf
 from .edm4hep_particles import HEADER, PARTICLES, header_collection, particle_collection
 from .readouts import Readout, readouts_of
 from .root_tree import compression
-from .writer import IDENTIFIERS, LUMINOSITY_BLOCK, REPEAT, RowsOf
+from .writer import IDENTIFIERS, LUMINOSITY_BLOCK, REPEAT
 
 EVENTS, RUNS, METADATA = "events", "runs", "metadata"
 ENCODING = "__CellIDEncoding"

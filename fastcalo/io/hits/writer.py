@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -20,6 +19,7 @@ from ...errors import InputError
 from ...events import Events, Hits, Reason, SectionHits
 from ...reasons import NEVER_REJECTED
 from ..atomic import check_output
+from .contribution_lists import CONTRIBUTION, CONTRIBUTION_UNITS, CONTRIBUTIONS, RowsOf, contribution_lists, with_rows
 from .root_tree import Lists, open_tree
 
 _HIT: dict[str, DTypeLike] = {
@@ -30,19 +30,8 @@ _HIT: dict[str, DTypeLike] = {
     "z": np.float32,
     "layer": np.int16,
 }
-_CONTRIBUTION: dict[str, DTypeLike] = {
-    "hit": np.int32,
-    "particle": np.int32,
-    "energy": np.float32,
-    "time": np.float32,
-    "mean_time": np.float32,
-    "step_length": np.float32,
-}
-CONTRIBUTIONS = "Contribution"
-"""What the name of a section's lists of contributions ends in."""
 # of the branches of hits, by what their names end in
 _UNITS = {"energy": "GeV", "x": "mm", "y": "mm", "z": "mm"}
-_CONTRIBUTION_UNITS = {"time": "ns", "mean_time": "ns", "step_length": "mm"}
 _PARTICLE: dict[str, DTypeLike] = {
     "pdg": np.int32,
     "px": np.float64,
@@ -61,10 +50,6 @@ _PARTICLE: dict[str, DTypeLike] = {
 LUMINOSITY_BLOCK, REPEAT = "luminosityBlock", "fastcalo_repeat"
 IDENTIFIERS: Mapping[str, DTypeLike] = {"run": np.int64, "event": np.int64}
 """Branches that events are known by, and their types, where there are no more."""
-
-
-RowsOf: TypeAlias = Callable[[Any], NDArray[np.int32]]
-"""Gives the places, int32 [n_particles], by which the particles of events are known in what was simulated first."""
 
 
 class _EventWriter:
@@ -157,7 +142,7 @@ class HitsWriter(_EventWriter):
         rows: RowsOf | None = None,
     ) -> None:
         self._sections, self._contributions, self._rows = tuple(sections), contributions, rows
-        made = {f"{name}{CONTRIBUTIONS}": _CONTRIBUTION for name in self._sections if contributions}
+        made = {f"{name}{CONTRIBUTIONS}": CONTRIBUTION for name in self._sections if contributions}
         super().__init__(
             path,
             {f"particles_{reason.name.lower()}": np.int32 for reason in Reason},
@@ -184,7 +169,7 @@ class HitsWriter(_EventWriter):
         sections = hits.sections
         if self._rows is not None:
             rows = self._rows(events)
-            sections = {name: _with_rows(section, events.offsets, rows) for name, section in sections.items()}
+            sections = {name: with_rows(section, events.offsets, rows) for name, section in sections.items()}
         self.write_counted(_identifiers(events), hits.particles, sections)
 
     def write_counted(
@@ -212,7 +197,7 @@ class HitsWriter(_EventWriter):
         lists = {name: _hit_lists(sections.get(name), len(counts)) for name in self._sections}
         if self._contributions:
             for name in self._sections:
-                lists[f"{name}{CONTRIBUTIONS}"] = _contribution_lists(sections.get(name), len(counts))
+                lists[f"{name}{CONTRIBUTIONS}"] = contribution_lists(sections.get(name), len(counts))
         self._append(identifiers, columns, lists)
 
 
@@ -344,7 +329,7 @@ def file_provenance(detector: Detector | None, *, contributions: bool = False) -
     said: dict[str, Any] = {
         "fastcalo": __version__,
         "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "units": {**_UNITS, **(_CONTRIBUTION_UNITS if contributions else {})},
+        "units": {**_UNITS, **(CONTRIBUTION_UNITS if contributions else {})},
     }
     if detector is not None:
         said["detector"] = {
@@ -391,34 +376,3 @@ def _hit_lists(hits: SectionHits | None, n_events: int) -> Lists:
         hits.offsets,
         {"cell_id": hits.cell_id, "energy": hits.energy, "x": x, "y": y, "z": z, "layer": hits.layer},
     )
-
-
-def _contribution_lists(hits: SectionHits | None, n_events: int) -> Lists:
-    if hits is None:
-        none = {name: np.empty(0, kind) for name, kind in _CONTRIBUTION.items()}
-        return Lists(np.zeros(n_events + 1, np.int64), none)
-    made = hits.contributions
-    if made is None:
-        raise InputError("the file is to hold contributions, but the hits have none: make the engine with them")
-    in_event = np.arange(hits.n_hits) - np.repeat(hits.offsets[:-1], np.diff(hits.offsets))
-    return Lists(
-        made.offsets[hits.offsets],
-        {
-            "hit": in_event[made.hit].astype(np.int32),
-            "particle": made.particle,
-            "energy": made.energy,
-            "time": made.time,
-            "mean_time": made.mean_time,
-            "step_length": made.step_length,
-        },
-    )
-
-
-def _with_rows(hits: SectionHits, offsets: NDArray[np.int64], rows: NDArray[np.int32]) -> SectionHits:
-    """Hits whose contributions know their particles by other places than those in the events."""
-    made = hits.contributions
-    if made is None:
-        return hits
-    counts = np.diff(made.offsets[hits.offsets])
-    particle = rows[np.repeat(offsets[:-1], counts) + made.particle]
-    return replace(hits, contributions=replace(made, particle=particle.astype(np.int32)))
