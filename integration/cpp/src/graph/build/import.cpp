@@ -59,7 +59,9 @@ void Importer::run(const std::vector<std::string>& outputs) {
     for (const onnx::ValueInfo& o : g.outputs)
         if (wanted.count(o.name)) {
             ir_.output_names.push_back(o.name);
-            ir_.blocks[0].outputs.push_back(lookup(o.name));
+            const int v = lookup(o.name);
+            rank(v);  // that it is there
+            ir_.blocks[0].outputs.push_back(v);
         }
     ir_.remove_dead();
 }

@@ -138,6 +138,7 @@ std::vector<int> Importer::scan(const onnx::Node& n, Attributes& a, const Values
     node.blocks = {b};
     Dim length = -1;
     for (std::size_t k = 0; k < in.size(); ++k) {
+        rank(in[k]);  // that it is there
         std::vector<Dim> dims = ir_.value(in[k]).dims;
         if (k >= states) {
             if (dims.empty()) throw Error("operator Scan: an input has no axis to be scanned");

@@ -28,13 +28,17 @@ inline float float_of(std::int32_t i) {
     return x;
 }
 
+// 2^(n - 128).
+inline float power_of_two(std::uint32_t n) { return float_of(static_cast<std::int32_t>((n - 1U) << 23)); }
+
 inline float exponential(float x) {
     // beyond these, the result is infinite or less than half of the smallest number
     float y = x > 89.0F ? 89.0F : x;
     y = y < -104.0F ? -104.0F : y;
     // to the nearest whole number by a number whose last bit counts ones
     const float magic = 12582912.0F;
-    const float n = fused(y, 1.44269504F, magic) - magic;
+    const float t = fused(y, 1.44269504F, magic);
+    const float n = t - magic;
     float r = fused(n, -0.693359375F, y);
     r = fused(n, 2.12194440e-4F, r);
     float p = 1.3814611e-3F;
@@ -44,9 +48,9 @@ inline float exponential(float x) {
     p = fused(p, r, 0.499999935F);
     p = fused(p, r * r, r) + 1.0F;
     // 2^n in two factors: n reaches from -150 to 128
-    const std::int32_t k = static_cast<std::int32_t>(n);
-    const std::int32_t half = k >> 1;
-    const float e = p * float_of((half + 127) << 23) * float_of((k - half + 127) << 23);
+    const std::uint32_t k = static_cast<std::uint32_t>(bits_of(t)) - 0x4B400000U + 256U;  // n + 256, from the last bits
+    const std::uint32_t half = k >> 1;
+    const float e = p * power_of_two(half) * power_of_two(k - half);
     return x != x ? x : e;
 }
 
@@ -74,7 +78,8 @@ inline float logarithm(float x) {
     // numbers too small to be normal are scaled
     const bool tiny = x < 1.17549435e-38F;
     const float scaled = tiny ? x * 8388608.0F : x;
-    const std::int32_t i = bits_of(scaled) - 0x3f3504f3;  // square root of 1/2
+    // square root of 1/2
+    const std::int32_t i = static_cast<std::int32_t>(static_cast<std::uint32_t>(bits_of(scaled)) - 0x3f3504f3U);
     const std::int32_t e = i >> 23;
     const float f = float_of((i & 0x007fffff) + 0x3f3504f3) - 1.0F;
     const float n = static_cast<float>(e) - (tiny ? 23.0F : 0.0F);
