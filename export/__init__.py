@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Export of trained models to self-describing ONNX (needs ``pip install 'fastcalo[export]'``)."""
+"""Export of trained models to self-describing ONNX (needs the extra ``export``)."""
 
 from fastcalo.errors import PackageNameError
 

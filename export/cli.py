@@ -31,9 +31,11 @@ def command(
       fastcalo export runs/em -o em.onnx
     """  # noqa: D301
     from fastcalo.cli.output import console, show_rows
-    from fastcalo.model.shower_model import ShowerModel
+    from fastcalo.production.inspect import inspect
 
     from .exporter import export
 
     export(run, output, overwrite=overwrite, status=lambda text: console().print(f"{text} ..."))
-    show_rows(f"Model {output}", ShowerModel(output).describe())
+    report = inspect(output)
+    for heading, rows in report.parts:
+        show_rows(heading or report.title, rows)

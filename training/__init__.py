@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Training of conditional GANs of calorimeter response (needs ``pip install 'fastcalo[train]'``)."""
+"""Training of conditional GANs of calorimeter response (needs the extra ``train``)."""
 
 from fastcalo.errors import PackageNameError
 

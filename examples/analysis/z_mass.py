@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The mass of the Z from its electrons, and the energy resolution of photons, from files of calorimeter hits.
 
-    pip install 'fastcalo[analysis]'
+    pip install '.[analysis]'    (in a clone)
     python examples/analysis/z_mass.py EVENTS.root full=full.root fast=fast.root -o z_mass.png
 
 An analysis as a user writes it: it knows the branches and the detector, nothing of fastcalo or of who made the hits.

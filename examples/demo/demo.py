@@ -15,7 +15,7 @@ from pathlib import Path
 import awkward as ak
 import numpy as np
 import uproot
-from draw_event import SECTION, CellHits, Particles, draw_event
+from draw_event import CellHits, Particles, draw_event
 from draw_profile import draw_profile
 from numpy.typing import NDArray
 
@@ -28,8 +28,9 @@ EVENTS = HERE / "events.root"
 REFERENCE = HERE.parent / "data" / "em_profiles.csv"
 MODEL = "em"
 
-# for the picture: both electrons and a photon hard and well inside the barrel
-HARD = 3.0  # GeV
+# for the picture: an electron and a pion hard and well inside the barrel, and nothing else
+SECTIONS = ("ECAL", "HCAL")
+HARD = 10.0  # GeV
 BARREL_COS_THETA = 0.75
 DRAWN = 0.05  # GeV; the paths of softer particles would only clutter it
 
@@ -55,30 +56,31 @@ def vectors(particles: ak.Array, name: str) -> NDArray[np.float64]:
 
 
 def prettiest(particles: ak.Array) -> int:
-    """Return the number of the Z -> e+ e- gamma event whose photon stands out most from both electrons."""
+    """Return the number of the tau pair that decays to an electron and a pion, and leaves them most of the energy."""
     energy = np.sqrt(sum(particles[f"momentum.{c}"] ** 2 for c in "xyz"))
-    inside = (energy > HARD) & (abs(particles["momentum.z"]) < BARREL_COS_THETA * energy)
-    electron, photon = inside & (abs(particles["PDG"]) == 11), inside & (particles["PDG"] == 22)
-    found = ak.to_numpy((ak.sum(electron, axis=1) == 2) & (ak.sum(photon, axis=1) == 1))
-    e, gamma = (vectors(particles[found][chosen[found]], "momentum") for chosen in (electron, photon))
-    cos = np.sum(e * gamma, axis=2) / np.linalg.norm(e, axis=2) / np.linalg.norm(gamma, axis=2)
-    return int(np.flatnonzero(found)[cos.max(axis=1).argmin()])
+    code = abs(particles["PDG"])
+    visible = (energy > DRAWN) & (code != 12) & (code != 14) & (code != 16)
+    inside = visible & (abs(particles["momentum.z"]) < BARREL_COS_THETA * energy) & (energy > HARD)
+    electron, pion = (ak.sum(inside & (code == kind), axis=1) == 1 for kind in (11, 211))
+    found = ak.to_numpy(electron & pion & (ak.sum(visible, axis=1) == 2))
+    return int(np.argmax(np.where(found, ak.to_numpy(ak.sum(energy[visible], axis=1)), 0)))
 
 
 def drawn_particles(particles: ak.Array) -> Particles:
-    """Particles of one event that are worth a line."""
+    """Particles of one event that are worth a line: neutrinos leave nothing to see."""
+    particles = particles[[code not in (12, 14, 16) for code in abs(particles["PDG"])]]
     momentum, vertex = vectors(particles, "momentum"), vectors(particles, "vertex")
     hard = np.linalg.norm(momentum, axis=1) > DRAWN
     return Particles(particles["charge"].to_numpy()[hard], momentum[hard], vertex[hard])
 
 
-def hits_of(target: Path, event: int) -> CellHits:
-    """Hits of one entry of the converted file."""
+def hits_of(target: Path, event: int, section: str) -> CellHits:
+    """Hits of a section in one entry of the converted file."""
     names = ("cell_id", "energy", "x", "y", "z", "layer")
     branches = uproot.open(target)["Events"].arrays(
-        [f"{SECTION}_{name}" for name in names], entry_start=event, entry_stop=event + 1
+        [f"{section}_{name}" for name in names], entry_start=event, entry_stop=event + 1
     )[0]
-    cell_id, energy, x, y, z, layer = (branches[f"{SECTION}_{name}"].to_numpy() for name in names)
+    cell_id, energy, x, y, z, layer = (branches[f"{section}_{name}"].to_numpy() for name in names)
     position = np.stack([x, y, z], axis=1).astype(np.float64)
     return CellHits(cell_id, energy.astype(np.float64), position, layer.astype(np.int64))
 
@@ -97,8 +99,9 @@ def main() -> None:
     detector = fastcalo.load_detector()
     particles = final_particles(EVENTS)
     event = prettiest(particles)
-    hits = hits_of(hits_file, event)
-    title = rf"Z $\to$ e$^+$e$^-\gamma$, event {event}: {len(hits.energy)} hits in the {SECTION}, made by the model"
+    hits = {section: hits_of(hits_file, event, section) for section in SECTIONS}
+    numbers = " and ".join(f"{len(found.energy)} hits in the {section}" for section, found in hits.items())
+    title = rf"Z $\to \tau^+\tau^- \to$ e$^+\pi^-$ and neutrinos, event {event}: {numbers}, made by the models"
     draw_event(detector, drawn_particles(particles[event]), hits, title, folder / "event.png")
 
     draw_profile(fastcalo.load_model(MODEL), detector, REFERENCE, folder / "profile.png")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Make the events of the demo: electron-positron collisions at the Z pole, by Pythia 8.
 
-    pip install 'fastcalo[pythia]'
+    pip install '.[pythia]'    (in a clone)
     python examples/demo/make_events.py [OUT.root]
 
 Most events are what electromagnetic showers are made of, Z -> e+ e- (with photon radiation) and

@@ -12,7 +12,7 @@ import onnx
 from torch import nn
 
 from fastcalo._version import __version__
-from fastcalo.model.shower_model import WINDOWS
+from fastcalo.model.description import WINDOWS
 from fastcalo.training.architectures.hit_lists.conditions import Geometry
 from fastcalo.training.architectures.hit_lists.hit_networks import CODES, LATENT, HitNetworks
 from fastcalo.training.architectures.hit_lists.layer_model import MEV_TENTH, LayerModel

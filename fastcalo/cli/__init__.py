@@ -11,6 +11,7 @@ from .commands import Subcommand
 COMMANDS = (
     Subcommand("convert", "Turn files of particles into a file of calorimeter hits.", "fastcalo.cli.convert", "cpu"),
     Subcommand("display", "Draw an event as a page for the browser.", "fastcalo.cli.display", "cpu"),
+    Subcommand("list", "List the models and detectors that are shipped.", "fastcalo.cli.list", "cpu"),
     Subcommand("inspect", "Describe a file, a detector or a model.", "fastcalo.cli.inspect", "cpu"),
     Subcommand("merge", "Add hits of refused particles to a file of hits.", "fastcalo.cli.merge", "cpu"),
     Subcommand(

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from ..validation.hits.physics import SectionSums
 
 
+EXIT_CODES = {
+    "1": "the schemas differ, or it could not be done: standard error says why",
+    "3": "a limit on the physics is not kept",
+}
+
+
 def command(
     full: Annotated[str, Argument(metavar="FULL.root", help="Hits of the reference: full simulation.")],
     fast: Annotated[str, Argument(metavar="FAST.root", help="Hits that are to stand for it, of the same events.")],
@@ -28,33 +34,44 @@ def command(
     detector: Annotated[
         str | None, Option(help="Detector of both files, where they don't name a shipped one: a name or a .toml file.")
     ] = None,
+    limits: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE.toml",
+            help="Limits on the physics; if one is not kept, the command ends with 3.",
+            show_default="no p below 1e-6",
+        ),
+    ] = None,
     as_json: Annotated[bool, Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Check whether two files of hits can stand for each other.
 
     First their schemas, which must be the same for a drop-in: trees, branches, types, units, cell IDs, positions,
-    thresholds and the order of events. Then what the two simulations made of the same events.
-
-    Ends with 1 if the schemas differ, whatever the physics.
+    thresholds and the order of events. Then what the two simulations made of the same events, and whether that keeps
+    limits.
 
     \b
     Examples:
       fastcalo compare full.root fast.root
       fastcalo compare full.root fast.root -o comparison
+      fastcalo compare full.root fast.root --limits limits.toml --json
     """  # noqa: D301
     from ..validation.hits.compare import compare
+    from .output import print_json
 
     if output is not None:
         _make_folder(output)
-    result = compare(full, fast, detector)
+    result = compare(full, fast, detector, limits=limits)
     if output is not None:
         _write(result, output)
     if as_json:
-        typer.echo(json.dumps(result.to_dict(), indent=2))
+        print_json(result.to_dict())
     else:
         _show(result)
     if not result.drop_in:
         raise typer.Exit(1)
+    if not result.kept:
+        raise typer.Exit(3)
 
 
 def _make_folder(folder: Path) -> None:
@@ -100,6 +117,24 @@ def _show(result: HitsComparison) -> None:
         for name, sums in sections.items():
             if not sums.empty:
                 console().print(_numbers(f"{name}: {title} ({events})", sums))
+    _show_verdicts(result)
+
+
+def _show_verdicts(result: HitsComparison) -> None:
+    from .output import console
+
+    out = console()
+    for v in result.verdicts:
+        if not v.kept:
+            text = f"{v.limit.name} = {v.number.value:.4g}" + (f" ± {v.number.error:.2g}" if v.number.error else "")
+            allowed = f" ({v.limit.sigmas:g} errors allowed)" if v.limit.sigmas else ""
+            line = f"NOT KEPT: {text}, {v.limit.kind} {v.limit.bound:g}{allowed}"
+            out.print(line, style="bold red", soft_wrap=True)
+    if result.verdicts:
+        missed = sum(not v.kept for v in result.verdicts)
+        text = f"{missed} of {len(result.verdicts)} limits are not kept: " if missed else ""
+        text += "the physics differs" if missed else f"all {len(result.verdicts)} limits are kept"
+        out.print(f"Physics: {text}", style="bold")
 
 
 def _accounts(result: HitsComparison) -> Table:

@@ -119,6 +119,7 @@ def command(
       fastcalo convert rejected.root -o more.root --engine geant4 --workers 8
       fastcalo convert events.root -o hits.edm4hep.root --format edm4hep
     """  # noqa: D301
+    from ..io.atomic import check_output
     from ..io.particles.reader import open_events
     from ..model.shower_model import DEFAULT_MODELS
     from ..production.convert import convert
@@ -132,18 +133,23 @@ def command(
         "length_unit": length_unit,
         "final_status": _codes(final_status),
     }
-    reader = open_events(inputs, _overrides(schema, branch or [], said), gather=gather_rows)
-    show_rows("Input", reader.describe())
+    # everything that was said, before any file is read
     if engine is EngineName.GEANT4 and (
         unfit := [f"--{k}" for k, v in {"model": model, "threads": threads}.items() if v]
     ):
         raise BadParameter("is for the fast engine: Geant4 has no models, and one thread", param_hint=unfit)
+    overrides = _overrides(schema, branch or [], said)
+    for path, replace in ((output, overwrite), (rejected, overwrite), (summary, True)):
+        if path is not None:
+            check_output(path, overwrite=replace)
     told = contributions or hits_format is HitsFormat.EDM4HEP
     with ExitStack() as exits:
         if engine is EngineName.GEANT4:
             chosen: Engine = exits.enter_context(_geant4(detector, workers, told))
         else:
             chosen = _fast(detector, model or list(DEFAULT_MODELS), threads or _threads(workers), told)
+        reader = open_events(inputs, overrides, gather=gather_rows)
+        show_rows("Input", reader.describe())
         run = convert if events_per_file is None else partial(convert_in_files, events_per_file=events_per_file)
         done = run(
             reader,

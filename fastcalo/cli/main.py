@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
@@ -24,7 +24,21 @@ from .output import LOG_FORMAT, LogFormatter, printable
 from .signals import SIGNALLED, end_by_exceptions
 
 # bare texts: square brackets in help and errors are those of TOML and of extras, not mark-up
-_STYLE: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None}
+_STYLE: dict[str, Any] = {
+    "rich_markup_mode": None,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+}
+_EXIT_CODES = {
+    "0": "done",
+    "1": "could not be done: standard error says why",
+    "2": "called wrongly",
+    "128+N": "ended by signal N: 130 by Ctrl-C, 143 by SIGTERM",
+}
+_EXAMPLES = """\b
+Examples:
+  fastcalo convert events.root -o hits.root
+  fastcalo list
+  fastcalo COMMAND -h"""
 
 
 class _Lazy(TyperCommand):
@@ -36,14 +50,16 @@ class _Lazy(TyperCommand):
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         module = _module_of(self._subcommand)
-        app = typer.Typer(**_STYLE, no_args_is_help=hasattr(module, "commands"), help=module.__doc__)
+        codes = _epilog(getattr(module, "EXIT_CODES", {}))
+        several = hasattr(module, "commands")
+        app = typer.Typer(**_STYLE, add_completion=False, no_args_is_help=several, help=module.__doc__, epilog=codes)
         commands = getattr(module, "commands", {})
         if args and args[0] in commands:
             commands, info_name, args = {args[0]: commands[args[0]]}, f"{info_name} {args[0]}", args[1:]
         elif hasattr(module, "command"):
             commands = {self._subcommand.name: module.command}
         for name, function in commands.items():
-            app.command(name)(_needing(self._subcommand)(function))
+            app.command(name, epilog=codes)(_needing(self._subcommand)(function))
         return get_command(app).make_context(info_name, args, parent=parent, **extra)
 
 
@@ -69,6 +85,12 @@ class _Commands(TyperGroup):
         if point is not None:
             self.add_command(_Lazy(load_plugin(point)))
         return super().get_command(ctx, cmd_name)
+
+
+def _epilog(special: Mapping[str, str]) -> str:
+    """What the codes mean that a command ends with; `special` are those of one command."""
+    codes = dict(sorted((_EXIT_CODES | dict(special)).items(), key=lambda pair: (len(pair[0]), pair[0])))
+    return "\b\nExit codes:\n" + "\n".join(f"  {code:<5}  {text}" for code, text in codes.items())
 
 
 def _module_of(subcommand: Subcommand) -> ModuleType:
@@ -142,7 +164,8 @@ def _group() -> Any:
         cls=_Commands,
         **_STYLE,
         no_args_is_help=True,
-        help="Fast calorimeter simulation: particles in, calorimeter hits out.",
+        help=f"Fast calorimeter simulation: particles in, calorimeter hits out.\n\n{_EXAMPLES}",
+        epilog=_epilog({}),
     )
     app.callback()(_options)
     return get_command(app)

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import io
+import json
 import logging
+import math
 import os
+import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,8 +24,10 @@ if TYPE_CHECKING:
 LOG_FORMAT = "%(levelname)s %(name)s: %(message)s"
 """Lines of the log, on standard error."""
 
-# where the output is no terminal, lines are as long as those of a log
-_WIDTH = 120
+# where the output is no terminal, it is for other programs: a row is one line, however long
+_WIDTH = 10_000
+
+_PADDING = re.compile(r" +(?=\n)")
 
 SAY_AGAIN_S = 30.0
 """Seconds between two lines that report how far a work is."""
@@ -77,7 +83,47 @@ def console() -> Console:
             self.quiet = True
             forget_output()
 
-    return PrintableConsole(width=None if sys.stdout.isatty() else _WIDTH, highlight=False, markup=False)
+    if sys.stdout.isatty():
+        return PrintableConsole(highlight=False, markup=False)
+    return PrintableConsole(file=cast(TextIO, _WithoutPadding(sys.stdout)), width=_WIDTH, highlight=False, markup=False)
+
+
+class _WithoutPadding(io.TextIOBase):
+    """Writes to another file what is written to this one, without the blanks that fill lines of tables."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        self._file.write(_PADDING.sub("", text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._file.encoding
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON, for programs."""
+    sys.stdout.write(printable(json.dumps(_plain(value), indent=2, ensure_ascii=False)) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON can hold it: numbers of numpy become those of Python, and those that are none become null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
 def forget_output() -> None:

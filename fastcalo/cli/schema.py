@@ -10,7 +10,8 @@ from typer import Argument
 
 def command(
     kind: Annotated[
-        str, Argument(metavar="KIND", help="Which file: train, tune, detector, particles-schema or limits.")
+        str,
+        Argument(metavar="KIND", help="train, tune, detector, particles-schema, limits or compare-limits."),
     ],
 ) -> None:
     """Print the JSON schema of a configuration file, for editors.

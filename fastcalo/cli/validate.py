@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from ..validation.showers.report import ValidationReport
 
 
+EXIT_CODES = {"3": "a limit is not kept"}
+
+
 def command(
     candidate: Annotated[str, Argument(metavar="MODEL", help="Model: a name or .onnx file; or a file of showers.")],
     data: Annotated[Path, Argument(metavar="DATA.h5", help="Showers of full simulation.")],

@@ -68,6 +68,10 @@ KINDS = {
         "Limits of a validation", "Read by `fastcalo validate --limits`: [how to compare](validation.md).",
         "fastcalo.validation.showers.limits", "LimitsFile",
     ),
+    "compare-limits": FileKind(
+        "Limits of a comparison of hits", "Read by `fastcalo compare --limits`: [how to compare](comparing.md).",
+        "fastcalo.validation.hits.limits", "HitsLimitsFile",
+    ),
 }  # fmt: skip
 """All kinds, by the names that ``fastcalo schema`` takes."""
 

@@ -21,6 +21,7 @@ from ..display import html_table
 from ..errors import ConfigError, ContractError, InputError, ModelNotFoundError
 from ..memory import check_memory
 from .contract import read_contract
+from .description import WINDOWS, describe_model, tensors_of
 from .graph_check import KINEMATICS, check_graph
 from .native_library import NativeModel, open_native
 from .noise import draw_noise
@@ -37,8 +38,6 @@ BATCH = 256
 """Showers per call of ONNX Runtime: bounds memory and suffices to share a call's fixed cost."""
 BACKENDS = ("auto", "native", "onnxruntime")
 """What runs a model. ``auto``: the native engine where it is built and knows the graph, else ONNX Runtime."""
-WINDOWS = "windows"
-"""Optional input, bool: whether a graph that gives lists of hits fills its dense windows as well."""
 _WITHOUT_DIGEST = 1
 """Last format of contracts whose files need not hold a digest: their showers are right if the file is whole, and who
 has such a file may not have the training that it was exported from."""
@@ -366,27 +365,18 @@ class ShowerModel:
         return np.asarray(cosine >= math.cos(self.contract.max_angle) - _SLACK)
 
     def describe(self) -> list[tuple[str, str]]:
-        """The contract in words, as rows of a table."""
-        c = self.contract
-        low, high = c.kinetic_energy
-        noise = ", ".join(f"{n.name} {['N', *n.shape]} {n.distribution}".replace("'", "") for n in c.noise)
-        return [
-            ("name", c.name),
-            ("architecture", c.arch),
-            ("species", ", ".join(map(str, c.species))),
-            ("kinetic energy", f"{low:g} to {high:g} GeV"),
-            ("angle to the normal", f"up to {math.degrees(c.max_angle):.4g} degrees"),
-            (
-                "sections",
-                ", ".join(f"{s} {list(self.window_shape(s))}, hits above {c.thresholds[s]:g} GeV" for s in c.sections),
-            ),
-            ("layers", f"SHA-256 {c.stack_hash}"),
-            ("noise", noise),
-            ("training data", f"SHA-256 {c.data_hash}"),
-            ("made by", f"fastcalo {c.code_version}"),
-            *((f"score: {name}", f"{value:.6g}") for name, value in c.scores.items()),
-            ("file", f"{self.path.stat().st_size / 1e6:.2f} MB, SHA-256 {self.file_hash}"),
-        ]
+        """What the model is for, as rows of a table; `describe_model` tells what its graph takes and gives, too."""
+        return describe_model(self)[0][1]
+
+    @property
+    def graph_inputs(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Type and shape by name of the tensors that the graph must have, and of those that may be left out."""
+        return tensors_of(self._session.get_inputs()), tensors_of(self._session.get_overridable_initializers())
+
+    @property
+    def graph_outputs(self) -> dict[str, Any]:
+        """Type and shape by name of the tensors that the graph gives."""
+        return tensors_of(self._session.get_outputs())
 
 
 def _whole_numbers(values: NDArray[Any]) -> NDArray[np.int64]:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Description of files, detectors and models as rows of text."""
+"""Description of files, detectors and models: as rows of text for people, as plain values for programs."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,15 @@ class FileDescription:
         What it is, and its name.
     parts : tuple of (str, list of (str, str))
         Headings, and under each pairs of a label and a text.
+    facts : dict
+        The same for programs, as JSON can hold it. Its key ``kind`` is ``model``, ``detector``, ``showers`` or
+        ``root``; a model has its ``contract``, ``inputs``, ``outputs`` and ``file``, a detector its ``description``,
+        showers their ``attributes`` and ``sections``, a ROOT file its ``trees`` and ``provenance``.
     """
 
     title: str
     parts: tuple[tuple[str, Rows], ...]
+    facts: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         lines = [self.title]
@@ -81,9 +86,9 @@ def inspect(name_or_path: str | Path, *, binning: str | Path | None = None, pdg:
     if path.is_file():
         return _inspect_file(path, binning, pdg)
     name = str(name_or_path)
-    if name in (detectors := _shipped("detector", ".toml")):
+    if name in (detectors := shipped("detector", ".toml")):
         return _inspect_detector(name)
-    if name in (models := _shipped("model", ".onnx")):
+    if name in (models := shipped("model", ".onnx")):
         return _inspect_model(name)
     raise InputError(f"{name}: no such file, nor a shipped detector {detectors} or model {models}")
 
@@ -107,14 +112,22 @@ def _inspect_file(path: Path, binning: str | Path | None, pdg: int | None) -> Fi
 
 def _inspect_detector(name_or_path: str | Path) -> FileDescription:
     detector = load_detector(name_or_path)
-    return FileDescription(f"Detector {detector.name}", (("", detector.describe()),))
+    facts: dict[str, Any] = {
+        "kind": "detector",
+        "name": detector.name,
+        "hash": detector.hash,
+        "stack_hash": detector.stack_hash,
+    }
+    facts["description"] = detector.description
+    return FileDescription(f"Detector {detector.name}", (("", detector.describe()),), facts)
 
 
 def _inspect_model(name_or_path: str | Path) -> FileDescription:
+    from ..model.description import describe_model, model_facts
     from ..model.shower_model import load_model
 
     model = load_model(name_or_path)
-    return FileDescription(f"Model {name_or_path}", (("", model.describe()),))
+    return FileDescription(f"Model {name_or_path}", describe_model(model), {"kind": "model", **model_facts(model)})
 
 
 def _inspect_showers(path: Path, binning: str | Path | None, pdg: int | None) -> FileDescription:
@@ -125,13 +138,20 @@ def _inspect_showers(path: Path, binning: str | Path | None, pdg: int | None) ->
         # the description of the detector is long, and the sections are listed below
         listed = {key: value for key, value in showers.attributes.items() if key not in {"showers", "detector"}}
         rows += [(key, str(value)) for key, value in listed.items()]
+        facts: dict[str, Any] = {"kind": "showers", "showers": len(showers), "attributes": listed, "sections": {}}
         energy = showers.kinetic_energy()
         if len(showers):
-            rows.append(("species", ", ".join(map(str, sorted(set(showers.pdg().tolist()))))))
+            facts["species"] = sorted(set(showers.pdg().tolist()))
+            facts["kinetic_energy_gev"] = [float(energy.min()), float(energy.max())]
+            rows.append(("species", ", ".join(map(str, facts["species"]))))
             rows.append(("kinetic energy", f"{energy.min():g} to {energy.max():g} GeV"))
         for name in showers.sections:
-            rows.append((name, f"{_voxels(showers, name)}, {_deposits(showers, name, float(energy.sum()))}"))
-    return FileDescription(f"Showers {path}", (("", rows),))
+            hits, total = _deposits(showers, name)
+            facts["sections"][name] = {"voxels": _voxels(showers, name), "hits": hits, "energy_gev": total}
+            share = f", {total / energy.sum():.2%} of the kinetic energy" if energy.sum() else ""
+            each = f"{hits / max(1, len(showers)):.1f} cells with a deposit per shower"
+            rows.append((name, f"{_voxels(showers, name)}, {each}{share}"))
+    return FileDescription(f"Showers {path}", (("", rows),), facts)
 
 
 def _voxels(showers: Any, section: str) -> str:
@@ -141,34 +161,37 @@ def _voxels(showers: Any, section: str) -> str:
     return f"{len(voxels)} voxels in {voxels.layers} layers"
 
 
-def _deposits(showers: Any, section: str, energy: float) -> str:
+def _deposits(showers: Any, section: str) -> tuple[int, float]:
+    """Hits of a section, and their energy in GeV."""
     hits, total = 0, 0.0
     for start in range(0, len(showers), _SLICE):
         stop = min(start + _SLICE, len(showers))
         hits += int(showers.hits(section, start, stop)[0][-1])
         total += float(showers.total(section, start, stop).sum(dtype=float))
-    share = f", {total / energy:.2%} of the kinetic energy" if energy else ""
-    return f"{hits / max(1, len(showers)):.1f} cells with a deposit per shower{share}"
+    return hits, total
 
 
 def _inspect_root(path: str) -> FileDescription:
     from ..io.root_files import PROVENANCE, open_root, reading_errors, tree_names
 
     parts: list[tuple[str, Rows]] = []
+    facts: dict[str, Any] = {"kind": "root", "trees": {}, "provenance": None}
     with open_root(path) as root:
         for name in tree_names(root, path):
             with reading_errors(f"{path}: tree {name!r}"):
-                parts.append(_inspect_tree(root[name], name))
+                part, facts["trees"][name] = _inspect_tree(root[name], name)
+                parts.append(part)
         if PROVENANCE in root:
             with reading_errors(f"{path}: {PROVENANCE}"):
-                provenance = json.loads(str(root[PROVENANCE]))
+                facts["provenance"] = json.loads(str(root[PROVENANCE]))
+                provenance = dict(facts["provenance"])
                 accounts = provenance.pop("accounts", {})
                 parts.append(("Provenance", list(_flattened(provenance))))
                 parts.append(("Accounts", _accounts(accounts)))
-    return FileDescription(f"ROOT file {path}", tuple(parts))
+    return FileDescription(f"ROOT file {path}", tuple(parts), facts)
 
 
-def _inspect_tree(tree: Any, name: str) -> tuple[str, Rows]:
+def _inspect_tree(tree: Any, name: str) -> tuple[tuple[str, Rows], dict[str, Any]]:
     from ..io.particles.evidence import NoParticlesError
     from ..io.particles.schemas import SchemaOverrides
     from ..io.particles.search import schema_of
@@ -178,15 +201,19 @@ def _inspect_tree(tree: Any, name: str) -> tuple[str, Rows]:
     branches = opened.names
     shown = ", ".join(branches[:_MAX_BRANCHES]) + (", …" if len(branches) > _MAX_BRANCHES else "")
     rows = [("entries", str(tree.num_entries)), ("branches", shown)]
+    kind = str(tree.classname).rsplit("::", maxsplit=1)[-1]
+    facts: dict[str, Any] = {"class": kind, "entries": int(tree.num_entries), "branches": list(branches)}
     try:
         schema = schema_of(opened, SchemaOverrides(tree=name))
-        rows += [row for row in schema.describe() if row[0] != "tree"]
+        facts["particles"] = {label: text for label, text in schema.describe() if label != "tree"}
+        facts["notes"] = list(schema.notes)
+        rows += list(facts["particles"].items())
         rows += [("note", note) for note in schema.notes]
     except NoParticlesError:
         rows.append(("particles", "none known by their names"))
     except InputError as error:
         rows.append(("particles", str(error)))
-    return f"{tree.classname.split('::')[-1]} {name}", rows
+    return (f"{kind} {name}", rows), facts
 
 
 def _accounts(accounts: Mapping[str, Any]) -> Rows:
@@ -219,5 +246,6 @@ def _flattened(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
         yield key, str(value)
 
 
-def _shipped(folder: str, suffix: str) -> list[str]:
+def shipped(folder: str, suffix: str) -> list[str]:
+    """Names of what fastcalo ships in one of its folders."""
     return sorted(path.stem for path in (_FOLDER / folder).glob(f"*{suffix}"))

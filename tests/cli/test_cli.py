@@ -62,13 +62,6 @@ def test_help_loads_nothing_heavy():
         assert re.search(rf"{subcommand.name} +{re.escape(subcommand.summary)}", done.stdout)
 
 
-@pytest.mark.parametrize("name", own_commands())
-def test_help_of_every_subcommand_has_an_example(name):
-    done = run_command(name, "--help")
-    assert done.returncode == 0, done.stderr
-    assert re.search(rf"Examples?:\n +(mpiexec -n \d+ )?fastcalo {name} ", done.stdout)
-
-
 def test_version():
     from fastcalo import __version__
 
@@ -160,6 +153,9 @@ def test_a_progress_bar_on_a_terminal(tmp_path, tiny_model):
         ("convert {demo} -o {out} --branch pdg", "'pdg' is not of the form ROLE=NAME"),
         ("convert {demo} -o {out} --branch pgd=x", "'pgd' is nothing that a branch can stand for"),
         ("convert {demo} -o {out} --engine warp", "--engine"),
+        # before the input is looked at
+        ("convert none.root -o {out} --engine geant4 --model em", "is for the fast engine"),
+        ("convert none.root -o {out} --final-status one", "is no list of whole numbers"),
     ],
 )
 def test_wrong_usage_ends_with_2(tmp_path, line, message):
@@ -187,6 +183,12 @@ def test_wrong_usage_ends_with_2(tmp_path, line, message):
         ("convert {demo} -o {out} --model {here}/other.onnx", "clause 'stack'"),
         ("convert {demo} -o {here}/text.root --model {tiny}", "exists already"),
         ("convert {demo} -o {here}/none/hits.root --model {tiny}", "there is no folder"),
+        # what was said is checked before the input is looked at
+        ("convert {here}/none.root -o {here}/none/hits.root", "there is no folder"),
+        ("convert {here}/none.root -o {out} --summary {here}/none/x.json", "there is no folder"),
+        ("convert {here}/none.root -o {out} --model nonesuch", "no model 'nonesuch'"),
+        ("convert {here}/none.root -o {out} --detector nonesuch", "nonesuch"),
+        ("compare {here}/none.root {here}/none.root --limits {here}/bad.toml", "bad.toml"),
         ("inspect {here}/none.root", "no such file, nor a shipped detector ['clic-like']"),
         ("inspect {here}/text.root", "is no ROOT, HDF5, ONNX (.onnx) or TOML (.toml) file"),
         ("inspect {here}/cut.root", "is cut short"),

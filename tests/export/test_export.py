@@ -24,10 +24,11 @@ from fastcalo.export.hits.points import Blobs, Placed
 from fastcalo.export.kinematics import domain
 from fastcalo.export.onnx_graph import FLOAT, INT64, IR_VERSION, OPSET, Graph
 from fastcalo.export.parity import check_parity
+from fastcalo.model.description import WINDOWS
+from fastcalo.model.noise import draw_noise
 from fastcalo.model.onnx_file import DIGEST_KEY, METADATA_KEY, read_onnx
 from fastcalo.model.onnx_session import open_session
 from fastcalo.model.random_numbers import random_streams
-from fastcalo.model.shower_model import WINDOWS, draw_noise
 from fastcalo.training.architectures.hits.cell_model import BLOBS
 from fastcalo.training.trainer import load_run
 

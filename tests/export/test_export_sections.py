@@ -56,7 +56,9 @@ def test_the_contract_names_both_sections(path):
     assert c.sections == ("ECAL", "HCAL")
     assert c.thresholds == {"ECAL": 2e-5, "HCAL": 5e-5}
     rows = dict(fastcalo.load_model(path).describe())
-    assert rows["sections"] == ("ECAL [25, 25, 25], hits above 2e-05 GeV, HCAL [25, 25, 60], hits above 5e-05 GeV")
+    assert rows["sections"] == (
+        "ECAL (25 x 25 cells, 25 layers, hits above 2e-05 GeV), HCAL (25 x 25 cells, 60 layers, hits above 5e-05 GeV)"
+    )
 
 
 @pytest.mark.parametrize("n", [0, 1, 7])

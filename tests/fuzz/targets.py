@@ -103,7 +103,11 @@ def _particles(path: Path) -> str:
 def _hits(folder: Path) -> Path:
     from helpers.hit_files import Content
 
-    return Path(Content(20).write(folder / "hits.root"))
+    content = Content(20)
+    assert content.provenance is not None
+    # as a file of `convert` has it
+    content.provenance["accounts"]["events"] = 20
+    return Path(content.write(folder / "hits.root"))
 
 
 def _read_hits(path: Path) -> str:
@@ -329,6 +333,12 @@ def _load_limits(path: Path) -> str:
     return digest(load_limits(path))
 
 
+def _load_hits_limits(path: Path) -> str:
+    from fastcalo.validation.hits.limits import load_hits_limits
+
+    return digest(load_hits_limits(path))
+
+
 SCHEMA = """[schema]
 tree = "particles"
 pdg = "mc_id"
@@ -341,6 +351,10 @@ final_status = [1]
 LIMITS = """[limits]
 auc_cells = { max = 0.9 }
 fpd = { min = 0.1, max = 0.2 }
+"""
+HITS_LIMITS = """[limits]
+"*.energy.ratio" = { min = 0.9, max = 1.1, sigmas = 2 }
+"ECAL.cells.p_value" = { min = 1e-3 }
 """
 
 TARGETS: tuple[Target, ...] = (
@@ -364,6 +378,7 @@ TARGETS: tuple[Target, ...] = (
     Target("search", _search, lambda path: digest(_load_search(path)), _edit_text),
     Target("schema", _text("schema.toml", SCHEMA), _load_schema, _edit_text),
     Target("limits", _text("limits.toml", LIMITS), _load_limits, _edit_text),
+    Target("limits of hits", _text("limits.toml", HITS_LIMITS), _load_hits_limits, _edit_text),
 )
 
 

@@ -297,7 +297,7 @@ def test_a_model_describes_itself():
     assert rows["name"] == EM.name == "em"
     assert "0.1 to 100 GeV" in rows["kinetic energy"]
     assert "56 degrees" in rows["angle to the normal"]
-    assert "[25, 25, 25]" in rows["sections"]
+    assert "ECAL (25 x 25 cells, 25 layers, hits above 2e-05 GeV)" in rows["sections"]
     assert EM.file_hash == hashlib.sha256(EM.path.read_bytes()).hexdigest()
     assert EM.file_hash in rows["file"]
     assert "species=[11, -11, 22]" in repr(EM)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import matplotlib.image
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 from helpers.command import run_command
 from helpers.hit_files import Content
+
+from fastcalo import compare
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +38,62 @@ def test_the_command_prints_and_writes(full, tmp_path):
     fast.write(tmp_path / "fast.root")
     folder = tmp_path / "a" / "b"
     done = run_command("compare", full, tmp_path / "fast.root", "-o", folder)
-    assert done.returncode == 0, done.stderr
+    # the schemas are the same, but there is too much energy
+    assert done.returncode == 3, done.stderr
     assert done.stderr == ""
+    assert re.search(r"^NOT KEPT: ECAL.energy.p_value = \d.*e-\d+, min 1e-06$", done.stdout, re.MULTILINE)
+    assert re.search(r"^Physics: \d+ of \d+ limits are not kept: the physics differs$", done.stdout, re.MULTILINE)
     assert "no difference: what reads one file reads the other" in done.stdout
     assert "ECAL: all events (60)" in done.stdout
     assert sorted(path.name for path in folder.iterdir()) == ["comparison.json", "comparison.png"]
     told = json.loads((folder / "comparison.json").read_text())
     assert told["drop_in"] is True
+    assert told["kept"] is False
+    missed = {v["name"] for v in told["verdicts"] if not v["kept"]}
+    assert "ECAL.energy.p_value" in missed
+    assert not [name for name in missed if name.startswith("HCAL")]
     assert told["physics"]["sections"]["ECAL"]["energy"]["ratio"] == pytest.approx(1.1, abs=0.05)
     assert matplotlib.image.imread(folder / "comparison.png").std() > 0.05
     # a second time it replaces what it wrote
-    assert run_command("compare", full, tmp_path / "fast.root", "-o", folder).returncode == 0
+    assert run_command("compare", full, full, "-o", folder).returncode == 0
+    assert json.loads((folder / "comparison.json").read_text())["kept"] is True
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ('"*.hits.ratio" = { min = 1, max = 1 }', 0),
+        ('"ECAL.energy.ratio" = { max = 1.2 }', 0),
+        ('"ECAL.energy.ratio" = { max = 1.05, sigmas = 1000 }', 0),
+        ('"*.energy.ratio" = { max = 1.05 }', 3),
+        ('"*.p_value" = { min = 1e-3 }', 3),
+        ('"HCAL.hits.p_value" = { min = 1e-3 }', 0),
+        ('"ECAL.energy.correlation" = { min = 0.5 }\n"ECAL.event_hits.p_value" = { min = 1 }', 0),
+        # of 60 events, too few to test so many bins
+        ('"ECAL.cells.p_value" = { min = 0 }', 3),
+        ('"ECAL.energi.ratio" = { max = 2 }', "no such number in this comparison; the nearest known one is"),
+        ('"alike.ECAL.energy.ratio" = { max = 2 }', "no such number in this comparison"),
+        ('"ECAL.energy.ratio" = { max_over_floor = 2 }', "unknown key"),
+        ('"ECAL.energy.ratio" = { sigmas = 2 }', "must be a table with one or both of max, min"),
+    ],
+)
+def test_limits_on_the_physics(full, tmp_path, text, status):
+    fast = Content(spread=0.2)
+    louder(fast)
+    fast.write(tmp_path / "fast.root")
+    (tmp_path / "limits.toml").write_text(f"[limits]\n{text}\n")
+    done = run_command("compare", full, tmp_path / "fast.root", "--limits", tmp_path / "limits.toml")
+    assert done.returncode == (status if isinstance(status, int) else 1), done.stdout + done.stderr
+    if isinstance(status, str):
+        assert status in done.stderr
+
+
+def test_a_number_for_which_there_are_too_few_events_keeps_no_limit(tmp_path):
+    path = Content(3).write(tmp_path / "few.root")
+    (tmp_path / "limits.toml").write_text('[limits]\n"ECAL.hits.correlation" = { min = -1 }\n')
+    single = Content(1).write(tmp_path / "single.root")
+    assert compare(path, path, limits=tmp_path / "limits.toml").kept
+    assert not compare(single, single, limits=tmp_path / "limits.toml").kept
 
 
 def bare_energies(c: Content) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import fastcalo
 from fastcalo.detector.description import parse_detector
 from fastcalo.detector.voxels import Voxels
-from fastcalo.errors import ContractError
+from fastcalo.errors import ContractError, InputError
 from fastcalo.io.showers.native_writer import write_showers
 from fastcalo.io.showers.reader import open_showers
 from fastcalo.validation.showers.classifier import auc_of_cells, auc_of_observables
@@ -294,3 +294,15 @@ def test_the_detector_of_a_model_is_found_in_the_data_that_describe_it(tmp_path,
         else:
             with pytest.raises(ContractError, match="name the detector it was made for"):
                 common_sections(model, [source], DataOptions())
+
+
+def test_samples_that_memory_cannot_hold_are_refused_before_they_are_read(monkeypatch):
+    def never(*_, **__):
+        raise AssertionError("showers were read")
+
+    monkeypatch.setattr("fastcalo.memory.available_bytes", lambda: 1_000_000)
+    monkeypatch.setattr("fastcalo.validation.showers.selection.read_sample", never)
+    with pytest.raises(
+        InputError, match=r"comparing \d+ showers of .* hits needs about .* of memory, but 0.001 GB are"
+    ):
+        fastcalo.validate("em", SHOWERS, showers=400)

@@ -12,7 +12,7 @@ from ...detector.description import Detector, load_detector
 from ...errors import DetectorError, InputError
 from ..root_files import PROVENANCE, open_root, reading_errors, tree_names
 from .edm4hep_file import Edm4hepFile, is_edm4hep
-from .reader import HitFile
+from .reader import HitFile, hits_tree
 
 # what is read of a file's provenance: types by key, any key where there is an asterisk
 _STATED: dict[str, Any] = {
@@ -23,7 +23,7 @@ _STATED: dict[str, Any] = {
         "hash": str,
         "sections": {"*": {"encoding": str, "system": int, "threshold_gev": int | float}},
     },
-    "accounts": {"reasons": {"*": {"count": int | float, "energy": int | float}}},
+    "accounts": {"events": int, "reasons": {"*": {"count": int | float, "energy": int | float}}},
 }
 
 
@@ -45,7 +45,8 @@ def open_hit_file(path: str, detector: Detector | None = None) -> Iterator[HitFi
     Raises
     ------
     InputError
-        It is missing, empty, no ROOT file or cut short, holds no tree, or its provenance is not as we write it.
+        It is missing, empty, no ROOT file or cut short, holds no tree, its provenance is not as we write it, or its
+        tree lacks events or sections that the provenance states.
     """
     with open_root(path) as root:
         names = tree_names(root, path)
@@ -59,7 +60,34 @@ def open_hit_file(path: str, detector: Detector | None = None) -> Iterator[HitFi
         if is_edm4hep(trees):
             yield Edm4hepFile.of(path, root, provenance, trees, detector)
         else:
-            yield HitFile(path, root, provenance, trees, detector)
+            file = HitFile(path, root, provenance, trees, detector)
+            _check_whole(file)
+            yield file
+
+
+def _check_whole(file: HitFile) -> None:
+    """Refuse a tree that lacks what the file says of itself: ROOT keeps no checksum of the tree's description.
+
+    Raises
+    ------
+    InputError
+    """
+    tree = hits_tree(list(file.trees))
+    told = (file.provenance.get("detector") or {}).get("sections") or {}
+    if tree is None or not told:
+        return
+    branches = file.branches(tree)
+    if lacking := [name for name in told if not any(branch.startswith(f"{name}_") for branch in branches)]:
+        raise InputError(
+            f"{file.path}: tree {tree!r} has no branches of {lacking[0]}, though the file says that it has hits of "
+            f"{', '.join(told)}: it is damaged; make it again"
+        )
+    events, entries = (file.provenance.get("accounts") or {}).get("events"), file.entries(tree)
+    if events is not None and events != entries:
+        raise InputError(
+            f"{file.path}: tree {tree!r} has {entries} entries, but the file says that it has {events} events: it is "
+            "damaged; make it again"
+        )
 
 
 def _misfits(value: Any, kind: Any, where: str) -> Iterator[str]:

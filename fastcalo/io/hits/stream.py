@@ -17,11 +17,14 @@ from ...detector.description import Detector, DetectorLike, load_detector
 from ...display import html_table
 from ...errors import ConfigError, InputError
 from ...events import Hits, Identifier, Reason, SectionHits
+from ...memory import check_memory
 from .edm4hep_file import Edm4hepFile
 from .hit_files import open_hit_file
 from .reader import PARTICLES, Chunk, SectionChunk, hits_tree, read_chunk
 from .writer import LUMINOSITY_BLOCK, REPEAT
 
+# by which the size of all events is told, and how often what is read is in memory at the peak
+_STEP_MB, _COPIES = 16, 2
 _COLUMNS = ("cell_id", "energy", "x", "y", "z", "layer")
 
 
@@ -104,8 +107,14 @@ class HitsReader:
         Raises
         ------
         InputError
-            See `iterate`.
+            See `iterate`; or memory does not hold them, which is said before they are read.
         """
+        steps = self.n_events / self._file.step(self._tree, f"{_STEP_MB} MB")
+        check_memory(
+            _COPIES * _STEP_MB * 1e6 * steps,
+            f"{self.path}: all {self.n_events} events at once",
+            "read them step by step (HitsReader.iterate)",
+        )
         return self._hits(read_chunk(self._file, self._tree, range(self.n_events)), contributions)
 
     def read_event(self, event: int) -> Hits:

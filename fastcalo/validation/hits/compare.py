@@ -14,8 +14,10 @@ from ...io.hits.event_order import EventOrder
 from ...io.hits.hit_files import open_hit_file
 from ...io.hits.reader import Chunk, HitFile, hits_tree, read_chunk
 from ...io.hits.schema import doubts, schema_differences, unknowns
+from ..showers.limits import LimitResult
 from .contents import HitFaults, check_hits
-from .paired import PairedMean
+from .limits import USUAL_LIMITS, hold_limits, load_hits_limits, numbers_of
+from .paired import PairedMean, plain
 from .physics import Physics, accounts
 
 # of each file at a time; events without hits are small, but their histograms are not
@@ -38,6 +40,8 @@ class HitsComparison:
         None where they don't hold the same events.
     accounts : dict
         Particles by what became of them: see `physics.accounts`.
+    verdicts : tuple of LimitResult
+        What became of each limit on the physics; none where the physics could not be compared.
     """
 
     full: str
@@ -46,6 +50,7 @@ class HitsComparison:
     notes: tuple[str, ...]
     physics: Physics | None
     accounts: dict[str, dict[str, dict[str, float]]]
+    verdicts: tuple[LimitResult, ...] = ()
 
     def __repr__(self) -> str:
         return f"<HitsComparison of {self.full!r} and {self.fast!r}: {self._verdict()}>"
@@ -59,12 +64,19 @@ class HitsComparison:
         return text
 
     def _verdict(self) -> str:
-        return "what reads one reads the other" if self.drop_in else f"{len(self.differences)} differences"
+        text = "what reads one reads the other" if self.drop_in else f"{len(self.differences)} differences"
+        missed = [v.limit.name for v in self.verdicts if not v.kept]
+        return f"{text}; the physics differs: {', '.join(missed)}" if missed else text
 
     @property
     def drop_in(self) -> bool:
         """Whether what reads one file reads the other."""
         return not self.differences
+
+    @property
+    def kept(self) -> bool:
+        """Whether the physics keeps all limits."""
+        return all(verdict.kept for verdict in self.verdicts)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON can hold it."""
@@ -72,6 +84,8 @@ class HitsComparison:
             "full": self.full,
             "fast": self.fast,
             "drop_in": self.drop_in,
+            "kept": self.kept,
+            "verdicts": [_verdict(v) for v in self.verdicts],
             "schema_differences": list(self.differences),
             "notes": list(self.notes),
             "accounts": self.accounts,
@@ -79,12 +93,31 @@ class HitsComparison:
         }
 
 
+def _verdict(verdict: LimitResult) -> dict[str, Any]:
+    limit, number = verdict.limit, verdict.number
+    return {
+        "name": limit.name,
+        "kind": limit.kind,
+        "bound": limit.bound,
+        "sigmas": limit.sigmas,
+        "value": plain(number.value),
+        "error": plain(number.error),
+        "kept": verdict.kept,
+    }
+
+
 def _numbers(pair: PairedMean) -> tuple[str, ...]:
     ratio, error = pair.ratio
     return (f"{pair.mean[0]:.4g}", f"{pair.mean[1]:.4g}", f"{ratio:.4f} ± {error:.4f}", f"{pair.p_value:.2g}")
 
 
-def compare(full: str | Path, fast: str | Path, detector: DetectorLike | None = None) -> HitsComparison:
+def compare(
+    full: str | Path,
+    fast: str | Path,
+    detector: DetectorLike | None = None,
+    *,
+    limits: str | Path | None = None,
+) -> HitsComparison:
     """Compare two files of hits of the same events, in bounded memory.
 
     Parameters
@@ -93,6 +126,8 @@ def compare(full: str | Path, fast: str | Path, detector: DetectorLike | None = 
         Local paths or URLs: the reference, and what is to stand for it.
     detector : Detector, name or path, optional
         In which both were made; needed only where the files don't name a shipped one.
+    limits : path, optional
+        TOML file of limits on the physics, see `load_hits_limits`; `USUAL_LIMITS` unless given.
 
     Returns
     -------
@@ -102,6 +137,8 @@ def compare(full: str | Path, fast: str | Path, detector: DetectorLike | None = 
     ------
     InputError
         A file is missing, cut short or damaged, or holds no tree.
+    ConfigError
+        The limits make no sense.
 
     Examples
     --------
@@ -112,6 +149,7 @@ def compare(full: str | Path, fast: str | Path, detector: DetectorLike | None = 
     True
     """
     given = None if detector is None else load_detector(detector)
+    wanted = USUAL_LIMITS if limits is None else load_hits_limits(limits)
     with open_hit_file(str(full), given) as one, open_hit_file(str(fast), given) as other:
         differences = schema_differences(one, other)
         notes = [*unknowns(one, "FULL"), *unknowns(other, "FAST"), *doubts(one, other)]
@@ -127,7 +165,10 @@ def compare(full: str | Path, fast: str | Path, detector: DetectorLike | None = 
         else:
             notes.append("there is no tree 'Events', nor one tree only: hits are not compared")
         counted = accounts(one.provenance, other.provenance)
-        return HitsComparison(one.path, other.path, tuple(differences), tuple(notes), physics, counted)
+        verdicts: tuple[LimitResult, ...] = ()
+        if physics is not None:
+            verdicts = hold_limits(wanted, numbers_of(physics), str(limits), strict=limits is not None)
+        return HitsComparison(one.path, other.path, tuple(differences), tuple(notes), physics, counted, verdicts)
 
 
 def _contents(one: HitFile, other: HitFile, trees: tuple[str, str]) -> tuple[list[str], Physics | None]:

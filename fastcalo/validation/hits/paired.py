@@ -87,13 +87,17 @@ class PairedMean:
 
     @property
     def p_value(self) -> float:
-        """Two-sided probability of means that differ as much or more, by the normal distribution."""
+        """Two-sided probability of means that differ as much or more: Student's test for pairs. NaN for one event."""
+        if self.n < 2:
+            return math.nan
         weights = np.array([-1.0, 1.0])
         difference = float(weights @ self.mean)
-        variance = float(weights @ self._covariance @ weights) / max(self.n, 1)
+        variance = float(weights @ self._covariance @ weights) / self.n
         if not variance > 0:
             return math.nan if math.isnan(difference) else float(difference == 0)
-        return math.erfc(abs(difference) / math.sqrt(2 * variance))
+        from scipy.stats import t
+
+        return 2 * float(t.sf(abs(difference) / math.sqrt(variance), self.n - 1))
 
     def to_dict(self) -> dict[str, float | int | None]:
         """Everything, as JSON can hold it."""
@@ -192,6 +196,24 @@ class PairedSpectrum:
         degrees = int(free.sum())
         chi2 = float(self.n * (difference[free] ** 2 / values[free]).sum()) * (self.n - degrees) / (self.n - 1)
         return chi2, degrees, hotelling_probability(chi2, degrees, self.n)
+
+    def part(self, start: int, stop: int) -> PairedSpectrum:
+        """Bins `start` to `stop` only, of the same events."""
+        few = PairedSpectrum(stop - start, self.n)
+        few._sums, few._squares = self._sums[:, start:stop], self._squares[:, start:stop]
+        few._difference = self._difference[start:stop, start:stop]
+        few._touched = self._touched[start:stop]
+        return few
+
+    def merged(self, size: int) -> PairedSpectrum:
+        """The same in wider bins, `size` of these in each, for a spectrum of events, each of which is in one bin."""
+        starts = np.arange(0, self.bins, size)
+        wide = PairedSpectrum(len(starts), self.n)
+        # of contents that are never there together, squares add up
+        wide._sums, wide._squares = (np.add.reduceat(x, starts, axis=1) for x in (self._sums, self._squares))
+        wide._difference = np.add.reduceat(np.add.reduceat(self._difference, starts, axis=0), starts, axis=1)
+        wide._touched = np.add.reduceat(self._touched, starts)
+        return wide
 
     def to_dict(self) -> dict[str, object]:
         """Everything, as JSON can hold it."""

@@ -17,12 +17,18 @@ from ...detector.description import DEFAULT_DETECTOR, Detector, load_detector, p
 from ...errors import InputError
 from ...io.showers.reader import open_showers
 from ...io.showers.slices import ShowerSource
+from ...memory import check_memory
 from ...model.shower_model import ShowerModel
 from .compare import ThreeSamples
 from .sample import generate_sample, read_sample
 
 FEWEST = 100
 """Showers in a sample below which nothing can be said."""
+
+# showers that tell how many hits there are: so many at so many places of a file
+_LOOK, _LOOKS = 50, 5
+# what a comparison takes at its peak: libraries, and arrays of hits, observables and classifiers
+_BYTES, _BYTES_PER_HIT = 4e8, 200
 
 PathLike = str | Path
 
@@ -192,6 +198,8 @@ def choose_samples(
         lost = f" ({outside} of {len(full)} are outside the model's validity)" if model is not None else ""
         raise InputError(f"{full.path}: too few showers to compare: {counts}; {FEWEST} of each are needed{lost}")
     rows = {name: r if len(r) == n else np.sort(rng.permutation(r)[:n]) for name, r in rows.items()}
+    sources = {"reference": source, "floor": full, "candidate": others.get("candidate", full)}
+    check_sample_memory([(sources[name], len(r)) for name, r in (rows | {"candidate": mine[:n]}).items()], sections)
     reference = read_sample(source, sections, thresholds, rows["reference"])
     if not any(len(hits.deposit) for hits in reference.sections.values()):
         raise InputError(f"{source.path}: has no deposit above the threshold in {', '.join(sections)}")
@@ -202,6 +210,38 @@ def choose_samples(
         ), outside
     generated, _ = generate_sample(model, baseline, seed, thresholds)
     return ThreeSamples(reference, generated, baseline), outside
+
+
+def check_sample_memory(samples: Sequence[tuple[ShowerSource, int]], sections: Sequence[str]) -> float:
+    """Refuse samples whose comparison takes more memory than there is, before hours of work go into it.
+
+    Parameters
+    ----------
+    samples : sequence of (ShowerSource, int)
+        Files, and how many of their showers are to be compared.
+    sections : sequence of str
+
+    Returns
+    -------
+    float
+        Bytes that are needed, by the hits of some showers of each file.
+
+    Raises
+    ------
+    InputError
+    """
+    hits = sum(n * sum(_hits_per_shower(source, name) for name in sections) for source, n in samples)
+    needed = _BYTES + _BYTES_PER_HIT * hits
+    number = sum(n for _, n in samples)
+    check_memory(needed, f"comparing {number} showers of {hits:.3g} hits", "compare fewer (--showers)")
+    return needed
+
+
+def _hits_per_shower(source: ShowerSource, section: str) -> float:
+    """Mean number of deposits of some showers from all over a file."""
+    starts = np.unique(np.linspace(0, max(len(source) - _LOOK, 0), _LOOKS).astype(int))
+    counts = [source.hits(section, int(k), min(int(k) + _LOOK, len(source)))[0] for k in starts]
+    return float(sum(c[-1] for c in counts)) / max(1, sum(len(c) - 1 for c in counts))
 
 
 def _check_apart(full: ShowerSource, others: Mapping[str, ShowerSource]) -> None:
