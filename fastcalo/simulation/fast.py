@@ -125,13 +125,8 @@ class FastSimulation:
             Too many events at a time, or the seed does not fit 64 bits.
         """
         pdg, kinetic_energy = self.substitutes.apply(events.pdg, events.kinetic_energy)
-        reason, model_of = self._species(events, pdg)
-        candidates = np.flatnonzero(reason == Reason.SIMULATED)
-        arrival = propagate(
-            self.detector, events.pdg[candidates], events.momentum[candidates], events.vertex[candidates]
-        )
+        reason, model_of, candidates, arrival = self._verdict(events, pdg, kinetic_energy)
         energy = kinetic_energy[candidates]
-        reason[candidates] = self._validity(arrival, energy, model_of[candidates])
         event = events.event_of_particle[candidates]
         digest, index = events.random_keys
         random = streams_of(seed, digest[candidates], index[candidates])
@@ -162,6 +157,27 @@ class FastSimulation:
             for name, parts in found.items()
         }
         return Hits(sections, events.run, events.event, reason, events.offsets, events.luminosity_block, events.repeat)
+
+    def reasons(self, events: Events) -> NDArray[np.int8]:
+        """Return the `Reason` that `run` would give every particle, int8 [n], without a simulation.
+
+        Parameters
+        ----------
+        events : Events
+        """
+        return self._verdict(events, *self.substitutes.apply(events.pdg, events.kinetic_energy))[0]
+
+    def _verdict(
+        self, events: Events, pdg: NDArray[np.int64], kinetic_energy: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64], Arrival]:
+        """Reasons and models of all particles; rows of those of known species, and where these arrive."""
+        reason, model_of = self._species(events, pdg)
+        candidates = np.flatnonzero(reason == Reason.SIMULATED)
+        arrival = propagate(
+            self.detector, events.pdg[candidates], events.momentum[candidates], events.vertex[candidates]
+        )
+        reason[candidates] = self._validity(arrival, kinetic_energy[candidates], model_of[candidates])
+        return reason, model_of, candidates, arrival
 
     def _species(self, events: Events, pdg: NDArray[np.int64]) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
         """First part of the verdict, and the model that knows what each particle is simulated as (-1 for none)."""

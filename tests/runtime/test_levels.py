@@ -86,6 +86,7 @@ ORDER = (
     "export.hits",
     "export.showers",
     "integration",
+    "integration.geant4",
     # what a user imports or starts: it leads to everything
     "",
     "__main__",
