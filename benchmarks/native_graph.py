@@ -11,10 +11,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from fastcalo.model.description import WINDOWS
 from fastcalo.model.noise import draw_noise
 from fastcalo.model.onnx_session import import_onnxruntime, open_session
 from fastcalo.model.random_numbers import random_streams
-from fastcalo.model.shower_model import WINDOWS, ShowerModel, load_model
+from fastcalo.model.shower_model import ShowerModel, load_model
 
 AXES = 6
 """Most axes of a tensor."""

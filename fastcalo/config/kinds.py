@@ -66,7 +66,7 @@ KINDS = {
     ),
     "limits": FileKind(
         "Limits of a validation", "Read by `fastcalo validate --limits`: [how to compare](validation.md).",
-        "fastcalo.validation.showers.limits", "LimitsFile",
+        "fastcalo.validation.limits", "LimitsFile",
     ),
     "compare-limits": FileKind(
         "Limits of a comparison of hits", "Read by `fastcalo compare --limits`: [how to compare](comparing.md).",

@@ -5,13 +5,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from ..particles import name_of
 from .contract import Contract, NoiseSpec
-
-if TYPE_CHECKING:
-    from .shower_model import ShowerModel
 
 Rows = list[tuple[str, str]]
 
@@ -63,7 +61,36 @@ class TensorDescription:
         return f"{self.type}{shape}: {self.meaning}"
 
 
-def describe_model(model: ShowerModel) -> tuple[tuple[str, Rows], ...]:
+class DescribedModel(Protocol):
+    """What is described: a `ShowerModel`."""
+
+    @property
+    def contract(self) -> Contract:
+        """What the model does."""
+        ...
+
+    @property
+    def path(self) -> Path:
+        """Of the file."""
+        ...
+
+    @property
+    def file_hash(self) -> str:
+        """SHA-256 of the file, hexadecimal."""
+        ...
+
+    @property
+    def graph_inputs(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Type and shape by name of the tensors that the graph must have, and of those that may be left out."""
+        ...
+
+    @property
+    def graph_outputs(self) -> dict[str, Any]:
+        """Type and shape by name of the tensors that the graph gives."""
+        ...
+
+
+def describe_model(model: DescribedModel) -> tuple[tuple[str, Rows], ...]:
     """Return headings, and rows under each: what the model is for, and all that is needed to run its graph."""
     inputs, outputs = input_tensors(model), output_tensors(model)
     return (
@@ -74,7 +101,7 @@ def describe_model(model: ShowerModel) -> tuple[tuple[str, Rows], ...]:
     )
 
 
-def model_facts(model: ShowerModel) -> dict[str, Any]:
+def model_facts(model: DescribedModel) -> dict[str, Any]:
     """The same as JSON can hold it: the contract, the tensors, and the file."""
     return {
         "contract": asdict(model.contract),
@@ -84,7 +111,7 @@ def model_facts(model: ShowerModel) -> dict[str, Any]:
     }
 
 
-def _domain(model: ShowerModel) -> Rows:
+def _domain(model: DescribedModel) -> Rows:
     c = model.contract
     low, high = c.kinetic_energy
     return [
@@ -103,13 +130,13 @@ def _domain(model: ShowerModel) -> Rows:
     ]
 
 
-def _section(model: ShowerModel, name: str) -> str:
-    nx, ny, layers = model.window_shape(name)
+def _section(model: DescribedModel, name: str) -> str:
+    nx, ny, layers = model.contract.window_shape(name)
     cells = f"{layers} layers, whole showers" if model.contract.whole else f"{nx} x {ny} cells, {layers} layers"
     return f"{name} ({cells}, hits above {model.contract.thresholds[name]:g} GeV)"
 
 
-def input_tensors(model: ShowerModel) -> list[TensorDescription]:
+def input_tensors(model: DescribedModel) -> list[TensorDescription]:
     """Tensors that the graph takes, in its order; those that may be left out are last."""
     c, (taken, optional) = model.contract, model.graph_inputs
     low, high = c.kinetic_energy
@@ -166,7 +193,7 @@ def _rows_of_noise(c: Contract, inputs: list[TensorDescription]) -> Rows:
     return list(found.items())
 
 
-def output_tensors(model: ShowerModel) -> list[TensorDescription]:
+def output_tensors(model: DescribedModel) -> list[TensorDescription]:
     """Tensors that the graph gives, in its order."""
     c = model.contract
     meanings = {
@@ -174,7 +201,7 @@ def output_tensors(model: ShowerModel) -> list[TensorDescription]:
         "complete": "whether the rows of noise sufficed",
     }
     for name in c.sections:
-        nx, ny, layers = model.window_shape(name)
+        nx, ny, layers = model.contract.window_shape(name)
         meanings |= {
             name: "deposits, GeV: x, y and layer of the window, which is centred on the cell that the line of flight "
             "crosses in each layer",

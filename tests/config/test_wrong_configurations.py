@@ -12,7 +12,7 @@ from fastcalo.errors import ConfigError, FastCaloError
 from fastcalo.io.particles.schemas import load_overrides
 from fastcalo.training.config import load_config
 from fastcalo.training.tune.config import load_tune
-from fastcalo.validation.showers.limits import load_limits
+from fastcalo.validation.limits import load_limits
 
 ROOT = Path(__file__).parents[2]
 

@@ -328,7 +328,7 @@ def _load_schema(path: Path) -> str:
 
 
 def _load_limits(path: Path) -> str:
-    from fastcalo.validation.showers.limits import load_limits
+    from fastcalo.validation.limits import load_limits
 
     return digest(load_limits(path))
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from fastcalo.validation.estimates import Estimate, bootstrap
 from fastcalo.validation.showers import distances
-from fastcalo.validation.showers.estimates import Estimate, bootstrap
 
 
 def published(seed: int = 2024) -> tuple[np.ndarray, np.ndarray]:

@@ -4,8 +4,8 @@
 import pytest
 
 from fastcalo.errors import ConfigError
-from fastcalo.validation.showers.estimates import Estimate
-from fastcalo.validation.showers.limits import check_limits, load_limits
+from fastcalo.validation.estimates import Estimate
+from fastcalo.validation.limits import check_limits, load_limits
 
 NUMBERS = {
     "fpd": Estimate(0.30, 0.02, 0.20, 0.01),

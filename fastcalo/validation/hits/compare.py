@@ -14,7 +14,7 @@ from ...io.hits.event_order import EventOrder
 from ...io.hits.hit_files import open_hit_file
 from ...io.hits.reader import Chunk, HitFile, hits_tree, read_chunk
 from ...io.hits.schema import doubts, schema_differences, unknowns
-from ..showers.limits import LimitResult
+from ..limits import LimitResult
 from .contents import HitFaults, check_hits
 from .limits import USUAL_LIMITS, hold_limits, load_hits_limits, numbers_of
 from .paired import PairedMean, plain

@@ -15,8 +15,8 @@ from ...config.base import Model, about
 from ...config.toml import read_toml
 from ...config.validation import WrongValue, nearest, validate
 from ...errors import ConfigError
-from ..showers.estimates import Estimate
-from ..showers.limits import Limit, LimitResult
+from ..estimates import Estimate
+from ..limits import Limit, LimitResult
 from .physics import Physics, SectionSums
 
 ALIKE = "alike."

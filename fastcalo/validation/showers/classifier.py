@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .estimates import bootstrap
+from ..estimates import bootstrap
 from .observables import all_species, conditions
 from .sample import ShowerSample
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..estimates import Estimate, bootstrap
 from .classifier import auc_of_cells, auc_of_observables
 from .distances import fpd, kpd, precision_recall, separation, wasserstein
-from .estimates import Estimate, bootstrap
 from .hit_patterns import hit_patterns
 from .network import auc_of_network
 from .observables import ObservableBins, Observables, all_species, conditions, layer_groups, observables

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .estimates import REPLICAS, bootstrap
+from ..estimates import REPLICAS, bootstrap
 
 FloatArray = NDArray[np.float64]
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .estimates import REPLICAS
+from ..estimates import REPLICAS
 from .hit_patterns import position_shift
 from .sample import ShowerSample
 

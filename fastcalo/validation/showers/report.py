@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ...display import html_table
+from ..estimates import Estimate
 from ..html_report import NUMBERS, PAGE, Figure, numbers_text, render, write_texts
+from ..limits import LimitResult
 from .compare import ShowerComparison
-from .estimates import Estimate
-from .limits import LimitResult
 
 FORMAT = 1
 

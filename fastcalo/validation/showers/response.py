@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from .estimates import Estimate, bootstrap
+from ..estimates import Estimate, bootstrap
 from .sample import ShowerSample
 
 FloatArray = NDArray[np.float64]

@@ -16,9 +16,9 @@ from ..._version import __version__
 from ...errors import ConfigError, MissingDependencyError
 from ...install import install_line
 from ...model.shower_model import ShowerModel, load_model
+from ..limits import check_limits, load_limits
 from .compare import JUDGES, compare_showers
 from .figures import draw_figures
-from .limits import check_limits, load_limits
 from .report import ValidationReport
 from .response import decades
 from .sample import ShowerSample, generate_sample

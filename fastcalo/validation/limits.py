@@ -10,10 +10,10 @@ from typing import Annotated, Self
 
 from pydantic import model_validator
 
-from ...config.base import Model, about
-from ...config.toml import read_toml
-from ...config.validation import WrongValue, nearest, validate
-from ...errors import ConfigError
+from ..config.base import Model, about
+from ..config.toml import read_toml
+from ..config.validation import WrongValue, nearest, validate
+from ..errors import ConfigError
 from .estimates import Estimate
 
 _KINDS = ("max", "min", "within", "max_over_floor", "min_over_floor")
