@@ -14,7 +14,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 TORCH   := $(shell grep '^torch==' constraints.txt)
 ROOT    := $(shell grep '^root==' constraints.txt)
 PYTEST  := $(BIN)/python -m pytest
-# tests in several processes; ranks that tests start with mpiexec sleep while they wait, and leave the cores to the others
+# tests in several processes, those that start ranks with mpiexec all in one of them (tests/conftest.py)
 BESIDE  := --numprocesses $(WORKERS) --dist loadgroup
 
 MADE      := $(VENV)/.made

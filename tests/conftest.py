@@ -20,13 +20,18 @@ settings.load_profile("unhurried")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark tests of Geant4, and keep together, in one of several processes, what shares a file's fixtures or Geant4."""
+    """Mark tests of Geant4, and keep together, in one of several processes, what shares a file's fixtures or Geant4.
+
+    So are the tests that start ranks: two jobs of several ranks at the same time would take each other's processors.
+    """
     for item in items:
         folder = item.path.parent.name
         if folder == "geant4":
             item.add_marker(pytest.mark.geant4)
         if config.pluginmanager.hasplugin("xdist"):
-            item.add_marker(pytest.mark.xdist_group("geant4" if folder == "geant4" else item.path.stem))
+            mpi = "mpi" if item.get_closest_marker("mpi") else None
+            group = mpi or ("geant4" if folder == "geant4" else item.path.stem)
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
