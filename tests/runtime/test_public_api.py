@@ -20,6 +20,7 @@ from numpy.testing import assert_array_equal
 import fastcalo
 from fastcalo import Events, FastSimulation, Hits, Reason
 from fastcalo.errors import ConfigError, InputError, OutputError
+from fastcalo.install import install_line
 from fastcalo.io.hits.root_tree import Lists, open_tree
 
 ROOT = Path(__file__).parents[2]
@@ -100,7 +101,7 @@ def test_what_a_name_needs_and_is_not_installed_is_named() -> None:
         done = subprocess.run(
             [sys.executable, "-c", f"{hide}fastcalo.{name}"], capture_output=True, text=True, check=False
         )
-        message = f"fastcalo.{name} needs {library}, which is not installed: pip install 'fastcalo[{name}]'"
+        message = f"fastcalo.{name} needs {library}, which is not installed: {install_line(name)}"
         assert done.stderr.splitlines()[-1] == f"fastcalo.errors.MissingDependencyError: {message}"
 
 

@@ -198,7 +198,7 @@ def choose_samples(
         lost = f" ({outside} of {len(full)} are outside the model's validity)" if model is not None else ""
         raise InputError(f"{full.path}: too few showers to compare: {counts}; {FEWEST} of each are needed{lost}")
     rows = {name: r if len(r) == n else np.sort(rng.permutation(r)[:n]) for name, r in rows.items()}
-    sources = {"reference": source, "floor": full, "candidate": others.get("candidate", full)}
+    sources = {"reference": source, "baseline": full, "candidate": others.get("candidate", full)}
     check_sample_memory([(sources[name], len(r)) for name, r in (rows | {"candidate": mine[:n]}).items()], sections)
     reference = read_sample(source, sections, thresholds, rows["reference"])
     if not any(len(hits.deposit) for hits in reference.sections.values()):
