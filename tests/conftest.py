@@ -30,7 +30,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.geant4)
         if config.pluginmanager.hasplugin("xdist"):
             mpi = "mpi" if item.get_closest_marker("mpi") else None
-            group = mpi or ("geant4" if folder == "geant4" else item.path.stem)
+            # one start of Geant4, one build of the C++ library
+            group = mpi or (folder if folder in ("geant4", "integration") else item.path.stem)
             item.add_marker(pytest.mark.xdist_group(group))
 
 

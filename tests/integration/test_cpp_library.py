@@ -21,7 +21,6 @@ EXAMPLE = SOURCES / "examples" / "standalone"
 VECTORS = SOURCES / "tests" / "vectors"
 MODELS = Path(fastcalo.__file__).parent / "model"
 
-pytestmark = pytest.mark.xdist_group("cpp")
 built_once = pytest.mark.timeout(1800)
 
 

@@ -16,7 +16,6 @@ from fastcalo.model.native_library import ENTRIES, LIBRARY, library_path
 from fastcalo.model.random_numbers import random_streams
 
 HEADER = Path(__file__).parents[2] / "integration" / "cpp" / "include" / "fastcalo" / "c_api.h"
-pytestmark = pytest.mark.xdist_group("cpp")
 
 
 # --- what is declared a second time for ctypes, against the header

@@ -2,8 +2,6 @@
 """The native engine in C++ against ONNX Runtime, on all shipped models."""
 
 import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,23 +12,15 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from native_graph import Pair  # noqa: E402
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory):
-    """The library of plain functions around the engine: named in the environment, or built here."""
+def library(request):
+    """The library of plain functions around the engine: named in the environment, or built with the C++ library."""
     if "FASTCALO_GRAPH_LIBRARY" in os.environ:
         return Path(os.environ["FASTCALO_GRAPH_LIBRARY"])
-    if not shutil.which("cmake") or not (shutil.which("c++") or os.environ.get("CXX")):
-        pytest.skip("neither cmake nor a compiler")
-    build = str(tmp_path_factory.mktemp("build"))
-    for arguments in (
-        ["-S", str(ROOT / "integration/cpp"), "-B", build],
-        ["--build", build, "--target", "fastcalo_graph", "-j2"],
-    ):
-        subprocess.run(["cmake", *arguments], check=True, stdout=subprocess.DEVNULL)
-    return Path(build) / "tests/graph/libfastcalo_graph.so"
+    return request.getfixturevalue("built") / "tests/graph/libfastcalo_graph.so"
 
 
 @pytest.mark.parametrize("name", ["em", "hadron", "em-whole", "hadron-whole", "muon"])
