@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -27,18 +27,30 @@ from ..io.podio.frames import Collection, References
 from ..io.truth.edm4hep_truth import Truth, read_truth, weight_names
 
 
-class MergedFile(AbstractContextManager["MergedFile"], Protocol):
+class MergedFile(ABC):
     """What the hits of two files are written to, once they are summed."""
+
+    _writer: HitsWriter | Edm4hepWriter
+
+    def __enter__(self) -> Self:
+        self._writer.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.__exit__(kind, error, trace)
 
     @property
     def provenance(self) -> dict[str, Any]:
         """What the file states of itself."""
-        ...
+        return self._writer.provenance
 
+    @abstractmethod
     def contributions(self, chunks: tuple[Chunk, Chunk], entries: range) -> dict[str, list[Contributions]]:
         """What single particles made of the hits of both files, by section; empty where they do not both tell."""
-        ...
 
+    @abstractmethod
     def write(
         self,
         events: Mapping[str, NDArray[Any]],
@@ -47,7 +59,6 @@ class MergedFile(AbstractContextManager["MergedFile"], Protocol):
         entries: range,
     ) -> None:
         """Add events: identifiers, particles by reason [n_events, number of reasons], and hits."""
-        ...
 
 
 def merged_file(
@@ -74,7 +85,7 @@ def merged_file(
     return _Tree(path, detector, files, trees, identifiers, overwrite=overwrite)
 
 
-class _Tree:
+class _Tree(MergedFile):
     """A tree of ours."""
 
     def __init__(
@@ -91,22 +102,9 @@ class _Tree:
         self._sections = [section.name for section in detector.sections]
         told = [_tell(file, tree, self._sections) for file, tree in zip(files, trees, strict=True)]
         self._told = all(told)
-        self._writer = HitsWriter(
+        self._writer: HitsWriter = HitsWriter(
             path, self._sections, identifiers=identifiers, overwrite=overwrite, contributions=self._told
         )
-
-    def __enter__(self) -> Self:
-        self._writer.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._writer.__exit__(kind, error, trace)
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        return self._writer.provenance
 
     def contributions(self, chunks: tuple[Chunk, Chunk], entries: range) -> dict[str, list[Contributions]]:
         del chunks
@@ -126,7 +124,7 @@ class _Tree:
         self._writer.write_counted(events, counts, sections)
 
 
-class _Edm4hep:
+class _Edm4hep(MergedFile):
     """EDM4hep: all particles are those of the first file, in which the second was told by their rows."""
 
     def __init__(
@@ -143,22 +141,9 @@ class _Edm4hep:
         self._one, self._other, self._trees = one, other, trees
         self._sections = [section.name for section in detector.sections]
         self._rows: NDArray[np.int64] = np.zeros(0, np.int64)
-        self._writer = Edm4hepWriter(
+        self._writer: Edm4hepWriter = Edm4hepWriter(
             path, detector, overwrite=overwrite, weight_names=weight_names(one.path), identifiers=identifiers
         )
-
-    def __enter__(self) -> Self:
-        self._writer.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._writer.__exit__(kind, error, trace)
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        return self._writer.provenance
 
     def contributions(self, chunks: tuple[Chunk, Chunk], entries: range) -> dict[str, list[Contributions]]:
         found = self._other.parameter(ROW, entries)
