@@ -9,11 +9,18 @@ from typing import NoReturn
 from .commands import Subcommand
 
 COMMANDS = (
-    Subcommand("convert", "Turn files of particles into a file of calorimeter hits.", "fastcalo.cli.convert", "cpu"),
+    Subcommand(
+        "convert",
+        "Turn files of particles into a file of calorimeter hits.",
+        "fastcalo.cli.convert",
+        "cpu",
+        joins_others=True,
+    ),
+    Subcommand("status", "Tell how far a conversion to many files is.", "fastcalo.cli.status", "cpu"),
     Subcommand("display", "Draw an event as a page for the browser.", "fastcalo.cli.display", "cpu"),
     Subcommand("list", "List the models and detectors that are shipped.", "fastcalo.cli.list", "cpu"),
     Subcommand("inspect", "Describe a file, a detector or a model.", "fastcalo.cli.inspect", "cpu"),
-    Subcommand("merge", "Add hits of refused particles to a file of hits.", "fastcalo.cli.merge", "cpu"),
+    Subcommand("merge", "Add hits of refused particles, or make one file of many.", "fastcalo.cli.merge", "cpu"),
     Subcommand(
         "compare", "Check whether two files of hits can stand for each other.", "fastcalo.cli.compare", "validate"
     ),

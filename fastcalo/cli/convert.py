@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -16,6 +18,8 @@ from ..detector.description import DEFAULT_DETECTOR
 from ..io.hits.formats import HitsFormat
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from ..fullsim.engine import Geant4Simulation
     from ..io.particles.schemas import SchemaOverrides
     from ..production.convert import Engine
@@ -85,6 +89,17 @@ def command(
             help="Write many files of so many events: hits_{part:04}.root as the output names their numbers.", min=1
         ),
     ] = None,
+    part: Annotated[
+        str | None,
+        Option(metavar="I/N", help="Make the files of this job only, of N jobs that are counted from 0."),
+    ] = None,
+    resume: Annotated[
+        bool, Option("--resume", help="Keep the files that are there and whole, by the manifest, and make the others.")
+    ] = False,
+    dask: Annotated[
+        str | None,
+        Option(metavar="ADDRESS", help="Simulate on workers of Dask; 'local' starts as many here as --workers says."),
+    ] = None,
     summary: Annotated[Path | None, Option(metavar="FILE.json", help="Write the summary to a file, too.")] = None,
     report: Annotated[
         bool, Option("--report", help="Write the summary and a map of the acceptance as a page beside the hits.")
@@ -106,6 +121,9 @@ def command(
     (pdg, px, py, pz, ... in many spellings). What was found, in which units, is printed. Where that is not enough,
     --tree, --collection, --branch, --momentum-unit, --length-unit, --final-status or a --schema set it.
 
+    With --events-per-file, workers make files of their own. A manifest beside them tells which are whole; after an
+    interruption --resume makes those that are not. mpiexec makes workers of all processes but the first.
+
     Each particle is simulated, or counted under the reason why it is not. With --engine geant4 that is full simulation,
     thousands of times slower, of all species that Geant4 knows; it takes its physics from the detector's description.
 
@@ -116,16 +134,12 @@ def command(
       fastcalo convert ntuple.root -o hits.root --tree gen --branch pdg=mc_id
       fastcalo convert nano.root -o hits.root --collection GenCands
       fastcalo convert @list.txt -o "hits_{part:03}.root" --events-per-file 10000
+      fastcalo convert run*.root -o hits.root --events-per-file 10000 --workers 8 --resume
+      mpiexec -n 64 fastcalo convert run*.root -o hits.root --events-per-file 10000
+      fastcalo convert run*.root -o hits.root --events-per-file 10000 --part "$SLURM_ARRAY_TASK_ID/100"
       fastcalo convert rejected.root -o more.root --engine geant4 --workers 8
       fastcalo convert events.root -o hits.edm4hep.root --format edm4hep
     """  # noqa: D301
-    from ..io.atomic import check_output
-    from ..io.particles.reader import open_events
-    from ..model.shower_model import DEFAULT_MODELS
-    from ..production.convert import convert
-    from ..production.split import convert_in_files
-    from .output import progress_bar, show_rows, show_summary
-
     said = {
         "tree": tree,
         "collection": collection,
@@ -138,37 +152,122 @@ def command(
         unfit := [f"--{k}" for k, v in {"model": model, "threads": threads}.items() if v]
     ):
         raise BadParameter("is for the fast engine: Geant4 has no models, and one thread", param_hint=unfit)
-    overrides = _overrides(schema, branch or [], said)
-    for path, replace in ((output, overwrite), (rejected, overwrite), (summary, True)):
+    if resume and events_per_file is None and part is None:
+        raise BadParameter("is for many files: --events-per-file or --part", param_hint="--resume")
+    settings = _Settings(
+        inputs=inputs,
+        output=output,
+        overrides=_overrides(schema, branch or [], said),
+        gather_rows=gather_rows,
+        engine=engine,
+        detector=detector,
+        models=model,
+        threads=threads,
+        workers=workers,
+        dask=dask,
+        events_per_file=events_per_file,
+        share=part,
+        resume=resume,
+        summary=summary,
+        options={
+            "step_size": step_size or _STEP_SIZE[engine],
+            "rejected": rejected,
+            "seed": seed,
+            "decays": decays,
+            "overwrite": overwrite,
+            "format": hits_format,
+            "contributions": contributions,
+            "report": output.with_suffix(".html") if report else None,
+        },
+    )
+    with _executor(settings) as pool:
+        # on ranks that have worked for the first there is nothing left to do
+        if pool is not None:
+            _convert(settings, *pool)
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What the command was called with."""
+
+    inputs: list[str]
+    output: Path
+    overrides: SchemaOverrides
+    gather_rows: bool
+    engine: EngineName
+    detector: str
+    models: list[str] | None
+    threads: int | None
+    workers: int
+    dask: str | None
+    events_per_file: int | None
+    share: str | None
+    resume: bool
+    summary: Path | None
+    options: dict[str, Any]
+
+
+@contextmanager
+def _executor(settings: _Settings) -> Iterator[tuple[Executor | None, int] | None]:
+    """Where to simulate, if not in processes of this one, and how many workers there are; None on ranks that work."""
+    from ..launcher import ranks_started
+    from ..production.executors import dask_workers, mpi_ranks
+
+    if ranks_started() > 1:
+        with mpi_ranks() as ranks:
+            yield ranks
+    elif settings.dask is not None:
+        with dask_workers(settings.dask, settings.workers) as workers:
+            yield workers
+    else:
+        yield None, settings.workers
+
+
+def _convert(settings: _Settings, pool: Executor | None, workers: int) -> None:
+    """Convert on an executor, and show what was done."""
+    from ..io.atomic import check_output
+    from ..io.particles.reader import open_events
+    from ..model.shower_model import DEFAULT_MODELS
+    from ..production.convert import convert
+    from ..production.parts.plan import Share
+    from ..production.parts.run import convert_in_parts
+    from .output import progress_bar, show_rows, show_summary
+
+    options, many = settings.options, settings.events_per_file is not None or settings.share is not None
+    replace = bool(options["overwrite"]) or settings.resume
+    for path, may in ((settings.output, replace), (options["rejected"], replace), (settings.summary, True)):
         if path is not None:
-            check_output(path, overwrite=replace)
-    told = contributions or hits_format is HitsFormat.EDM4HEP
+            check_output(path, overwrite=may)
+    told = options["contributions"] or options["format"] is HitsFormat.EDM4HEP
+    full = settings.engine is EngineName.GEANT4
     with ExitStack() as exits:
-        if engine is EngineName.GEANT4:
-            chosen: Engine = exits.enter_context(_geant4(detector, workers, told))
+        if full:
+            # processes of Geant4 are started by each worker, or by this process where there are no others
+            alone = pool is None and not many
+            chosen: Engine = exits.enter_context(_geant4(settings.detector, workers if alone else 1, told))
+            workers = 1 if alone else workers
         else:
-            chosen = _fast(detector, model or list(DEFAULT_MODELS), threads or _threads(workers), told)
-        reader = open_events(inputs, overrides, gather=gather_rows)
+            threads = settings.threads or (_threads(workers) if pool is None else 1)
+            chosen = _fast(settings.detector, settings.models or list(DEFAULT_MODELS), threads, told)
+        reader = open_events(settings.inputs, settings.overrides, gather=settings.gather_rows)
         show_rows("Input", reader.describe())
-        run = convert if events_per_file is None else partial(convert_in_files, events_per_file=events_per_file)
+        run = convert
+        if many:
+            share = Share() if settings.share is None else Share.parse(settings.share)
+            each = settings.events_per_file or max(1, -(-reader.repeats.events // share.of))
+            run = partial(convert_in_parts, events_per_file=each, share=share, resume=settings.resume)
         done = run(
             reader,
-            output,
+            settings.output,
             chosen,
-            step_size=step_size or _STEP_SIZE[engine],
-            workers=workers if engine is EngineName.FAST else 1,
-            rejected=rejected,
-            seed=seed,
-            decays=decays,
-            overwrite=overwrite,
-            format=hits_format,
-            contributions=contributions,
-            report=output.with_suffix(".html") if report else None,
+            workers=workers,
+            executor=pool,
             progress=exits.enter_context(progress_bar("events")),
+            **options,
         )
     # first, for whoever reads what is shown may be gone
-    if summary is not None:
-        _write_summary(summary, json.dumps(done.to_dict(), indent=2))
+    if settings.summary is not None:
+        _write_summary(settings.summary, json.dumps(done.to_dict(), indent=2))
     show_summary(done)
 
 

@@ -20,7 +20,7 @@ from .._version import __version__
 from ..errors import CommandError, FastCaloError, MissingDependencyError
 from ..launcher import end_before_mpi, end_by_signal
 from .commands import Subcommand, load_plugin, own_commands, plugin_commands
-from .output import LOG_FORMAT, LogFormatter, printable
+from .output import LOG_FORMAT, LogFormatter, log_to_file, printable
 from .signals import SIGNALLED, end_by_exceptions
 
 # bare texts: square brackets in help and errors are those of TOML and of extras, not mark-up
@@ -182,11 +182,17 @@ def _options(
         bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is being done.")] = False,
+    log_file: Annotated[
+        str | None, typer.Option(metavar="FILE.jsonl", help="Append what is being done to a file, as JSON lines.")
+    ] = None,
 ) -> None:
     del version
     handler = logging.StreamHandler()
     handler.setFormatter(LogFormatter(LOG_FORMAT))
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
+    handler.setLevel(logging.INFO if verbose else logging.WARNING)
+    if log_file is not None:
+        log_to_file(log_file)
 
 
 def _fail(message: str, words: Sequence[str]) -> NoReturn:

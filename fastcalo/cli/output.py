@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import json
 import logging
@@ -52,6 +53,48 @@ class LogFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
         return printable(super().format(record))
+
+
+class JsonFormatter(logging.Formatter):
+    """Writes lines of the log as JSON, with the numbers that a record carries as ``fields``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        said = {
+            "time": dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            said["exception"] = self.formatException(record.exc_info)
+        return json.dumps(_plain(said))
+
+
+def log_to_file(path: str) -> None:
+    """Append all that is logged to a file, as JSON lines.
+
+    Parameters
+    ----------
+    path : str
+
+    Raises
+    ------
+    OutputError
+        It cannot be written.
+    """
+    from ..errors import OutputError
+
+    try:
+        handler = logging.FileHandler(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    handler.setFormatter(JsonFormatter())
+    handler.setLevel(logging.INFO)
+    log = logging.getLogger("fastcalo")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
 
 
 def name_rank(world: Any) -> None:

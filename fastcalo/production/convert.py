@@ -4,26 +4,21 @@
 from __future__ import annotations
 
 import logging
-import os
 import platform
-import signal
-import threading
 import time
-import uuid
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from concurrent.futures import BrokenExecutor, Executor
+from contextlib import ExitStack, suppress
 from importlib.metadata import PackageNotFoundError, version
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, ClassVar, TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..errors import ConfigError, FastCaloError, OutputError
+from ..errors import ConfigError, OutputError
 from ..events import Events, Hits
 from ..io.atomic import check_output
 from ..io.event_streams.batches import FileEvents, limit_particles
@@ -34,6 +29,7 @@ from ..io.particles.schemas import SchemaOverrides
 from ..simulation.decays import decay
 from .acceptance_map import AcceptanceMap
 from .engines import Engine, TimedEngine, TracedEngine
+from .executors import Call, Shared, worker_died, worker_processes
 from .output_format import OutputFormat, with_times
 from .report_page import facts_of, write_report
 from .summary import Summary
@@ -45,7 +41,6 @@ logger = logging.getLogger(__name__)
 # Final-state particles that are simulated at a time. A shower has some hundred hits, so this bounds the memory.
 _MOST_PARTICLES = 10_000
 _MOST_WORKERS = 1024
-_LOOK_AFTER_PARENT_S = 1.0
 
 Progress = Callable[[int, int], None]
 """Called with the number of entries done, and of all entries."""
@@ -147,7 +142,9 @@ def convert(
     outputs = [Path(path) for path in (output, rejected) if path is not None]
     page = None if report is None else Path(report)
     _check_paths(reader, outputs if page is None else [*outputs, page], overwrite)
-    _log(reader)
+    if reader.entries is None:
+        # of a part the whole is known
+        log_input(reader)
 
     sections = [section.name for section in engine.detector.sections]
     repeats = reader.repeats
@@ -156,6 +153,8 @@ def convert(
     summary.repeats = repeats.facts()
     summary.notes = [*reader.notes, f"Vertices: {reader.schema.vertex}"]
     provenance = _provenance(reader, engine, seed, target) | {"decays": decays and not reader.decayed}
+    if reader.entries is not None:
+        provenance["entries"] = [reader.entries.start, reader.entries.stop]
     summary.substitutes = {
         int(species): row["pdg"] for species, row in provenance["simulation"].get("substitutes", {}).items()
     }
@@ -163,13 +162,13 @@ def convert(
         options: _Options = {"identifiers": _identifiers(reader), "overwrite": overwrite}
         refused = exits.enter_context(RejectedWriter(outputs[1], **options)) if rejected is not None else None
         writer = exits.enter_context(target.writer(outputs[0], reader, engine, **options))
-        pool = executor or (exits.enter_context(worker_processes(workers)) if workers > 1 else None)
+        pool = executor or exits.enter_context(worker_processes(workers))
         chunks = limit_particles(reader.iterate(step_size), _MOST_PARTICLES)
         if target.needs_contributions:
             chunks = with_times(chunks, reader)
         if provenance["decays"]:
             chunks = (decay(events, engine.detector, seed) for events in chunks)
-        for events, hits, seconds in _simulated(chunks, engine, seed, pool, 2 * workers):
+        for events, hits, seconds in _simulated(chunks, engine, seed, pool, 2 * workers if workers > 1 else 1):
             writer.write(events, hits)
             if refused is not None:
                 refused.write(events, hits.reason)
@@ -182,12 +181,17 @@ def convert(
             if file is not None:
                 file.provenance.update(provenance, accounts=summary.accounts())
     summary.wall_seconds = time.perf_counter() - start
+    logger.info(
+        "%d events in %.2f s", summary.events, summary.wall_seconds,
+        extra={"fields": {"events": summary.events, "seconds": round(summary.wall_seconds, 3), "workers": workers,
+                          "events_per_second": round(summary.events / summary.wall_seconds, 3)}},
+    )  # fmt: skip
     if page is not None:
         write_report(page, summary, facts_of(provenance), overwrite=overwrite)
     return summary
 
 
-def _log(reader: EventReader) -> None:
+def log_input(reader: EventReader) -> None:
     """Tell what is read, and what the user should know of it."""
     for label, text in reader.describe():
         logger.info("%s: %s", label, text)
@@ -203,37 +207,30 @@ def _check_numbers(step_size: int, workers: int) -> None:
 
 
 def _simulated(
-    chunks: Iterator[FileEvents], engine: Engine, seed: int, pool: Executor | None, ahead: int
+    chunks: Iterator[FileEvents], engine: Engine, seed: int, pool: Executor, ahead: int
 ) -> Iterator[tuple[FileEvents, Hits, float | None]]:
     """Yield events, their hits and the network's time, in the order of the input; at most `ahead` chunks under way."""
-    if pool is None:
-        for events in chunks:
-            yield events, *_run(engine, events, seed)
-        return
-    shared = _Shared(engine, uuid.uuid4().hex)
-    waiting: deque[tuple[FileEvents, Future[tuple[Hits, float | None]]]] = deque()
+    shared = Shared(pool, engine)
+    waiting: deque[tuple[FileEvents, Call[tuple[Hits, float | None]]]] = deque()
     try:
         for events in chunks:
-            waiting.append((events, pool.submit(_run_shared, shared, events, seed)))
+            waiting.append((events, shared.submit(_run, events, seed)))
             if len(waiting) == ahead:
                 yield _first(waiting)
         while waiting:
             yield _first(waiting)
     except BrokenExecutor as error:
-        raise FastCaloError(
-            "a worker process died. It may have been out of memory: use fewer workers or a smaller step_size. Or the "
-            f"script that calls convert is not guarded by if __name__ == '__main__'. ({error})"
-        ) from error
+        raise worker_died(error) from error
     finally:
-        for _, future in waiting:
-            future.cancel()
+        for _, call in waiting:
+            call.cancel()
 
 
 def _first(
-    waiting: deque[tuple[FileEvents, Future[tuple[Hits, float | None]]]],
+    waiting: deque[tuple[FileEvents, Call[tuple[Hits, float | None]]]],
 ) -> tuple[FileEvents, Hits, float | None]:
-    events, future = waiting.popleft()
-    return events, *future.result()
+    events, call = waiting.popleft()
+    return events, *call.result()
 
 
 def _run(engine: Engine, events: Events, seed: int) -> tuple[Hits, float | None]:
@@ -244,55 +241,6 @@ def _run(engine: Engine, events: Events, seed: int) -> tuple[Hits, float | None]
         before = engine.network_seconds
         hits = engine.run(events, seed=seed)
         return hits, engine.network_seconds - before
-
-
-def _run_shared(shared: _Shared, events: Events, seed: int) -> tuple[Hits, float | None]:
-    return _run(shared.engine, events, seed)
-
-
-class _Shared:
-    """An engine on its way to workers: each of them keeps the first copy, with the sessions that it has opened."""
-
-    _kept: ClassVar[dict[str, Engine]] = {}
-
-    def __init__(self, engine: Engine, key: str) -> None:
-        self.engine, self.key = engine, key
-
-    def __reduce__(self) -> tuple[Callable[[Engine, str], _Shared], tuple[Engine, str]]:
-        return _Shared._arrive, (self.engine, self.key)
-
-    @classmethod
-    def _arrive(cls, engine: Engine, key: str) -> _Shared:
-        if key not in cls._kept:
-            cls._kept.clear()
-            cls._kept[key] = engine
-        return cls(cls._kept[key], key)
-
-
-@contextmanager
-def worker_processes(workers: int) -> Iterator[Executor]:
-    """Processes that simulate; they end with the block, or when the parent does."""
-    # a fork would copy the threads' locks of ONNX Runtime in whatever state they are
-    pool = ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=_begin_worker, initargs=(os.getpid(),)
-    )
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _begin_worker(parent: int) -> None:
-    """Leave interrupts to the parent, and end when there is no parent any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_look_after, args=(parent,), daemon=True).start()
-
-
-def _look_after(parent: int) -> None:
-    # a parent that is killed outright cannot end its workers, which would wait for work for ever
-    while os.getppid() == parent:
-        time.sleep(_LOOK_AFTER_PARENT_S)
-    os._exit(1)
 
 
 def _default_engine(contributions: bool) -> Engine:
@@ -330,9 +278,16 @@ def _provenance(reader: EventReader, engine: Engine, seed: int, target: OutputFo
         "inputs": [{"path": file.path, "tree": file.tree, "entries": file.n_entries} for file in reader.files],
         "schema": dict(reader.schema.describe()),
         "notes": list(reader.notes),
+        **engine_facts(engine),
+        "versions": {"python": platform.python_version(), **_versions("numpy", "uproot", "awkward", "onnxruntime")},
+    }
+
+
+def engine_facts(engine: Engine) -> dict[str, Any]:
+    """What an engine is, and what it is made of, as JSON can hold it."""
+    return {
         "engine": type(engine).__name__,
         "simulation": engine.provenance() if isinstance(engine, TracedEngine) else {},
-        "versions": {"python": platform.python_version(), **_versions("numpy", "uproot", "awkward", "onnxruntime")},
     }
 
 

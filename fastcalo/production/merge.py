@@ -190,21 +190,18 @@ def _counted(chunk: Chunk, reason: Reason) -> NDArray[Any]:
 
 def _particles(one: HitFile, other: HitFile, sections: list[str]) -> Summary:
     """Summary of one simulation of all particles; its hits are yet to be counted."""
-    first, second = (dict(file.provenance.get("accounts") or {}) for file in (one, other))
+    first, second = (Summary.of_accounts(file.provenance["accounts"]) for file in (one, other))
     summary = Summary.of(sections)
-    summary.events = first["events"]
-    summary.particles = ParticleCounts(**first["particles"])
-    summary.daughters = ParticleCounts(**first.get("daughters", {}))
-    summary.decays = {int(code): ParticleCounts(**counts) for code, counts in first.get("decays", {}).items()}
-    summary.repeats = first.get("repeats", {})
-    for reason, counts in summary.reasons.items():
-        for accounts in (first, second) if reason in NEVER_REJECTED else (second,):
-            counts.add(**accounts["reasons"].get(reason.name.lower(), {"count": 0, "energy": 0.0}))
-    summary.unknown = {int(code): ParticleCounts(**counts) for code, counts in second.get("unknown", {}).items()}
-    for accounts in (first, second):
-        for code, counts in accounts.get("substituted", {}).items():
-            summary.substitutes[int(code)] = counts["as"]
-            summary.substituted.setdefault(int(code), ParticleCounts()).add(counts["count"], counts["energy"])
+    for name in ("events", "particles", "daughters", "decays", "repeats"):
+        setattr(summary, name, getattr(first, name))
+    summary.unknown = second.unknown
+    for found in (first, second):
+        for reason, counts in found.reasons.items():
+            if found is second or reason in NEVER_REJECTED:
+                summary.reasons[reason].add(counts.count, counts.energy)
+        summary.substitutes |= found.substitutes
+        for code, counts in found.substituted.items():
+            summary.substituted.setdefault(code, ParticleCounts()).add(counts.count, counts.energy)
     return summary
 
 

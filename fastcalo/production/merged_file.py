@@ -23,7 +23,7 @@ from ..io.hits.edm4hep_writer import ROW, Edm4hepWriter
 from ..io.hits.reader import Chunk, HitFile
 from ..io.hits.writer import HitsWriter
 from ..io.podio.data_types import EVENT_HEADER, MC_PARTICLE
-from ..io.podio.frames import Collection, References
+from ..io.podio.frames import Collection, Parameter, References
 from ..io.truth.edm4hep_truth import Truth, read_truth, weight_names
 
 
@@ -182,17 +182,44 @@ class _Edm4hep(MergedFile):
             raise InputError(f"{self._other.path}: has rows that {self._one.path} has no particles for")
         status = truth.columns["simulatorStatus"].astype(np.int32)
         np.bitwise_or.at(status, row, rest.columns["simulatorStatus"].astype(np.int32) & np.int32(1 << BIT_FAST))
-        offsets = np.concatenate([[0], np.cumsum(truth.counts)])
-        particles = Collection(
-            MC_PARTICLE,
-            offsets,
-            {**truth.columns, "simulatorStatus": status},
-            {name: References(PARTICLES, index, each) for name, (each, index) in truth.relations.items()},
-        )
-        collections = self._writer.hit_collections(sections, truth.columns["PDG"].astype(np.int32), offsets)
-        self._writer.write_collections(
-            events, counts, {**collections, PARTICLES: particles}, None, header=_header(truth)
-        )
+        truth = replace(truth, columns={**truth.columns, "simulatorStatus": status})
+        write_with_truth(self._writer, events, counts, sections, truth)
+
+
+def write_with_truth(
+    writer: Edm4hepWriter,
+    events: Mapping[str, NDArray[Any] | None],
+    counts: NDArray[np.int64],
+    sections: Mapping[str, SectionHits],
+    truth: Truth,
+    parameters: Mapping[str, Parameter] | None = None,
+) -> None:
+    """Write hits with particles and headers that were read from an EDM4hep file.
+
+    Parameters
+    ----------
+    writer : Edm4hepWriter
+    events : mapping of str to int [n_events]
+        Identifiers.
+    counts : int64 [n_events, number of reasons]
+        Particles by what became of them.
+    sections : mapping of str to SectionHits
+        With contributions.
+    truth : Truth
+    parameters : mapping of str to Parameter, optional
+        Further integers of the events.
+    """
+    offsets = np.concatenate([[0], np.cumsum(truth.counts)])
+    particles = Collection(
+        MC_PARTICLE,
+        offsets,
+        truth.columns,
+        {name: References(PARTICLES, index, each) for name, (each, index) in truth.relations.items()},
+    )
+    collections = writer.hit_collections(sections, truth.columns["PDG"].astype(np.int32), offsets)
+    writer.write_collections(
+        events, counts, {**collections, PARTICLES: particles}, None, header=_header(truth), parameters=parameters
+    )
 
 
 def _header(truth: Truth) -> Collection:

@@ -88,6 +88,41 @@ class Summary:
         """Return one that has counted nothing yet."""
         return cls({name: ParticleCounts() for name in sections}, workers=workers)
 
+    @classmethod
+    def of_accounts(cls, accounts: Mapping[str, Any]) -> Summary:
+        """Return one of what `accounts` gave; what an older version did not count is none.
+
+        Parameters
+        ----------
+        accounts : mapping
+        """
+        found = cls({name: ParticleCounts(**counts) for name, counts in accounts.get("sections", {}).items()})
+        found.events, found.repeats = accounts["events"], accounts.get("repeats", {})
+        for name in ("particles", "daughters"):
+            setattr(found, name, ParticleCounts(**accounts.get(name, {})))
+        for reason, counts in found.reasons.items():
+            counts.add(**accounts["reasons"].get(reason.name.lower(), {"count": 0, "energy": 0.0}))
+        for name in ("decays", "unknown"):
+            setattr(found, name, {int(k): ParticleCounts(**counts) for k, counts in accounts.get(name, {}).items()})
+        for code, counts in accounts.get("substituted", {}).items():
+            found.substitutes[int(code)] = counts["as"]
+            found.substituted[int(code)] = ParticleCounts(counts["count"], counts["energy"])
+        return found
+
+    def include(self, other: Summary) -> None:
+        """Add what another counted in other events of the same input; times are added, too."""
+        self.events += other.events
+        for name in ("particles", "daughters"):
+            _include({0: getattr(self, name)}, {0: getattr(other, name)})
+        for name in ("decays", "unknown", "substituted", "reasons", "sections"):
+            _include(getattr(self, name), getattr(other, name))
+        self.substitutes |= other.substitutes
+        self.repeats = self.repeats or other.repeats
+        self.notes = self.notes or other.notes
+        self.wall_seconds += other.wall_seconds
+        if other.network_seconds is not None:
+            self.network_seconds = (self.network_seconds or 0.0) + other.network_seconds
+
     def add(self, events: Events, hits: Hits) -> None:
         """Count a chunk."""
         energy = finite_energy(events)
@@ -162,6 +197,11 @@ class Summary:
             "notes": list(self.notes),
             **({} if self.acceptance is None else {"acceptance": self.acceptance.to_dict()}),
         }
+
+
+def _include(counts: dict[Any, ParticleCounts], more: dict[Any, ParticleCounts]) -> None:
+    for key, found in more.items():
+        counts.setdefault(key, ParticleCounts()).add(found.count, found.energy)
 
 
 def _add_by_species(

@@ -48,6 +48,8 @@ def _settings_kept() -> Iterator[None]:
     """Give the command a log without handlers, as in a new process, and undo what it sets for the whole process."""
     root = logging.getLogger()
     level, handlers = root.level, list(root.handlers)
+    own = logging.getLogger("fastcalo")
+    own_level, own_handlers = own.level, list(own.handlers)
     receivers = {number: signal.getsignal(number) for number in SIGNALS}
     hook = sys.unraisablehook
     root.handlers.clear()
@@ -56,6 +58,10 @@ def _settings_kept() -> Iterator[None]:
     finally:
         root.handlers[:] = handlers
         root.setLevel(level)
+        for handler in set(own.handlers) - set(own_handlers):
+            own.removeHandler(handler)
+            handler.close()
+        own.setLevel(own_level)
         sys.unraisablehook = hook
         for number, receiver in receivers.items():
             signal.signal(number, receiver)

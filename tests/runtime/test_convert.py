@@ -283,8 +283,9 @@ def test_no_more_chunks_are_under_way_than_the_workers_need(tmp_path):
             executor.most = max(executor.most, executor.submitted - len(written) + 1)
 
         convert(DEMO, tmp_path / "hits.root", make_engine(), step_size=10, executor=executor, workers=2, progress=look)
-    assert executor.submitted == 30
-    assert 2 <= executor.most <= 4
+    # a worker that is asked before it has the engine is asked again: at most once for each chunk under way
+    assert 30 <= executor.submitted <= 34
+    assert 2 <= executor.most <= 8
     assert written == sorted(written)
 
 

@@ -45,6 +45,7 @@ ORDER = (
     "simulation",
     "fullsim",
     "production",
+    "production.parts",
     "validation",
     "validation.hits",
     "validation.showers",

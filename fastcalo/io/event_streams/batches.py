@@ -51,6 +51,16 @@ def join_events(parts: Sequence[FileEvents]) -> FileEvents:
     return FileEvents(offsets=np.concatenate([[0], np.cumsum(counts)]), **columns)
 
 
+def between(parts: Iterable[FileEvents], start: int, stop: int) -> Iterator[FileEvents]:
+    """Pass on events that begin at entries from `start` to `stop`; the events are in the order of their entries."""
+    for part in parts:
+        first, last = np.searchsorted(part.entry, [start, stop]).tolist()
+        if first < last:
+            yield slice_events(part, first, last)
+        if last < part.n_events:
+            return
+
+
 def rechunk(parts: Iterable[FileEvents], size: int) -> Iterator[FileEvents]:
     """Cut a stream of events into chunks of `size`, but for the last; events without any part give no chunk."""
     waiting: list[FileEvents] = []

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...event_digests import event_digest, mix
@@ -135,19 +136,25 @@ class Repeats:
             **({"gathered": self.gathered} if self.rows else {}),
         }
 
-    def marked(self, parts: Iterable[FileEvents], file: int, before: int) -> Iterator[FileEvents]:
+    def marked(
+        self, parts: Iterable[FileEvents], file: int, before: int, earlier: Iterable[Identifiers] = ()
+    ) -> Iterator[FileEvents]:
         """Events of a file, with what distinguishes them where their identifiers come more than once.
 
         Parameters
         ----------
         parts : iterable of FileEvents
-            All events of the file, in order.
+            All events of the file, in order, or those from some event on.
         file : int
             Place of the file in the input.
         before : int
             How many entries the files before it have.
+        earlier : iterable of Identifiers
+            Of the events before these.
         """
         seen = Occurrences()
+        for block in earlier:
+            self._occurrence(*block.key, seen)
         if self.rows:
             parts = gather_rows(parts, self.rows[file])
         for part in parts:
@@ -162,15 +169,22 @@ class Repeats:
     def _distinguished(self, part: FileEvents, file: int, before: int, seen: Occurrences) -> FileEvents:
         number = part.event if self.numbered else part.entry - before
         group, number_word = Identifiers(part.run, number, part.luminosity_block, part.repeat).key
-        again = self._again.count_of(group, number_word) > 0
-        occurrence = np.zeros(part.n_events, np.int64)
-        occurrence[again] = seen.number(group[again], number_word[again])
+        occurrence = self._occurrence(group, number_word, seen)
         shared = self._shared.count_of(group, number_word) > 0
         word = mix(mix(np.where(shared, self._words[file], np.uint64(0))) ^ occurrence.astype(np.uint64))
         word[(occurrence == 0) & ~shared] = 0
         if part.repeat is not None:
             word = np.where(word == 0, part.repeat, np.where(part.repeat == 0, word, mix(part.repeat ^ word)))
         return replace(part, repeat=word, stream=event_digest(part.run, number, part.luminosity_block, word))
+
+    def _occurrence(
+        self, group: NDArray[np.uint64], number: NDArray[np.uint64], seen: Occurrences
+    ) -> NDArray[np.int64]:
+        """How many events of the same identifiers came before in the file, int64 [n]."""
+        again = self._again.count_of(group, number) > 0
+        occurrence = np.zeros(len(group), np.int64)
+        occurrence[again] = seen.number(group[again], number[again])
+        return occurrence
 
 
 def find_repeats(sources: Sequence[Source], numbered: bool, gather: bool = False) -> Repeats:

@@ -43,19 +43,22 @@ class HitsReader:
     path : str
     n_events : int
     sections : tuple of str
+    file : HitFile
+    tree : str
+        Name of the tree with the events.
     """
 
     def __init__(self, path: str | Path, detector: Detector | None = None) -> None:
         self._stack = ExitStack()
-        self._file = self._stack.enter_context(open_hit_file(str(path), detector))
+        self.file = self._stack.enter_context(open_hit_file(str(path), detector))
         self.path = str(path)
-        tree = hits_tree(list(self._file.trees))
+        tree = hits_tree(list(self.file.trees))
         if tree is None:
             self.close()
-            raise InputError(f"{path}: has no tree 'Events'; it has {sorted(self._file.trees)}")
-        self._tree = tree
-        self.n_events = self._file.entries(tree)
-        self.sections = tuple(self._file.sections(tree))
+            raise InputError(f"{path}: has no tree 'Events'; it has {sorted(self.file.trees)}")
+        self.tree = tree
+        self.n_events = self.file.entries(tree)
+        self.sections = tuple(self.file.sections(tree))
         if not self.sections:
             self.close()
             raise InputError(f"{path}: tree {tree!r} has no hits: no lists such as ECAL_cell_id and ECAL_energy")
@@ -63,12 +66,12 @@ class HitsReader:
     @property
     def provenance(self) -> Mapping[str, Any]:
         """What the file states of itself: its inputs, models, seed, units and counts; empty for files of others."""
-        return self._file.provenance
+        return self.file.provenance
 
     @property
     def detector(self) -> Detector | None:
         """The calorimeter, where the file names a shipped one or `open_hits` was given it."""
-        return self._file.detector
+        return self.file.detector
 
     def iterate(self, step_size: int | str = "16 MB", *, contributions: bool = False) -> Iterator[Hits]:
         """Read all events in order, in bounded memory.
@@ -94,7 +97,7 @@ class HitsReader:
         step = self._step(step_size)
         for start in range(0, self.n_events, step):
             entries = range(start, min(start + step, self.n_events))
-            yield self._hits(read_chunk(self._file, self._tree, entries), contributions)
+            yield self._hits(read_chunk(self.file, self.tree, entries), contributions)
 
     def read(self, *, contributions: bool = False) -> Hits:
         """Read all events at once.
@@ -109,13 +112,13 @@ class HitsReader:
         InputError
             See `iterate`; or memory does not hold them, which is said before they are read.
         """
-        steps = self.n_events / self._file.step(self._tree, f"{_STEP_MB} MB")
+        steps = self.n_events / self.file.step(self.tree, f"{_STEP_MB} MB")
         check_memory(
             _COPIES * _STEP_MB * 1e6 * steps,
             f"{self.path}: all {self.n_events} events at once",
             "read them step by step (HitsReader.iterate)",
         )
-        return self._hits(read_chunk(self._file, self._tree, range(self.n_events)), contributions)
+        return self._hits(read_chunk(self.file, self.tree, range(self.n_events)), contributions)
 
     def read_event(self, event: int) -> Hits:
         """Read one event.
@@ -130,12 +133,12 @@ class HitsReader:
         InputError
             See `iterate`.
         """
-        return self._hits(read_chunk(self._file, self._tree, range(event, event + 1)), False)
+        return self._hits(read_chunk(self.file, self.tree, range(event, event + 1)), False)
 
     @property
     def particle_files(self) -> list[str]:
         """Files with the particles that the hits are of: the file itself if it is EDM4hep, else those it names."""
-        if isinstance(self._file, Edm4hepFile):
+        if isinstance(self.file, Edm4hepFile):
             return [self.path]
         return [str(item["path"]) for item in self.provenance.get("inputs") or []]
 
@@ -166,7 +169,7 @@ class HitsReader:
     def _step(self, step_size: int | str) -> int:
         if isinstance(step_size, str):
             try:
-                return self._file.step(self._tree, step_size)
+                return self.file.step(self.tree, step_size)
             except InputError as error:
                 raise ConfigError(f"step_size: {step_size!r} is no amount of memory, such as '100 MB'") from error
         if step_size < 1:
@@ -185,7 +188,7 @@ class HitsReader:
                 name: self._section(
                     name,
                     chunk.sections.get(name),
-                    self._file.contributions(self._tree, name, chunk.entries) if contributions else None,
+                    self.file.contributions(self.tree, name, chunk.entries) if contributions else None,
                 )
                 for name in self.sections
             },
@@ -201,7 +204,7 @@ class HitsReader:
         columns = {} if chunk is None else chunk.columns
         if chunk is None or (lacking := [column for column in _COLUMNS if column not in columns]):
             missing = [f"{name}_{column}" for column in (lacking if columns else _COLUMNS)]
-            raise InputError(f"{self.path}: tree {self._tree!r} has no branches {missing}, which hits are read from")
+            raise InputError(f"{self.path}: tree {self.tree!r} has no branches {missing}, which hits are read from")
         return SectionHits(
             offsets=np.concatenate([[0], np.cumsum(chunk.counts)]).astype(np.int64),
             cell_id=columns["cell_id"].astype(np.uint64, copy=False),

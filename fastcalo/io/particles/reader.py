@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from itertools import chain
 
 from ...display import html_table
 from ...errors import ConfigError, InputError
-from ..event_streams.batches import FileEvents, group_rows, rechunk
+from ..event_streams.batches import FileEvents, between, group_rows, rechunk
 from ..event_streams.identifiers import IdentifierRuns, Identifiers
 from ..event_streams.repeats import Repeats, Source, find_repeats
 from .checks import FinalState, checked_energies
@@ -27,8 +28,10 @@ PathLike = str | os.PathLike[str]
 
 # rows of one particle that may well be events of their own: a test of a few
 _SEVERAL = 2
-# entries by whose particles files are distinguished that have the same identity
+# entries by whose particles files are distinguished that have the same identity, and of which some particle is final
 _FEW = 100
+# events at a time where nothing is done with them
+_MANY = 10_000
 # entries at a time where nothing of them is read
 _WITHOUT_BRANCHES = 1 << 19
 
@@ -47,6 +50,8 @@ class EventFile:
         Whether an entry holds one particle, instead of a list of them.
     decayed : bool
         Whether its particles are what was left at the calorimeter after decays; so the file itself states.
+    identity : str
+        The UUID of the file, in hexadecimal digits.
     """
 
     path: str
@@ -54,6 +59,7 @@ class EventFile:
     n_entries: int
     flat: bool
     decayed: bool = False
+    identity: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,17 +73,56 @@ class EventReader:
         The branches that are read.
     gather : bool
         Whether rows of one event may stand apart; see `open_events`.
+    entries : range or None
+        Where that is not None, only events are read that begin at these entries, counted over all files; see `part`.
     """
 
     files: tuple[EventFile, ...]
     schema: Schema
     gather: bool = False
+    entries: range | None = None
     _open: OpenFiles = field(default_factory=OpenFiles, repr=False, compare=False)
 
     @property
     def n_entries(self) -> int:
         """Entries of all files. An entry is an event, unless the files are flat and name the event of each particle."""
         return sum(file.n_entries for file in self.files)
+
+    def part(self, entries: range) -> EventReader:
+        """Return a reader of the events that begin at these entries, which knows of the others what it must.
+
+        What events of a part draw, and by what they are distinguished, does not depend on how the input is cut.
+
+        Parameters
+        ----------
+        entries : range
+            Counted over all files, in steps of one.
+        """
+        # with what is known of identifiers already, which takes a look at all of them
+        part = copy.copy(self)
+        object.__setattr__(part, "entries", entries)
+        return part
+
+    def starts(self, every: int) -> list[int]:
+        """Return at which entries every so many events begin: where to cut the input into parts of as many events.
+
+        Parameters
+        ----------
+        every : int
+            At least 1.
+
+        Raises
+        ------
+        InputError
+            A file cannot be read; where an entry is one particle, all of them are.
+        """
+        if not any(self._several(file) for file in self.files):
+            return list(range(0, self.n_entries, every))
+        starts, done = [], 0
+        for events in self.iterate(_MANY):
+            starts += events.entry[-done % every :: every].tolist()
+            done += events.n_events
+        return starts
 
     def iterate(self, step_size: int = 500) -> Iterator[FileEvents]:
         """Read everything, file by file, in order and in bounded memory.
@@ -99,10 +144,7 @@ class EventReader:
         if step_size < 1:
             raise ConfigError(f"step_size must be at least one event, but is {step_size}")
         firsts = [sum(file.n_entries for file in self.files[:i]) for i in range(len(self.files))]
-        parts = (
-            self.repeats.marked(self._events(file, i, before), i, before)
-            for i, (file, before) in enumerate(zip(self.files, firsts, strict=True))
-        )
+        parts = (self._chosen(file, i, before) for i, (file, before) in enumerate(zip(self.files, firsts, strict=True)))
         return rechunk(chain.from_iterable(parts), step_size)
 
     def chunks(self, step: int = 500) -> Iterator[FileEvents]:
@@ -160,10 +202,32 @@ class EventReader:
         """What the user should know of how the files are read: warnings, one sentence or two each."""
         return self.schema.notes
 
-    def _events(self, file: EventFile, number: int, before: int) -> Iterator[FileEvents]:
-        blocks = self._blocks(file, before, self.repeats.known[number])
-        together = file.flat and "event" in self.schema.branches and not self.gather
-        events = group_rows(blocks) if together else blocks
+    def _chosen(self, file: EventFile, number: int, before: int) -> Iterator[FileEvents]:
+        """Events of a file that are to be read."""
+        if self.entries is None:
+            wanted = range(file.n_entries)
+        else:
+            wanted = range(max(0, self.entries.start - before), min(file.n_entries, self.entries.stop - before))
+        if not wanted and self.entries is not None:
+            return iter(())
+        rows, earlier = wanted, range(0)
+        if self._several(file):
+            # an event may go on behind the last entry, and where rows are to be gathered, anywhere
+            rows = range(0 if self.gather else max(0, wanted.start - 1), file.n_entries)
+        elif self.repeats.within:
+            earlier = range(wanted.start)
+        events = self.repeats.marked(
+            self._events(file, number, before, rows), number, before, self._identifiers(file, earlier)
+        )
+        return events if self.entries is None else between(events, wanted.start + before, wanted.stop + before)
+
+    def _several(self, file: EventFile) -> bool:
+        """Whether an event may have several entries."""
+        return file.flat and "event" in self.schema.branches
+
+    def _events(self, file: EventFile, number: int, before: int, rows: range) -> Iterator[FileEvents]:
+        blocks = self._blocks(file, before, rows, self.repeats.known[number])
+        events = group_rows(blocks) if self._several(file) and not self.gather else blocks
         return checked_energies(events, self.schema, f"{file.path}: tree {file.tree!r}")
 
     def _source(self, file: EventFile) -> Source:
@@ -172,46 +236,47 @@ class EventReader:
                 return opened.identity + file.tree.encode()
 
         def sample() -> bytes:
-            first = next(self._blocks(file, 0, most=_FEW), None)
+            first = next(self._blocks(file, 0, range(min(file.n_entries, _FEW))), None)
             return b"" if first is None else first.pdg.tobytes() + first.momentum.tobytes()
 
-        flat = file.flat and "event" in self.schema.branches
-        return Source(self._identifiers(file), identity, sample, f"{file.path}: tree {file.tree!r}", flat)
+        blocks = self._identifiers(file, range(file.n_entries))
+        return Source(blocks, identity, sample, f"{file.path}: tree {file.tree!r}", self._several(file))
 
-    def _identifiers(self, file: EventFile) -> Iterator[Identifiers]:
+    def _identifiers(self, file: EventFile, rows: range) -> Iterator[Identifiers]:
+        if not rows:
+            return
         branches = {role: branch for role, branch in self.schema.branches.items() if role in EVENT_ROLES}
         if not branches:
-            for entries in _ranges(file.n_entries, _WITHOUT_BRANCHES):
+            for entries in _ranges(rows, _WITHOUT_BRANCHES):
                 yield identifiers({}, self.schema, entries, file.path)
             return
         with self._open.open(file.path) as opened:
             tree = opened.tree(file.tree)
-            for entries in _ranges(file.n_entries, tree.step(branches.values())):
+            for entries in _ranges(rows, tree.step(branches.values())):
                 columns = {role: tree.read(branch, entries) for role, branch in branches.items()}
                 yield identifiers(columns, self.schema, entries, tree.where)
 
     def _blocks(
-        self, file: EventFile, before: int, known: IdentifierRuns | None = None, most: int | None = None
+        self, file: EventFile, before: int, rows: range, known: IdentifierRuns | None = None
     ) -> Iterator[FileEvents]:
         with self._open.open(file.path) as opened:
             tree = opened.tree(file.tree)
             branches = {**self.schema.branches, **self.schema.links}
             final = FinalState(self.schema, tree.where)
-            stop = file.n_entries if most is None else min(most, file.n_entries)
-            for entries in _ranges(stop, tree.step(branches.values())):
+            for entries in _ranges(rows, tree.step(branches.values())):
                 identity = None if known is None else known.of(entries)
                 wanted = {role: name for role, name in branches.items() if identity is None or role not in EVENT_ROLES}
                 columns = {role: tree.read(branch, entries) for role, branch in wanted.items()}
                 part = assemble(columns, self.schema, entries, before, tree.where, identity)
                 final.add(part, columns.get("status"))
                 yield part
-        if most is None:
+        if len(rows) == file.n_entries or len(rows) > _FEW:
             final.finish()
 
 
-def _ranges(stop: int, step: int) -> Iterator[range]:
-    for start in range(0, stop, step):
-        yield range(start, min(start + step, stop))
+def _ranges(rows: range, step: int) -> Iterator[range]:
+    for start in range(rows.start, rows.stop, step):
+        yield range(start, min(start + step, rows.stop))
 
 
 def open_events(
@@ -280,7 +345,7 @@ def open_events(
             files.append(_file(file, found, opened))
             if not file.is_ours:
                 check_unit(found, overrides, opened, listed[0])
-    return EventReader(tuple(files), found, gather, open_files)
+    return EventReader(tuple(files), found, gather, _open=open_files)
 
 
 def _file(file: OpenFile, schema: Schema, tree: OpenTree) -> EventFile:
@@ -291,6 +356,7 @@ def _file(file: OpenFile, schema: Schema, tree: OpenTree) -> EventFile:
         tree.n_entries,
         flat=sample.counts is None,
         decayed=file.provenance.get("decays") is True,
+        identity=file.identity.hex(),
     )
 
 

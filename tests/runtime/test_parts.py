@@ -16,7 +16,8 @@ from helpers.small_engine import StraightEngine
 
 from fastcalo import convert, load_detector, open_events
 from fastcalo.errors import ConfigError, OutputError
-from fastcalo.production.split import convert_in_files, part_path
+from fastcalo.production.parts.plan import part_path
+from fastcalo.production.parts.run import convert_in_parts
 
 ENGINE = StraightEngine(load_detector())
 
@@ -35,7 +36,7 @@ def events_of(paths) -> list:
 @pytest.mark.parametrize(("each", "step"), [(7, 500), (20, 9), (50, 500), (1000, 4)])
 def test_files_together_hold_what_one_file_would(tmp_path, source, each, step):
     whole = convert(source, tmp_path / "whole.root", ENGINE, seed=2, rejected=tmp_path / "whole_rejected.root")
-    done = convert_in_files(
+    done = convert_in_parts(
         open_events(source), tmp_path / "hits_{part:02}.root", ENGINE, seed=2, events_per_file=each, step_size=step,
         rejected=tmp_path / "rejected.root",
     )  # fmt: skip
@@ -56,16 +57,16 @@ def test_files_together_hold_what_one_file_would(tmp_path, source, each, step):
 def test_workers_make_no_difference(tmp_path, source):
     for name, workers in (("one", 1), ("two", 2)):
         pattern = tmp_path / f"{name}_{{part}}.root"
-        convert_in_files(open_events(source), pattern, ENGINE, events_per_file=30, workers=workers, step_size=8)
+        convert_in_parts(open_events(source), pattern, ENGINE, events_per_file=30, workers=workers, step_size=8)
     found = [events_of([tmp_path / f"{name}_{k}.root" for k in range(2)]) for name in ("one", "two")]
     assert found[0] == found[1]
 
 
 def test_an_input_without_events_gives_one_file(tmp_path):
     empty = write_tree(tmp_path / "empty.root", {name: ak.Array([[1.0]])[:0] for name in ("pdg", "px", "py", "pz")})
-    done = convert_in_files(open_events(empty), tmp_path / "hits.root", ENGINE, events_per_file=5)
+    done = convert_in_parts(open_events(empty), tmp_path / "hits.root", ENGINE, events_per_file=5)
     assert done.events == 0
-    assert [path.name for path in tmp_path.glob("hits*")] == ["hits_0000.root"]
+    assert [path.name for path in tmp_path.glob("hits*.root")] == ["hits_0000.root"]
 
 
 def test_names():
@@ -81,14 +82,14 @@ def test_names():
 def test_a_file_that_exists_is_found_before_anything_is_made(tmp_path, source):
     (tmp_path / "hits_0001.root").write_text("mine")
     with pytest.raises(OutputError, match=r"hits_0001.root"):
-        convert_in_files(open_events(source), tmp_path / "hits.root", ENGINE, events_per_file=20)
+        convert_in_parts(open_events(source), tmp_path / "hits.root", ENGINE, events_per_file=20)
     assert [path.name for path in tmp_path.iterdir()] == ["hits_0001.root"]
     with pytest.raises(ConfigError, match="at least 1"):
-        convert_in_files(open_events(source), tmp_path / "hits.root", ENGINE, events_per_file=0)
+        convert_in_parts(open_events(source), tmp_path / "hits.root", ENGINE, events_per_file=0)
 
 
 def test_the_command(tmp_path, source):
     pattern = tmp_path / "hits-{part}.root"
     arguments = ["--output-pattern", pattern, "--events-per-file", 40, "--model", "em"]
     assert run_command("convert", source, *arguments).returncode == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["hits-0.root", "hits-1.root"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["hits-0.root", "hits-1.root", "hits-manifest.jsonl"]

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Conversion in parts: ranges of events that workers make files of, and the manifest that tells which are there."""

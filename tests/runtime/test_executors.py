@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Executors: whatever makes the parts, the same comes out; and ranges of entries hold what the whole input does."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import uproot
+from helpers.mpi import script
+from helpers.root_files import plain, write_tree
+from helpers.small_engine import StraightEngine
+from numpy.testing import assert_array_equal
+
+from fastcalo import load_detector, open_events
+from fastcalo.errors import ConfigError, FastCaloError
+from fastcalo.io.event_streams.batches import PER_EVENT, PER_PARTICLE, join_events
+from fastcalo.production.executors import SerialExecutor, Shared, dask_workers, worker_processes
+from fastcalo.production.parts.run import convert_in_parts
+
+ENGINE = StraightEngine(load_detector())
+
+
+def jagged(path: Path) -> Path:
+    # numbers that come again within the file, and in the other one
+    return write_tree(path, plain(70, seed=5) | {"event": np.arange(70) % 30})
+
+
+def rows(path: Path, torn: bool) -> Path:
+    rng = np.random.default_rng(1)
+    event = np.repeat(np.arange(70), rng.integers(1, 5, 70))
+    if torn:
+        event = event[np.argsort(event + rng.uniform(0, 3, len(event)))]
+    columns = {name: rng.normal(0, 10, len(event)) for name in ("px", "py", "pz")}
+    return write_tree(path, {"pdg": rng.choice([22, 211], len(event)), "event": event, **columns})
+
+
+@pytest.fixture(params=["jagged", "rows", "torn"])
+def reader(request, tmp_path):
+    paths = [tmp_path / "a.root", tmp_path / "b.root"]
+    for path in paths:
+        jagged(path) if request.param == "jagged" else rows(path, request.param == "torn")
+    return open_events(paths, gather=request.param == "torn")
+
+
+@pytest.mark.parametrize("size", [1, 13, 70, 1000])
+def test_ranges_of_entries_hold_together_what_the_input_does(reader, size):
+    whole = join_events(list(reader.iterate()))
+    stops = [*range(size, reader.n_entries, size), reader.n_entries]
+    parts = [
+        events
+        for start, stop in zip([0, *stops], stops, strict=False)
+        for events in pickle.loads(pickle.dumps(reader.part(range(start, stop)))).iterate(7)  # noqa: S301
+    ]
+    found = join_events(parts)
+    for name in (*PER_PARTICLE, *PER_EVENT, "offsets"):
+        one, other = getattr(found, name), getattr(whole, name)
+        assert (one is None) == (other is None), name
+        if one is not None:
+            assert_array_equal(one, other, err_msg=name)
+
+
+@pytest.mark.parametrize("every", [1, 9, 70, 500])
+def test_parts_begin_where_so_many_events_end(reader, every):
+    entries = join_events(list(reader.iterate())).entry
+    assert reader.starts(every) == entries[::every].tolist()
+
+
+def double(value: list[int], more: int) -> tuple[int, int]:
+    return 2 * value[0] + more, os.getpid()
+
+
+class Counted(list):
+    """A list that counts how often it is sent."""
+
+    sent = 0
+
+    def __reduce__(self):
+        Counted.sent += 1
+        return list, (list(self),)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_large_value_is_sent_once_for_each_call_under_way_at_most(workers):
+    Counted.sent = 0
+    with worker_processes(workers) as pool:
+        assert isinstance(pool, SerialExecutor) == (workers == 1)
+        shared = Shared(pool, Counted([20]))
+        first = [shared.submit(double, 2) for _ in range(2)]
+        results = [call.result() for call in first]
+        results += [shared.submit(double, 2).result() for _ in range(10)]
+    assert {value for value, _ in results} == {42}
+    assert Counted.sent <= 2 * (workers > 1)
+
+
+def fail(value: str, more: int) -> None:
+    raise FastCaloError(f"{value} {more}")
+
+
+def test_errors_of_workers_are_raised_where_the_result_is_asked_for():
+    for workers in (1, 2):
+        with worker_processes(workers) as pool, pytest.raises(FastCaloError, match="no 3"):
+            Shared(pool, "no").submit(fail, 3).result()
+
+
+def made(folder: Path, source: Path, **options) -> list:
+    folder.mkdir()
+    convert_in_parts(open_events(source), folder / "hits.root", ENGINE, events_per_file=9, seed=4, **options)
+    return [event for path in sorted(folder.glob("*.root")) for event in uproot.open(path)["Events"].arrays().tolist()]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> Path:
+    return jagged(tmp_path_factory.mktemp("in") / "in.root")
+
+
+@pytest.fixture(scope="module")
+def serial(source, tmp_path_factory) -> list:
+    return made(tmp_path_factory.mktemp("serial") / "x", source)
+
+
+def test_threads_and_processes(tmp_path, source, serial):
+    with ThreadPoolExecutor(3) as pool:
+        assert made(tmp_path / "threads", source, executor=pool, workers=3) == serial
+    assert made(tmp_path / "processes", source, workers=2) == serial
+
+
+DASK = """
+import sys
+from pathlib import Path
+from fastcalo.production.executors import dask_workers
+from fastcalo.production.parts.run import convert_in_parts
+from fastcalo import open_events, load_detector
+from helpers.small_engine import StraightEngine
+
+if __name__ == "__main__":
+    with dask_workers("local", 2) as (pool, workers):
+        reader = open_events(sys.argv[1])
+        convert_in_parts(
+            reader, sys.argv[2], StraightEngine(load_detector()), events_per_file=9, seed=4, executor=pool,
+            workers=workers,
+        )
+"""
+
+
+@pytest.mark.slow
+def test_dask(tmp_path, source, serial):
+    pytest.importorskip("distributed")
+    program = tmp_path / "program.py"
+    program.write_text(DASK)
+    path = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parents[2])])
+    done = subprocess.run(
+        [sys.executable, program, source, tmp_path / "hits.root"],
+        env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    # nor does Dask say anything of its own end
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    paths = sorted(tmp_path.glob("hits_*.root"))
+    assert [event for path in paths for event in uproot.open(path)["Events"].arrays().tolist()] == serial
+
+
+def test_dask_that_is_not_there():
+    pytest.importorskip("distributed")
+    with pytest.raises(ConfigError, match="there is no scheduler of Dask"), dask_workers("nowhere", 1):
+        pass
+
+
+MPI = """
+import sys
+from fastcalo.production.executors import mpi_ranks
+from fastcalo.production.parts.run import convert_in_parts
+from fastcalo import open_events, load_detector
+from helpers.small_engine import StraightEngine
+
+with mpi_ranks() as ranks:
+    if ranks is not None:
+        pool, workers = ranks
+        assert workers == 2
+        convert_in_parts(
+            open_events(sys.argv[1]), sys.argv[2], StraightEngine(load_detector()), events_per_file=9, seed=4,
+            executor=pool, workers=workers,
+        )
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.mpi
+def test_ranks(tmp_path, source, serial):
+    done = script(3, MPI, source, tmp_path / "hits.root")
+    assert (done.returncode, done.stderr) == (0, "")
+    paths = sorted(tmp_path.glob("hits_*.root"))
+    assert [event for path in paths for event in uproot.open(path)["Events"].arrays().tolist()] == serial
