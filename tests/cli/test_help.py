@@ -42,7 +42,7 @@ def test_every_help_has_an_example_and_the_exit_codes(words):
     assert done.stdout == run_command(*words, "--help").stdout
     assert re.search(rf"Examples?:\n +(mpiexec -n \d+ )?fastcalo {' '.join(words)}", done.stdout)
     codes = dict(re.findall(r"^    (\d\S*) +(.+)$", done.stdout.partition("Exit codes:\n")[2], re.MULTILINE))
-    assert list(codes) == [*"012", *("3" for _ in [0] if words in {("compare",), ("validate",)}), "128+N"]
+    assert list(codes) == [*"012", *("3" for _ in [0] if words in {("compare",), ("validate",), ("status",)}), "128+N"]
 
 
 @pytest.mark.parametrize(
