@@ -110,7 +110,7 @@ class Bench:
                 networks, here = self._networks(device), batch.to(device)
                 networks.begin(stage.name, here)
                 draws = ShowerRandom(5, here.slot)
-                values[device] = [float(loss) for _, loss in networks.losses(stage, here, 1, {}, draws)]
+                values[device] = [loss.item() for _, loss in networks.losses(stage, here, 1, {}, draws)]
             found[stage.name] = values
             if len(self.devices) > 1:
                 pairs = zip(values["cpu"], values["cuda"], strict=True)
@@ -154,16 +154,20 @@ class Bench:
             sizes = (16, 32) if self.options.tiny else BATCHES[: 2 if device == "cpu" else None]
             for size in sizes:
                 batch = self.data.sample(min(size, len(self.data))).to(device)
+                # showers of the file come again where there are too few
+                again = torch.arange(size, device=device) % len(batch)
+                kinematics = [t[again] for t in (batch.kinetic_energy, batch.direction, batch.entry, batch.pdg)]
+                count = batch.layer_count[again].clamp_min(1)
                 times = []
                 for _ in range(3):
                     _wait(device)
                     start = time.perf_counter()
-                    c = networks.conditions(batch)
-                    noise = draw_noise(batch.layer_count.clamp_min(1))
+                    c = networks.conditions_of(*kinematics)
+                    noise = draw_noise(count)
                     sample_showers(networks.layers, networks.hits, c, noise)
                     _wait(device)
                     times.append(time.perf_counter() - start)
-                found[f"{device}, batch {len(batch)}"] = round(len(batch) / min(times), 1)
+                found[f"{device}, batch {size}"] = round(size / min(times), 1)
         return found
 
     def doctor(self) -> dict[str, Any]:
