@@ -14,16 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, BadParameter, Option
 
-from ..detector.description import DEFAULT_DETECTOR
+from ..detector.description import DEFAULT_DETECTOR, load_detector
 from ..io.hits.formats import HitsFormat
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from ..fullsim.engine import Geant4Simulation
     from ..io.particles.schemas import SchemaOverrides
     from ..production.convert import Engine
-    from ..simulation.fast import FastSimulation
 
 
 class EngineName(StrEnum):
@@ -31,10 +29,11 @@ class EngineName(StrEnum):
 
     FAST = "fast"
     GEANT4 = "geant4"
+    BOTH = "both"
 
 
 # events simulated at a time: enough for the networks to be quick, few enough for progress to be seen
-_STEP_SIZE = {EngineName.FAST: 500, EngineName.GEANT4: 10}
+_STEP_SIZE = {EngineName.FAST: 500, EngineName.GEANT4: 10, EngineName.BOTH: 100}
 
 
 def command(
@@ -47,12 +46,20 @@ def command(
         Option(help="Shower model: a shipped name or an .onnx file. May be repeated.", show_default="em, hadron"),
     ] = None,
     detector: Annotated[str, Option(help="Detector: a shipped name or a .toml file.")] = DEFAULT_DETECTOR,
-    engine: Annotated[EngineName, Option(help="What simulates.")] = EngineName.FAST,
+    engine: Annotated[
+        EngineName, Option(help="What simulates: models, Geant4, or Geant4 what models refuse.")
+    ] = EngineName.FAST,
     seed: Annotated[int, Option(help="The same seed gives the same hits.", min=0)] = 0,
     workers: Annotated[int, Option(help="Processes that simulate.", min=1)] = 1,
     step_size: Annotated[
         int | None,
-        Option("--step-size", "--chunk", help="Events at a time.", min=1, show_default="500, or 10 with Geant4"),
+        Option(
+            "--step-size",
+            "--chunk",
+            help="Events at a time.",
+            min=1,
+            show_default="500, 100 with both engines, 10 with Geant4",
+        ),
     ] = None,
     threads: Annotated[
         int | None, Option(help="Threads of each process; unless given, the free cores are shared out.", min=1)
@@ -126,6 +133,7 @@ def command(
 
     Each particle is simulated, or counted under the reason why it is not. With --engine geant4 that is full simulation,
     thousands of times slower, of all species that Geant4 knows; it takes its physics from the detector's description.
+    With --engine both it simulates the particles that the models refuse, so that none is missing.
 
     \b
     Examples:
@@ -137,7 +145,7 @@ def command(
       fastcalo convert run*.root -o hits.root --events-per-file 10000 --workers 8 --resume
       mpiexec -n 64 fastcalo convert run*.root -o hits.root --events-per-file 10000
       fastcalo convert run*.root -o hits.root --events-per-file 10000 --part "$SLURM_ARRAY_TASK_ID/100"
-      fastcalo convert rejected.root -o more.root --engine geant4 --workers 8
+      fastcalo convert events.root -o hits.root --engine both --workers 8
       fastcalo convert events.root -o hits.edm4hep.root --format edm4hep
     """  # noqa: D301
     said = {
@@ -227,7 +235,6 @@ def _convert(settings: _Settings, pool: Executor | None, workers: int) -> None:
     """Convert on an executor, and show what was done."""
     from ..io.atomic import check_output
     from ..io.particles.reader import open_events
-    from ..model.shower_model import DEFAULT_MODELS
     from ..production.convert import convert
     from ..production.parts.plan import Share
     from ..production.parts.run import convert_in_parts
@@ -239,16 +246,12 @@ def _convert(settings: _Settings, pool: Executor | None, workers: int) -> None:
         if path is not None:
             check_output(path, overwrite=may)
     told = options["contributions"] or options["format"] is HitsFormat.EDM4HEP
-    full = settings.engine is EngineName.GEANT4
+    full = settings.engine is not EngineName.FAST
     with ExitStack() as exits:
-        if full:
-            # processes of Geant4 are started by each worker, or by this process where there are no others
-            alone = pool is None and not many
-            chosen: Engine = exits.enter_context(_geant4(settings.detector, workers if alone else 1, told))
-            workers = 1 if alone else workers
-        else:
-            threads = settings.threads or (_threads(workers) if pool is None else 1)
-            chosen = _fast(settings.detector, settings.models or list(DEFAULT_MODELS), threads, told)
+        # processes of Geant4 are started by each worker, or by this process where there are no others
+        alone = full and pool is None and not many
+        chosen = exits.enter_context(_engine(settings, pool, workers, alone=alone, contributions=told))
+        workers = 1 if alone else workers
         reader = open_events(settings.inputs, settings.overrides, gather=settings.gather_rows)
         show_rows("Input", reader.describe())
         run = convert
@@ -299,16 +302,35 @@ def _codes(text: str | None) -> tuple[int, ...] | None:
         raise BadParameter(f"{text!r} is no list of whole numbers, such as 1,11", param_hint="--final-status") from None
 
 
-def _fast(detector: str, models: list[str], threads: int | None, contributions: bool) -> FastSimulation:
+@contextmanager
+def _engine(
+    settings: _Settings, pool: Executor | None, workers: int, *, alone: bool, contributions: bool
+) -> Iterator[Engine]:
+    """What simulates, until the block ends."""
+    from ..fullsim.combined import CombinedSimulation
+    from ..fullsim.engine import Geant4Simulation
+    from ..fullsim.extent import with_widest_range
+    from ..model.shower_model import DEFAULT_MODELS
     from ..simulation.fast import FastSimulation
 
-    return FastSimulation(detector, models, threads=threads, contributions=contributions)
-
-
-def _geant4(detector: str, workers: int, contributions: bool) -> Geant4Simulation:
-    from ..fullsim.engine import Geant4Simulation
-
-    return Geant4Simulation(detector, workers, contributions=contributions)
+    fast = full = None
+    if settings.engine is not EngineName.GEANT4:
+        threads = settings.threads or (_threads(workers) if pool is None else 1)
+        models = settings.models or list(DEFAULT_MODELS)
+        fast = FastSimulation(settings.detector, models, threads=threads, contributions=contributions)
+    if settings.engine is not EngineName.FAST:
+        detector = load_detector(settings.detector)
+        # beside models it is there for all that they refuse
+        detector = detector if fast is None else with_widest_range(detector)
+        full = Geant4Simulation(detector, workers if alone else 1, contributions=contributions)
+    if fast is not None and full is not None:
+        with CombinedSimulation(fast, full) as both:
+            yield both
+    elif full is not None:
+        with full:
+            yield full
+    elif fast is not None:
+        yield fast
 
 
 def _threads(workers: int) -> int | None:

@@ -211,6 +211,8 @@ def show_summary(summary: Summary) -> None:
         parts = {}
         if reason is Reason.SIMULATED:
             parts = {f"{name_of(k)} as {name_of(summary.substitutes[k])}": t for k, t in summary.substituted.items()}
+            if summary.fully is not None:
+                parts["by full simulation"] = summary.fully
         elif reason is Reason.UNKNOWN_SPECIES:
             parts = {name_of(k): t for k, t in summary.unknown.items()}
         elif reason is Reason.DECAYED:

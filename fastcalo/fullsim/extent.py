@@ -13,6 +13,11 @@ from ..errors import ConfigError, DetectorError
 MARGIN_MM = 1000.0
 """Space beside the layers that a shower needs around the steepest line of flight, mm."""
 _MOST_CELLS = 2**31 - 1
+# all energies, up to which physics lists of Geant4 are meant to hold, and angles to try
+_LOWEST_GEV, _HIGHEST_GEV = 1e-12, 100_000.0
+_LARGEST_DEGREES = (89.9, 87.0, 85.0, 83.0)
+# lines of flight that are still more inclined may leave the layers at their sides, tens of metres away
+_WIDEST_DEGREES = 88.0
 
 
 def cells_across(detector: Detector, section: Section) -> int:
@@ -24,7 +29,7 @@ def cells_across(detector: Detector, section: Section) -> int:
         Geant4 cannot number so many.
     """
     reach = max(detector.barrel.half_length_mm, detector.barrel.half_width_mm, detector.endcap.outer_radius_mm)
-    half = reach + section.back_mm * math.tan(detector.geant4.max_angle) + MARGIN_MM
+    half = reach + section.back_mm * math.tan(min(detector.geant4.max_angle, math.radians(_WIDEST_DEGREES))) + MARGIN_MM
     cells = 2 * math.ceil(half / section.cell_mm) + 1
     if cells * cells * section.layers > _MOST_CELLS:
         raise DetectorError(
@@ -33,6 +38,34 @@ def cells_across(detector: Detector, section: Section) -> int:
             f"{detector.geant4.max_angle_degrees:g}"
         )
     return cells
+
+
+def with_widest_range(detector: Detector) -> Detector:
+    """The detector, with full simulation that takes particles of any energy, and of angles as large as can be numbered.
+
+    Its table ``[geant4]`` states what is simulated where showers are made to learn from, or to compare with. Where
+    nothing is to be left out, that is no limit: lines of flight of very inclined particles are long, and no more.
+
+    Parameters
+    ----------
+    detector : Detector
+    """
+    settings = replace(
+        detector.geant4, kinetic_energy=(_LOWEST_GEV, max(_HIGHEST_GEV, detector.geant4.kinetic_energy[1]))
+    )
+    for angle in _LARGEST_DEGREES:
+        wide = replace(detector, geant4=replace(settings, max_angle_degrees=angle))
+        if angle > settings.max_angle_degrees and all(_numbered(wide, section) for section in detector.sections):
+            return wide
+    return replace(detector, geant4=settings)
+
+
+def _numbered(detector: Detector, section: Section) -> bool:
+    try:
+        cells_across(detector, section)
+    except DetectorError:
+        return False
+    return True
 
 
 def with_window(detector: Detector, cells: int | None) -> Detector:

@@ -23,7 +23,7 @@ from ..io.hits.hit_files import open_hit_file
 from ..io.hits.reader import IDENTIFIERS, PARTICLES, Chunk, HitFile, hits_tree, read_chunk
 from ..io.hits.schema import schema_differences
 from ..reasons import NEVER_REJECTED
-from ..simulation.placing import Deposits, DepositSource, sum_deposits
+from ..simulation.placing import Deposits, sum_deposits, with_source
 from .convert import Progress
 from .merged_file import merged_file
 from .summary import ParticleCounts, Summary
@@ -147,7 +147,7 @@ def _sections(
     sums = {}
     for s in detector.sections:
         parts = [_deposits(detector, s.name, chunk) for chunk in chunks]
-        single = [_single(part, found) for part, found in zip(parts, made.get(s.name, ()), strict=False)]
+        single = [with_source(part, found) for part, found in zip(parts, made.get(s.name, ()), strict=False)]
         sums[s.name] = sum_deposits(
             detector, s.name, parts, len(chunks[0].entries), contributions=single if s.name in made else None
         )
@@ -158,13 +158,6 @@ def _deposits(detector: Detector, section: str, chunk: Chunk) -> Deposits:
     found = chunk.sections[section]
     at = detector.decode(section, found.columns["cell_id"])
     return Deposits(found.event, at["module"], at["layer"], at["x"], at["y"], found.columns["energy"])
-
-
-def _single(hits: Deposits, made: Contributions) -> Deposits:
-    """Contributions to hits as deposits of their own."""
-    hit = made.hit
-    source = DepositSource(made.particle, made.time, made.mean_time, made.step_length)
-    return Deposits(hits.event[hit], hits.module[hit], hits.layer[hit], hits.ix[hit], hits.iy[hit], made.energy, source)
 
 
 def _counts(chunks: tuple[Chunk, Chunk], paths: tuple[str, str]) -> NDArray[np.int64]:

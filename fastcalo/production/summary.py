@@ -52,6 +52,8 @@ class Summary:
         By PDG code: particles that were simulated as another species.
     substitutes : dict of int to int
         What they are simulated as.
+    fully : ParticleCounts or None
+        Particles that full simulation has simulated, where fast simulation did the others.
     repeats : dict of str to int or bool
         Events whose identifiers came before: see `io.event_streams.repeats.Repeats.facts`.
     wall_seconds : float
@@ -76,6 +78,7 @@ class Summary:
     unknown: dict[int, ParticleCounts] = field(default_factory=dict)
     substituted: dict[int, ParticleCounts] = field(default_factory=dict)
     substitutes: dict[int, int] = field(default_factory=dict)
+    fully: ParticleCounts | None = None
     repeats: dict[str, int | bool] = field(default_factory=dict)
     wall_seconds: float = 0.0
     network_seconds: float | None = None
@@ -102,6 +105,8 @@ class Summary:
             setattr(found, name, ParticleCounts(**accounts.get(name, {})))
         for reason, counts in found.reasons.items():
             counts.add(**accounts["reasons"].get(reason.name.lower(), {"count": 0, "energy": 0.0}))
+        if "fully" in accounts:
+            found.fully = ParticleCounts(**accounts["fully"])
         for name in ("decays", "unknown"):
             setattr(found, name, {int(k): ParticleCounts(**counts) for k, counts in accounts.get(name, {}).items()})
         for code, counts in accounts.get("substituted", {}).items():
@@ -116,6 +121,9 @@ class Summary:
             _include({0: getattr(self, name)}, {0: getattr(other, name)})
         for name in ("decays", "unknown", "substituted", "reasons", "sections"):
             _include(getattr(self, name), getattr(other, name))
+        if other.fully is not None:
+            self.fully = self.fully or ParticleCounts()
+            self.fully.add(other.fully.count, other.fully.energy)
         self.substitutes |= other.substitutes
         self.repeats = self.repeats or other.repeats
         self.notes = self.notes or other.notes
@@ -137,6 +145,11 @@ class Summary:
             part.add(int(counts[reason]), float(sums[reason]))
         _add_by_species(self.unknown, events, energy, hits.reason == Reason.UNKNOWN_SPECIES)
         stood_for = (hits.reason == Reason.SIMULATED) & np.isin(events.pdg, list(self.substitutes))
+        if hits.fully is not None:
+            # these are simulated as what they are
+            stood_for &= ~hits.fully
+            self.fully = self.fully or ParticleCounts()
+            self.fully.add(int(hits.fully.sum()), float(energy[hits.fully].sum()))
         _add_by_species(self.substituted, events, energy, stood_for)
         self.add_hits(hits.sections)
         if self.acceptance is not None:
@@ -184,6 +197,7 @@ class Summary:
                 str(code): {"as": self.substitutes[code], **asdict(part)}
                 for code, part in sorted(self.substituted.items())
             },
+            **({} if self.fully is None else {"fully": asdict(self.fully)}),
             "sections": {name: asdict(part) for name, part in self.sections.items()},
         }
 

@@ -60,6 +60,20 @@ class Deposits:
     source: DepositSource | None = None
 
 
+def with_source(hits: Deposits, made: Contributions) -> Deposits:
+    """Contributions to hits as deposits of their own, which know what made them.
+
+    Parameters
+    ----------
+    hits : Deposits
+    made : Contributions
+        To these hits.
+    """
+    hit = made.hit
+    source = DepositSource(made.particle, made.time, made.mean_time, made.step_length)
+    return Deposits(hits.event[hit], hits.module[hit], hits.layer[hit], hits.ix[hit], hits.iy[hit], made.energy, source)
+
+
 def crossed_cells(section: Section, entry: NDArray[np.float32], direction: NDArray[np.float32]) -> NDArray[np.int64]:
     """Cells that lines of flight cross in every layer, counted from the one that the origin of `entry` is centred in.
 

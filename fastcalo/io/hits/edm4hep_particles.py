@@ -24,7 +24,9 @@ BIT_CREATED_IN_SIMULATION, BIT_DECAYED_IN_TRACKER, BIT_FAST = 30, 27, 22
 _NO_HELICITY = 9
 
 
-def particle_collection(events: Events, reason: NDArray[np.int8], truth: Truth | None, *, fast: bool) -> Collection:
+def particle_collection(
+    events: Events, reason: NDArray[np.int8], truth: Truth | None, *, fast: bool | NDArray[np.bool_]
+) -> Collection:
     """All particles of events: those of the input, unchanged but for ``simulatorStatus``, and daughters of decays.
 
     Parameters
@@ -34,7 +36,7 @@ def particle_collection(events: Events, reason: NDArray[np.int8], truth: Truth |
         `Reason` of every particle.
     truth : Truth or None
         What the input says of its particles, where it is EDM4hep.
-    fast : bool
+    fast : bool, or bool [n]
         Whether fast simulation made the hits of particles that were simulated.
 
     Raises
@@ -53,8 +55,7 @@ def particle_collection(events: Events, reason: NDArray[np.int8], truth: Truth |
             columns[name][~made] = values
     status = columns["simulatorStatus"]
     status |= np.int32(1 << BIT_CREATED_IN_SIMULATION) * made
-    if fast:
-        status |= np.int32(1 << BIT_FAST) * (reason == Reason.SIMULATED)
+    status |= np.int32(1 << BIT_FAST) * ((reason == Reason.SIMULATED) & fast)
     relations = _relations(events, made, truth)
     if lineage is not None:
         _end_decayed(columns, events, lineage.decayed)

@@ -134,7 +134,8 @@ class Edm4hepWriter:
         entry = getattr(events, "entry", None)
         truth = None if self._truth is None or entry is None else self._truth.read(entry)
         collections = self.hit_collections(hits.sections, events.pdg, events.offsets)
-        collections[PARTICLES] = particle_collection(events, hits.reason, truth, fast=self._fast)
+        fast = self._fast if hits.fully is None else ~hits.fully
+        collections[PARTICLES] = particle_collection(events, hits.reason, truth, fast=fast)
         more: dict[str, Parameter] = {} if self._rows is None else {ROW: (events.offsets, self._rows(events))}
         self.write_collections(_identifiers(hits), hits.particles, collections, truth, parameters=more)
 
