@@ -12,6 +12,7 @@ from ...detector.description import Detector, load_detector
 from ...errors import DetectorError, InputError
 from ..root_files import PROVENANCE, open_root, reading_errors, tree_names
 from .edm4hep_file import Edm4hepFile, is_edm4hep
+from .lines_file import SUFFIX, LinesFile
 from .reader import HitFile, hits_tree
 
 # what is read of a file's provenance: types by key, any key where there is an asterisk
@@ -34,7 +35,7 @@ def open_hit_file(path: str, detector: Detector | None = None) -> Iterator[HitFi
     Parameters
     ----------
     path : str
-        Local path or URL.
+        Local path or URL of a ROOT file, or a local one of lines of JSON, whose name ends with ``.jsonl``.
     detector : Detector, optional
         In which it was made. Found by what the file says unless given.
 
@@ -48,6 +49,9 @@ def open_hit_file(path: str, detector: Detector | None = None) -> Iterator[HitFi
         It is missing, empty, no ROOT file or cut short, holds no tree, its provenance is not as we write it, or its
         tree lacks events or sections that the provenance states.
     """
+    if path.endswith(SUFFIX):
+        yield LinesFile.of(path, detector)
+        return
     with open_root(path) as root:
         names = tree_names(root, path)
         with reading_errors(path):

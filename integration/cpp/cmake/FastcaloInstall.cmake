@@ -15,6 +15,7 @@ install(
   FILES
     ${PROJECT_SOURCE_DIR}/include/fastcalo/c_api.h
     ${PROJECT_SOURCE_DIR}/include/fastcalo/fastcalo.hpp
+    ${PROJECT_SOURCE_DIR}/include/fastcalo/hits_file.hpp
     ${PROJECT_BINARY_DIR}/include/fastcalo/export.h
   DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/fastcalo
 )

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Functions of the C interface for detectors: cell IDs, positions, propagation.
+#include <algorithm>
+
 #include "c_api_support.hpp"
 #include "onnx_file.hpp"
 #include "particle_table.hpp"
@@ -163,6 +165,20 @@ fastcalo_status* propagate_all(const fastcalo_detector* detector, std::size_t n,
     });
 }
 
+fastcalo_status* module_frame(const fastcalo_detector* detector, std::int32_t module, double* origin, double* axes) {
+    return guarded([&] {
+        const Detector& d = *given(detector, "detector").detector;
+        array(origin, 3, "origin");
+        array(axes, 9, "axes");
+        const auto m = static_cast<std::size_t>(module);
+        if (module < 0 || m >= d.origin.size())
+            fail(Code::invalid_argument, "modules are numbered 0 to " + std::to_string(d.origin.size() - 1) +
+                                             ", but got " + std::to_string(module));
+        std::copy(d.origin[m].begin(), d.origin[m].end(), origin);
+        for (std::size_t k = 0; k < 3; ++k) std::copy(d.axes[m][k].begin(), d.axes[m][k].end(), axes + 3 * k);
+    });
+}
+
 }  // namespace
 
 void add_detector_functions(fastcalo_api& api) noexcept {
@@ -175,6 +191,7 @@ void add_detector_functions(fastcalo_api& api) noexcept {
     api.decode = decode;
     api.cell_centre = cell_centre;
     api.propagate = propagate_all;
+    api.module_frame = module_frame;
 }
 
 }  // namespace fastcalo::core::capi

@@ -25,8 +25,10 @@ ModelOptions options_of(const fastcalo_model_options* options) {
 fastcalo_status* model_open(const char* path, const fastcalo_model_options* options, fastcalo_model** model) {
     return guarded([&] {
         const std::string name = &given(path, "path");
-        given(model, "model") =
-            new fastcalo_model{std::make_shared<const ShowerModel>(read_file(name), name, options_of(options))};
+        fastcalo_model*& out = given(model, "model");
+        // before the file is read: compilers differ in which argument of a call they evaluate first
+        const ModelOptions how = options_of(options);
+        out = new fastcalo_model{std::make_shared<const ShowerModel>(read_file(name), name, how)};
     });
 }
 
@@ -34,8 +36,10 @@ fastcalo_status* model_from_memory(const void* image, std::size_t size, const ch
                                    const fastcalo_model_options* options, fastcalo_model** model) {
     return guarded([&] {
         std::string bytes(static_cast<const char*>(array(image, size, "image")), size);
-        given(model, "model") = new fastcalo_model{std::make_shared<const ShowerModel>(
-            std::move(bytes), name == nullptr ? "the model" : name, options_of(options))};
+        fastcalo_model*& out = given(model, "model");
+        const ModelOptions how = options_of(options);
+        out = new fastcalo_model{
+            std::make_shared<const ShowerModel>(std::move(bytes), name == nullptr ? "the model" : name, how)};
     });
 }
 
@@ -153,7 +157,10 @@ Particles particles_of(const fastcalo_particles* particles) {
 }
 
 fastcalo_status* showers_create(fastcalo_showers** showers) {
-    return guarded([&] { given(showers, "showers") = new fastcalo_showers; });
+    return guarded([&] {
+        fastcalo_showers*& out = given(showers, "showers");
+        out = new fastcalo_showers;
+    });
 }
 
 void showers_release(fastcalo_showers* showers) { delete showers; }

@@ -22,7 +22,10 @@ fastcalo_status* simulation_create(const fastcalo_detector* detector, const fast
 void simulation_release(fastcalo_simulation* simulation) { delete simulation; }
 
 fastcalo_status* hits_create(fastcalo_hits** hits) {
-    return guarded([&] { given(hits, "hits") = new fastcalo_hits; });
+    return guarded([&] {
+        fastcalo_hits*& out = given(hits, "hits");
+        out = new fastcalo_hits;
+    });
 }
 
 void hits_release(fastcalo_hits* hits) { delete hits; }
@@ -51,6 +54,16 @@ fastcalo_status* simulate(const fastcalo_simulation* simulation, const fastcalo_
         if ((flags & ~FASTCALO_KEEP_PARTICLES_APART) != 0)
             fail(Code::invalid_argument, "flags has bits that are not known");
         s.simulate(events_of(events), seed, (flags & FASTCALO_KEEP_PARTICLES_APART) != 0, given(hits, "hits").hits);
+    });
+}
+
+fastcalo_status* reasons(const fastcalo_simulation* simulation, const fastcalo_events* events, std::int8_t* reason) {
+    return guarded([&] {
+        const FastSimulation& s = *given(simulation, "simulation").simulation;
+        const Events e = events_of(events);
+        array(reason, static_cast<std::size_t>(e.n_particles()), "reason");
+        const std::vector<Reason> found = s.reasons(e);
+        std::transform(found.begin(), found.end(), reason, [](Reason r) { return static_cast<std::int8_t>(r); });
     });
 }
 
@@ -121,6 +134,7 @@ void add_simulation_functions(fastcalo_api& api) noexcept {
     api.hits_copy = hits_copy;
     api.hits_reasons = hits_reasons;
     api.reason_text = reason_text;
+    api.reasons = reasons;
 }
 
 }  // namespace fastcalo::core::capi

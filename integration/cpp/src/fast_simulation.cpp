@@ -129,6 +129,12 @@ std::vector<FastSimulation::Candidate> FastSimulation::accept(const Events& ev, 
     return out;
 }
 
+std::vector<Reason> FastSimulation::reasons(const Events& events) const {
+    std::vector<Reason> out(static_cast<std::size_t>(events.n_particles()), Reason::simulated);
+    (void)accept(events, 0, out);
+    return out;
+}
+
 void FastSimulation::simulate(const Events& events, std::uint64_t seed, bool apart, Hits& out) const {
     out.reason.assign(static_cast<std::size_t>(events.n_particles()), Reason::simulated);
     const std::vector<Candidate> candidates = accept(events, seed, out.reason);

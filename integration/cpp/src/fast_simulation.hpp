@@ -53,6 +53,9 @@ class FastSimulation {
 
     [[nodiscard]] const Detector& detector() const noexcept { return *detector_; }
 
+    // Whether each particle would be simulated, or why not.
+    [[nodiscard]] std::vector<Reason> reasons(const Events& events) const;
+
     // apart: hits of different particles in one cell are not summed.
     void simulate(const Events& events, std::uint64_t seed, bool apart, Hits& out) const;
 

@@ -16,8 +16,8 @@ struct ParticleProperties {
 std::optional<ParticleProperties> properties_of(std::int32_t pdg) noexcept;
 
 constexpr bool is_neutrino(std::int32_t pdg) noexcept {
-    const std::int32_t code = pdg < 0 ? -pdg : pdg;
-    return code == 12 || code == 14 || code == 16;
+    // compared with both signs, for the lowest number of all has no opposite
+    return pdg == 12 || pdg == 14 || pdg == 16 || pdg == -12 || pdg == -14 || pdg == -16;
 }
 
 }  // namespace fastcalo::core

@@ -182,6 +182,14 @@ void test_events(const fastcalo::ShowerModel& model) {
     const std::vector<std::int8_t> want{FASTCALO_SIMULATED,   FASTCALO_BAD_NUMBERS, FASTCALO_BAD_NUMBERS,
                                         FASTCALO_BAD_NUMBERS, FASTCALO_AT_REST,     FASTCALO_UNKNOWN_SPECIES};
     CHECK(hits.reasons() == want && hits.view(0).n > 0);
+    CHECK(simulation.reasons(event) == want);
+    REFUSED(api.reasons(nullptr, nullptr, nullptr), FASTCALO_INVALID_ARGUMENT, "simulation");
+    double numbers[9];
+    REFUSED(api.module_frame(detector.get(), -1, numbers, numbers), FASTCALO_INVALID_ARGUMENT, "numbered 0 to");
+    REFUSED(api.module_frame(detector.get(), 1 << 30, numbers, numbers), FASTCALO_INVALID_ARGUMENT, "numbered 0 to");
+    REFUSED(api.module_frame(detector.get(), 0, nullptr, numbers), FASTCALO_INVALID_ARGUMENT, "origin");
+    REFUSED(api.hits_create(nullptr), FASTCALO_INVALID_ARGUMENT, "hits");
+    REFUSED(api.showers_create(nullptr), FASTCALO_INVALID_ARGUMENT, "showers");
 
     auto events = sized<fastcalo_events>();
     fastcalo::check(api.simulate(simulation.get(), &events, 1, 0, hits.get()));

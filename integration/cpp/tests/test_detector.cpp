@@ -5,6 +5,7 @@
 
 #include "check.hpp"
 #include "detector.hpp"
+#include "fastcalo/fastcalo.hpp"
 #include "propagation.hpp"
 #include "shipped_detectors.hpp"
 
@@ -27,6 +28,11 @@ void test_cells() {
     const Vector centre = d.cell_centre(ecal, {0, 0, 1, 2});
     CHECK(std::fabs(centre[0] - 1502.65) < 1e-9 && std::fabs(centre[1] - 5.1) < 1e-9 &&
           std::fabs(centre[2] - 10.2) < 1e-9);
+    // the frame that the interface gives
+    const fastcalo::ModuleFrame frame = fastcalo::Detector("clic-like").frame(5);
+    for (std::size_t k = 0; k < 3; ++k)
+        CHECK(frame.origin[k] == d.origin[5][k] && frame.axes[2][k] == d.axes[5][2][k] &&
+              std::fabs(frame.axes[2][k] * 1500 - frame.origin[k]) < 1e-9);
     CHECK_THROWS(ecal.encode({0, 0, 40'000, 0}), "holds -32768 to 32767");
     CHECK_THROWS(ecal.decode(d.section("HCAL").encode({0, 0, 0, 0})), "is not one of ECAL");
     CHECK_THROWS(d.cell_centre(ecal, {14, 0, 0, 0}), "modules are numbered 0 to 13");

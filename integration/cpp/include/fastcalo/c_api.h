@@ -9,6 +9,7 @@
  *
  * Rules of the table:
  *   - Entries are appended, never changed: a program that was compiled with version 1 runs with every later library.
+ *     It may ask for the oldest version that has all it calls: an entry says since which version it is there.
  *   - Functions that can fail return a status: NULL where all is well, else an object with a code and a message, which
  *     the caller releases. Nothing is thrown, and nothing is written to the outputs, but for buffers half filled.
  *   - Structures that the caller fills begin with their size, so that they can grow: fill it with sizeof. Numbers that
@@ -31,7 +32,7 @@
 extern "C" {
 #endif
 
-#define FASTCALO_API_VERSION 1
+#define FASTCALO_API_VERSION 2
 
 typedef struct fastcalo_status fastcalo_status;
 typedef struct fastcalo_model fastcalo_model;
@@ -322,6 +323,13 @@ typedef struct fastcalo_api {
     /* Reason of every particle, [n]. */
     fastcalo_status* (*hits_reasons)(const fastcalo_hits* hits, const int8_t** reason, size_t* n);
     const char* (*reason_text)(int reason); /* NULL for a number that is no reason */
+
+    /* Since version 2. */
+
+    /* What `simulate` would do with every particle, [n], without simulating any. */
+    fastcalo_status* (*reasons)(const fastcalo_simulation* simulation, const fastcalo_events* events, int8_t* reason);
+    /* The frame of a module: its origin [3] in mm, and the directions of its axes x, y, z [3, 3], all global. */
+    fastcalo_status* (*module_frame)(const fastcalo_detector* detector, int32_t module, double* origin, double* axes);
 } fastcalo_api;
 
 /* The table, or NULL where `version` is 0 or newer than this library. */

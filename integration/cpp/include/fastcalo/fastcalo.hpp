@@ -266,6 +266,12 @@ struct Cell {
     std::int32_t module = 0, layer = 0, x = 0, y = 0;
 };
 
+// Where a module stands: its origin in mm, and the global directions of its axes x, y and z; z points inwards.
+struct ModuleFrame {
+    std::array<double, 3> origin{};
+    std::array<std::array<double, 3>, 3> axes{};
+};
+
 // A calorimeter: "clic-like", or a file with the JSON of a description (fastcalo.load_detector(...).description).
 class Detector {
   public:
@@ -292,6 +298,11 @@ class Detector {
         auto section = detail::sized<fastcalo_detector_section>();
         check(api().detector_section(raw_.get(), index, &section));
         return section;
+    }
+    [[nodiscard]] ModuleFrame frame(std::int32_t module) const {
+        ModuleFrame frame;
+        check(api().module_frame(raw_.get(), module, frame.origin.data(), frame.axes.front().data()));
+        return frame;
     }
     [[nodiscard]] std::uint64_t encode(std::size_t section, Cell cell) const {
         const fastcalo_cells view = of(cell);
@@ -409,11 +420,29 @@ class Simulation {
         check(api().simulate(raw_.get(), &events, seed, flags, hits.get()));
     }
     void run(const Event& event, std::uint64_t seed, Hits& hits, std::uint32_t flags = 0) const {
+        const std::array<std::int64_t, 2> offsets{0, static_cast<std::int64_t>(event.size())};
+        run(view(event, offsets.data()), seed, hits, flags);
+    }
+    [[nodiscard]] Hits run(const Event& event, std::uint64_t seed = 0, std::uint32_t flags = 0) const {
+        Hits hits;
+        run(event, seed, hits, flags);
+        return hits;
+    }
+    // fastcalo_reason of every particle, without simulating any.
+    [[nodiscard]] std::vector<std::int8_t> reasons(const Event& event) const {
+        const std::array<std::int64_t, 2> offsets{0, static_cast<std::int64_t>(event.size())};
+        const fastcalo_events events = view(event, offsets.data());
+        std::vector<std::int8_t> out(event.size());
+        check(api().reasons(raw_.get(), &events, out.data()));
+        return out;
+    }
+
+  private:
+    static fastcalo_events view(const Event& event, const std::int64_t* offsets) {
         const std::size_t n = event.size();
         if (event.status.size() != n || event.momentum.size() != 3 * n || event.vertex.size() != 3 * n ||
             (!event.mass.empty() && event.mass.size() != n) || (!event.number.empty() && event.number.size() != n))
             throw Error(FASTCALO_INVALID_ARGUMENT, "the arrays of the event differ in length");
-        const std::int64_t offsets[2] = {0, static_cast<std::int64_t>(n)};
         auto view = detail::sized<fastcalo_events>();
         view.n_events = 1;
         view.offsets = offsets;
@@ -427,15 +456,8 @@ class Simulation {
         view.event = &event.event;
         view.luminosity_block = &event.luminosity_block;
         view.repeat = &event.repeat;
-        run(view, seed, hits, flags);
+        return view;
     }
-    [[nodiscard]] Hits run(const Event& event, std::uint64_t seed = 0, std::uint32_t flags = 0) const {
-        Hits hits;
-        run(event, seed, hits, flags);
-        return hits;
-    }
-
-  private:
     std::shared_ptr<fastcalo_simulation> raw_;
 };
 
