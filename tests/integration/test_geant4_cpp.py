@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The Geant4 plug-in in C++: compiled, and run in a Geant4 program with and without it, with and without threads.
 
-Geant4 is found by FASTCALO_GEANT4_PREFIX or Geant4_DIR: an installation; or FASTCALO_GEANT4_SOURCE: a source tree of the
-version that geant4-pybind carries, whose headers go with that library.
+FASTCALO_GEANT4_PREFIX names an installation of Geant4, or FASTCALO_GEANT4_SOURCE a source tree of the version that
+geant4-pybind carries, whose headers go with that library.
 """
 
 import importlib.util
@@ -62,8 +62,6 @@ class Program:
 def find_geant4(folder):
     if os.environ.get("FASTCALO_GEANT4_PREFIX"):
         return Path(os.environ["FASTCALO_GEANT4_PREFIX"])
-    if os.environ.get("Geant4_DIR"):
-        return Path(os.environ["Geant4_DIR"])
     source = os.environ.get("FASTCALO_GEANT4_SOURCE")
     if not source:
         pytest.skip(

@@ -39,7 +39,7 @@ _STATED = ("cell_id", "energy")
 class LinesFile(HitFile):
     """An open file of lines of JSON: a head, one line for each event, and the number of events.
 
-    It has the branches of our own tree. Positions and layers are those of the cells, if the detector is at hand.
+    It has the branches of our own tree. Positions and layers are those of the cells.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class LinesFile(HitFile):
         Raises
         ------
         InputError
-            It is missing, is no such file, is of a later version, or was cut short.
+            It is missing, is no such file, is of a later version, was cut short, or its detector is not at hand.
         """
         try:
             with Path(path).open("rb") as file:
@@ -90,18 +90,22 @@ class LinesFile(HitFile):
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise InputError(f"{path}: its first line does not list the sections")
         detector = detector or _detector_of(head)
+        if detector is None:
+            raise InputError(
+                f"{path}: was made in detector {head.get('detector')!r}, which is not at hand, or has other layers now; "
+                "name the one it was made in (--detector, open_hits(path, detector))"
+            )
         return cls(
             path, None, file_provenance(detector), {TREE: "TTree"}, detector, offsets=offsets, names=tuple(names)
         )
 
     def branches(self, tree: str) -> dict[str, str]:  # noqa: ARG002
         """Types of the branches by their names."""
-        lists = _HIT if self.detector is not None else _STATED
         types = {"run": "int64_t", "event": "int64_t"}
         types |= {f"{PARTICLES}{reason.name.lower()}": "int32_t" for reason in Reason}
         for section in self.names:
             types[f"n{section}"] = "int32_t"
-            types |= {f"{section}_{name}": f"{_HIT[name][0]}[]" for name in lists}
+            types |= {f"{section}_{name}": f"{_HIT[name][0]}[]" for name in _HIT}
         return types
 
     def entries(self, tree: str) -> int:  # noqa: ARG002
@@ -171,12 +175,12 @@ class LinesFile(HitFile):
 
     def _placed(self, section: str, quantity: str, cell_id: NDArray[np.uint64]) -> NDArray[Any]:
         """Layer or coordinate of cells."""
-        if self.detector is None:
-            raise InputError(f"{self.path}: {section}_{quantity} needs the detector")
-        cell = self.detector.decode(section, cell_id)
+        # a file without one is not opened
+        detector = load_detector(self.detector) if self.detector is not None else load_detector()
+        cell = detector.decode(section, cell_id)
         if quantity == "layer":
             return cell["layer"].astype(np.int16)
-        centre = self.detector.cell_centre(section, cell["module"], cell["x"], cell["y"], cell["layer"])
+        centre = detector.cell_centre(section, cell["module"], cell["x"], cell["y"], cell["layer"])
         return centre[:, "xyz".index(quantity)].astype(np.float32)
 
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Writes hits as lines of JSON, which `fastcalo compare`, `fastcalo merge` and `fastcalo.open_hits` read.
+// Writes hits as lines of JSON, which `fastcalo compare` and `fastcalo.open_hits` read.
 //
 //     fastcalo::HitsFile file("hits.jsonl", detector);
 //     file.write(event, hits);   // once an event

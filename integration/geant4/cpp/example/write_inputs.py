@@ -25,8 +25,8 @@ def geometry(detector: Detector) -> str:
     Returns
     -------
     str
-        Lines ``section NAME CELLS CELL_MM``, ``absorber SECTION MATERIAL MIDDLE_MM THICKNESS_MM``, ``gap`` likewise, and
-        ``sensor`` with the number of the layer at the end.
+        Lines ``section NAME CELLS CELL_MM``, ``absorber SECTION MATERIAL MIDDLE_MM THICKNESS_MM``, ``gap`` likewise,
+        and ``sensor`` with the number of the layer at the end.
     """
     lines = []
     for s in detector.sections:
