@@ -92,7 +92,7 @@ class LinesFile(HitFile):
         detector = detector or _detector_of(head)
         if detector is None:
             raise InputError(
-                f"{path}: was made in detector {head.get('detector')!r}, which is not at hand, or has other layers now; "
+                f"{path}: was made in detector {head.get('detector')!r}, which is not at hand, or has other layers; "
                 "name the one it was made in (--detector, open_hits(path, detector))"
             )
         return cls(
