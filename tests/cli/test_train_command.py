@@ -9,7 +9,8 @@ import subprocess
 
 import pytest
 import torch
-from helpers.command import process_command, run_command
+from helpers.command import run_command
+from helpers.fork_server import forked_python
 from helpers.mpi import ENVIRONMENT, MPIEXEC, write_config
 from helpers.shower_files import write_real
 
@@ -28,10 +29,15 @@ def config(tmp_path_factory):
     return write_config(folder / "run.toml", folder, "layers", steps=4)
 
 
+def train_words(*arguments):
+    """One rank of a command, where warnings are errors."""
+    return [*forked_python(), "-W", "error", "-m", "fastcalo", *map(str, arguments)]
+
+
 def fastcalo(ranks, *arguments, verbose=()):
     if not ranks:
         return run_command(*verbose, "train", *arguments)
-    command = [str(MPIEXEC), "-n", str(ranks), *process_command(*verbose, "train", *arguments)]
+    command = [str(MPIEXEC), "-n", str(ranks), *train_words(*verbose, "train", *arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=100, env=ENVIRONMENT)
 
 
@@ -195,7 +201,7 @@ def test_a_start_that_fails_leaves_no_folder_and_the_next_one_works(config, tmp_
 
 @pytest.mark.mpi
 def test_a_start_that_fails_on_one_rank_only_leaves_no_folder(config, tmp_path):
-    words = process_command("train", config, "-o", tmp_path / "run", "--set", "data.train=['$SHOWERS/a.h5']")
+    words = train_words("train", config, "-o", tmp_path / "run", "--set", "data.train=['$SHOWERS/a.h5']")
     parts = [str(MPIEXEC)]
     # the first has seen nothing wrong, and made the folder
     for folder in (config.parent, tmp_path):

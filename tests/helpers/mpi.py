@@ -15,6 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
+from helpers.fork_server import forked_python
+
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 STEPS = 50
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -78,8 +80,9 @@ def write_config(
     return path
 
 
-def command(ranks: int, config: Path, run: Path, *options: str) -> list[str]:
-    train = [sys.executable, "-m", "fastcalo", "train", str(config), "-o", str(run), *options]
+def command(ranks: int, config: Path, run: Path, *options: str, python: list[str] | None = None) -> list[str]:
+    """Command that trains on so many ranks; without a launcher for 0."""
+    train = [*(python or forked_python()), "-m", "fastcalo", "train", str(config), "-o", str(run), *options]
     return [str(MPIEXEC), "-n", str(ranks), *train] if ranks else train
 
 
@@ -108,11 +111,14 @@ def end_started() -> None:
             process.stderr.close()
 
 
-def train(ranks: int, config: Path, run: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def train(
+    ranks: int, config: Path, run: Path, *options: str, python: list[str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Train under mpiexec; without a launcher for 0 ranks."""
     return subprocess.run(
-        command(ranks, config, run, *options), capture_output=True, text=True, check=False, timeout=250, env=ENVIRONMENT
-    )
+        command(ranks, config, run, *options, python=python),
+        capture_output=True, text=True, check=False, timeout=250, env=ENVIRONMENT,
+    )  # fmt: skip
 
 
 def with_strategy(text: str, strategy: str, options: str = "") -> str:
@@ -134,9 +140,9 @@ def configure(path: Path, folder: Path, stages: str, strategy: str, options: str
 def script(ranks: int, text: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Run a program on all ranks."""
     return subprocess.run(
-        [str(MPIEXEC), "-n", str(ranks), sys.executable, "-m", "mpi4py", "-c", text, *map(str, arguments)],
+        [str(MPIEXEC), "-n", str(ranks), *forked_python(), "-m", "mpi4py", "-c", text, *map(str, arguments)],
         capture_output=True, text=True, check=False, timeout=250,
-        env={**ENVIRONMENT, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])},
+        env=ENVIRONMENT,
     )  # fmt: skip
 
 
@@ -145,7 +151,7 @@ def together(folder: Path, jobs: list[dict[str, Any]]) -> list[str]:
     file = folder / "trainings.json"
     file.write_text(json.dumps(jobs, default=str))
     program = ["-m", "mpi4py", str(Path(__file__).with_name("mpi_trainings.py")), str(file)]
-    return [str(MPIEXEC), "-n", str(max(job["ranks"] for job in jobs)), sys.executable, *program]
+    return [str(MPIEXEC), "-n", str(max(job["ranks"] for job in jobs)), *forked_python(), *program]
 
 
 def train_together(folder: Path, jobs: list[dict[str, Any]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -160,21 +161,38 @@ def test_a_killed_rank_ends_the_job_and_the_last_checkpoint_is_kept(data, tmp_pa
     assert checkpoint.load(run / "hits.pt")["step"] >= 20
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("ranks", "options", "rank"), [(3, "", 0), (3, "", 2), (5, TREE, 1), (5, TREE, 4)])
-def test_a_rank_that_hangs_is_named(data, tmp_path, ranks, options, rank):
-    file = configure(tmp_path / "run.toml", data, "hits", "downpour", options, steps=1_000_000, patience=12)
-    run = tmp_path / "run"
-    process = start(command(ranks, file, run))
-    until((run / "metrics.jsonl").exists)
-    stopped = pid(run, rank)
-    os.kill(stopped, signal.SIGSTOP)
+HANGING = [(3, "", 0), (3, "", 2), (5, TREE, 1), (5, TREE, 4)]
+"""Number of ranks, options, and the rank that hangs."""
+
+
+@pytest.fixture(scope="module")
+def hanging(data, tmp_path_factory) -> list[tuple[int, int, str]]:
+    """For each case the process that hangs, the exit code and the errors; the jobs wait at the same time."""
+    jobs = []
+    for ranks, options, rank in HANGING:
+        run = tmp_path_factory.mktemp("hanging") / "run"
+        file = configure(
+            run.with_suffix(".toml"), data, "hits", "downpour", options, steps=1_000_000, checkpoint=1000, patience=12
+        )
+        process = start(command(ranks, file, run))
+        until((run / "metrics.jsonl").exists)
+        jobs.append((process, pid(run, rank)))
+        os.kill(jobs[-1][1], signal.SIGSTOP)
     try:
-        _, errors = process.communicate(timeout=90)
+        errors = [process.communicate(timeout=90)[1] for process, _ in jobs]
+        return [(stopped, process.returncode, text) for (process, stopped), text in zip(jobs, errors, strict=True)]
     finally:
-        os.kill(stopped, signal.SIGKILL)
-    assert process.returncode != 0
-    assert f"rank {rank} (process {stopped} on " in errors
+        for _, stopped in jobs:
+            with suppress(ProcessLookupError):
+                os.kill(stopped, signal.SIGKILL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", range(len(HANGING)), ids=[f"{ranks}-{rank}" for ranks, _, rank in HANGING])
+def test_a_rank_that_hangs_is_named(hanging, case):
+    stopped, code, errors = hanging[case]
+    assert code != 0
+    assert f"rank {HANGING[case][2]} (process {stopped} on " in errors
     assert "no sign of life from rank" in errors
     assert "--resume" in errors
 

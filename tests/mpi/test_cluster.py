@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from helpers.fork_server import forked_python
 from helpers.mpi import MPIEXEC, write_config
 from helpers.shower_files import write_real
 
@@ -51,7 +52,7 @@ def test_the_description_for_condor_holds_commands_only():
 def job(tmp_path):
     """A training that takes long, and an environment with stand-ins for srun and scontrol."""
     programs = {
-        "fastcalo": f'exec {sys.executable} -m fastcalo "$@"',
+        "fastcalo": f'exec {shlex.join(forked_python())} -m fastcalo "$@"',
         "srun": f'while [[ $1 == --* ]]; do shift; done; exec {MPIEXEC} -n 2 "$@"',
         "mpiexec": f'echo $$ > {tmp_path}/mpiexec.pid; exec {MPIEXEC} "$@"',
         "scontrol": f'echo "$@" >> {tmp_path}/scontrol.log',

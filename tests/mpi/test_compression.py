@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.fork_server import forked_python
 from helpers.mpi import ENVIRONMENT, MPIEXEC, losses, train, train_together, write_config
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -230,7 +231,7 @@ if not world.rank:
 @pytest.mark.mpi
 @pytest.mark.parametrize("ranks", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_mpi_and_torch_carry_the_same(ranks):
-    command = [str(MPIEXEC), "-n", str(ranks), sys.executable, "-W", "error", "-c", SCRIPT]
+    command = [str(MPIEXEC), "-n", str(ranks), *forked_python(), "-W", "error", "-c", SCRIPT]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=110, env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.fork_server import forked_python
 from helpers.mpi import ENVIRONMENT, MPIEXEC, configure, write_config
 from helpers.shower_files import write_real
 from hypothesis import given
@@ -42,7 +42,7 @@ def data(tmp_path_factory):
 
 
 def scaling(ranks: int, *arguments) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "fastcalo", "scaling", *map(str, arguments)]
+    command = [*forked_python(), "-m", "fastcalo", "scaling", *map(str, arguments)]
     if ranks:
         command = [str(MPIEXEC), "-n", str(ranks), *command]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=110, env=ENVIRONMENT)

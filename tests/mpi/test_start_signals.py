@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.fork_server import forked_python
 from helpers.mpi import ENVIRONMENT, MPIEXEC, needs_mpi, write_config
 
 from fastcalo.launcher import end_by_signal, ranks_started
@@ -37,7 +38,7 @@ run(["train", sys.argv[2], "-o", sys.argv[3]])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_one_rank_before_mpi_is_up_ends_the_job(data, tmp_path, number):
     config = write_config(tmp_path / "run.toml", data, "hits", steps=100_000)
-    arguments = [sys.executable, "-c", BEFORE_MPI_INIT, str(int(number)), str(config), str(tmp_path / "run")]
+    arguments = [*forked_python(), "-c", BEFORE_MPI_INIT, str(int(number)), str(config), str(tmp_path / "run")]
     done = subprocess.run(
         [str(MPIEXEC), "-n", "2", *arguments],
         capture_output=True, text=True, check=False, timeout=100, env=ENVIRONMENT,
@@ -68,7 +69,7 @@ run(["train", sys.argv[2], "-o", sys.argv[3]])
 
 def fail_before_mpi(kind: str, data: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     config = write_config(folder / "run.toml", data, "hits", steps=100_000)
-    arguments = [sys.executable, "-c", FAILS_BEFORE_MPI_INIT, kind, str(config), str(folder / "run")]
+    arguments = [*forked_python(), "-c", FAILS_BEFORE_MPI_INIT, kind, str(config), str(folder / "run")]
     return subprocess.run(
         [str(MPIEXEC), "-n", "2", *arguments],
         capture_output=True, text=True, check=False, timeout=100, env=ENVIRONMENT,
@@ -123,7 +124,7 @@ with abort_on_error(MPI.COMM_WORLD):
 
 def test_a_signal_while_a_rank_aborts_does_not_keep_it_from_ending_the_others():
     done = subprocess.run(
-        [str(MPIEXEC), "-n", "2", sys.executable, "-c", WHILE_IT_ABORTS],
+        [str(MPIEXEC), "-n", "2", *forked_python(), "-c", WHILE_IT_ABORTS],
         capture_output=True, text=True, check=False, timeout=60, env=ENVIRONMENT,
     )  # fmt: skip
     assert "of rank 0" in done.stderr

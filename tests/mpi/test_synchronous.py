@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,8 @@ def runs(data, tmp_path_factory) -> Path:
 def test_any_number_of_ranks_follows_the_same_losses(runs, ranks):
     run = runs / f"ranks{ranks}"
     if ranks == 3:
-        done = train(ranks, runs / "run.toml", run)
+        # as a user starts it
+        done = train(ranks, runs / "run.toml", run, python=[sys.executable])
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("Done:") == 1
     expected, found = losses(runs / "ranks1", STEPS), losses(run, STEPS)
@@ -221,7 +223,8 @@ def test_several_processes_without_mpi4py_are_told_what_to_install(data, tmp_pat
     config = write_config(tmp_path / "run.toml", data, "hits")
     (tmp_path / "mpi4py.py").write_text("raise ImportError('no mpi4py')")
     done = subprocess.run(
-        command(0, config, tmp_path / "run"), capture_output=True, text=True, check=False, timeout=100,
+        command(0, config, tmp_path / "run", python=[sys.executable]),
+        capture_output=True, text=True, check=False, timeout=100,
         env={**ENVIRONMENT, "PMI_SIZE": "4", "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
     )  # fmt: skip
     # by a signal, for others may have mpi4py, and wait for this one

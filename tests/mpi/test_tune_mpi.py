@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from helpers.command import run_command
+from helpers.fork_server import forked_python
 from helpers.mpi import ENVIRONMENT, MPIEXEC, start, until
 from helpers.tiny_search import write_search, write_showers_for_search
 
@@ -36,9 +37,9 @@ def data(tmp_path_factory):
     return write_showers_for_search(tmp_path_factory.mktemp("data"))
 
 
-def command(ranks: int, file: Path, *options: str) -> list[str]:
-    tune = [sys.executable, "-m", "fastcalo", "tune", str(file), "-o", str(file.parent / "study"), "--threads", "1"]
-    return [str(MPIEXEC), "-n", str(ranks), *tune, *options]
+def command(ranks: int, file: Path, *options: str, python: list[str] | None = None) -> list[str]:
+    tune = ["-m", "fastcalo", "tune", str(file), "-o", str(file.parent / "study"), "--threads", "1"]
+    return [str(MPIEXEC), "-n", str(ranks), *(python or forked_python()), *tune, *options]
 
 
 def tune(ranks: int, file: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -47,8 +48,8 @@ def tune(ranks: int, file: Path, *options: str) -> subprocess.CompletedProcess[s
     )
 
 
-def start_search(ranks: int, file: Path, *options: str) -> subprocess.Popen[str]:
-    return start(command(ranks, file, *options), FASTCALO_SEARCH=str(file))
+def start_search(ranks: int, file: Path, python: list[str] | None = None) -> subprocess.Popen[str]:
+    return start(command(ranks, file, python=python), FASTCALO_SEARCH=str(file))
 
 
 def pid_of(file: Path, rank: int) -> int:
@@ -142,7 +143,7 @@ def test_a_trial_that_never_ends_is_stopped_in_all_ranks(data, tmp_path):
 @pytest.mark.slow
 def test_a_trial_that_is_stuck_ends_the_search_which_goes_on_without_it(data, tmp_path):
     file = write_search(tmp_path, data, trials=3, steps=4000, checkpoint=5, trial_limit_s=12.0)
-    process = start_search(2, file)
+    process = start_search(2, file, [sys.executable])
     until((trial_folder(tmp_path / "study", 0) / "hits.pt").exists, 120)
     stuck = pid_of(file, 1)
     os.kill(stuck, signal.SIGSTOP)
@@ -167,7 +168,7 @@ def test_a_trial_that_is_stuck_ends_the_search_which_goes_on_without_it(data, tm
 @pytest.mark.slow
 def test_a_coordinator_that_hangs_is_told_by_those_who_wait_for_it(data, tmp_path):
     file = write_search(tmp_path, data, trials=2, steps=1_000_000, checkpoint=5, patience=8)
-    process = start_search(2, file)
+    process = start_search(2, file, [sys.executable])
     until((trial_folder(tmp_path / "study", 0) / "hits.pt").exists, 120)
     stuck = pid_of(file, 0)
     os.kill(stuck, signal.SIGSTOP)
