@@ -5,12 +5,12 @@ from .detector.description import Detector as Detector
 from .detector.description import load_detector as load_detector
 from .errors import FastCaloError as FastCaloError
 from .events import Events as Events
-from .events import Hits as Hits
 from .events import Reason as Reason
-from .events import SectionHits as SectionHits
 from .export.exporter import export as export
 from .fullsim.campaign import gun as gun
 from .fullsim.engine import Geant4Simulation as Geant4Simulation
+from .hits import Hits as Hits
+from .hits import SectionHits as SectionHits
 from .io.hits.stream import open_hits as open_hits
 from .io.hits.writer import write_hits as write_hits
 from .io.particles.reader import open_events as open_events

@@ -233,3 +233,10 @@ def vertex_of(columns: ParticleColumns, vertex: Any, components: Mapping[str, An
     if len(given) < len(components):
         raise InputError(f"give all of {', '.join(components)}; only {', '.join(given)} is given")
     return np.stack([columns.numbers(name, value) for name, value in components.items()], axis=1)
+
+
+def event_lists(offsets: NDArray[np.int64], content: Any) -> Any:
+    """Layout of awkward with one list per event: that of event ``i`` is ``content[offsets[i]:offsets[i + 1]]``."""
+    import awkward as ak
+
+    return ak.contents.ListOffsetArray(ak.index.Index64(np.asarray(offsets, np.int64)), content)

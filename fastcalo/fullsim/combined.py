@@ -11,7 +11,8 @@ import numpy as np
 
 from ..detector.description import Detector
 from ..errors import ConfigError
-from ..events import Events, Hits, Reason, SectionHits
+from ..events import Events, Reason
+from ..hits import Hits, SectionHits
 from ..reasons import NEVER_REJECTED
 from ..simulation.fast import FastSimulation
 from ..simulation.placing import Deposits, sum_deposits, with_source

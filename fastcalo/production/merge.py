@@ -16,7 +16,8 @@ from .._version import __version__
 from ..contributions import Contributions
 from ..detector.description import Detector, DetectorLike, load_detector
 from ..errors import InputError, OutputError
-from ..events import Reason, SectionHits
+from ..events import Reason
+from ..hits import SectionHits
 from ..io.atomic import check_output
 from ..io.hits.event_order import EventOrder
 from ..io.hits.hit_files import open_hit_file

@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 from ..contributions import Contributions
 from ..detector.description import Detector
 from ..errors import InputError
-from ..events import SectionHits
+from ..hits import SectionHits
 from ..io.hits.edm4hep_file import Edm4hepFile
 from ..io.hits.edm4hep_particles import BIT_FAST, PARTICLES
 from ..io.hits.edm4hep_writer import ROW, Edm4hepWriter

@@ -13,7 +13,7 @@ from ..contributions import Contributions
 from ..detector.description import Detector
 from ..detector.section import Section
 from ..errors import InputError
-from ..events import SectionHits
+from ..hits import SectionHits
 
 _CELL = ("event", "module", "layer", "ix", "iy")
 

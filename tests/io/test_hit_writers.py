@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from fastcalo.errors import InputError, OutputError
-from fastcalo.events import Hits, Reason, SectionHits
+from fastcalo.events import Reason
+from fastcalo.hits import Hits, SectionHits
 from fastcalo.io.atomic import whole_file
 from fastcalo.io.event_streams.batches import FileEvents
 from fastcalo.io.hits import root_tree as trees

@@ -14,7 +14,8 @@ from helpers.small_engine import StraightEngine, make_engine
 
 from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError, FastCaloError, InputError, OutputError
-from fastcalo.events import Events, Hits
+from fastcalo.events import Events
+from fastcalo.hits import Hits
 from fastcalo.production.convert import convert
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo" / "events.root"

@@ -32,6 +32,7 @@ ORDER = (
     "lineage",
     "contributions",
     "events",
+    "hits",
     "config",
     "detector",
     "io",

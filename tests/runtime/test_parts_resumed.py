@@ -23,7 +23,8 @@ from helpers.small_engine import StraightEngine
 
 from fastcalo import convert, load_detector, open_events
 from fastcalo.errors import InputError, OutputError
-from fastcalo.events import Events, Hits
+from fastcalo.events import Events
+from fastcalo.hits import Hits
 from fastcalo.production.parts.join import join_parts
 from fastcalo.production.parts.manifest import read_manifest
 from fastcalo.production.parts.plan import Share

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...detector.cell_id import CellEncoding
 from ...detector.description import Detector
 from ...detector.readout import DetectorReadout
-from ...events import SectionHits
+from ...hits import SectionHits
 
 
 @dataclass(frozen=True)

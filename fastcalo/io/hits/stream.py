@@ -16,7 +16,8 @@ from ...contributions import Contributions
 from ...detector.description import Detector, DetectorLike, load_detector
 from ...display import html_table
 from ...errors import ConfigError, InputError
-from ...events import Hits, Identifier, Reason, SectionHits
+from ...events import Identifier, Reason
+from ...hits import Hits, SectionHits
 from ...memory import check_memory
 from .edm4hep_file import Edm4hepFile
 from .hit_files import open_hit_file
