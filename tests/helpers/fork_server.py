@@ -174,7 +174,11 @@ def run(request: dict[str, Any]) -> None:
 
 def _import_training() -> None:
     """What trainings and searches import; not MPI, which each process has to start for itself."""
+    import fastcalo.io.showers.native
+    import fastcalo.training.architectures.dense_gan.gan
+    import fastcalo.training.architectures.hits.gan
     import fastcalo.training.cli.train
+    import fastcalo.training.cli.tune
     import fastcalo.training.strategies
     import fastcalo.training.trainer  # noqa: F401
 

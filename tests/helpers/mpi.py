@@ -137,10 +137,12 @@ def configure(path: Path, folder: Path, stages: str, strategy: str, options: str
     return config
 
 
-def script(ranks: int, text: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+def script(
+    ranks: int, text: str, *arguments: object, python: list[str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a program on all ranks."""
     return subprocess.run(
-        [str(MPIEXEC), "-n", str(ranks), *forked_python(), "-m", "mpi4py", "-c", text, *map(str, arguments)],
+        [str(MPIEXEC), "-n", str(ranks), *(python or forked_python()), "-m", "mpi4py", "-c", text, *map(str, arguments)],
         capture_output=True, text=True, check=False, timeout=250,
         env=ENVIRONMENT,
     )  # fmt: skip

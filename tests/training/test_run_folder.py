@@ -19,6 +19,8 @@ from fastcalo.training.data.splits import open_splits
 from fastcalo.training.run import checkpoint
 from fastcalo.training.run.curves import draw_curves, read_metrics
 from fastcalo.training.run.metrics_log import MetricsLog
+from fastcalo.training.run.run_folder import forgotten_if_it_fails, open_run
+from fastcalo.training.run.signals import Stopped
 from fastcalo.training.trainer import load_run
 from fastcalo.training.trainer import run_stages as train
 
@@ -280,3 +282,12 @@ def test_curves_on_a_full_disk_are_reported(run, monkeypatch, caplog):
 def test_config_json_is_whole_or_not_there(run):
     assert json.loads((run / "config.json").read_text())["name"] == "tiny"
     assert not list(run.glob(".*.part"))
+
+
+@pytest.mark.parametrize(("error", "kept"), [(Stopped("is saved"), True), (TrainingError("has failed"), False)])
+def test_a_rank_that_is_stopped_leaves_the_folder_to_the_one_that_saves(config, tmp_path, error, kept):
+    run = tmp_path / "run"
+    begins = open_run(config, run, may_exist=False)
+    with pytest.raises(type(error)), forgotten_if_it_fails(run, begins):
+        raise error
+    assert (run / "config.json").exists() == kept

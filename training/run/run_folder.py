@@ -15,6 +15,7 @@ from fastcalo.errors import TrainingError
 from fastcalo.io.atomic import output_errors, whole_file
 
 from ..config import TrainConfig, recorded_config
+from .signals import Stopped
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +109,7 @@ def forgotten_if_it_fails(run: Path, made: bool) -> Iterator[None]:
     """Remove a run's folder again if a training ends before there is anything to go on from.
 
     Any rank does, for the one that fails may be the only one that knows. What others have put into the folder stays.
+    Where all ranks are stopped nothing is removed, for the first one is still about to write its checkpoint.
 
     Parameters
     ----------
@@ -117,8 +119,13 @@ def forgotten_if_it_fails(run: Path, made: bool) -> Iterator[None]:
     """
     try:
         yield
-    except BaseException:
-        if made and not any(run.glob("*.pt")) and not (run / "metrics.jsonl").exists():
+    except BaseException as error:
+        if (
+            made
+            and not isinstance(error, Stopped)
+            and not any(run.glob("*.pt"))
+            and not (run / "metrics.jsonl").exists()
+        ):
             # each may be gone already: other ranks fail, too
             for file in (run / _CONFIG, *(run / "ranks").glob("*")):
                 with suppress(OSError):
