@@ -103,6 +103,8 @@ class Hits:
         Where the input has it.
     repeat : uint64 [n_events] or None
         As in the events.
+    fully : bool [n_particles] or None
+        Which particles full simulation has simulated, where fast simulation did the others.
     """
 
     sections: dict[str, SectionHits]
@@ -112,6 +114,7 @@ class Hits:
     particle_offsets: NDArray[np.int64]
     luminosity_block: Identifier | None = None
     repeat: NDArray[np.uint64] | None = None
+    fully: NDArray[np.bool_] | None = None
 
     @property
     def n_events(self) -> int:

@@ -141,8 +141,9 @@ def script(
     ranks: int, text: str, *arguments: object, python: list[str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a program on all ranks."""
+    program = ["-m", "mpi4py", "-c", text, *map(str, arguments)]
     return subprocess.run(
-        [str(MPIEXEC), "-n", str(ranks), *(python or forked_python()), "-m", "mpi4py", "-c", text, *map(str, arguments)],
+        [str(MPIEXEC), "-n", str(ranks), *(python or forked_python()), *program],
         capture_output=True, text=True, check=False, timeout=250,
         env=ENVIRONMENT,
     )  # fmt: skip
