@@ -115,8 +115,11 @@ def command(
         bool, Option("--decays/--no-decays", help="Whether particles decay that do not live to the calorimeter.")
     ] = True,
     hits_format: Annotated[
-        HitsFormat, Option("--format", help="Format of the hits: our own tree, or what Key4hep and EIC read.")
+        HitsFormat, Option("--format", help="Our own tree, as TTree, RNTuple or Parquet; or what Key4hep and EIC read.")
     ] = HitsFormat.TTREE,
+    compression: Annotated[
+        str, Option(metavar="METHOD:LEVEL", help="zlib:1 to 9, zstd:1 to 19, lz4:1 to 12, lzma:1 to 9, or none.")
+    ] = "zlib:1",
     contributions: Annotated[
         bool, Option("--contributions", help="Tell what single particles made of each hit (EDM4hep always does).")
     ] = False,
@@ -147,6 +150,7 @@ def command(
       fastcalo convert run*.root -o hits.root --events-per-file 10000 --part "$SLURM_ARRAY_TASK_ID/100"
       fastcalo convert events.root -o hits.root --engine both --workers 8
       fastcalo convert events.root -o hits.edm4hep.root --format edm4hep
+      fastcalo convert events.root -o hits.parquet --format parquet --compression zstd:5
     """  # noqa: D301
     said = {
         "tree": tree,
@@ -184,6 +188,7 @@ def command(
             "decays": decays,
             "overwrite": overwrite,
             "format": hits_format,
+            "compression": compression,
             "contributions": contributions,
             "report": output.with_suffix(".html") if report else None,
         },

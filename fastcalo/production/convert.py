@@ -22,6 +22,7 @@ from ..errors import ConfigError, OutputError
 from ..events import Events
 from ..hits import Hits
 from ..io.atomic import check_output
+from ..io.compression import Compression
 from ..io.event_streams.batches import FileEvents, limit_particles
 from ..io.hits.formats import HitsFormat
 from ..io.hits.writer import RejectedWriter, file_provenance, identifier_types
@@ -66,6 +67,7 @@ def convert(
     progress: Progress | None = None,
     format: HitsFormat | str = HitsFormat.TTREE,
     contributions: bool = False,
+    compression: str = "zlib:1",
     report: PathLike | None = None,
     chunk: int | None = None,
 ) -> Summary:
@@ -100,10 +102,12 @@ def convert(
     progress : callable, optional
         Called with the entries done and all entries after every step.
     format : str
-        ``"ttree"``, or ``"edm4hep"`` for what Key4hep and EIC read, see `Edm4hepWriter`.
+        ``"ttree"``, ``"rntuple"``, ``"parquet"``, or ``"edm4hep"`` for what Key4hep and EIC read, see `Edm4hepWriter`.
     contributions : bool
-        Whether a TTree tells what single particles made of each hit; EDM4hep always does. The engine must be made with
-        ``contributions=True`` for either.
+        Whether a TTree, RNTuple or Parquet file tells what single particles made of each hit; EDM4hep always does. The
+        engine must be made with ``contributions=True`` for either.
+    compression : str
+        Method and level, such as ``"zstd:5"``; see `Compression`.
     report : path, optional
         An HTML page with the summary, and with a map of where particles of each species were refused, and why.
     chunk : int, optional
@@ -136,7 +140,7 @@ def convert(
         warnings.warn("convert(chunk=...) is now step_size=...", DeprecationWarning, stacklevel=2)
         step_size = chunk
     _check_numbers(step_size, workers)
-    target = OutputFormat(HitsFormat.of(format), contributions)
+    target = OutputFormat(HitsFormat.of(format), contributions, Compression.parse(compression))
     engine = _default_engine(target.needs_contributions) if engine is None else engine
     target.check(engine)
     reader = inputs if isinstance(inputs, EventReader) else open_events(inputs, schema, tree, collection, gather)
@@ -275,6 +279,7 @@ def _check_paths(reader: EventReader, outputs: Sequence[Path], overwrite: bool) 
 def _provenance(reader: EventReader, engine: Engine, seed: int, target: OutputFormat) -> dict[str, Any]:
     return {
         **file_provenance(engine.detector, contributions=target.contributions),
+        "compression": str(target.compression),
         "seed": seed,
         "inputs": [{"path": file.path, "tree": file.tree, "entries": file.n_entries} for file in reader.files],
         "schema": dict(reader.schema.describe()),

@@ -101,13 +101,15 @@ def _inspect_file(path: Path, binning: str | Path | None, pdg: int | None) -> Fi
         raise InputError(f"{path}: {error.strerror or error}") from error
     if magic.startswith(b"root"):
         return _inspect_root(str(path))
+    if magic.startswith(b"PAR1"):
+        return _inspect_parquet(str(path))
     if magic == _HDF5:
         return _inspect_showers(path, binning, pdg)
     if path.suffix == ".onnx":
         return _inspect_model(path)
     if path.suffix == ".toml":
         return _inspect_detector(path)
-    raise InputError(f"{path}: is no ROOT, HDF5, ONNX (.onnx) or TOML (.toml) file")
+    raise InputError(f"{path}: is no ROOT, Parquet, HDF5, ONNX (.onnx) or TOML (.toml) file")
 
 
 def _inspect_detector(name_or_path: str | Path) -> FileDescription:
@@ -184,11 +186,29 @@ def _inspect_root(path: str) -> FileDescription:
         if PROVENANCE in root:
             with reading_errors(f"{path}: {PROVENANCE}"):
                 facts["provenance"] = json.loads(str(root[PROVENANCE]))
-                provenance = dict(facts["provenance"])
-                accounts = provenance.pop("accounts", {})
-                parts.append(("Provenance", list(_flattened(provenance))))
-                parts.append(("Accounts", _accounts(accounts)))
+                parts += _stated(facts["provenance"])
     return FileDescription(f"ROOT file {path}", tuple(parts), facts)
+
+
+def _inspect_parquet(path: str) -> FileDescription:
+    from ..io.hits.parquet_file import open_parquet, parquet_file
+
+    with open_parquet(path) as (opened, provenance):
+        file = parquet_file(path, opened, provenance, None)
+        (tree,) = file.trees
+        columns = file.branches(tree)
+        facts: dict[str, Any] = {"kind": "parquet", "entries": file.entries(tree), "columns": columns}
+    facts["provenance"] = provenance or None
+    shown = ", ".join(list(columns)[:_MAX_BRANCHES]) + (", …" if len(columns) > _MAX_BRANCHES else "")
+    parts: list[tuple[str, Rows]] = [("", [("entries", str(facts["entries"])), ("columns", shown)])]
+    if provenance:
+        parts += _stated(provenance)
+    return FileDescription(f"Parquet file {path}", tuple(parts), facts)
+
+
+def _stated(provenance: Mapping[str, Any]) -> list[tuple[str, Rows]]:
+    rest = {key: value for key, value in provenance.items() if key != "accounts"}
+    return [("Provenance", list(_flattened(rest))), ("Accounts", _accounts(provenance.get("accounts", {})))]
 
 
 def _inspect_tree(tree: Any, name: str) -> tuple[tuple[str, Rows], dict[str, Any]]:

@@ -21,7 +21,7 @@ from ..hits import SectionHits
 from ..io.atomic import check_output
 from ..io.hits.event_order import EventOrder
 from ..io.hits.hit_files import open_hit_file
-from ..io.hits.reader import IDENTIFIERS, PARTICLES, Chunk, HitFile, hits_tree, read_chunk
+from ..io.hits.reader import PARTICLES, Chunk, HitFile, hits_tree, read_chunk
 from ..io.hits.schema import schema_differences
 from ..reasons import NEVER_REJECTED
 from ..simulation.placing import Deposits, sum_deposits, with_source
@@ -97,8 +97,7 @@ def merge(
         sections = [s.name for s in calorimeter.sections]
         summary = _particles(one, other, sections)
         order = EventOrder()
-        kinds = one.branches(trees[0])
-        identifiers = {name: np.dtype(kinds[name].removesuffix("_t")) for name in IDENTIFIERS if name in kinds}
+        identifiers = one.identifiers(trees[0])
         step = min(_EVENTS, *(f.step(t, _MEMORY) for f, t in zip((one, other), trees, strict=True)))
         target = merged_file(output, calorimeter, (one, other), trees, identifiers, overwrite=overwrite)
         with target as writer:

@@ -17,6 +17,7 @@ from ..contributions import Contributions
 from ..detector.description import Detector
 from ..errors import InputError
 from ..hits import SectionHits
+from ..io.compression import Compression
 from ..io.hits.edm4hep_file import Edm4hepFile
 from ..io.hits.edm4hep_particles import BIT_FAST, PARTICLES
 from ..io.hits.edm4hep_writer import ROW, Edm4hepWriter
@@ -103,7 +104,13 @@ class _Tree(MergedFile):
         told = [_tell(file, tree, self._sections) for file, tree in zip(files, trees, strict=True)]
         self._told = all(told)
         self._writer: HitsWriter = HitsWriter(
-            path, self._sections, identifiers=identifiers, overwrite=overwrite, contributions=self._told
+            path,
+            self._sections,
+            identifiers=identifiers,
+            overwrite=overwrite,
+            contributions=self._told,
+            form=files[0].form,
+            compression=Compression.parse(files[0].provenance.get("compression", "zlib:1")),
         )
 
     def contributions(self, chunks: tuple[Chunk, Chunk], entries: range) -> dict[str, list[Contributions]]:
@@ -142,7 +149,12 @@ class _Edm4hep(MergedFile):
         self._sections = [section.name for section in detector.sections]
         self._rows: NDArray[np.int64] = np.zeros(0, np.int64)
         self._writer: Edm4hepWriter = Edm4hepWriter(
-            path, detector, overwrite=overwrite, weight_names=weight_names(one.path), identifiers=identifiers
+            path,
+            detector,
+            overwrite=overwrite,
+            weight_names=weight_names(one.path),
+            identifiers=identifiers,
+            compression=Compression.parse(one.provenance.get("compression", "zlib:1")),
         )
 
     def contributions(self, chunks: tuple[Chunk, Chunk], entries: range) -> dict[str, list[Contributions]]:

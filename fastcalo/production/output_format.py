@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..errors import ConfigError
+from ..io.compression import Compression
 from ..io.event_streams.batches import FileEvents
 from ..io.hits.edm4hep_writer import Edm4hepWriter
 from ..io.hits.formats import HitsFormat
@@ -30,11 +31,13 @@ class OutputFormat:
     ----------
     name : HitsFormat
     contributions : bool
-        Whether a TTree tells what single particles made of each hit.
+        Whether a TTree, RNTuple or Parquet file tells what single particles made of each hit.
+    compression : Compression
     """
 
     name: HitsFormat
     contributions: bool
+    compression: Compression = field(default_factory=Compression)
 
     @property
     def needs_contributions(self) -> bool:
@@ -49,7 +52,7 @@ class OutputFormat:
         ConfigError
         """
         if self.needs_contributions and not (isinstance(engine, ContributingEngine) and engine.contributions):
-            what = "contributions" if self.name is HitsFormat.TTREE else "EDM4hep"
+            what = "EDM4hep" if self.name is HitsFormat.EDM4HEP else "contributions"
             raise ConfigError(f"{what}: make the engine with contributions=True, such as FastSimulation(...)")
 
     def writer(
@@ -76,6 +79,7 @@ class OutputFormat:
                 rows=rows,
                 weight_names=names,
                 identifiers=identifiers,
+                compression=self.compression,
             )
         sections = [section.name for section in engine.detector.sections]
         return HitsWriter(
@@ -85,6 +89,8 @@ class OutputFormat:
             overwrite=overwrite,
             contributions=self.contributions,
             rows=rows,
+            form=self.name,
+            compression=self.compression,
         )
 
 

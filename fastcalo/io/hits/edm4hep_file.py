@@ -20,6 +20,7 @@ from ..particles.tree import OpenTree
 from ..podio.frames import METADATA as PODIO_METADATA
 from ..root_files import reading_errors
 from .edm4hep_writer import COUNT, ENCODING, EVENTS, METADATA
+from .formats import HitsFormat
 from .reader import HitFile
 from .readouts import Readout, readouts_of
 from .root_tree import TREE
@@ -64,6 +65,11 @@ class Edm4hepFile(HitFile):
             opened = {EVENTS: OpenTree(root[EVENTS], where)}
             encodings = _encodings(root[METADATA]) if METADATA in trees else {}
         return cls(path, root, provenance, {TREE: "TTree"}, detector, _opened=opened, _encodings=encodings)
+
+    @property
+    def form(self) -> HitsFormat:
+        """Format of the file."""
+        return HitsFormat.EDM4HEP
 
     @property
     def events(self) -> OpenTree:

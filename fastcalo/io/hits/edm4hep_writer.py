@@ -18,6 +18,7 @@ from ...errors import InputError
 from ...events import Events, Reason
 from ...hits import Hits, SectionHits
 from ..atomic import output_errors, whole_file
+from ..compression import Compression
 from ..podio.data_types import CALORIMETER_HIT, CONTRIBUTION, EVENT_HEADER, MC_PARTICLE, DataType
 from ..podio.frames import Collection, Parameter, PodioFile, References
 from ..root_files import PROVENANCE
@@ -25,7 +26,6 @@ from ..truth.edm4hep_truth import WEIGHT_NAMES, Truth, TruthReader
 from .contribution_lists import RowsOf
 from .edm4hep_particles import HEADER, PARTICLES, header_collection, particle_collection
 from .readouts import Readout, readouts_of
-from .root_tree import compression
 from .writer import IDENTIFIERS, LUMINOSITY_BLOCK, REPEAT
 
 EVENTS, RUNS, METADATA = "events", "runs", "metadata"
@@ -65,6 +65,7 @@ class Edm4hepWriter:
         Names of the events' weights, where there are several.
     identifiers : mapping of str to dtype
         What the events are known by, for the file to tell their types; see `HitsWriter`.
+    compression : Compression, optional
 
     Raises
     ------
@@ -83,7 +84,9 @@ class Edm4hepWriter:
         rows: RowsOf | None = None,
         weight_names: Sequence[str] = (),
         identifiers: Mapping[str, DTypeLike] = IDENTIFIERS,
+        compression: Compression | None = None,
     ) -> None:
+        self._compression = compression or Compression()
         self._rows, self._weight_names = rows, list(weight_names)
         self.path = Path(path)
         self.provenance: dict[str, Any] = {
@@ -101,7 +104,7 @@ class Edm4hepWriter:
             with output_errors(self.path):
                 self._file = temporary.open("x+b")
                 stack.callback(self._close)
-                self._podio = PodioFile(self._file, compression())
+                self._podio = PodioFile(self._file, self._compression.of_root())
                 self._podio.add(EVENTS, collection_types([r.collection for r in self._readouts]))
             self._stack = stack.pop_all()
         return self

@@ -12,6 +12,8 @@ class HitsFormat(StrEnum):
     """Format of a file of hits."""
 
     TTREE = "ttree"
+    RNTUPLE = "rntuple"
+    PARQUET = "parquet"
     EDM4HEP = "edm4hep"
 
     @classmethod

@@ -13,6 +13,7 @@ from ...errors import DetectorError, InputError
 from ..root_files import PROVENANCE, open_root, reading_errors, tree_names
 from .edm4hep_file import Edm4hepFile, is_edm4hep
 from .lines_file import SUFFIX, LinesFile
+from .parquet_file import is_parquet, open_parquet, parquet_file
 from .reader import HitFile, hits_tree
 
 # what is read of a file's provenance: types by key, any key where there is an asterisk
@@ -52,25 +53,32 @@ def open_hit_file(path: str, detector: Detector | None = None) -> Iterator[HitFi
     if path.endswith(SUFFIX):
         yield LinesFile.of(path, detector)
         return
+    if is_parquet(path):
+        with open_parquet(path) as (opened, provenance):
+            _check_stated(path, provenance)
+            yield _whole(parquet_file(path, opened, provenance, detector or _detector_of(provenance)))
+        return
     with open_root(path) as root:
         names = tree_names(root, path)
         with reading_errors(path):
             classes = root.classnames(recursive=True, cycle=False)
             provenance = json.loads(str(root[PROVENANCE])) if PROVENANCE in root else {}
-        if misfit := next(_misfits(provenance, _STATED, PROVENANCE), ""):
-            raise InputError(f"{path}: {misfit}")
+        _check_stated(path, provenance)
         trees = {name: str(classes[name]).split("::")[-1] for name in names}
         detector = detector or _detector_of(provenance)
         if is_edm4hep(trees):
             yield Edm4hepFile.of(path, root, provenance, trees, detector)
         else:
-            file = HitFile(path, root, provenance, trees, detector)
-            _check_whole(file)
-            yield file
+            yield _whole(HitFile(path, root, provenance, trees, detector))
 
 
-def _check_whole(file: HitFile) -> None:
-    """Refuse a tree that lacks what the file says of itself: ROOT keeps no checksum of the tree's description.
+def _check_stated(path: str, provenance: Mapping[str, Any]) -> None:
+    if misfit := next(_misfits(provenance, _STATED, PROVENANCE), ""):
+        raise InputError(f"{path}: {misfit}")
+
+
+def _whole(file: HitFile) -> HitFile:
+    """The file, if its tree has what it says of itself: ROOT keeps no checksum of the tree's description.
 
     Raises
     ------
@@ -79,7 +87,7 @@ def _check_whole(file: HitFile) -> None:
     tree = hits_tree(list(file.trees))
     told = (file.provenance.get("detector") or {}).get("sections") or {}
     if tree is None or not told:
-        return
+        return file
     branches = file.branches(tree)
     if lacking := [name for name in told if not any(branch.startswith(f"{name}_") for branch in branches)]:
         raise InputError(
@@ -92,6 +100,7 @@ def _check_whole(file: HitFile) -> None:
             f"{file.path}: tree {tree!r} has {entries} entries, but the file says that it has {events} events: it is "
             "damaged; make it again"
         )
+    return file
 
 
 def _misfits(value: Any, kind: Any, where: str) -> Iterator[str]:

@@ -17,6 +17,7 @@ from ...detector.description import Detector
 from ...errors import InputError
 from ..particles.columns import Column, to_column
 from ..root_files import branch_names, read_branch, reading_errors
+from .formats import HitsFormat
 from .root_tree import TREE
 
 PARTICLES = "particles_"
@@ -49,6 +50,11 @@ class HitFile:
     _trees: dict[str, Any] = field(default_factory=dict, repr=False)
     _branches: dict[str, dict[str, str]] = field(default_factory=dict, repr=False)
 
+    @property
+    def form(self) -> HitsFormat:
+        """Format of the file."""
+        return HitsFormat.RNTUPLE if "RNTuple" in self.trees.values() else HitsFormat.TTREE
+
     def branches(self, tree: str) -> dict[str, str]:
         """Types of a tree's branches by their names; a list per event ends with ``[]``, or is a C++ vector."""
         if tree not in self._branches:
@@ -57,6 +63,15 @@ class HitFile:
                 names = [name for name in branch_names(self._tree(tree)) if name in types]
                 self._branches[tree] = {name: str(types[name]) for name in names}
         return self._branches[tree]
+
+    def identifiers(self, tree: str) -> dict[str, np.dtype[Any]]:
+        """Branches that events are known by, and their types."""
+        kinds = self.branches(tree)
+        return {
+            name: np.dtype(kinds[name].removeprefix("std::").removesuffix("_t"))
+            for name in IDENTIFIERS
+            if name in kinds
+        }
 
     def sections(self, tree: str) -> list[str]:
         """Names S of which the tree has the lists ``S_cell_id`` or ``S_energy``."""

@@ -20,7 +20,9 @@ from ...events import Events, Reason
 from ...hits import Hits, SectionHits
 from ...reasons import NEVER_REJECTED
 from ..atomic import check_output
+from ..compression import Compression
 from .contribution_lists import CONTRIBUTION, CONTRIBUTION_UNITS, CONTRIBUTIONS, RowsOf, contribution_lists, with_rows
+from .formats import HitsFormat
 from .root_tree import Lists, open_tree
 
 _HIT: dict[str, DTypeLike] = {
@@ -65,10 +67,14 @@ class _EventWriter:
         bare: str | None = None,
         identifiers: Mapping[str, DTypeLike],
         overwrite: bool,
+        form: HitsFormat = HitsFormat.TTREE,
+        compression: Compression | None = None,
     ) -> None:
         self._identifiers = dict(identifiers)
         branches = self._identifiers | dict(events)
-        self._opening = open_tree(path, branches, lists, bare=bare, overwrite=overwrite)
+        self._opening = open_tree(
+            path, branches, lists, bare=bare, overwrite=overwrite, form=form, compression=compression
+        )
 
     def __enter__(self) -> Self:
         self._tree = self._opening.__enter__()
@@ -99,7 +105,7 @@ class _EventWriter:
 
 
 class HitsWriter(_EventWriter):
-    """Hits of events, as a TTree ``Events`` in the manner of NanoAOD.
+    """Hits of events, as a TTree ``Events`` in the manner of NanoAOD, or as RNTuple or Parquet.
 
     Per event its identifiers, such as ``run`` and ``event``, and ``particles_simulated``,
     ``particles_not_final_state``, … : how many of its particles were simulated, or were not for that reason. Per
@@ -125,6 +131,9 @@ class HitsWriter(_EventWriter):
     rows : callable, optional
         Returns, for events that are written, the places by which contributions know their particles, int [n_particles];
         by default those in the events.
+    form : HitsFormat
+        TTree, RNTuple or Parquet: fields and columns have the names and types of the branches.
+    compression : Compression, optional
 
     Raises
     ------
@@ -141,6 +150,8 @@ class HitsWriter(_EventWriter):
         overwrite: bool = False,
         contributions: bool = False,
         rows: RowsOf | None = None,
+        form: HitsFormat = HitsFormat.TTREE,
+        compression: Compression | None = None,
     ) -> None:
         self._sections, self._contributions, self._rows = tuple(sections), contributions, rows
         made = {f"{name}{CONTRIBUTIONS}": CONTRIBUTION for name in self._sections if contributions}
@@ -150,6 +161,8 @@ class HitsWriter(_EventWriter):
             {**dict.fromkeys(self._sections, _HIT), **made},
             identifiers=identifiers,
             overwrite=overwrite,
+            form=form,
+            compression=compression,
         )
 
     def write(self, events: Events, hits: Hits) -> None:

@@ -4,22 +4,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from ...detector.description import Detector, DetectorLike, load_detector
 from ...errors import InputError, OutputError
 from ...hits import Hits
 from ...io.atomic import check_output
+from ...io.compression import Compression
 from ...io.hits.edm4hep_file import Edm4hepFile
 from ...io.hits.edm4hep_particles import PARTICLES
 from ...io.hits.edm4hep_writer import ROW, Edm4hepWriter
-from ...io.hits.reader import IDENTIFIERS, HitFile
+from ...io.hits.reader import HitFile
 from ...io.hits.stream import HitsReader
 from ...io.hits.writer import LUMINOSITY_BLOCK, REPEAT, HitsWriter, file_provenance
 from ...io.podio.frames import Parameter
@@ -114,19 +114,24 @@ class _Joined(AbstractContextManager["_Joined"]):
 
     def __init__(self, path: str | Path, first: HitsReader, *, overwrite: bool) -> None:
         file = first.file
-        detector = _detector(first)
+        packed = Compression.parse(first.provenance.get("compression", "zlib:1"))
         self._writer: HitsWriter | Edm4hepWriter
         if isinstance(file, Edm4hepFile):
-            kinds = first.provenance.get("identifiers") or {}
             names = weight_names(file.path)
+            kinds = file.identifiers(first.tree)
             self._writer = Edm4hepWriter(
-                path, detector, overwrite=overwrite, weight_names=names, identifiers=_types(kinds)
+                path, _detector(first), overwrite=overwrite, weight_names=names, identifiers=kinds, compression=packed
             )
         else:
-            kinds = {name: kind for name, kind in file.branches(first.tree).items() if name in IDENTIFIERS}
             told = file.contributions(first.tree, first.sections[0], range(0)) is not None
             self._writer = HitsWriter(
-                path, first.sections, identifiers=_types(kinds), overwrite=overwrite, contributions=told
+                path,
+                first.sections,
+                identifiers=file.identifiers(first.tree),
+                overwrite=overwrite,
+                contributions=told,
+                form=file.form,
+                compression=packed,
             )
         said = {key: value for key, value in first.provenance.items() if key not in ("entries", "accounts")}
         self._said = said | {"created": file_provenance(None)["created"]}
@@ -171,10 +176,6 @@ def _detector(first: HitsReader) -> Detector:
     if first.detector is None:
         raise InputError(f"{first.path}: the detector it was made in is not at hand; name it (--detector)")
     return first.detector
-
-
-def _types(kinds: Mapping[str, str]) -> dict[str, DTypeLike]:
-    return {name: np.dtype(kind.removesuffix("_t").removeprefix("std::")) for name, kind in kinds.items()}
 
 
 def _identifiers(hits: Hits) -> dict[str, NDArray[Any] | None]:

@@ -262,6 +262,7 @@ def _header(job: Job, plan: Plan, events_per_file: int, share: Share) -> dict[st
         "seed": options.get("seed", 0),
         "decays": options.get("decays", True),
         "format": str(HitsFormat.of(options.get("format", HitsFormat.TTREE))),
+        "compression": options.get("compression", "zlib:1"),
         "contributions": options.get("contributions", False),
         "step_size": options.get("step_size", 500),
         "events_per_file": events_per_file,
