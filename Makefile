@@ -13,9 +13,10 @@ BIN     := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 TORCH   := $(shell grep '^torch==' constraints.txt)
 ROOT    := $(shell grep '^root==' constraints.txt)
-PYTEST  := $(BIN)/python -m pytest
-# tests in several processes, those that start ranks with mpiexec all in one of them (tests/conftest.py)
-BESIDE  := --numprocesses $(WORKERS) --dist loadgroup
+# where PYTHONDONTWRITEBYTECODE is set, each of the many processes of the tests would compile all that it imports
+PYTEST  := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
+# tests in several processes, those that start ranks with mpiexec all in one of them; tests/conftest.py has the order
+BESIDE  := --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 MADE      := $(VENV)/.made
 FOR_DEMO  := $(VENV)/.for-demo
@@ -86,7 +87,7 @@ $(FOR_TEST): $(MADE) pyproject.toml constraints.txt
 	$(INSTALL) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(TORCH)
 	$(INSTALL) --pre $(ROOT)
 	$(INSTALL) --editable '.[test]'
-# where PYTHONDONTWRITEBYTECODE is set, each of the many processes of the tests would compile torch for itself
+# the rest of torch, too, before several processes do it at the same time
 	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null || true
 	touch $@
 

@@ -240,7 +240,7 @@ def test_a_missing_library_names_its_extra(tmp_path):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_leaves_nothing(tmp_path, tiny_model, number, code, workers):
     options = ["--model", tiny_model, "--chunk", 20, "--workers", workers]
-    arguments = process_command("convert", *[DEMO] * 200, "-o", tmp_path / "hits.root", *options)
+    arguments = process_command("convert", *[DEMO] * 40, "-o", tmp_path / "hits.root", *options)
     # as a user runs it: where a signal falls between the opening of an input and its entry into a with statement, the
     # file is closed by the collector, which only -W error makes a noise of
     del arguments[1:3]
