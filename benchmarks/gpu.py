@@ -204,8 +204,8 @@ def _wait(device: str) -> None:
 
 
 def _machine(device: str) -> dict[str, str]:
-    told = {"python": platform.python_version(), "torch": torch.__version__, "processor": platform.processor()}
-    return told | ({"gpu": torch.cuda.get_device_name()} if device == "cuda" else {})
+    machine = {"python": platform.python_version(), "torch": torch.__version__, "processor": platform.processor()}
+    return machine | ({"gpu": torch.cuda.get_device_name()} if device == "cuda" else {})
 
 
 def _command(command: list[str], seconds: float) -> dict[str, Any]:

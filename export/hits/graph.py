@@ -2,7 +2,7 @@
 """ONNX graph of the sampler of ``arch = "hits"``: kinematics and noise in, deposits out.
 
 Layers are drawn in a Scan, shares of energy in a Loop; what lies between works on flat lists of points and hits.
-The torch twin is `fastcalo.training.architectures.hits.sampler`; the export compares the two.
+The same in torch is `fastcalo.training.architectures.hits.sampler`; the export compares the two.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from fastcalo.training.architectures.hit_lists import layer_model as twin
+from fastcalo.training.architectures.hit_lists import layer_model as reference
 from fastcalo.training.architectures.hit_lists.layer_model import LayerModel
 from fastcalo.training.architectures.nets import linear_layers
 
@@ -76,7 +76,7 @@ def _of_summary(model: LayerModel, weight: FloatArray) -> tuple[FloatArray, Floa
 
 
 def _n_recent(model: LayerModel) -> int:
-    return twin.RECENT if model.n_history else _PAST
+    return reference.RECENT if model.n_history else _PAST
 
 
 def draw_layers(g: Graph, model: LayerModel, cond: dict[str, str], noise: dict[str, str]) -> tuple[str, str]:
@@ -151,7 +151,7 @@ def _one_layer(b: Graph, model: LayerModel, first: _First, nets: tuple[Weights, 
     number, root, deposit = _draw(b, model, nets, hidden, draws, threshold)
     deposit = b.op("Min", deposit, outer.largest)
     part = b.op("Mul", deposit, outer.inverse)
-    scale = b.op("Log", b.op("Add", b.op("Mul", deposit, b.const(1 / twin.FLOOR)), b.const(1.0)))
+    scale = b.op("Log", b.op("Add", b.op("Mul", deposit, b.const(1 / reference.FLOOR)), b.const(1.0)))
     pair = b.op("Concat", root, scale, axis=1)
     new = {
         "past": b.op("Add", b.op("MatMul", pair, weight), state["past"]),
@@ -189,7 +189,7 @@ def _draw(b: Graph, model: LayerModel, nets: tuple[Weights, Weights], hidden: st
     mixture = b.ops("Split", 3, b.gemm(h, *_scaled(energy[2], (1, 1, 1), (0, 1, -0.7))), axis=1, num_outputs=3)
     centre, spread = pick(b, mixture[0], u_energy, *mixture[1:])
     log_mean = b.op("Add", centre, b.op("Mul", b.op("Exp", b.clip(spread, -5.0, 1.5)), z))
-    mean = b.op("Mul", b.op("Exp", b.clip(log_mean, *twin.LOG_MEAN_RANGE)), b.const(twin.MEV_TENTH))
+    mean = b.op("Mul", b.op("Exp", b.clip(log_mean, *reference.LOG_MEAN_RANGE)), b.const(reference.MEV_TENTH))
     return number, root, b.op("Mul", number, b.op("Add", mean, threshold))
 
 
@@ -228,7 +228,7 @@ def _summary(b: Graph, model: LayerModel, state: dict[str, str], outer: _Outer) 
 def _counted(b: Graph, since: str, number: str) -> str:
     """The numbers of `LayerModel.history` after one more layer: each grows by one, or begins again at none."""
     zero, one = b.const(0.0), b.const(1.0)
-    many = b.op("GreaterOrEqual", number, b.const(float(twin.SHOWERING)))
+    many = b.op("GreaterOrEqual", number, b.const(float(reference.SHOWERING)))
     begun = b.op("Or", many, b.op("Greater", b.slice(since, 1, 0, 1), zero))
     grows = [begun, b.op("Not", many), b.op("Equal", number, one), b.op("Equal", number, zero)]
     return b.op("Mul", b.op("Concat", *(b.cast(x, FLOAT) for x in grows), axis=1), b.op("Add", since, one))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastcalo.training.architectures.hit_lists import drawn_hits
-from fastcalo.training.architectures.hit_lists import points as twin
+from fastcalo.training.architectures.hit_lists import points as reference
 from fastcalo.training.architectures.hit_lists.conditions import Geometry
 from fastcalo.training.architectures.hits.cell_model import BLOBS
 from fastcalo.training.architectures.hits.neighbours import DIRECTIONS
@@ -100,29 +100,29 @@ def place_hits(
 
 
 def _number(g: Graph, count_G: str, log_rate_G: str) -> str:
-    """`twin.points_of`, int64 [G]."""
+    """`reference.points_of`, int64 [G]."""
     zero, count = g.const(0.0), g.cast(count_G, FLOAT)
-    least, each = (g.const(float(v)) for v in twin.MOST_POINTS)
+    least, each = (g.const(float(v)) for v in reference.MOST_POINTS)
     most = g.op("Add", least, g.op("Mul", each, count))
     most = g.op("Where", g.op("Greater", count, zero), most, zero)
-    constant, linear, square = (g.const(v) for v in twin.POINTS_BY_RATE)
+    constant, linear, square = (g.const(v) for v in reference.POINTS_BY_RATE)
     root = g.op("Exp", g.op("Div", log_rate_G, g.const(2.0)))
     number = g.op("Add", constant, g.op("Mul", g.op("Add", linear, g.op("Mul", square, root)), root))
-    hits = g.op("Mul", count, g.const(twin.POINTS_BY_COUNT))
+    hits = g.op("Mul", count, g.const(reference.POINTS_BY_COUNT))
     return g.cast(g.op("Min", most, g.op("Add", number, hits)), INT64)
 
 
 def _rows(g: Graph, number_G: str, capacity_N: str, row_G: str) -> tuple[str, str]:
-    """`twin.rows_of` over layers of showers: first row and number of rows, int64 [G]."""
+    """`reference.rows_of` over layers of showers: first row and number of rows, int64 [G]."""
     zero, one = (g.const(v, np.int64) for v in (0, 1))
     capacity = g.at(capacity_N, row_G)
     number = g.op("Min", number_G, capacity)
     before = g.op("CumSum", number, zero, exclusive=1)
     shower = g.at(before, _first_groups(g, number_G, capacity_N))
     first = g.op("Sub", before, g.at(shower, row_G))
-    room = g.op("Sub", capacity, number)
-    moved = g.op("Mod", first, g.op("Add", room, one))
-    return g.op("Where", g.op("Greater", first, room), moved, first), number
+    free = g.op("Sub", capacity, number)
+    moved = g.op("Mod", first, g.op("Add", free, one))
+    return g.op("Where", g.op("Greater", first, free), moved, first), number
 
 
 def lines_for_hits(g: Graph, hits: Placed, count_G: str, capacity_N: str, row_G: str, noise: str) -> str:
@@ -174,7 +174,7 @@ def _points(
         blob = g.op("Add", blob, g.cast(passed, INT32))
     inverse = g.at(g.flat(blobs.inverse_GK), blob)
     late = g.op("GreaterOrEqual", index, g.at(_first_late(g, first, number), group))
-    inverse = g.op("Where", late, g.clip(inverse, None, 1 / twin.LATE_WIDTH), inverse)
+    inverse = g.op("Where", late, g.clip(inverse, None, 1 / reference.LATE_WIDTH), inverse)
     xy = []
     for centre, quantile in zip((blobs.centre_x_GK, blobs.centre_y_GK), quantiles, strict=True):
         away = g.op("Div", quantile, inverse)
@@ -184,8 +184,8 @@ def _points(
 
 
 def _first_late(g: Graph, first_G: str, number_G: str) -> str:
-    """`twin.first_late`, counted over the points of all layers, int32 [G]."""
-    part, whole = twin.LATE
+    """`reference.first_late`, counted over the points of all layers, int32 [G]."""
+    part, whole = reference.LATE
     number = g.op("Add", g.op("Mul", number_G, g.const(part, np.int64)), g.const(whole - 1, np.int64))
     return g.cast(g.op("Add", first_G, g.op("Div", number, g.const(whole, np.int64))), INT32)
 

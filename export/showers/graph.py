@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The sampler of ``arch = "showers"`` as one ONNX graph: kinematics and noise in, deposits out.
 
-Layers are drawn in a Scan, positions of hits in a Loop over layers, shares of energy in a Loop over ranks. The torch
-twin is `fastcalo.training.architectures.showers.sampler`; the export compares the two.
+Layers are drawn in a Scan, positions of hits in a Loop over layers, shares of energy in a Loop over ranks. The
+same in torch is `fastcalo.training.architectures.showers.sampler`; the export compares the two.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import onnx
 
 from fastcalo._version import __version__
 from fastcalo.model.contract import Contract
-from fastcalo.training.architectures.hit_lists import points as twin
+from fastcalo.training.architectures.hit_lists import points as reference
 from fastcalo.training.architectures.hit_lists.conditions import Geometry
 from fastcalo.training.architectures.hit_lists.hit_networks import LATENT
 from fastcalo.training.architectures.hit_lists.layer_model import LayerModel
@@ -138,7 +138,7 @@ def _conditions(g: Graph, geometry: Geometry, energy: str, direction: str, entry
 def _points(
     g: Graph, tables: Tables, cond: dict[str, str], count: str, rows: str, noise: dict[str, str], showers: str
 ) -> tuple[Points, str]:
-    """`twin.points_of` and `twin.rows_of`, and how many points each shower asks for, int64 [N]."""
+    """`reference.points_of` and `reference.rows_of`, and how many points each shower asks for, int64 [N]."""
     count_LN = g.op("Transpose", count, perm=[1, 0])
     log_rate = g.op("Squeeze", tables.log_rate, g.const([1], np.int64))
     number = _number(g, count_LN, log_rate)
@@ -146,8 +146,8 @@ def _points(
     one = g.const(1, np.int64)
     number = g.op("Min", number, rows)
     first = g.op("CumSum", number, g.const(0, np.int64), exclusive=1)
-    room = g.op("Sub", rows, number)
-    first = g.op("Where", g.op("Greater", first, room), g.op("Mod", first, g.op("Add", room, one)), first)
+    free = g.op("Sub", rows, number)
+    first = g.op("Where", g.op("Greater", first, free), g.op("Mod", first, g.op("Add", free, one)), first)
     lines = g.op("Mul", g.arange(showers), g.op("Shape", noise["point_uniform"], start=1, end=2))
     offset = g.op("Concat", cond["offset_x"], cond["offset_y"], axis=1)
     uniform, normal = (g.flat(noise[f"point_{kind}"]) for kind in ("uniform", "normal"))
@@ -156,14 +156,14 @@ def _points(
 
 
 def _number(g: Graph, count: str, log_rate: str) -> str:
-    """`twin.points_of`, int64 of any shape."""
+    """`reference.points_of`, int64 of any shape."""
     zero, count = g.const(0.0), g.cast(count, FLOAT)
-    least, each = (g.const(float(v)) for v in twin.MOST_POINTS)
+    least, each = (g.const(float(v)) for v in reference.MOST_POINTS)
     most = g.op("Where", g.op("Greater", count, zero), g.op("Add", least, g.op("Mul", each, count)), zero)
-    constant, linear, square = (g.const(v) for v in twin.POINTS_BY_RATE)
+    constant, linear, square = (g.const(v) for v in reference.POINTS_BY_RATE)
     root = g.op("Exp", g.op("Div", log_rate, g.const(2.0)))
     number = g.op("Add", constant, g.op("Mul", g.op("Add", linear, g.op("Mul", square, root)), root))
-    hits = g.op("Mul", count, g.const(twin.POINTS_BY_COUNT))
+    hits = g.op("Mul", count, g.const(reference.POINTS_BY_COUNT))
     return g.cast(g.op("Min", most, g.op("Add", number, hits)), INT64)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastcalo.training.architectures.hit_lists import points as twin
+from fastcalo.training.architectures.hit_lists import points as reference
 from fastcalo.training.architectures.showers import sampler
 from fastcalo.training.architectures.showers.blobs import BLOBS, GATES, NARROW, WIDE
 from fastcalo.training.architectures.showers.cell_model import HitModel
@@ -203,14 +203,14 @@ class _Layer(Surroundings):
         )
         blob = b.sum(b.cast(b.op("Greater", b.row(share), edges), INT64), 0, keep=False)
         inverse = self.picked(self.inverse, b.op("Min", blob, b.const(NARROW - 1, np.int64)), row)
-        part, whole = twin.LATE
+        part, whole = reference.LATE
         first_late = b.op(
             "Div",
             b.op("Add", b.op("Mul", number, b.const(part, np.int64)), b.const(whole - 1, np.int64)),
             b.const(whole, np.int64),
         )
         late = b.op("GreaterOrEqual", place, b.at(first_late, row))
-        inverse = b.op("Where", late, b.clip(inverse, None, 1 / twin.LATE_WIDTH), inverse)
+        inverse = b.op("Where", late, b.clip(inverse, None, 1 / reference.LATE_WIDTH), inverse)
         w = b.op("Max", b.op("Sub", blob, b.const(NARROW, np.int64)), zero)
         scale, tail, stretch = (self.picked(t, w, row) for t in (self.scale, self.tail, self.stretch))
         square = b.op("Add", b.op("Add", b.op("Mul", zx, zx), b.op("Mul", zy, zy)), b.const(sampler.LEAST_SQUARE))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fastcalo.training.architectures.hit_lists.hit_networks import CODES
-from fastcalo.training.architectures.showers import cell_model as twin
+from fastcalo.training.architectures.showers import cell_model as reference
 from fastcalo.training.architectures.showers.blobs import BLOBS, GATES, NARROW, WIDE
 from fastcalo.training.architectures.showers.cell_model import HitModel
 
@@ -55,7 +55,7 @@ def profile_tables(
     """Latent vector from the prior, then `HitModel.profile_of`."""
     layers = model.geometry.layers
     raw, counts, energies = raw_profile(g, model, cond, energy_NL, count_NL, latent_normal)
-    raw = g.reshape(raw, -1, layers, twin.OUTPUTS)
+    raw = g.reshape(raw, -1, layers, reference.OUTPUTS)
     raw = g.op("Transpose", raw, perm=[1, 2, 0])
     sizes = [BLOBS, NARROW, WIDE, WIDE, WIDE, BLOBS, BLOBS, 1, 2, 1, 1, 2, 1, CODES, GATES]
     parts = g.ops("Split", len(sizes), raw, g.const(sizes, np.int64), axis=1)
@@ -68,8 +68,8 @@ def profile_tables(
         return g.op("Exp", g.clip(shifted, *limits))
 
     weight = g.op("Softmax", g.op("Add", logits, g.const(_column(model.weight_bias))), axis=1)
-    inverse = g.op("Reciprocal", exp_of(width, 0.5, _column(model.width_bias), twin.WIDTH_RANGE))
-    scale = exp_of(scale, 0.5, _column(model.scale_bias), twin.SCALE_RANGE)
+    inverse = g.op("Reciprocal", exp_of(width, 0.5, _column(model.width_bias), reference.WIDTH_RANGE))
+    scale = exp_of(scale, 0.5, _column(model.scale_bias), reference.SCALE_RANGE)
     unit = g.op(
         "Concat",
         g.op("Add", g.op("Mul", inverse, g.const(0.0)), g.const(1.0)),
@@ -93,20 +93,20 @@ def profile_tables(
     of_layer = [
         g.op("Unsqueeze", g.op("Transpose", t, perm=[1, 0]), g.const([1], np.int64)) for t in (energies, counts)
     ]
-    largest_kappa = np.array(twin.LARGEST_NEIGHBOUR_RATES)[:, None]
+    largest_kappa = np.array(reference.LARGEST_NEIGHBOUR_RATES)[:, None]
     return Tables(
         weight=weight,
         centre_x=g.op("Add", cond["offset_x"], shift_x),
         centre_y=g.op("Add", cond["offset_y"], shift_y),
         inverse=inverse,
         scale=scale,
-        tail=exp_of(tail, 0.5, 0.5, twin.TAIL_RANGE),
-        stretch=exp_of(stretch, 0.5, 0.0, twin.STRETCH_RANGE),
+        tail=exp_of(tail, 0.5, 0.5, reference.TAIL_RANGE),
+        stretch=exp_of(stretch, 0.5, 0.0, reference.STRETCH_RANGE),
         log_rate=g.op("Add", g.op("Log", g.op("Add", count_L1N, g.const(0.8))), g.op("Mul", rate, g.const(0.3))),
         kappa=g.op("Mul", g.op("Sigmoid", g.op("Sub", kappa, g.const(2.0))), g.const(largest_kappa)),
         chained=g.op("Mul", g.op("Sigmoid", chained), begun),
         kernel=g.op("Sigmoid", kernel),
-        kernel_inverse=g.op("Reciprocal", exp_of(kernels, 0.5, _column(model.kernel_bias), twin.KERNEL_RANGE)),
+        kernel_inverse=g.op("Reciprocal", exp_of(kernels, 0.5, _column(model.kernel_bias), reference.KERNEL_RANGE)),
         drift=g.op("Add", g.op("Mul", drift, g.const(0.1)), g.const(1.0)),
         codes=codes,
         gates=gates,

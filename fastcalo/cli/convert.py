@@ -131,7 +131,7 @@ def command(
     (pdg, px, py, pz, ... in many spellings). What was found, in which units, is printed. Where that is not enough,
     --tree, --collection, --branch, --momentum-unit, --length-unit, --final-status or a --schema set it.
 
-    With --events-per-file, workers make files of their own. A manifest beside them tells which are whole; after an
+    With --events-per-file, workers make files of their own. A manifest beside them lists which are whole; after an
     interruption --resume makes those that are not. mpiexec makes workers of all processes but the first.
 
     Each particle is simulated, or counted under the reason why it is not. With --engine geant4 that is full simulation,
@@ -250,12 +250,12 @@ def _convert(settings: _Settings, pool: Executor | None, workers: int) -> None:
     for path, may in ((settings.output, replace), (options["rejected"], replace), (settings.summary, True)):
         if path is not None:
             check_output(path, overwrite=may)
-    told = options["contributions"] or options["format"] is HitsFormat.EDM4HEP
+    contributions = options["contributions"] or options["format"] is HitsFormat.EDM4HEP
     full = settings.engine is not EngineName.FAST
     with ExitStack() as exits:
         # processes of Geant4 are started by each worker, or by this process where there are no others
         alone = full and pool is None and not many
-        chosen = exits.enter_context(_engine(settings, pool, workers, alone=alone, contributions=told))
+        chosen = exits.enter_context(_engine(settings, pool, workers, alone=alone, contributions=contributions))
         workers = 1 if alone else workers
         reader = open_events(settings.inputs, settings.overrides, gather=settings.gather_rows)
         show_rows("Input", reader.describe())

@@ -14,7 +14,7 @@ def command(
     output: Annotated[Path, Option("--output", "-o", metavar="OUT.html", help="Page to write.")],
     event: Annotated[int, Option(help="Number of the entry.", min=0)] = 0,
     inputs: Annotated[
-        Path | None, Option(metavar="IN.root", help="File of its particles, unless the hits tell where it is.")
+        Path | None, Option(metavar="IN.root", help="File of its particles, unless the hits state where it is.")
     ] = None,
     detector: Annotated[str | None, Option(help="Detector: a shipped name or a .toml file.")] = None,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace a file that exists.")] = False,

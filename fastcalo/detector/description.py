@@ -305,7 +305,7 @@ def _check_together(detector: Detector, source: str) -> None:
 
 
 def _check_readouts(section: Section, staves: int, where: str) -> None:
-    """Refuse readouts that do not take every module's hits, or take some twice, or from which no cell is told again."""
+    """Refuse readouts that do not take every module's hits, or take some twice, or by which no cell can be named."""
     taken: list[int] = []
     for k, readout in enumerate(section.readouts):
         try:

@@ -131,7 +131,7 @@ class DetectorReadout:
         return {name: found[name] for name in ("module", "layer", "x", "y")}
 
     def check(self, staves: int) -> None:
-        """Refuse a readout from which a cell cannot be told again.
+        """Refuse a readout from which a cell cannot be named again.
 
         Raises
         ------
@@ -141,12 +141,12 @@ class DetectorReadout:
             raise DetectorError(f"fields: {missing[0]!r} of the encoding has no rule")
         if unknown := [name for name in self.rules if name not in self.encoding.names]:
             raise DetectorError(f"fields: {unknown[0]!r} is no field of the encoding")
-        told = {rule.number for rule in self.rules.values()}
+        given = {rule.number for rule in self.rules.values()}
         by_parts = {"barrel": {"stave"}, "endcap": {"side"}, "all": {"stave", "side"}}[self.part]
-        if not {"layer", "x", "y"} <= told or not ("module" in told or by_parts <= told):
+        if not {"layer", "x", "y"} <= given or not ("module" in given or by_parts <= given):
             need = "module" if self.part == "all" else f"module or {min(by_parts)}"
             raise DetectorError(
-                f"fields: cells are told by layer, x, y and {need}; {sorted(filter(None, told))} are there"
+                f"fields: cells are known by layer, x, y and {need}; {sorted(filter(None, given))} are there"
             )
         ends = self.modules(staves)
         for name, rule in self.rules.items():

@@ -78,12 +78,12 @@ class CombinedSimulation:
 
     @property
     def contributions(self) -> bool:
-        """Whether hits tell what each particle made of them."""
+        """Whether hits state what each particle made of them."""
         return self.fast.contributions
 
     @property
     def full_simulation(self) -> bool:
-        """False: not of all particles. `Hits.fully` tells of which."""
+        """False: not of all particles. `Hits.fully` states of which."""
         return False
 
     @property

@@ -39,7 +39,7 @@ class Geant4Simulation:
     workers : int
         Processes of Geant4. What comes out does not depend on it.
     contributions : bool
-        Whether hits tell what each particle made of them, and when (`SectionHits.contributions`). A particle is one of
+        Whether hits state what each particle made of them, and when (`SectionHits.contributions`). A particle is one of
         the events', and stands for all that its shower deposits.
 
     Notes

@@ -29,7 +29,7 @@ _DISTRIBUTIONS = {
 }
 # letters for numbers of rows: one for each formula, and none that counts something else
 _LETTERS = "PQRSTUVW"
-# energies at which numbers of rows are told, GeV
+# energies at which numbers of rows are listed, GeV
 _DECADES = (0.1, 1.0, 10.0, 100.0, 1000.0)
 
 

@@ -365,7 +365,7 @@ class ShowerModel:
         return np.asarray(cosine >= math.cos(self.contract.max_angle) - _SLACK)
 
     def describe(self) -> list[tuple[str, str]]:
-        """What the model is for, as rows of a table; `describe_model` tells what its graph takes and gives, too."""
+        """What the model is for, as rows of a table; `describe_model` lists what its graph takes and returns, too."""
         return describe_model(self)[0][1]
 
     @property

@@ -104,7 +104,7 @@ def convert(
     format : str
         ``"ttree"``, ``"rntuple"``, ``"parquet"``, or ``"edm4hep"`` for what Key4hep and EIC read, see `Edm4hepWriter`.
     contributions : bool
-        Whether a TTree, RNTuple or Parquet file tells what single particles made of each hit; EDM4hep always does. The
+        Whether a TTree, RNTuple or Parquet file states what single particles made of each hit; EDM4hep always does. The
         engine must be made with ``contributions=True`` for either.
     compression : str
         Method and level, such as ``"zstd:5"``; see `Compression`.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a conversion asks of an engine, and what an engine may tell beyond that."""
+"""What a conversion asks of an engine, and what an engine may state beyond that."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class TracedEngine(Engine, Protocol):
 
 @runtime_checkable
 class ContributingEngine(Engine, Protocol):
-    """An engine that can tell what single particles made of each hit, and when."""
+    """An engine that can state what single particles made of each hit, and when."""
 
     @property
     def contributions(self) -> bool:

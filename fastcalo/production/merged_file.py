@@ -49,7 +49,7 @@ class MergedFile(ABC):
 
     @abstractmethod
     def contributions(self, chunks: tuple[Chunk, Chunk], entries: range) -> dict[str, list[Contributions]]:
-        """What single particles made of the hits of both files, by section; empty where they do not both tell."""
+        """What single particles made of the hits of both files, by section; empty where not both files state them."""
 
     @abstractmethod
     def write(
@@ -101,21 +101,21 @@ class _Tree(MergedFile):
     ) -> None:
         self._files, self._trees = files, trees
         self._sections = [section.name for section in detector.sections]
-        told = [_tell(file, tree, self._sections) for file, tree in zip(files, trees, strict=True)]
-        self._told = all(told)
+        contribute = [_have_contributions(file, tree, self._sections) for file, tree in zip(files, trees, strict=True)]
+        self._contribute = all(contribute)
         self._writer: HitsWriter = HitsWriter(
             path,
             self._sections,
             identifiers=identifiers,
             overwrite=overwrite,
-            contributions=self._told,
+            contributions=self._contribute,
             form=files[0].form,
             compression=Compression.parse(files[0].provenance.get("compression", "zlib:1")),
         )
 
     def contributions(self, chunks: tuple[Chunk, Chunk], entries: range) -> dict[str, list[Contributions]]:
         del chunks
-        if not self._told:
+        if not self._contribute:
             return {}
         pairs = list(zip(self._files, self._trees, strict=True))
         return {name: [_read(file, tree, name, entries) for file, tree in pairs] for name in self._sections}
@@ -132,7 +132,7 @@ class _Tree(MergedFile):
 
 
 class _Edm4hep(MergedFile):
-    """EDM4hep: all particles are those of the first file, in which the second was told by their rows."""
+    """EDM4hep: all particles are those of the first file, in which the second was given by their rows."""
 
     def __init__(
         self,
@@ -161,7 +161,7 @@ class _Edm4hep(MergedFile):
         found = self._other.parameter(ROW, entries)
         if found is None or found.counts is None:
             raise InputError(
-                f"{self._other.path}: does not tell the rows of its particles; it must be made of the file "
+                f"{self._other.path}: does not hold the rows of its particles; it must be made of the file "
                 "that was written with --rejected"
             )
         rows, counts = found.values, found.counts
@@ -240,7 +240,7 @@ def _header(truth: Truth) -> Collection:
     return Collection(EVENT_HEADER, np.arange(n + 1), truth.header, vectors={"weights": weights})
 
 
-def _tell(file: HitFile, tree: str, sections: Sequence[str]) -> bool:
+def _have_contributions(file: HitFile, tree: str, sections: Sequence[str]) -> bool:
     return all(file.contributions(tree, name, range(0)) is not None for name in sections)
 
 

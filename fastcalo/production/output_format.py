@@ -31,7 +31,7 @@ class OutputFormat:
     ----------
     name : HitsFormat
     contributions : bool
-        Whether a TTree, RNTuple or Parquet file tells what single particles made of each hit.
+        Whether a TTree, RNTuple or Parquet file states what single particles made of each hit.
     compression : Compression
     """
 
@@ -41,7 +41,7 @@ class OutputFormat:
 
     @property
     def needs_contributions(self) -> bool:
-        """Whether the engine must tell what single particles made of each hit."""
+        """Whether the engine must state what single particles made of each hit."""
         return self.contributions or self.name is HitsFormat.EDM4HEP
 
     def check(self, engine: Engine) -> None:
@@ -107,11 +107,11 @@ class _Rows:
 def with_times(chunks: Iterator[FileEvents], reader: EventReader) -> Iterator[FileEvents]:
     """Events with the times at which their particles were produced, where the input says them."""
     truth = TruthReader(reader) if holds_truth(reader) else None
-    told = truth is None and has_rows(reader)
+    has_them = truth is None and has_rows(reader)
     for events in chunks:
         time = None
         if truth is not None:
             time = truth.read(events.entry).columns.get("time")
-        elif told:
+        elif has_them:
             time = column_of(reader, events.entry, TIME)
         yield events if time is None else replace(events, time=time.astype(np.float64))

@@ -63,7 +63,7 @@ def write_report(
     summary : Summary
         Its acceptance is drawn, if it has one.
     facts : sequence of (str, str)
-        What else to tell: labels and texts.
+        What else to report: labels and texts.
     overwrite : bool
         Whether a file of that name may be replaced.
 
@@ -166,8 +166,8 @@ def _bin(counts: NDArray[np.int64], i: int, row: int, where: str) -> str:
                 f"<rect x='{_LEFT + i * _CELL}' y='{bottom:.1f}' width='{_CELL - 1}' height='{tall:.1f}' "
                 f"fill='{_COLOURS[reason]}'/>"
             )
-    told = "; ".join(f"{int(counts[r])} {r.text}" for r in MAPPED if counts[r])
-    return f"<g>{''.join(shapes)}<title>{escape(where)}: {escape(told)}</title></g>"
+    counted = "; ".join(f"{int(counts[r])} {r.text}" for r in MAPPED if counts[r])
+    return f"<g>{''.join(shapes)}<title>{escape(where)}: {escape(counted)}</title></g>"
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -182,7 +182,7 @@ def _cells(row: Sequence[str], numbers: bool) -> str:
 
 
 def facts_of(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What a report tells of how hits were made."""
+    """What a report states of how hits were made."""
     inputs = ", ".join(str(item["path"]) for item in provenance.get("inputs", []))
     models = ", ".join(f"{m['name']} ({m['sha256'][:12]})" for m in provenance["simulation"].get("models", []))
     return [

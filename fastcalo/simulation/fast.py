@@ -40,7 +40,7 @@ class FastSimulation:
     backend : str
         What runs models given by name or path, see `load_model`.
     contributions : bool
-        Whether hits tell what each particle made of them, and when (`SectionHits.contributions`).
+        Whether hits state what each particle made of them, and when (`SectionHits.contributions`).
 
     Raises
     ------

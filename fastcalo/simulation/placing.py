@@ -116,7 +116,7 @@ def sum_deposits(
     threshold : float, optional
         Sums that are not greater are left out, GeV.
     contributions : sequence of Deposits, optional
-        Deposits in the same cells that say what made them, where the hits are to tell what each particle made of them;
+        Deposits in the same cells that say what made them, where the hits are to state what each particle made of them;
         they may be the parts themselves.
 
     Returns

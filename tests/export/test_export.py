@@ -145,12 +145,12 @@ def network_of(run, name, layer=-1):
 def test_a_graph_of_slightly_other_weights_is_refused(exported, tiny_run, monkeypatch, name):
     monkeypatch.setattr(ExportableHitGan, "parity_showers", 500)
     networks, layer = network_of(tiny_run, name)
-    twin = ExportableHitGan(networks)
-    assert check_parity(exported, twin)["parity_identical_showers"] > 0.99
+    exportable = ExportableHitGan(networks)
+    assert check_parity(exported, exportable)["parity_identical_showers"] > 0.99
     with torch.no_grad():
         layer.bias.add_(0.2 * torch.randn_like(layer.bias))
     with pytest.raises(ExportError, match="does not draw the showers of the torch model"):
-        check_parity(exported, twin)
+        check_parity(exported, exportable)
 
 
 def test_nothing_is_written_where_parity_fails(tiny_run, tmp_path, monkeypatch):

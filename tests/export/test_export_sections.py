@@ -88,18 +88,18 @@ def test_parity_is_that_of_all_sections(exported, hadron_run, monkeypatch):
     monkeypatch.setattr(ExportableHitGan, "parity_showers", 500)
     _, networks, _ = load_run(hadron_run)
     networks.networks.eval()
-    twin = ExportableHitGan(networks)
+    exportable = ExportableHitGan(networks)
     # what moves the deposits of the last layers only is told, too
-    right = twin.showers
+    right = exportable.showers
 
     def other(contract, feed):
         windows = right(contract, feed)
         windows["HCAL"][..., 30:] *= 1.05
         return windows
 
-    monkeypatch.setattr(twin, "showers", other)
+    monkeypatch.setattr(exportable, "showers", other)
     with pytest.raises(ExportError, match="cell energies differ by more than"):
-        check_parity(exported, twin)
+        check_parity(exported, exportable)
 
 
 @torch.no_grad()

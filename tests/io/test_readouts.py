@@ -86,7 +86,7 @@ def changed(readout, **values):
     ("readouts", "message"),
     [
         ([BARREL], "barrel and endcaps must each stand in one readout"),
-        ([changed(BARREL, part="all"), ENDCAP], "told by layer, x, y and module"),
+        ([changed(BARREL, part="all"), ENDCAP], "known by layer, x, y and module"),
         ([changed(BARREL, fields={**BARREL["fields"], "module": 3}), ENDCAP], "module or stave"),
         ([changed(BARREL, fields={**BARREL["fields"], "layer": "layers"}), ENDCAP], "neither a number nor one of"),
         ([changed(BARREL, fields={**BARREL["fields"], "tower": 3}), ENDCAP], "'tower' is no field"),

@@ -26,7 +26,7 @@ _ROWS = {
 _HELD_OUT, _GRADIENT = "held_out_", "gradient"
 _RATIOS = ("response_", "width_", "hits_")
 _LINES, _MARKERS = (":", "--", "-", "-."), ("o", "s", "^", "v")
-# so many points are told apart by markers
+# so many points are distinguished by markers
 _FEW = 40
 
 

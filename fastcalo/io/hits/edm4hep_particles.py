@@ -64,7 +64,7 @@ def particle_collection(
 
 
 def _of_events(events: Events, made: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
-    """Members of all particles, as far as the events tell them."""
+    """Members of all particles, as far as the events hold them."""
     n = events.n_particles
     return {
         "PDG": events.pdg.astype(np.int32),

@@ -44,7 +44,7 @@ _CLUSTER_EVENTS = 1 << 14
 class Edm4hepWriter:
     """Hits of events, as EDM4hep.
 
-    For each collection R of the detector's readout (those of a section unless told otherwise): ``R``
+    For each collection R of the detector's readout (those of a section unless given otherwise): ``R``
     (``edm4hep::SimCalorimeterHit``) and ``RContributions`` (``edm4hep::CaloHitContribution``), ``MCParticles`` and
     ``EventHeader``; numbers of particles by reason as integer parameters of the event.
 
@@ -64,7 +64,7 @@ class Edm4hepWriter:
     weight_names : sequence of str
         Names of the events' weights, where there are several.
     identifiers : mapping of str to dtype
-        What the events are known by, for the file to tell their types; see `HitsWriter`.
+        What the events are known by, for the file to state their types; see `HitsWriter`.
     compression : Compression, optional
 
     Raises
@@ -239,14 +239,14 @@ class Edm4hepWriter:
             self._podio.write(METADATA, 1, {}, {"String": said})
             self._podio.add(RUNS, {})
             runs = np.array(sorted(self._runs), np.int64)
-            told: dict[str, Parameter] = {
+            texts: dict[str, Parameter] = {
                 "detectorName": [[self._detector.name]] * len(runs),
                 "fastcalo": [[str(self.provenance.get("fastcalo", ""))]] * len(runs),
             }
             if len(runs):
                 # podio has parameters of 32 bits with a sign only
                 number = runs.astype(np.uint32).view(np.int32)
-                self._podio.write(RUNS, len(runs), {}, {"Int": {"runNumber": number}, "String": told})
+                self._podio.write(RUNS, len(runs), {}, {"Int": {"runNumber": number}, "String": texts})
             self._podio.root[PROVENANCE] = text
             self._podio.finish()
 

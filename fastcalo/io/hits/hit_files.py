@@ -85,14 +85,14 @@ def _whole(file: HitFile) -> HitFile:
     InputError
     """
     tree = hits_tree(list(file.trees))
-    told = (file.provenance.get("detector") or {}).get("sections") or {}
-    if tree is None or not told:
+    stated = (file.provenance.get("detector") or {}).get("sections") or {}
+    if tree is None or not stated:
         return file
     branches = file.branches(tree)
-    if lacking := [name for name in told if not any(branch.startswith(f"{name}_") for branch in branches)]:
+    if lacking := [name for name in stated if not any(branch.startswith(f"{name}_") for branch in branches)]:
         raise InputError(
             f"{file.path}: tree {tree!r} has no branches of {lacking[0]}, though the file says that it has hits of "
-            f"{', '.join(told)}: it is damaged; make it again"
+            f"{', '.join(stated)}: it is damaged; make it again"
         )
     events, entries = (file.provenance.get("accounts") or {}).get("events"), file.entries(tree)
     if events is not None and events != entries:

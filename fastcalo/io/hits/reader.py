@@ -100,7 +100,7 @@ class HitFile:
         return {name: self._read(tree, name, entries) for name in names}
 
     def contributions(self, tree: str, section: str, entries: range) -> Contributions | None:
-        """Read what single particles made of the hits of a section; None where the file does not tell.
+        """Read what single particles made of the hits of a section; None where the file does not hold them.
 
         Raises
         ------
@@ -151,7 +151,7 @@ class HitFile:
 def contributions_of(
     hit: NDArray[Any], counts: NDArray[np.int64] | None, hits: NDArray[np.int64], columns: Mapping[str, Any], where: str
 ) -> Contributions:
-    """Contributions that tell their hit by its place in the event.
+    """Contributions that name their hit by its place in the event.
 
     Parameters
     ----------

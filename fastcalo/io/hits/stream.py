@@ -24,7 +24,7 @@ from .hit_files import open_hit_file
 from .reader import PARTICLES, Chunk, SectionChunk, hits_tree, read_chunk
 from .writer import LUMINOSITY_BLOCK, REPEAT
 
-# by which the size of all events is told, and how often what is read is in memory at the peak
+# by which the size of all events is estimated, and how often what is read is in memory at the peak
 _STEP_MB, _COPIES = 16, 2
 _COLUMNS = ("cell_id", "energy", "x", "y", "z", "layer")
 
@@ -82,7 +82,7 @@ class HitsReader:
         step_size : int or str
             Events at a time, or the memory that they may take, such as ``"100 MB"``.
         contributions : bool
-            Whether to read what single particles made of each hit, where the file tells it.
+            Whether to read what single particles made of each hit, where the file holds it.
 
         Yields
         ------

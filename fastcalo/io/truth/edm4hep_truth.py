@@ -87,7 +87,7 @@ class TruthReader:
 
     @property
     def weight_names(self) -> list[str]:
-        """Names of the events' weights, where the first file tells them."""
+        """Names of the events' weights, where the first file names them."""
         return weight_names(self._reader.files[0].path)
 
 
@@ -97,7 +97,7 @@ def holds_truth(reader: EventReader) -> bool:
 
 
 def weight_names(path: str) -> list[str]:
-    """Names of the weights of the events of a file, empty where it does not tell them."""
+    """Names of the weights of the events of a file, empty where it does not name them."""
     with open_root(path) as root, reading_errors(f"{path}: tree 'metadata'"):
         if "metadata" not in root:
             return []

@@ -37,7 +37,7 @@ def ranges_of(reader: EventReader, entries: NDArray[np.int64]) -> Iterator[tuple
 
 
 def has_rows(reader: EventReader) -> bool:
-    """Whether the input is a file of refused particles that tells their rows."""
+    """Whether the input is a file of refused particles that holds their rows."""
     file = reader.files[0]
     if file.flat or reader.schema.branches.get("pdg") != "pdg":
         return False

@@ -123,13 +123,13 @@ class _Joined(AbstractContextManager["_Joined"]):
                 path, _detector(first), overwrite=overwrite, weight_names=names, identifiers=kinds, compression=packed
             )
         else:
-            told = file.contributions(first.tree, first.sections[0], range(0)) is not None
+            contributions = file.contributions(first.tree, first.sections[0], range(0)) is not None
             self._writer = HitsWriter(
                 path,
                 first.sections,
                 identifiers=file.identifiers(first.tree),
                 overwrite=overwrite,
-                contributions=told,
+                contributions=contributions,
                 form=file.form,
                 compression=packed,
             )

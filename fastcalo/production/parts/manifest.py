@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Manifest of a conversion in parts: JSON lines that tell which parts are there, and by which digest to know them.
+"""Manifest of a conversion in parts: JSON lines that list which parts are there, and by which digest to know them.
 
 The first line states the conversion. Each part that is done adds two: what became of its particles, and then, with the
 key ``part``, its entries, files and their digests. Lines are added as parts are done, each pair in one piece that is on

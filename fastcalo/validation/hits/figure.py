@@ -102,7 +102,7 @@ def _panel(top: Axes, bottom: Axes, key: str, spectrum: PairedSpectrum, labels: 
     top.set_ylabel(up, fontsize=9)
     bottom.set_xlabel(across, fontsize=9)
     if top.texts:
-        # room for what is written above the histogram
+        # space for what is written above the histogram
         top.set_ylim(top=1.3 * top.get_ylim()[1])
     for ax in (top, bottom):
         ax.grid(alpha=0.25)
@@ -137,8 +137,8 @@ def _drawn_bins(
     outside = total[:, 0] - spectrum.mean[:, first:last].sum(axis=1)
     for line, (text, shares) in enumerate({"no hits": spectrum.mean[:, 0], "outside": outside}.items()):
         if (shares > _NOTHING).any():
-            told = f"{text}: {', '.join(f'{s:.0%} {label}' for label, s in zip(labels, shares, strict=True))}"
-            ax.text(0.03, 0.95 - 0.09 * line, told, transform=ax.transAxes, va="top", fontsize=8, color="0.35")
+            shown = f"{text}: {', '.join(f'{s:.0%} {label}' for label, s in zip(labels, shares, strict=True))}"
+            ax.text(0.03, 0.95 - 0.09 * line, shown, transform=ax.transAxes, va="top", fontsize=8, color="0.35")
     chosen = np.append(np.arange(first, last, size), last)
     wide = edges[chosen]
     return spectrum.part(first, last).merged(size), wide, bool(wide[-1] > _WIDE * wide[0])

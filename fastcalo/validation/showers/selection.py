@@ -25,7 +25,7 @@ from .sample import generate_sample, read_sample
 FEWEST = 100
 """Showers in a sample below which nothing can be said."""
 
-# showers that tell how many hits there are: so many at so many places of a file
+# showers that show how many hits there are: so many at so many places of a file
 _LOOK, _LOOKS = 50, 5
 # what a comparison takes at its peak: libraries, and arrays of hits, observables and classifiers
 _BYTES, _BYTES_PER_HIT = 4e8, 200

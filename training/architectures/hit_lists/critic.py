@@ -12,7 +12,7 @@ from .hit_networks import log_mean_energy
 
 CLIP = 12.0
 _CONTEXT_LAYERS = (2, 10)
-"""Layers of each section whose offsets the critic is told."""
+"""Layers of each section whose offsets the critic is given."""
 
 
 class ObservableCritic(nn.Module):
@@ -32,8 +32,8 @@ class ObservableCritic(nn.Module):
 
     def __init__(self, geometry: Geometry, n_features: int, width: int = 256) -> None:
         super().__init__()
-        self.told = [min(k + i, geometry.layers - 1) for k in geometry.first_layers for i in _CONTEXT_LAYERS]
-        context = geometry.n_globals + 2 + 2 * len(self.told) + 2 * geometry.layers
+        self.given = [min(k + i, geometry.layers - 1) for k in geometry.first_layers for i in _CONTEXT_LAYERS]
+        context = geometry.n_globals + 2 + 2 * len(self.given) + 2 * geometry.layers
         self.score = mlp([context + n_features, width, width, width, 1], lambda: nn.LeakyReLU(0.2))
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("deviation", torch.ones(n_features))
@@ -46,7 +46,7 @@ class ObservableCritic(nn.Module):
                 c.globals_BG,
                 torch.stack([u.amax(1), u.amin(1)], 1) * 2 - 1,
                 # a list as an index would be copied to the device every time
-                torch.cat([c.offset_BL2[:, layer] for layer in self.told], 1),
+                torch.cat([c.offset_BL2[:, layer] for layer in self.given], 1),
                 (count_BL + 0.5).sqrt() / 3 - 1,
                 log_mean_energy(energy_BL, count_BL) / 2 - 0.5,
             ],

@@ -48,8 +48,8 @@ def rows_of(number_BL: Tensor, capacity_B: Tensor) -> tuple[Tensor, Tensor]:
     """
     number = torch.minimum(number_BL, capacity_B[:, None])
     first = torch.cumsum(number, 1) - number
-    room = capacity_B[:, None] - number
-    return torch.where(first > room, first % (room + 1), first), number
+    free = capacity_B[:, None] - number
+    return torch.where(first > free, first % (free + 1), first), number
 
 
 def needed_rows(count_BL: Tensor) -> tuple[int, int]:

@@ -47,7 +47,7 @@ class Profile:
     kappa_BL : float32
         Rate at which a hit far from the line of flight brings about one in each farther neighbour.
     codes_BLC : float32
-        What the energy-sharing network is told of the layer.
+        What the energy-sharing network is given of the layer.
     """
 
     weight_BLK: Tensor

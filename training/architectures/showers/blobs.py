@@ -45,7 +45,7 @@ class Profile:
     drift_BL : float32
         By which part of their distance from the line of flight children stand farther than parents.
     codes_BLC, gates_BLC : float32
-        What the energy-sharing network and the one that accepts parents are told of the layer.
+        What the energy-sharing network and the one that accepts parents are given of the layer.
     """
 
     weight_BLK: Tensor

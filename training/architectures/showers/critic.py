@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The discriminator: tells drawn showers from full simulation by what a physicist would look at.
+"""The discriminator: distinguishes drawn showers from full simulation by what a physicist would look at.
 
 It sees differentiable observables of the hits, given the conditions and the layers' energies and counts, which are the
 same for both: for each section means, widths, rings, the spectrum of deposits and how hits lie to each other
