@@ -234,7 +234,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "results")
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)
-    base = load_config(HERE.parent / "configs" / "em.toml")
+    base = load_config(HERE.parent / "configs" / "em-hits.toml")
     rows = []
     print("groups trials stopped    busy  wait: mean    99 %     most [s]  thread   loop  thread s/trial")
     for groups in arguments.groups:

@@ -45,7 +45,7 @@ CHUNK = {1.0: 200, 5.0: 40, 20.0: 12}
 FAST_CHUNK = 1000
 # of the events of a chunk, in channels with charged particles, and in those without
 SHARE = 0.65
-MODELS = ("em+hadron", "em-whole+hadron-whole")
+MODELS = ("em+hadron+muon",)
 # for the shares of the channels
 DRAWN = 200_000
 # a channel with a smaller share may be left out

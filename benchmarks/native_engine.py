@@ -23,7 +23,7 @@ import numpy as np
 from native_graph import KINDS, Pair
 from numpy.typing import NDArray
 
-MODELS = ("em", "hadron", "em-whole", "hadron-whole", "muon")
+MODELS = ("em", "hadron", "muon")
 RUNS = {1: 24, 16: 6}
 """Different batches for a size of batch."""
 TOLERANCE = 1e-4

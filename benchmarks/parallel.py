@@ -45,7 +45,7 @@ PACKAGES = ("fastcalo", "numpy", "torch", "mpi4py")
 WARM_UP = 2
 
 # steps of a turn: the critic of `hits` is penalised in every eighth
-STAGES = {"layers": ("em", 48), "hits": ("em", 40), "adversarial": ("em", 24), "3dgan": ("3dgan", 8)}
+STAGES = {"layers": ("em-hits", 48), "hits": ("em-hits", 40), "adversarial": ("em-hits", 24), "3dgan": ("3dgan", 8)}
 
 TARGETS = {
     "weak scaling, two ranks": "at least 0.95",

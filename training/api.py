@@ -125,8 +125,8 @@ def train(
     Examples
     --------
     >>> from fastcalo import export, train
-    >>> result = train("configs/em.toml", "runs/em", threads=2)  # doctest: +SKIP
-    >>> export(result.path, "em.onnx")  # doctest: +SKIP
+    >>> result = train("configs/hadron.toml", "runs/hadron", threads=2)  # doctest: +SKIP
+    >>> export(result.path, "hadron.onnx")  # doctest: +SKIP
     """
     world = join_world()
     with abort_on_error(world):

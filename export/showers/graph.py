@@ -32,6 +32,8 @@ from .tables import Tables, profile_tables
 
 SLACK = 1e-6
 """Ranges are widened by this, relatively, against rounding."""
+LENGTH_SLACK = 1e-3
+"""Of the length of a direction, as the runtime has it."""
 
 
 def build_graph(
@@ -96,13 +98,14 @@ def _valid(g: Graph, contract: Contract, energy: str, direction: str, entry: str
     """Whether each particle is in the model's domain, bool [N]; numbers that are none are not."""
     low, high = contract.kinetic_energy
     cosine = g.flat(g.slice(direction, 1, 2, 3))
+    squared = g.sum(g.op("Mul", direction, direction), 1, keep=False)
     known = g.op("Equal", g.column(species), g.const(contract.species, np.int64))
     tests = [
         g.op("Greater", g.sum(g.cast(known, FLOAT), 1, keep=False), g.const(0.0)),
         g.op("GreaterOrEqual", energy, g.const(low * (1 - SLACK))),
         g.op("LessOrEqual", energy, g.const(high * (1 + SLACK))),
         g.op("GreaterOrEqual", cosine, g.const(np.cos(contract.max_angle) - SLACK)),
-        g.op("LessOrEqual", g.sum(g.op("Abs", direction), 1, keep=False), g.const(2.0)),
+        g.op("LessOrEqual", g.op("Abs", g.op("Sub", squared, g.const(1.0))), g.const(2 * LENGTH_SLACK)),
         g.op("LessOrEqual", g.sum(g.op("Abs", entry), 1, keep=False), g.const(1e6)),
     ]
     valid = tests[0]

@@ -9,6 +9,8 @@ from ..errors import ConfigError
 from .toml import read_toml
 from .validation import nearest
 
+RENAMED = {"em-whole": "em", "hadron-whole": "hadron"}
+"""What models and their trainings were called while those of windows had their names."""
 _SEARCH_KEY = "base"
 """What the file of a search has, and that of a training has not."""
 
@@ -45,7 +47,8 @@ def find_configuration(text: str | Path, known: dict[str, Path]) -> Path:
     if path.suffix or len(path.parts) != 1:
         # what is wrong with it is said where it is read
         return path
-    raise ConfigError(f"{name}: there is no such file, and no configuration of that name; {nearest(name, known)}")
+    hint = f"it is now {RENAMED[name]!r}" if name in RENAMED else nearest(name, known)
+    raise ConfigError(f"{name}: there is no such file, and no configuration of that name; {hint}")
 
 
 def _files() -> dict[str, Path]:

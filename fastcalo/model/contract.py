@@ -22,6 +22,11 @@ line of flight crosses."""
 FORMATS = (1, FORMAT, WHOLE)
 """Of the contracts that are read."""
 UNITS = "GeV, mm, rad"
+_WITHDRAWN = {
+    ("em", "18702177a841964f06087a0bcfd118dae9c491df33a14c18362e628976a18bc0"),
+    ("hadron", "edfd42035ea84942e5e68e58b9a46ac65bfadc6c408594f447d287adef9bdaee"),
+}
+"""Clauses ``name`` and ``data_hash`` of the models of windows that were shipped, in formats 1 and 2."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +163,12 @@ def read_contract(text: str | None, where: str) -> Contract:
     values |= {"stack": table["stack"], "format": version}
     contract = Contract(**values)
     _check_together(contract, where)
+    if not contract.whole and (contract.name, contract.data_hash) in _WITHDRAWN:
+        raise ContractError(
+            f"{where}: is a model {contract.name!r} that fastcalo shipped before, and no longer trusts: it drew "
+            "windows of 25 x 25 cells only, without leakage, and placed showers in the HCAL up to 15 mm off; the "
+            f"model {contract.name!r} that is shipped now replaces it: give its name, in place of a path"
+        )
     return contract
 
 

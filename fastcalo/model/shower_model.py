@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..config.shipped import RENAMED
 from ..display import html_table
 from ..errors import ConfigError, ContractError, InputError, ModelNotFoundError
 from ..memory import check_memory
@@ -32,8 +33,8 @@ from .sparse_showers import SparseShowers
 
 log = logging.getLogger(__name__)
 
-DEFAULT_MODELS = ("em", "hadron")
-"""Shipped models that together know electrons, photons and hadrons."""
+DEFAULT_MODELS = ("em", "hadron", "muon")
+"""Shipped models that together know all particles that reach a calorimeter."""
 BATCH = 256
 """Showers per call of ONNX Runtime: bounds memory and suffices to share a call's fixed cost."""
 BACKENDS = ("auto", "native", "onnxruntime")
@@ -82,6 +83,10 @@ def load_model(name_or_path: str | Path, threads: int | None = None, backend: st
     shipped = sorted(f.name.removesuffix(".onnx") for f in folder.iterdir() if f.name.endswith(".onnx"))
     path = Path(str(folder / f"{name_or_path}.onnx")) if str(name_or_path) in shipped else Path(name_or_path)
     if not path.is_file():
+        if (new := RENAMED.get(str(name_or_path))) is not None:
+            raise ModelNotFoundError(
+                f"there is no model {str(name_or_path)!r} any more: it is now {new!r}, which gives whole showers, too"
+            )
         raise ModelNotFoundError(f"there is no model {str(name_or_path)!r}: neither a file nor one of {shipped}")
     return ShowerModel(path, threads, backend)
 

@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from ..config.shipped import RENAMED
 from ..detector.description import load_detector
 from ..display import html_table
 from ..errors import InputError
@@ -90,6 +91,8 @@ def inspect(name_or_path: str | Path, *, binning: str | Path | None = None, pdg:
         return _inspect_detector(name)
     if name in (models := shipped("model", ".onnx")):
         return _inspect_model(name)
+    if name in RENAMED:
+        raise InputError(f"{name}: there is no such model any more: it is now {RENAMED[name]!r}")
     raise InputError(f"{name}: no such file, nor a shipped detector {detectors} or model {models}")
 
 

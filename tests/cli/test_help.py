@@ -66,9 +66,9 @@ def test_shells_complete_commands_and_options(words, found):
 
 def test_list_names_what_is_shipped():
     shown, told = run_command("list").stdout, json.loads(run_command("list", "--json").stdout)
-    assert [m["name"] for m in told["models"] if m["default"]] == ["em", "hadron"]
+    assert [m["name"] for m in told["models"] if m["default"]] == ["em", "hadron", "muon"]
     em = next(m for m in told["models"] if m["name"] == "em")
-    assert (em["species"], em["kinetic_energy_gev"], em["sections"]) == ([11, -11, 22], [0.1, 100.0], ["ECAL"])
+    assert (em["species"], em["kinetic_energy_gev"], em["sections"]) == ([11, -11, 22], [0.02, 100.0], ["ECAL", "HCAL"])
     assert told["detectors"] == [{"name": "clic-like", "sections": {"ECAL": 25, "HCAL": 60}, "default": True}]
     for thing in told["models"] + told["detectors"]:
         assert re.search(rf"│ {thing['name']}( \*)? +│", shown)

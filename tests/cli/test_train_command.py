@@ -180,9 +180,9 @@ def test_a_shipped_configuration_goes_by_its_name(config, tmp_path):
     own = json.dumps([f"{config.parent}/{name}.h5" for name in "ab"])
     values = {"data.train": own, "data.test": own, "stage.layers.batch": 12, "network.layer_width": 16}
     options = [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
-    done = fastcalo(0, "em", "-o", tmp_path / "run", "--stage", "layers", "--steps", 2, "--threads", 1, *options)
+    done = fastcalo(0, "em-hits", "-o", tmp_path / "run", "--stage", "layers", "--steps", 2, "--threads", 1, *options)
     assert done.returncode == 0, done.stderr
-    assert recorded(tmp_path / "run")["name"] == "em"
+    assert recorded(tmp_path / "run")["name"] == "em-hits"
     done = fastcalo(0, "hadrn", "-o", tmp_path / "other")
     assert "no configuration of that name; the nearest known one is 'hadron'" in done.stderr
 

@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 import torch
 from helpers.command import run_command
+from helpers.windowed_model import WINDOWED_MODEL
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -45,10 +46,10 @@ def exported(tiny_run, tmp_path_factory):
     return path
 
 
-@pytest.fixture(params=["tiny", "em"])
+@pytest.fixture(params=["tiny", "windows"])
 def path(request, exported):
-    """The model just exported, and the one that is shipped."""
-    return exported if request.param == "tiny" else fastcalo.load_model("em").path
+    """The model just exported, and one that was trained for long."""
+    return exported if request.param == "tiny" else WINDOWED_MODEL
 
 
 # --- the file
@@ -167,7 +168,7 @@ def test_nothing_is_written_where_parity_fails(tiny_run, tmp_path, monkeypatch):
 
 
 def test_the_domain_holds_its_corners_and_nothing_else():
-    c = fastcalo.load_model("em").contract
+    c = fastcalo.load_model(WINDOWED_MODEL).contract
     pdg, energy, direction = domain(c, 2000)
     low, high = np.float32(c.kinetic_energy)
     assert set(pdg) == set(c.species)

@@ -40,7 +40,7 @@ def test_a_project_of_its_own_uses_the_installed_package(built, run, onnxruntime
     run("cmake", "--build", tmp_path / "example")
     said = run(
         tmp_path / "example" / "simulate",
-        MODELS / "em-whole.onnx",
+        MODELS / "em.onnx",
         env={**os.environ, "FASTCALO_ONNXRUNTIME": str(onnxruntime_library)},
     )
     events = fastcalo.Events.from_arrays(
@@ -50,7 +50,7 @@ def test_a_project_of_its_own_uses_the_installed_package(built, run, onnxruntime
         run=[1],
         event=[42],
     )
-    hits = fastcalo.FastSimulation(models=["em-whole"]).run(events, seed=1)
+    hits = fastcalo.FastSimulation(models=["em"]).run(events, seed=1)
     for i, reason in enumerate(hits.reason):
         assert f"particle {i} ({events.pdg[i]}): {fastcalo.Reason(reason).text}" in said
     for name, section in hits.sections.items():
@@ -118,7 +118,7 @@ def make_vectors():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["em", "hadron", "em-whole", "hadron-whole", "muon"])
+@pytest.mark.parametrize("name", ["em", "hadron", "muon", "windows"])
 def test_vectors_of_models_are_what_python_draws(name):
     stored, now = json.loads((VECTORS / f"{name}.json").read_text()), make_vectors().model_vectors(name)
     assert stored["file_hash"] == now["file_hash"], "the model changed: run tests/data/make_vectors.py"

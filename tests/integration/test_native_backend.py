@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.windowed_model import WINDOWED_MODEL
 
 import fastcalo
 from fastcalo.errors import ConfigError, MissingDependencyError
@@ -109,7 +110,7 @@ def cells(showers, n):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("name", ["em", "hadron", "em-whole", "hadron-whole", "muon"])
+@pytest.mark.parametrize("name", ["em", "hadron", "muon", WINDOWED_MODEL])
 @pytest.mark.usefixtures("library")
 def test_both_backends_give_the_same_showers(name):
     native, ort = (fastcalo.load_model(name, 1, backend) for backend in ("native", "onnxruntime"))
@@ -136,7 +137,7 @@ def test_both_backends_give_the_same_showers(name):
 @pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("library")
 def test_batches_processes_and_threads_change_nothing():
-    model = fastcalo.load_model("em-whole", backend="native")
+    model = fastcalo.load_model("em", backend="native")
     pdg, energy, direction, entry, random = particles_of(model, 20)
     whole = model.sample(pdg, energy, direction, entry, random)["ECAL"]
     found = {}
@@ -165,9 +166,7 @@ def test_events_and_dense_windows_go_through_it():
     events = fastcalo.Events.from_arrays(
         pdg=[[22, 211, 14], [11]], momentum=[[[0, 8, 1], [4, 1, 0], [1, 1, 1]], [[3, 0, 1]]]
     )
-    engines = [
-        fastcalo.FastSimulation(models=["em-whole", "hadron-whole"], backend=b) for b in ("native", "onnxruntime")
-    ]
+    engines = [fastcalo.FastSimulation(models=["em", "hadron"], backend=b) for b in ("native", "onnxruntime")]
     mine, theirs = (engine.run(events, seed=3) for engine in engines)
     assert mine.reason.tolist() == theirs.reason.tolist()
     for name, section in theirs.sections.items():
@@ -183,7 +182,7 @@ def test_events_and_dense_windows_go_through_it():
 @pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("library")
 def test_no_particles_give_no_hits():
-    model = fastcalo.load_model("hadron-whole", backend="native")
+    model = fastcalo.load_model("hadron", backend="native")
     showers = model.sample(
         *(column[:0] for column in particles_of(model, 1)[:4]), random_streams(0, *[np.zeros(0, int)] * 3)
     )

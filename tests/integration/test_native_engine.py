@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The native engine in C++ against ONNX Runtime, on all shipped models."""
+"""The native engine in C++ against ONNX Runtime, on all shipped models and on one of windows."""
 
 import os
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.windowed_model import WINDOWED_MODEL
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -23,7 +24,7 @@ def library(request):
     return request.getfixturevalue("built") / "tests/graph/libfastcalo_graph.so"
 
 
-@pytest.mark.parametrize("name", ["em", "hadron", "em-whole", "hadron-whole", "muon"])
+@pytest.mark.parametrize("name", ["em", "hadron", "muon", WINDOWED_MODEL])
 def test_same_showers_as_onnx_runtime(library, name):
     pair = Pair(library, name)
     for showers in (1, 40):

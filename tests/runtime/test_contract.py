@@ -11,13 +11,14 @@ import numpy as np
 import onnx
 import pytest
 from helpers.tiny_model import write_tiny_model
+from helpers.windowed_model import WINDOWED_MODEL
 from hypothesis import given
 from hypothesis import strategies as st
 
 import fastcalo
 from fastcalo.detector.description import load_detector, sha256_of
-from fastcalo.errors import ContractError, ModelNotFoundError
-from fastcalo.model.contract import FORMATS, Contract, NoiseSpec, read_contract
+from fastcalo.errors import ContractError, InputError, ModelNotFoundError
+from fastcalo.model.contract import FORMATS, WHOLE, Contract, NoiseSpec, read_contract
 from fastcalo.model.onnx_file import METADATA_KEY, seal
 from fastcalo.model.shower_model import ShowerModel
 
@@ -104,10 +105,11 @@ def test_a_contract_comes_back_from_json(contract):
 def test_the_shipped_model_keeps_its_contract():
     model = fastcalo.load_model("em")
     c = model.contract
-    assert (c.name, set(c.species), c.sections) == ("em", {11, -11, 22}, ("ECAL",))
-    assert c.kinetic_energy == (0.1, 100.0)
-    assert math.degrees(c.max_angle) == pytest.approx(56)
-    assert c.thresholds == {"ECAL": DETECTOR.section("ECAL").threshold}
+    assert (c.name, set(c.species), c.sections) == ("em", {11, -11, 22}, ("ECAL", "HCAL"))
+    assert (c.format, c.whole) == (WHOLE, True)
+    assert c.kinetic_energy == (0.02, 100.0)
+    assert math.degrees(c.max_angle) == pytest.approx(75)
+    assert c.thresholds == {name: DETECTOR.section(name).threshold for name in ("ECAL", "HCAL")}
     c.check_detector(DETECTOR, "here")
     assert c.scores["parity_identical_showers"] > 0.99
     assert read_contract(c.to_json(), "here") == c
@@ -243,6 +245,27 @@ def test_a_file_of_something_else_is_refused(tmp_path):
 def test_a_name_that_leads_nowhere_says_what_there_is(name):
     with pytest.raises(ModelNotFoundError, match="em"):
         fastcalo.load_model(name)
+
+
+@pytest.mark.parametrize(("old", "new"), [("em-whole", "em"), ("hadron-whole", "hadron")])
+def test_an_old_name_says_the_new_one(old, new):
+    for look in (fastcalo.load_model, fastcalo.inspect):
+        with pytest.raises((ModelNotFoundError, InputError), match=f"'?{old}'?.* any more: it is now '{new}'"):
+            look(old)
+
+
+@pytest.mark.parametrize(("name", "version"), [("em", 1), ("em", 2), ("hadron", 2)])
+def test_models_of_windows_that_were_shipped_are_refused(tmp_path, name, version):
+    """Their contracts, on the graph of one of them; what a user trained, of whatever name, is read."""
+    table = json.loads(fastcalo.load_model(WINDOWED_MODEL).contract.to_json()) | {"name": name, "format": version}
+    data = {"em": table["data_hash"], "hadron": "edfd42035ea84942e5e68e58b9a46ac65bfadc6c408594f447d287adef9bdaee"}
+    old = replaced(WINDOWED_MODEL, tmp_path / "old.onnx", json.dumps(table | {"data_hash": data[name]}))
+    with pytest.raises(
+        ContractError, match=rf"old\.onnx: is a model '{name}' that .* '{name}' that is shipped now replaces it"
+    ):
+        fastcalo.load_model(old)
+    own = replaced(WINDOWED_MODEL, tmp_path / "own.onnx", json.dumps(table | {"data_hash": "d" * 64}))
+    assert fastcalo.load_model(own).contract.format == version
 
 
 def test_a_folder_is_not_a_model(tmp_path):

@@ -8,12 +8,14 @@ import math
 import numpy as np
 import onnxruntime
 import pytest
+from helpers.windowed_model import WINDOWED_MODEL
 
 from fastcalo import load_model
 from fastcalo.model.description import input_tensors, output_tensors
+from fastcalo.model.shower_model import DEFAULT_MODELS
 
 N, ENERGY = 3, 5.0
-MODELS = ("em", "hadron", "em-whole", "muon")
+MODELS = (*DEFAULT_MODELS, WINDOWED_MODEL)
 
 
 def fed(tensor, shape, contract):
@@ -56,8 +58,30 @@ def test_a_graph_runs_with_what_the_description_says(name, capfd):
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if load_model(name).contract.whole])
-def test_onnx_runtime_has_nothing_to_warn_of(name, capfd):
-    """Models of whole showers have no optional input, of which ONNX Runtime warns by default."""
-    onnxruntime.InferenceSession(str(load_model(name).path), providers=["CPUExecutionProvider"])
+@pytest.mark.parametrize("name", DEFAULT_MODELS)
+def test_a_bare_session_warns_of_nothing_and_knows_what_is_valid_and_complete(name, capfd):
+    """Models of windows have an optional input, of which ONNX Runtime warns by default."""
+    model = load_model(name)
+    session = onnxruntime.InferenceSession(str(model.path), providers=["CPUExecutionProvider"])
     assert capfd.readouterr().err == ""
+
+    energies = np.array([ENERGY, np.nan, 500.0, ENERGY, ENERGY], np.float32)
+    feed = {}
+    for tensor in input_tensors(model):
+        # enough for the energies that are valid
+        rows = None if tensor.capacity is None else 1 + math.floor(tensor.capacity[0] + tensor.capacity[1] * 10)
+        shape = [rows if k == 1 and isinstance(s, str) else s for k, s in enumerate(tensor.shape)]
+        feed[tensor.name] = np.ascontiguousarray(fed(tensor, [len(energies), *shape[1:]], model.contract))
+    feed["kinetic_energy"] = energies
+    feed["direction"][3] = [0, 0, -1]
+    feed["species"][4] = 99
+    valid, complete, shower = session.run(["valid", "complete", "ECAL_shower"], feed)
+    assert (valid.dtype, valid.tolist()) == (np.bool_, [True] + 4 * [False])
+    assert complete[0]
+    assert set(shower.tolist()) == {0}
+
+    few = {tensor.name for tensor in input_tensors(model) if tensor.capacity is not None}
+    sparing = {k: v[:1, :2] if k in few else v[:1] for k, v in feed.items()}
+    valid, complete = session.run(["valid", "complete"], sparing)
+    assert valid.tolist() == [True]
+    assert complete.tolist() == [False]

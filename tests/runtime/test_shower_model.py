@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The shipped model: what goes in, what comes out, and that a shower depends on its particle only."""
+"""A model of windows: what goes in, what comes out, and that a shower depends on its particle only."""
 
 import hashlib
 import pickle
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.windowed_model import WINDOWED_MODEL
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -20,7 +21,7 @@ from fastcalo.model.noise import draw_noise
 from fastcalo.model.random_numbers import random_streams
 
 ROOT = Path(__file__).parents[2]
-EM = fastcalo.load_model("em", threads=1)
+EM = fastcalo.load_model(WINDOWED_MODEL, threads=1)
 ECAL = fastcalo.load_detector().section("ECAL")
 AHEAD, CENTRE = [0.0, 0.0, 1.0], [0.0, 0.0]
 
@@ -124,7 +125,7 @@ def test_a_particle_outside_the_validity_is_named_by_its_index(changed, told):
     }
     for name, value in changed.items():
         kinematics[name][bad] = value
-    with pytest.raises(InputError, match=rf"'em'.*{told}.*1 of 6 .*index {bad} "):
+    with pytest.raises(InputError, match=rf"'windows'.*{told}.*1 of 6 .*index {bad} "):
         EM.generate(**kinematics)
 
 
@@ -294,7 +295,7 @@ def test_the_graph_takes_no_particles():
 
 def test_a_model_describes_itself():
     rows = dict(EM.describe())
-    assert rows["name"] == EM.name == "em"
+    assert rows["name"] == EM.name == "windows"
     assert "0.1 to 100 GeV" in rows["kinetic energy"]
     assert "56 degrees" in rows["angle to the normal"]
     assert "ECAL (25 x 25 cells, 25 layers, hits above 2e-05 GeV)" in rows["sections"]

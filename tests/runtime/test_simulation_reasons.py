@@ -24,7 +24,7 @@ def photon(*momentum, **more):
 
 # --- reasons
 
-LONG_WAY = (0.0, 0.0, -1900.0)
+NEAR_AN_ENDCAP = (0.0, 0.0, 1900.0)
 REASONS = [
     (Reason.SIMULATED, photon(1, 0, 0)),
     (Reason.NOT_FINAL_STATE, photon(1, 0, 0, final=False)),
@@ -46,10 +46,10 @@ REASONS = [
     (Reason.BORN_OUTSIDE, photon(1, 0, 0, vertex=(1600, 0, 0))),
     (Reason.MISSES_CALORIMETER, photon(0, 0, 1)),
     (Reason.MISSES_CALORIMETER, {"pdg": 11, "momentum": (0.2, 0, 0)}),
-    (Reason.ENERGY_TOO_LOW, photon(0.09, 0, 0)),
+    (Reason.ENERGY_TOO_LOW, photon(0.019, 0, 0)),
     (Reason.ENERGY_TOO_HIGH, photon(101, 0, 0)),
     (Reason.ENERGY_TOO_HIGH, photon(1e8, 0, 0)),
-    (Reason.ANGLE_TOO_LARGE, photon(1.5, 0, 3.6, vertex=LONG_WAY)),
+    (Reason.ANGLE_TOO_LARGE, photon(5, 0, 1, vertex=NEAR_AN_ENDCAP)),
 ]
 
 

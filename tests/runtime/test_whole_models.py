@@ -9,7 +9,7 @@ import pytest
 import fastcalo
 from fastcalo.model.random_numbers import random_streams
 
-MODELS = {"em-whole": 11, "hadron-whole": 130, "muon": 13}
+MODELS = {"em": 11, "hadron": 130, "muon": 13}
 
 
 def draw(name, energy, cosine=1.0, n=200, seed=1, spread=15.0):
@@ -54,13 +54,13 @@ def test_muons_leave_a_track_through_all_layers():
 
 
 def test_electrons_leak_into_the_hcal():
-    found, _ = draw("em-whole", 60.0)
+    found, _ = draw("em", 60.0)
     assert found["HCAL"].deposit.sum() > 1e-4 * 60.0
 
 
 def test_hcal_showers_stand_where_the_particle_enters():
     """In full simulation K0L of 20 GeV that enter 12 to 15 mm off a cell's middle have their centroid 9.5 mm off."""
-    found, entry = draw("hadron-whole", 20.0, n=500)
+    found, entry = draw("hadron", 20.0, n=500)
     s = found["HCAL"]
     energy = np.bincount(s.shower, s.deposit, 500)
     shift = []

@@ -16,7 +16,7 @@ from fastcalo.training.architectures.hits.config import HitsNetworkConfig, HitsT
 from fastcalo.training.config import cache_folder, data_paths, load_config, read_config
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-HADRONS = {211, -211, 130, 2112, 2212}
+HADRONS = {211, -211, 321, -321, 130, 2112, -2112, 2212, -2212}
 GOOD = """
 name = "small"
 arch = "hits"
@@ -65,7 +65,7 @@ def test_a_configuration_is_read_with_its_defaults(tmp_path):
 def test_shipped_configurations_are_sound(path):
     config = load_config(path)
     assert config.name == path.stem
-    if path.stem in ("hadron", "em", "em-whole", "em-windows"):
+    if path.stem in ("hadron", "em", "em-hits", "em-windows"):
         assert set(config.species) == (HADRONS if path.stem == "hadron" else {11, -11, 22})
     # stages of the architecture in its order: all of them, but where one training goes on with another
     known = [
@@ -73,7 +73,7 @@ def test_shipped_configurations_are_sound(path):
     ]
     stages = [s.name for s in config.stage]
     assert stages == [name for name in known if name in stages]
-    assert stages == known or path.stem in ("em-windows", "em-whole")
+    assert stages == known or path.stem in ("em-windows", "em")
 
 
 def test_a_configuration_survives_json(tmp_path):

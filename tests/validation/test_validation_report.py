@@ -11,6 +11,7 @@ import pytest
 from helpers.browser import Page, check_in_browser
 from helpers.command import run_command
 from helpers.foreign_files import BINNING, VOXELS, write_h5
+from helpers.windowed_model import WINDOWED_MODEL
 
 import fastcalo
 from fastcalo.errors import ConfigError, InputError
@@ -23,6 +24,7 @@ from fastcalo.validation.showers.validate import validate
 
 ROOT = Path(__file__).parents[2]
 SHOWERS = ROOT / "examples" / "data" / "em_geant4.h5"
+SECTIONS = ("ECAL", "HCAL")
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +63,11 @@ def test_numbers_stand_beside_their_floor(numbers):
         "wasserstein.mean",
         "wasserstein.worst",
         "correlation.ECAL",
+        "correlation.HCAL",
         "position.ECAL",
+        "position.HCAL",
     }
-    expected |= {f"{q}.ECAL.{e}" for q in QUANTITIES for e in ("0.1-1", "1-10", "10-100")}
+    expected |= {f"{q}.{s}.{e}" for q in QUANTITIES for s in SECTIONS for e in ("0.1-1", "1-10", "10-100")}
     assert expected == numbers["numbers"].keys()
     # the strictest judge comes first
     assert next(iter(numbers["numbers"])) == "auc.all"
@@ -89,7 +93,7 @@ def test_the_report_says_where_it_comes_from(numbers):
     assert told["fastcalo"] == fastcalo.__version__
     assert told["candidate"]["sha256"] == fastcalo.load_model("em").file_hash
     assert told["data"] == str(SHOWERS)
-    assert told["thresholds_gev"] == {"ECAL": 2e-5}
+    assert told["thresholds_gev"] == {"ECAL": 2e-5, "HCAL": 5e-5}
     assert told["showers_outside_validity"] == 0
     assert numbers["timing"]["full_simulation_seconds_per_shower"] == pytest.approx(0.13, abs=0.01)
     assert all(row["seconds_per_shower"] > 0 for row in numbers["timing"]["decades"])
@@ -299,7 +303,7 @@ def test_other_voxels_of_the_same_section_are_refused(challenge, tmp_path):
 
 def test_a_section_that_is_not_there_is_reported():
     with pytest.raises(InputError, match="'HCAL' is not in all"):
-        validate("em", SHOWERS, options=DataOptions(sections=("HCAL",)))
+        validate(WINDOWED_MODEL, SHOWERS, options=DataOptions(sections=("HCAL",)))
 
 
 @pytest.mark.parametrize("damage", ["truncated", "not a number", "negative", "cell outside"])

@@ -45,9 +45,9 @@ def command(
 
     \b
     Examples:
-      mpiexec -n 8 fastcalo scaling configs/em.toml -o scaling --ranks 1 --ranks 4 --ranks 8 --threads 1
-      mpiexec -n 8 fastcalo scaling configs/em.toml -o scaling --steps 2000 --target hits_1-10GeV 0.1
-      mpiexec -n 4 fastcalo scaling configs/em.toml -o scaling --strategy allreduce --strategy easgd --strategy gem
+      mpiexec -n 8 fastcalo scaling configs/em-hits.toml -o scaling --ranks 1 --ranks 4 --ranks 8 --threads 1
+      mpiexec -n 8 fastcalo scaling configs/em-hits.toml -o scaling --steps 2000 --target hits_1-10GeV 0.1
+      mpiexec -n 4 fastcalo scaling configs/em-hits.toml -o scaling --strategy allreduce --strategy easgd --strategy gem
     """  # noqa: D301
     from fastcalo.cli.output import name_rank
     from fastcalo.config.shipped import find_configuration, shipped_trainings

@@ -56,10 +56,10 @@ def command(
 
     \b
     Examples:
-      fastcalo train configs/em.toml -o runs/em
-      fastcalo train configs/em.toml -o runs/em --resume
-      fastcalo train em --steps 100 --set stage.hits.batch=32 --set 'data.train=["showers.h5"]'
-      mpiexec -n 8 fastcalo train configs/em.toml -o runs/em --threads 1
+      fastcalo train configs/hadron.toml -o runs/hadron
+      fastcalo train configs/hadron.toml -o runs/hadron --resume
+      fastcalo train em-hits --steps 100 --set stage.hits.batch=32 --set 'data.train=["showers.h5"]'
+      mpiexec -n 8 fastcalo train configs/hadron.toml -o runs/hadron --threads 1
     """  # noqa: D301
     from contextlib import nullcontext
 

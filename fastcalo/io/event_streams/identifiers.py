@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from ...event_digests import block_digest, mix
 from ...events import Identifier
-from .occurrences import Intervals
 
 COLUMNS = ("run", "event", "luminosity_block", "repeat")
 
@@ -47,7 +46,7 @@ class Identifiers:
             group = np.where(self.repeat == 0, group, mix(group ^ self.repeat))
         return group, self.event.astype(np.uint64)
 
-    def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> Identifiers:
+    def take(self, rows: NDArray[np.integer] | NDArray[np.bool_] | slice) -> Identifiers:
         """Some of them."""
         columns = (None if column is None else column[rows] for column in self._columns())
         return Identifiers(*columns)  # type: ignore[arg-type]
@@ -74,14 +73,27 @@ class Identifiers:
                 follows &= column[1:] == column[:-1]
         return np.flatnonzero(np.concatenate([[True], ~follows]))
 
-    def intervals(self, begins: NDArray[np.int64]) -> Intervals:
-        """Intervals of the event numbers; `begins` is what the method of that name returns."""
-        group, first = self.take(begins).key
-        last = self.event.view(np.uint64)[np.append(begins[1:], len(self))[: len(begins)] - 1]
-        return Intervals.of_runs(group, first, last)
+    def runs(self, begins: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]]:
+        """Group, first and last number of runs of event numbers; `begins` is what the method of that name returns."""
+        if not len(begins):
+            none = np.zeros(0, np.uint64)
+            return none, none, none
+        # numbers that are drawn by chance make as many runs, and blocks are many: what is the same for all is done once
+        starts = self if len(begins) == len(self) else self.take(begins)
+        same = starts.take(slice(1)) if _of_one_group(starts) else starts
+        group, first = np.broadcast_to(same.key[0], len(begins)), starts.event.view(np.uint64)
+        if starts is self:
+            return group, first, first
+        last = self.event.view(np.uint64)[np.append(begins[1:], len(self)) - 1]
+        return group, first, last
 
     def _columns(self) -> tuple[Identifier | NDArray[np.uint64] | None, ...]:
         return self.run, self.event, self.luminosity_block, self.repeat
+
+
+def _of_one_group(block: Identifiers) -> bool:
+    others = (block.run, block.luminosity_block, block.repeat)
+    return all(column is None or bool((column == column[0]).all()) for column in others)
 
 
 class IdentifierRuns:

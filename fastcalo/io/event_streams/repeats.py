@@ -259,7 +259,7 @@ def _scan(source: Source, types: dict[str, Any], known: IdentifierRuns, gather: 
         begins = counted.begins()
         if not source.flat and known.complete:
             known.add(counted, begins)
-        seen.add_intervals(counted.intervals(begins))
+        seen.add_runs(*counted.runs(begins))
     return seen.all(), places
 
 

@@ -21,7 +21,7 @@ inline fastcalo::ModelOptions options(const std::string& backend) {
 // Whether the backend is there; says why not.
 inline bool available(const std::string& backend, const std::string& folder) {
     try {
-        (void)fastcalo::ShowerModel(folder + "/em-whole.onnx", options(backend));
+        (void)fastcalo::ShowerModel(folder + "/em.onnx", options(backend));
         return true;
     } catch (const fastcalo::Error& error) {
         std::printf("skipped: %s\n", error.what());

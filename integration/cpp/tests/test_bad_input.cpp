@@ -255,7 +255,7 @@ int main(int, char** argv) {
     if (!models::available(backend, folder)) backend = "onnxruntime";
     if (!models::available(backend, folder)) return check::failures() == 0 ? models::SKIPPED : 1;
     test_old_library(folder);
-    const fastcalo::ShowerModel model(folder + "/em-whole.onnx", models::options(backend));
+    const fastcalo::ShowerModel model(folder + "/em.onnx", models::options(backend));
     test_particles(model);
     test_noise(model);
     test_buffers(model);

@@ -33,7 +33,7 @@ int main(int, char** argv) {
     const std::string backend = argv[1], folder = argv[2];
     if (!models::available(backend, folder)) return models::SKIPPED;
     const fastcalo::Simulation simulation(fastcalo::Detector("clic-like"),
-                                          {fastcalo::ShowerModel(folder + "/em-whole.onnx", models::options(backend))});
+                                          {fastcalo::ShowerModel(folder + "/em.onnx", models::options(backend))});
     std::vector<std::vector<std::uint64_t>> want(THREADS * ROUNDS), got(THREADS * ROUNDS);
     for (std::size_t k = 0; k < want.size(); ++k) want[k] = cells(simulation.run(event_of(k), 1));
     std::vector<std::thread> threads;

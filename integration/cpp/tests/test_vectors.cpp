@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <fstream>
 #include <map>
 #include <tuple>
 
@@ -91,9 +92,9 @@ void check_showers(const fastcalo::Showers& showers, const fastcalo::Contract& c
     }
 }
 
-void check_model(const std::string& folder, const std::string& backend, const Json& vectors) {
+void check_model(const std::string& path, const std::string& backend, const Json& vectors) {
     const std::string name = at(vectors, "model").string();
-    const fastcalo::ShowerModel model(folder + "/" + name + ".onnx", models::options(backend));
+    const fastcalo::ShowerModel model(path, models::options(backend));
     CHECK(model.backend() == backend);
     CHECK_MORE(at(vectors, "file_hash").string() == model.info().file_hash,
                "the vectors are of another model: make them again");
@@ -212,13 +213,14 @@ void check_events(const std::string& folder, const std::string& backend, const J
 }  // namespace
 
 int main(int, char** argv) {
-    const std::string backend = argv[1], folder = argv[2], vectors = argv[3];
+    const std::string backend = argv[1], folder = argv[2], vectors = argv[3], windowed = argv[4];
     if (!models::available(backend, folder)) return models::SKIPPED;
     const auto read = [&](const std::string& name) {
         return Json::parse(fastcalo::core::read_file(vectors + "/" + name + ".json"));
     };
-    for (const char* name : {"em", "hadron", "em-whole", "hadron-whole", "muon"})
-        check_model(folder, backend, read(name));
+    for (const char* name : {"em", "hadron", "muon"})
+        check_model(folder + "/" + name + ".onnx", backend, read(name));
+    if (std::ifstream(windowed).good()) check_model(windowed, backend, read("windows"));
     check_events(folder, backend, read("events"));
     return CHECK_RESULT();
 }

@@ -34,7 +34,7 @@ DIVERGED = "the loss is <b>not</b> finite at step 3"
 
 @pytest.fixture(scope="module")
 def base() -> TrainConfig:
-    return load_config(ROOT / "configs" / "em.toml")
+    return load_config(ROOT / "configs" / "em-hits.toml")
 
 
 def worth(point) -> float:

@@ -215,11 +215,11 @@ def test_a_folder_with_a_search_is_not_begun_anew(data, tmp_path):
 
 def test_the_shipped_search_begins_with_the_shipped_values():
     tune, base = load_tune(CONFIGS / "tune-em.toml")
-    full = load_config(CONFIGS / "em.toml")
+    full = load_config(CONFIGS / "em-hits.toml")
     assert tune.trials >= 20
     (start,) = tune.start
     assert with_values(base, start, "start") == base
-    assert start == {key: value_at(full, key, "em.toml") for key in tune.space.keys}
+    assert start == {key: value_at(full, key, "em-hits.toml") for key in tune.space.keys}
 
 
 # who does what

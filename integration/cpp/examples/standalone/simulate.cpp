@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Simulates one event: a photon, an electron, a neutrino, and a photon that leaves through the hole of the endcap.
-//   ./simulate em-whole.onnx [hadron-whole.onnx ...]
+//   ./simulate em.onnx [hadron.onnx ...]
 #include <fastcalo/fastcalo.hpp>
 
 #include <cstdio>

@@ -4,7 +4,7 @@
  *
  *     const fastcalo_api* api = fastcalo_get_api(FASTCALO_API_VERSION);   // NULL: this library is older
  *     fastcalo_model* model = NULL;
- *     fastcalo_status* status = api->model_open("em-whole.onnx", NULL, &model);
+ *     fastcalo_status* status = api->model_open("em.onnx", NULL, &model);
  *     if (status != NULL) { puts(api->status_message(status)); api->status_release(status); }
  *
  * Rules of the table:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // C++ interface of fastcalo: classes over the C interface (c_api.h), in this header only.
 //
-//     fastcalo::Simulation simulation(fastcalo::Detector("clic-like"), {fastcalo::ShowerModel("em-whole.onnx")});
+//     fastcalo::Simulation simulation(fastcalo::Detector("clic-like"), {fastcalo::ShowerModel("em.onnx")});
 //     fastcalo::Event event;
 //     event.add(22, {0, 20, 1});                                    // a photon, GeV
 //     fastcalo::Hits hits = simulation.run(event, /*seed=*/1);

@@ -2,6 +2,7 @@
 // The shipped models in the native engine: many threads on one graph, empty batches, batches of other sizes, bad input.
 #include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <thread>
 
 #include "../check.hpp"
@@ -69,10 +70,10 @@ void test_model(const std::string& path, std::int64_t pdg) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc < 2) return 77;
-    const std::string folder = argv[1];
-    for (const auto& [name, pdg] : {std::pair<const char*, int>{"em", 22}, {"em-whole", 11}, {"hadron", 211},
-                                    {"hadron-whole", 2112}, {"muon", 13}})
+    if (argc < 3) return 77;
+    const std::string folder = argv[1], windowed = argv[2];
+    for (const auto& [name, pdg] : {std::pair<const char*, int>{"em", 11}, {"hadron", 2112}, {"muon", 13}})
         test_model(folder + "/" + name + ".onnx", pdg);
+    if (std::ifstream(windowed).good()) test_model(windowed, 22);
     return CHECK_RESULT();
 }
