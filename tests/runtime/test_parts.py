@@ -92,4 +92,9 @@ def test_the_command(tmp_path, source):
     pattern = tmp_path / "hits-{part}.root"
     arguments = ["--output-pattern", pattern, "--events-per-file", 40, "--model", "em"]
     assert run_command("convert", source, *arguments).returncode == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["hits-0.root", "hits-1.root", "hits-manifest.jsonl"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "hits-0.root",
+        "hits-1.root",
+        "hits-manifest.accounts.jsonl",
+        "hits-manifest.jsonl",
+    ]

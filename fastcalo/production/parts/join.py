@@ -27,7 +27,7 @@ from ...io.truth.edm4hep_truth import read_truth, weight_names
 from ..convert import Progress
 from ..merged_file import write_with_truth
 from ..summary import Summary
-from .manifest import read_accounts
+from .manifest import accounts_path, read_accounts
 from .status import production_status, ranges
 
 _MEMORY = "16 MB"
@@ -83,7 +83,13 @@ def join_parts(
         raise OutputError(f"{output}: cannot be written, for it is a part; give another name")
     summary: Summary | None = None
     for manifest in status.manifests:
-        for accounts in read_accounts(manifest.path, manifest.done):
+        told = read_accounts(manifest.path, manifest.done)
+        if len(told) < len(manifest.done):
+            raise InputError(
+                f"{accounts_path(manifest.path)}: does not tell of all parts; make them again (fastcalo convert ... "
+                "--resume)"
+            )
+        for accounts in told.values():
             found = Summary.of_accounts(accounts)
             if summary is None:
                 summary = found

@@ -134,6 +134,8 @@ def convert_in_parts(
         before = _before(path, header, resume=resume)
         _check_names(job, numbers if before is None else (), overwrite=overwrite)
         kept = Manifest(path, header) if before is None else _verified(before, numbers)
+        told = read_accounts(path, kept.done)
+        kept.rows = {number: row for number, row in kept.rows.items() if number in told}
         todo = [number for number in numbers if number not in kept.rows]
 
         def clean() -> None:
@@ -147,9 +149,9 @@ def convert_in_parts(
         run = _Run(job, plan, writer, Summary.of([s.name for s in engine.detector.sections], workers))
         run.entries = sum(len(plan.part(number).entries) for number in numbers if number in kept.rows)
         total = sum(len(plan.part(number).entries) for number in numbers)
-        for accounts in read_accounts(path, kept.done):
+        for accounts in told.values():
             run.summary.include(Summary.of_accounts(accounts))
-        del kept, before
+        del kept, before, told
         ahead = 1 if isinstance(pool, SerialExecutor) else _AHEAD * workers
         for _ in run.results(Shared(pool, job), (plan.part(number) for number in todo), ahead):
             if progress is not None:
