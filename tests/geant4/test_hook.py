@@ -98,9 +98,9 @@ def test_energy_accounts_are_closed(module):
     entries, energy = statistics.entries, statistics.kinetic_energy
     assert (entries[Reason.ENERGY_TOO_LOW], entries[Reason.UNKNOWN_SPECIES]) == (2, 1)
     assert_allclose(energy[Reason.SIMULATED], 2 * 2.0, rtol=1e-12)
-    assert_allclose(energy[Reason.ENERGY_TOO_LOW], 2 * 0.05, rtol=1e-12)
+    assert_allclose(energy[Reason.ENERGY_TOO_LOW], 2 * 0.019, rtol=1e-12)
     # a millimetre of air takes a keV
-    assert_allclose(energy.sum(), 4.0 + 0.1 + 0.3, atol=1e-5)
+    assert_allclose(energy.sum(), 4.0 + 0.038 + 0.3, atol=1e-5)
     # the last event has no particle and no hit, and is there
     assert module["with"].n_events == 4
     assert_array_equal(module["with"].particle_offsets, [0, 1, 2, 5, 5])

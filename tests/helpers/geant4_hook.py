@@ -21,7 +21,7 @@ from fastcalo.integration.geant4 import FastSimulationHook
 
 OBLIQUE = (0.36, -0.48, 0.8)
 PHOTON = (22, 2.0, OBLIQUE, (40.3, -12.7))
-SOFT = (22, 0.05, (0.0, 0.0, 1.0), (-30.0, 200.0))
+SOFT = (22, 0.019, (0.0, 0.0, 1.0), (-30.0, 200.0))
 PROTON = (2212, 0.3, (0.0, 0.0, 1.0), (100.0, 0.0))
 EVENTS = [[PHOTON], [SOFT], [PHOTON, SOFT, PROTON], []]
 """One that the model knows, one below its range, both beside a species that it does not know, and none."""
