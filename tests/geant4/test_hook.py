@@ -107,7 +107,7 @@ def test_energy_accounts_are_closed(module):
     assert statistics.model_seconds > 0
     lines = [" ".join(line.split()) for line in str(statistics).splitlines()]
     assert lines[0] == "4 events, 5 particles entered the region"
-    assert "2 with 0.1 GeV: energy below the engine's range" in lines
+    assert "2 with 0.038 GeV: energy below the engine's range" in lines
 
 
 def test_without_the_hook_nothing_is_stopped(module):
