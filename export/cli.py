@@ -17,9 +17,14 @@ COMMANDS = (
 
 
 def command(
-    run: Annotated[Path, Argument(metavar="RUN", help="Folder of a finished training.")],
-    output: Annotated[Path, Option("--output", "-o", metavar="MODEL.onnx", help="File to write.")],
+    run: Annotated[
+        Path, Argument(metavar="RUN", help="Folder of a finished training; or, for --cpp-example, a model.")
+    ],
+    output: Annotated[Path | None, Option("--output", "-o", metavar="MODEL.onnx", help="File to write.")] = None,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace the file if it exists.")] = False,
+    cpp_example: Annotated[
+        Path | None, Option("--cpp-example", metavar="DIR", help="Write a CMake project around the model, too.")
+    ] = None,
 ) -> None:
     """Turn a trained model into one self-describing ONNX file.
 
@@ -29,7 +34,15 @@ def command(
     \b
     Example:
       fastcalo export runs/em -o em.onnx
+      fastcalo export em.onnx --cpp-example my-project
     """  # noqa: D301
+    from fastcalo.errors import ConfigError
+
+    if output is None:
+        if cpp_example is None:
+            raise ConfigError("fastcalo export: name the file to write (-o MODEL.onnx)")
+        _write_example(run, cpp_example)
+        return
     from fastcalo.cli.output import console, show_rows
     from fastcalo.production.inspect import inspect
 
@@ -39,3 +52,14 @@ def command(
     report = inspect(output)
     for heading, rows in report.parts:
         show_rows(heading or report.title, rows)
+    if cpp_example is not None:
+        _write_example(output, cpp_example)
+
+
+def _write_example(model: Path, folder: Path) -> None:
+    from fastcalo.cli.output import console
+
+    from .cpp_example import write_cpp_example
+
+    for path in write_cpp_example(str(model), folder):
+        console().print(str(path))

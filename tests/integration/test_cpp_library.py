@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,11 @@ import pytest
 
 import fastcalo
 from fastcalo import particles
+from fastcalo.errors import OutputError
+from fastcalo.export.cpp_example import write_cpp_example
 from fastcalo.model.contract import read_contract
 from fastcalo.model.onnx_file import METADATA_KEY, read_onnx
+from fastcalo.model.shower_model import DEFAULT_MODELS
 
 SOURCES = Path(__file__).parents[2] / "integration" / "cpp"
 EXAMPLE = SOURCES / "examples" / "standalone"
@@ -57,6 +61,31 @@ def test_a_project_of_its_own_uses_the_installed_package(built, run, onnxruntime
         count, energy = re.search(rf"{name}: (\d+) hits, ([\d.]+) GeV", said).groups()
         assert int(count) == section.n_hits
         assert float(energy) == pytest.approx(section.total_energy, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.slow
+@built_once
+def test_a_written_example_compiles_against_the_installed_package(built, run, tmp_path):
+    """What ``fastcalo export MODEL --cpp-example DIR`` writes is built, and its test passes."""
+    name = DEFAULT_MODELS[0]
+    said = run(sys.executable, "-m", "fastcalo", "export", name, "--cpp-example", tmp_path / "mine")
+    assert f"{name}.onnx" in said
+    assert sorted(p.name for p in (tmp_path / "mine").iterdir()) == [
+        "CMakeLists.txt", "README.md", f"{name}.onnx", "simulate.cpp",
+    ]  # fmt: skip
+    run("cmake", "--install", built, "--prefix", tmp_path / "installed")
+    run(
+        "cmake", "-S", tmp_path / "mine", "-B", tmp_path / "build", f"-DCMAKE_PREFIX_PATH={tmp_path / 'installed'}"
+    )  # fmt: skip
+    run("cmake", "--build", tmp_path / "build")
+    assert "100% tests passed" in run("ctest", "--test-dir", tmp_path / "build")
+
+
+def test_an_example_is_not_written_over_something(tmp_path):
+    (tmp_path / "note.txt").write_text("mine")
+    with pytest.raises(OutputError, match="is not empty"):
+        write_cpp_example("em", tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["note.txt"]
 
 
 @pytest.mark.slow
