@@ -6,11 +6,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import fastcalo
 from fastcalo.errors import OutputError
-from fastcalo.model.shower_model import load_model
+from fastcalo.model import shower_model
 
-_PROJECT = Path(fastcalo.__file__).parent / "integration" / "cpp" / "examples" / "standalone"
+_PROJECT = Path(shower_model.__file__).parents[1] / "integration" / "cpp" / "examples" / "standalone"
 _FILES = ("CMakeLists.txt", "simulate.cpp")
 _TEST = """
 # ctest --test-dir build
@@ -51,7 +50,7 @@ def write_cpp_example(model: str | Path, folder: str | Path) -> list[Path]:
     OutputError
         The folder has files in it, or cannot be written.
     """
-    loaded, target = load_model(model), Path(folder)
+    loaded, target = shower_model.load_model(model), Path(folder)
     name = Path(loaded.path).name
     try:
         target.mkdir(parents=True, exist_ok=True)
