@@ -124,7 +124,7 @@ def test_photons_begin_to_shower_later_than_electrons():
 
 def test_oblique_showers_stay_in_the_middle_of_their_window():
     windows = EM.generate(pdg=22, kinetic_energy=[5.0] * 100, direction=towards(55, 20), entry=CENTRE, seed=3)["ECAL"]
-    # while the line of flight goes ten cells to the side
+    # while the line of flight goes ten cells to the side; in full simulation the mean goes from 0.5 cells to -0.7
     middle = windows[..., 3:13]
     x = (middle.sum((0, 2)) * np.arange(-12, 13)[:, None]).sum(0) / middle.sum((0, 1, 2))
-    assert np.abs(x).max() < 1.2
+    assert np.abs(x).max() < 1.5
