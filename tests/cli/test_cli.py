@@ -190,7 +190,7 @@ def test_wrong_usage_ends_with_2(tmp_path, line, message):
         ("convert {here}/none.root -o {out} --detector nonesuch", "nonesuch"),
         ("compare {here}/none.root {here}/none.root --limits {here}/bad.toml", "bad.toml"),
         ("inspect {here}/none.root", "no such file, nor a shipped detector ['clic-like']"),
-        ("inspect {here}/text.root", "is no ROOT, HDF5, ONNX (.onnx) or TOML (.toml) file"),
+        ("inspect {here}/text.root", "is no ROOT, Parquet, HDF5, ONNX (.onnx) or TOML (.toml) file"),
         ("inspect {here}/cut.root", "is cut short"),
         ("inspect {here}/bad.toml", "bad.toml"),
     ],

@@ -20,9 +20,9 @@ from fastcalo.install import install_line
 ROOT = Path(__file__).parents[2]
 FLOORS = ("training", "export", "integration")
 # libraries that only the upper floors may use; a runtime with one of them is no longer a light one
-HEAVY = ("mpi4py", "onnx", "skopt")
+HEAVY = ("onnx", "skopt")
 # and those that the runtime uses in one place only, when that is called (the network that judges hits is of torch)
-PLACES = {"sklearn": "validation", "torch": "network.py"}
+PLACES = {"sklearn": "validation", "torch": "network.py", "mpi4py": "executors.py"}
 
 
 def runtime_modules() -> list[Path]:
