@@ -314,7 +314,9 @@ def test_the_end_by_a_signal_that_nothing_can_catch(tmp_path, victim):
         [*launcher, *command(folder, "--workers", "2")],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRONMENT,
     )  # fmt: skip
-    while len(hits(folder)) < 3 and job.poll() is None:
+    # a part is done once the manifest has it; its file has its name a moment before
+    manifest = folder / "hits_manifest.jsonl"
+    while (not manifest.exists() or len(read_manifest(manifest).done) < 3) and job.poll() is None:
         time.sleep(0.01)
     family = psutil.Process(job.pid).children(recursive=True)
     if victim == "worker":
