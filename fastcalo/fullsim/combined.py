@@ -15,7 +15,7 @@ from ..events import Events, Reason
 from ..hits import Hits, SectionHits
 from ..reasons import NEVER_REJECTED
 from ..simulation.fast import FastSimulation
-from ..simulation.placing import Deposits, sum_deposits, with_source
+from ..simulation.placing import deposits_of_hits, sum_deposits, with_source
 from .engine import Geant4Simulation
 
 
@@ -134,12 +134,12 @@ class CombinedSimulation:
         return replace(hits, sections=sections, reason=reason, fully=refused & (reason == Reason.SIMULATED))
 
     def _sum(self, name: str, both: tuple[SectionHits, SectionHits], n_events: int) -> SectionHits:
-        parts = [self._deposits(name, hits) for hits in both]
+        parts = [
+            deposits_of_hits(
+                self.detector, name, np.repeat(np.arange(n_events), np.diff(hits.offsets)), hits.cell_id, hits.energy
+            )
+            for hits in both
+        ]
         made = [hits.contributions for hits in both]
         single = [with_source(part, found) for part, found in zip(parts, made, strict=True) if found is not None]
         return sum_deposits(self.detector, name, parts, n_events, contributions=single if self.contributions else None)
-
-    def _deposits(self, name: str, hits: SectionHits) -> Deposits:
-        event = np.repeat(np.arange(len(hits.offsets) - 1), np.diff(hits.offsets))
-        at = self.detector.decode(name, hits.cell_id)
-        return Deposits(event, at["module"], at["layer"], at["x"], at["y"], hits.energy)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +56,11 @@ class Compression:
         if colon and not level.isdecimal():
             raise ConfigError(f"compression {text!r}: is written as METHOD:LEVEL, such as zstd:5")
         return cls(method, int(level) if colon else _USUAL.get(method, 0))
+
+    @classmethod
+    def stated(cls, provenance: Mapping[str, Any]) -> Compression:
+        """Return that of a file of hits by its provenance; the usual one where it states none."""
+        return cls.parse(provenance["compression"]) if "compression" in provenance else cls()
 
     def __str__(self) -> str:
         return self.method if self.method == "none" else f"{self.method}:{self.level}"

@@ -24,10 +24,10 @@ from ..io.hits.hit_files import open_hit_file
 from ..io.hits.reader import PARTICLES, Chunk, HitFile, hits_tree, read_chunk
 from ..io.hits.schema import schema_differences
 from ..reasons import NEVER_REJECTED
-from ..simulation.placing import Deposits, sum_deposits, with_source
+from ..simulation.placing import Deposits, deposits_of_hits, sum_deposits, with_source
 from .convert import Progress
 from .merged_file import merged_file
-from .summary import ParticleCounts, Summary
+from .summary import Summary, include_counts
 
 _MEMORY, _EVENTS = "16 MB", 2000
 _KEPT_OF_BOTH = ("units", "detector", "versions")
@@ -156,8 +156,7 @@ def _sections(
 
 def _deposits(detector: Detector, section: str, chunk: Chunk) -> Deposits:
     found = chunk.sections[section]
-    at = detector.decode(section, found.columns["cell_id"])
-    return Deposits(found.event, at["module"], at["layer"], at["x"], at["y"], found.columns["energy"])
+    return deposits_of_hits(detector, section, found.event, found.columns["cell_id"], found.columns["energy"])
 
 
 def _counts(chunks: tuple[Chunk, Chunk], paths: tuple[str, str]) -> NDArray[np.int64]:
@@ -189,12 +188,10 @@ def _particles(one: HitFile, other: HitFile, sections: list[str]) -> Summary:
         setattr(summary, name, getattr(first, name))
     summary.unknown = second.unknown
     for found in (first, second):
-        for reason, counts in found.reasons.items():
-            if found is second or reason in NEVER_REJECTED:
-                summary.reasons[reason].add(counts.count, counts.energy)
+        kept = {reason: n for reason, n in found.reasons.items() if found is second or reason in NEVER_REJECTED}
+        include_counts(summary.reasons, kept)
         summary.substitutes |= found.substitutes
-        for code, counts in found.substituted.items():
-            summary.substituted.setdefault(code, ParticleCounts()).add(counts.count, counts.energy)
+        include_counts(summary.substituted, found.substituted)
     return summary
 
 

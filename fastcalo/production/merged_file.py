@@ -110,7 +110,7 @@ class _Tree(MergedFile):
             overwrite=overwrite,
             contributions=self._contribute,
             form=files[0].form,
-            compression=Compression.parse(files[0].provenance.get("compression", "zlib:1")),
+            compression=Compression.stated(files[0].provenance),
         )
 
     def contributions(self, chunks: tuple[Chunk, Chunk], entries: range) -> dict[str, list[Contributions]]:
@@ -154,7 +154,7 @@ class _Edm4hep(MergedFile):
             overwrite=overwrite,
             weight_names=weight_names(one.path),
             identifiers=identifiers,
-            compression=Compression.parse(one.provenance.get("compression", "zlib:1")),
+            compression=Compression.stated(one.provenance),
         )
 
     def contributions(self, chunks: tuple[Chunk, Chunk], entries: range) -> dict[str, list[Contributions]]:

@@ -119,9 +119,9 @@ class Summary:
         """Add what another counted in other events of the same input; times are added, too."""
         self.events += other.events
         for name in ("particles", "daughters"):
-            _include({0: getattr(self, name)}, {0: getattr(other, name)})
+            include_counts({0: getattr(self, name)}, {0: getattr(other, name)})
         for name in ("decays", "unknown", "substituted", "reasons", "sections"):
-            _include(getattr(self, name), getattr(other, name))
+            include_counts(getattr(self, name), getattr(other, name))
         if other.fully is not None:
             self.fully = self.fully or ParticleCounts()
             self.fully.add(other.fully.count, other.fully.energy)
@@ -214,7 +214,8 @@ class Summary:
         }
 
 
-def _include(counts: dict[Any, ParticleCounts], more: dict[Any, ParticleCounts]) -> None:
+def include_counts(counts: dict[Any, ParticleCounts], more: dict[Any, ParticleCounts]) -> None:
+    """Add counts to those of the same key."""
     for key, found in more.items():
         counts.setdefault(key, ParticleCounts()).add(found.count, found.energy)
 

@@ -60,6 +60,24 @@ class Deposits:
     source: DepositSource | None = None
 
 
+def deposits_of_hits(
+    detector: Detector, section: str, event: NDArray[np.int64], cell_id: NDArray[np.uint64], energy: NDArray[np.float32]
+) -> Deposits:
+    """Hits as deposits, to be summed with others.
+
+    Parameters
+    ----------
+    detector : Detector
+    section : str
+    event : int64 [h]
+        Event of each hit, counted from 0.
+    cell_id : uint64 [h]
+    energy : float32 [h], GeV
+    """
+    at = detector.decode(section, cell_id)
+    return Deposits(event, at["module"], at["layer"], at["x"], at["y"], energy)
+
+
 def with_source(hits: Deposits, made: Contributions) -> Deposits:
     """Contributions to hits as deposits of their own, which know what made them.
 

@@ -175,8 +175,8 @@ class LinesFile(HitFile):
 
     def _placed(self, section: str, quantity: str, cell_id: NDArray[np.uint64]) -> NDArray[Any]:
         """Layer or coordinate of cells."""
-        # a file without one is not opened
-        detector = load_detector(self.detector) if self.detector is not None else load_detector()
+        detector = self.detector
+        assert detector is not None, "a file without one is not opened"
         cell = detector.decode(section, cell_id)
         if quantity == "layer":
             return cell["layer"].astype(np.int16)

@@ -83,13 +83,13 @@ def join_parts(
         raise OutputError(f"{output}: cannot be written, for it is a part; give another name")
     summary: Summary | None = None
     for manifest in status.manifests:
-        told = read_accounts(manifest.path, manifest.done)
-        if len(told) < len(manifest.done):
+        stated = read_accounts(manifest.path, manifest.done)
+        if len(stated) < len(manifest.done):
             raise InputError(
                 f"{accounts_path(manifest.path)}: does not tell of all parts; make them again (fastcalo convert ... "
                 "--resume)"
             )
-        for accounts in told.values():
+        for accounts in stated.values():
             found = Summary.of_accounts(accounts)
             if summary is None:
                 summary = found
@@ -120,7 +120,7 @@ class _Joined(AbstractContextManager["_Joined"]):
 
     def __init__(self, path: str | Path, first: HitsReader, *, overwrite: bool) -> None:
         file = first.file
-        packed = Compression.parse(first.provenance.get("compression", "zlib:1"))
+        packed = Compression.stated(first.provenance)
         self._writer: HitsWriter | Edm4hepWriter
         if isinstance(file, Edm4hepFile):
             names = weight_names(file.path)

@@ -30,8 +30,6 @@ KIND = "fastcalo_manifest"
 VERSION = 1
 DONE, FAILED = "done", "failed"
 
-_BLOCK = 1 << 20
-
 
 @dataclass
 class Manifest:
@@ -174,11 +172,8 @@ def digest_of(path: Path) -> str:
     OSError
         It cannot be read.
     """
-    found = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            found.update(block)
-    return f"sha256:{found.hexdigest()}"
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
 def damage_of(row: Mapping[str, Any], folder: Path) -> str:

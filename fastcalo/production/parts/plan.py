@@ -144,6 +144,14 @@ def part_path(pattern: PathLike, part: int) -> Path:
     return Path(named)
 
 
+def pattern_folder(pattern: PathLike) -> Path:
+    """The folder that all files of a pattern lie in, at any depth; their manifest lies in it."""
+    folder = Path(pattern).parent
+    while "{" in str(folder):
+        folder = folder.parent
+    return folder
+
+
 def manifest_path(pattern: PathLike, share: Share) -> Path:
     """Name of the manifest of files of that pattern: ``hits_manifest.jsonl`` for ``hits.root``; each share has its own.
 
@@ -157,7 +165,4 @@ def manifest_path(pattern: PathLike, share: Share) -> Path:
     stem = re.sub(r"[^\w.-]", "", re.sub(r"\{[^}]*\}", "manifest", Path(text).stem)) if "{" in Path(text).name else ""
     stem = stem or f"{first.stem.removesuffix('_' + '0' * _DIGITS)}_manifest"
     number = "" if share.of == 1 else f".{share.number:0{len(str(share.of))}}-of-{share.of}"
-    folder = Path(text).parent
-    while "{" in str(folder):
-        folder = folder.parent
-    return folder / f"{stem}{number}.jsonl"
+    return pattern_folder(pattern) / f"{stem}{number}.jsonl"

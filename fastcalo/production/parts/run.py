@@ -36,7 +36,7 @@ from .manifest import (
     read_accounts,
     read_manifest,
 )
-from .plan import Part, PathLike, Plan, Share, manifest_path
+from .plan import Part, PathLike, Plan, Share, manifest_path, pattern_folder
 from .work import Job, Made, make_part, remove_unfinished
 
 logger = logging.getLogger(__name__)
@@ -134,8 +134,8 @@ def convert_in_parts(
         before = _before(path, header, resume=resume)
         _check_names(job, numbers if before is None else (), overwrite=overwrite)
         kept = Manifest(path, header) if before is None else _verified(before, numbers)
-        told = read_accounts(path, kept.done)
-        kept.rows = {number: row for number, row in kept.rows.items() if number in told}
+        accounts_of = read_accounts(path, kept.done)
+        kept.rows = {number: row for number, row in kept.rows.items() if number in accounts_of}
         todo = [number for number in numbers if number not in kept.rows]
 
         def clean() -> None:
@@ -149,9 +149,9 @@ def convert_in_parts(
         run = _Run(job, plan, writer, Summary.of([s.name for s in engine.detector.sections], workers))
         run.entries = sum(len(plan.part(number).entries) for number in numbers if number in kept.rows)
         total = sum(len(plan.part(number).entries) for number in numbers)
-        for accounts in told.values():
+        for accounts in accounts_of.values():
             run.summary.include(Summary.of_accounts(accounts))
-        del kept, before, told
+        del kept, before, accounts_of
         ahead = 1 if isinstance(pool, SerialExecutor) else _AHEAD * workers
         for _ in run.results(Shared(pool, job), (plan.part(number) for number in todo), ahead):
             if progress is not None:
@@ -238,9 +238,7 @@ class _Run:
 def _named(job: Job, made: Made) -> list[dict[str, Any]]:
     """Give the files of a part their names. Only who holds the manifest does: workers may outlive it."""
     files = []
-    folder = job.patterns["output"].parent
-    while "{" in str(folder):
-        folder = folder.parent
+    folder = pattern_folder(job.patterns["output"])
     paths = job.paths(made.part.number)
     for file in made.files:
         path = paths[file["kind"]]
