@@ -16,7 +16,7 @@ COMMANDS = (
         "cpu",
         joins_others=True,
     ),
-    Subcommand("status", "Tell how far a conversion to many files is.", "fastcalo.cli.status", "cpu"),
+    Subcommand("status", "Report how far a conversion to many files is.", "fastcalo.cli.status", "cpu"),
     Subcommand("display", "Draw an event as a page for the browser.", "fastcalo.cli.display", "cpu"),
     Subcommand("list", "List the models and detectors that are shipped.", "fastcalo.cli.list", "cpu"),
     Subcommand("inspect", "Describe a file, a detector or a model.", "fastcalo.cli.inspect", "cpu"),

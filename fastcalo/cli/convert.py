@@ -43,7 +43,7 @@ def command(
     ],
     model: Annotated[
         list[str] | None,
-        Option(help="Shower model: a shipped name or an .onnx file. May be repeated.", show_default="em, hadron"),
+        Option(help="Shower model: a shipped name or an .onnx file. May be repeated.", show_default="em, hadron, muon"),
     ] = None,
     detector: Annotated[str, Option(help="Detector: a shipped name or a .toml file.")] = DEFAULT_DETECTOR,
     engine: Annotated[
@@ -121,7 +121,7 @@ def command(
         str, Option(metavar="METHOD:LEVEL", help="zlib:1 to 9, zstd:1 to 19, lz4:1 to 12, lzma:1 to 9, or none.")
     ] = "zlib:1",
     contributions: Annotated[
-        bool, Option("--contributions", help="Tell what single particles made of each hit (EDM4hep always does).")
+        bool, Option("--contributions", help="State what single particles made of each hit (EDM4hep always does).")
     ] = False,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace files that exist.")] = False,
 ) -> None:

@@ -17,7 +17,7 @@ def command(
     check: Annotated[bool, Option("--check", help="Compare the digests of all files with the manifest's.")] = False,
     as_json: Annotated[bool, Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
-    """Tell how far a conversion to many files is, and which parts are missing.
+    """Report how far a conversion to many files is, and which parts are missing.
 
     It is read from the manifests that 'fastcalo convert' writes beside the files with --events-per-file or --part, also
     while it runs.
