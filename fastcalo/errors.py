@@ -34,6 +34,10 @@ class OutputError(FastCaloError, OSError):
     """An output file that could not be written."""
 
 
+class WorkerDiedError(FastCaloError, RuntimeError):
+    """A process that was given work died: it was killed, or out of memory."""
+
+
 class TrainingError(FastCaloError, RuntimeError):
     """A training that cannot go on."""
 

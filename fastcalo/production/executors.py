@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeGuard, TypeVar, cast
 
-from ..errors import ConfigError, FastCaloError, MissingDependencyError
+from ..errors import ConfigError, FastCaloError, MissingDependencyError, WorkerDiedError
 from ..install import install_line
 from ..launcher import ranks_started
 
@@ -208,7 +208,11 @@ class Call(Generic[R]):
         found, again, self._again = self.future.result(), self._again, None
         if not (isinstance(found, str) and found == _MISSING):
             return True
-        self.future = again()
+        try:
+            self.future = again()
+        except BrokenExecutor as error:
+            self.future = Future()
+            self.future.set_exception(error)
         return self.future.done()
 
     def result(self) -> R:
@@ -216,15 +220,15 @@ class Call(Generic[R]):
 
         Raises
         ------
-        FastCaloError
+        WorkerDiedError
             The worker died.
         """
-        try:
-            self.future.exception()
-            self.done()
-            result: R = self.future.result()
-        except BrokenExecutor as error:
+        self.future.exception()
+        self.done()
+        error = self.future.exception()
+        if isinstance(error, BrokenExecutor) or _is_of_dask(error):
             raise worker_died(error) from error
+        result: R = self.future.result()
         return result
 
     def cancel(self) -> None:
@@ -232,9 +236,15 @@ class Call(Generic[R]):
         self.future.cancel()
 
 
-def worker_died(error: Exception) -> FastCaloError:
+def _is_of_dask(error: BaseException | None) -> TypeGuard[BaseException]:
+    """Whether Dask has given up a call, for several workers died one after the other while they made it."""
+    # by its name, for Dask need not be installed
+    return type(error).__name__ == "KilledWorker"
+
+
+def worker_died(error: BaseException) -> WorkerDiedError:
     """What to raise where an executor broke."""
-    return FastCaloError(
+    return WorkerDiedError(
         "a worker process died. It may have been out of memory: use fewer workers or a smaller step_size. Or the "
         f"script that calls convert is not guarded by if __name__ == '__main__'. ({error})"
     )

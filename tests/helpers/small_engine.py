@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -84,6 +87,19 @@ class StraightEngine:
             position=position.astype(np.float32).reshape(-1, 3),
             layer=layer[at].astype(np.int16),
         )
+
+
+@dataclass
+class KilledEngine(StraightEngine):
+    """An engine whose process is killed by steps of few events, while a file is there."""
+
+    fewer_than: int = 0
+    flag: Path = Path()
+
+    def run(self, events: Events, seed: int = 0) -> Hits:
+        if events.n_events < self.fewer_than and self.flag.exists():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().run(events, seed)
 
 
 def make_engine() -> StraightEngine:

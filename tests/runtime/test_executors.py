@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -135,35 +136,48 @@ def test_threads_and_processes(tmp_path, source, serial):
 DASK = """
 import sys
 from pathlib import Path
+import dask
+from fastcalo.errors import InputError
 from fastcalo.production.executors import dask_workers
 from fastcalo.production.parts.run import convert_in_parts
 from fastcalo import open_events, load_detector
-from helpers.small_engine import StraightEngine
+from helpers.small_engine import KilledEngine
 
 if __name__ == "__main__":
-    with dask_workers("local", 2) as (pool, workers):
-        reader = open_events(sys.argv[1])
-        convert_in_parts(
-            reader, sys.argv[2], StraightEngine(load_detector()), events_per_file=9, seed=4, executor=pool,
-            workers=workers,
-        )
+    source, output, flag = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+    # else it tries a part three times more
+    dask.config.set({"distributed.scheduler.allowed-failures": 0})
+    engine = KilledEngine(load_detector(), fewer_than=9, flag=flag)
+    with dask_workers("local", 2) as (executor, workers):
+        options = {"events_per_file": 9, "seed": 4, "executor": executor, "workers": workers}
+        try:
+            convert_in_parts(open_events(source), output, engine, **options)
+        except InputError as error:
+            print(error)
+            flag.unlink()
+        convert_in_parts(open_events(source), output, engine, resume=True, **options)
 """
 
 
 @pytest.mark.slow
-def test_dask(tmp_path, source, serial):
+def test_dask_of_which_a_worker_is_killed(tmp_path, source, serial):
     pytest.importorskip("distributed")
-    program = tmp_path / "program.py"
+    program, flag = tmp_path / "program.py", tmp_path / "flag"
     program.write_text(DASK)
+    flag.touch()
     path = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parents[2])])
     done = subprocess.run(
-        [sys.executable, program, source, tmp_path / "hits.root"],
+        [sys.executable, program, source, tmp_path / "hits.root", flag],
         env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False,
     )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    # the last part has seven events
+    assert re.match(
+        r"1 of 8 parts could not be made: part 7: a worker process died.*--resume tries them again", done.stdout
+    )
     # nor does Dask say anything of its own end
-    assert (done.returncode, done.stdout) == (0, "")
-    (warning,) = done.stderr.splitlines()
-    assert warning.startswith("40 of 70 events bear")
+    for line in done.stderr.splitlines():
+        assert line.startswith(("40 of 70 events bear", "part 7 failed: "))
     paths = sorted(tmp_path.glob("hits_*.root"))
     assert [event for path in paths for event in uproot.open(path)["Events"].arrays().tolist()] == serial
 

@@ -9,7 +9,9 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +21,10 @@ import uproot
 from helpers.command import process_command, run_command
 from helpers.mpi import ENVIRONMENT, MPIEXEC
 from helpers.root_files import plain, write_tree
-from helpers.small_engine import StraightEngine
+from helpers.small_engine import KilledEngine, StraightEngine
 
 from fastcalo import convert, load_detector, open_events
-from fastcalo.errors import InputError, OutputError
+from fastcalo.errors import InputError, OutputError, WorkerDiedError
 from fastcalo.events import Events
 from fastcalo.hits import Hits
 from fastcalo.production.parts.join import join_parts
@@ -190,6 +192,37 @@ def test_a_part_that_cannot_be_made_does_not_keep_the_others_from_being_made(tmp
     assert production_status(tmp_path).failed == {}
 
 
+@pytest.mark.slow
+def test_a_part_whose_workers_are_killed_is_tried_again_then_alone_and_the_others_are_made(
+    tmp_path, source, whole, caplog
+):
+    flag = tmp_path / "flag"
+    flag.touch()
+    # the last part has two events
+    engine = KilledEngine(load_detector(), fewer_than=EACH, flag=flag)
+    with pytest.raises(InputError, match=r"1 of 9 parts could not be made: part 8: its worker died 3 times") as caught:
+        make(source, tmp_path, engine, workers=2)
+    assert "--resume" in str(caught.value)
+    assert [record.message for record in caplog.records].count("a worker died; tried again: parts 8") >= 1
+    status = production_status(tmp_path, check=True)
+    assert (status.missing, list(status.failed)) == ([8], [8])
+    assert not list(tmp_path.glob(".*"))
+    flag.unlink()
+    make(source, tmp_path, engine, resume=True)
+    assert events_of(hits(tmp_path)) == whole
+
+
+@pytest.mark.slow
+def test_workers_that_die_whatever_they_make_end_it(tmp_path, source):
+    engine = KilledEngine(load_detector(), fewer_than=99, flag=source)
+    with pytest.raises(WorkerDiedError, match=r"2 parts were given up one after the other.*--resume"):
+        make(source, tmp_path, engine, workers=2)
+    assert sorted(production_status(tmp_path).failed) == [0, 1]
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool, pytest.raises(WorkerDiedError, match="Parts 0-1 were"):
+        make(source, tmp_path, engine, executor=pool, resume=True)
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_a_full_disk_ends_it_and_what_is_whole_stays(tmp_path, source, whole):
     flag = tmp_path / "flag"
     flag.touch()
@@ -297,7 +330,7 @@ def test_the_commands(tmp_path, source):
 
 @pytest.mark.slow
 @pytest.mark.mpi
-@pytest.mark.parametrize("victim", ["parent", "worker", "ranks"])
+@pytest.mark.parametrize("victim", ["parent", "ranks"])
 def test_the_end_by_a_signal_that_nothing_can_catch(tmp_path, victim):
     """Whatever dies: what is there then is whole, and the rest is made by the next call."""
 
@@ -319,9 +352,7 @@ def test_the_end_by_a_signal_that_nothing_can_catch(tmp_path, victim):
     while (not manifest.exists() or len(read_manifest(manifest).done) < 3) and job.poll() is None:
         time.sleep(0.01)
     family = psutil.Process(job.pid).children(recursive=True)
-    if victim == "worker":
-        next(child for child in family if "spawn_main" in " ".join(child.cmdline())).kill()
-    elif victim == "ranks":
+    if victim == "ranks":
         ranks = [child for child in family if "fastcalo" in " ".join(child.cmdline())]
         ranks[-1].kill()
     else:

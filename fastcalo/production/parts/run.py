@@ -8,41 +8,35 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, ThreadPoolExecutor, wait
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..._version import __version__
 from ...errors import InputError, OutputError
-from ...io.atomic import check_output, output_errors
+from ...io.atomic import check_output
 from ...io.hits.formats import HitsFormat
 from ...io.particles.reader import EventReader
 from ..convert import Engine, Progress, engine_facts, log_input
-from ..executors import Call, SerialExecutor, Shared, worker_died, worker_processes
 from ..summary import Summary
+from .making import PartsRun, WorkerPools
 from .manifest import (
-    DONE,
-    FAILED,
     KIND,
     VERSION,
     Manifest,
-    ManifestWriter,
     damage_of,
     locked,
     open_manifest,
     read_accounts,
     read_manifest,
 )
-from .plan import Part, PathLike, Plan, Share, manifest_path, pattern_folder
-from .work import Job, Made, make_part, remove_unfinished
+from .plan import PathLike, Plan, Share, manifest_path
+from .work import Job, remove_unfinished
 
 logger = logging.getLogger(__name__)
 
-# parts under way for each worker: one that it makes, and one that waits for it
-_AHEAD = 2
 _LISTED = 3
 
 
@@ -106,9 +100,10 @@ def convert_in_parts(
     OutputError
         A file exists already, or cannot be written. What is whole by then stays.
     InputError
-        Parts could not be read; the others are made. Or the manifest is that of another conversion.
-    FastCaloError
-        A worker died.
+        Parts could not be read, or their workers died each time that they were tried; the others are made. Or the
+        manifest is that of another conversion.
+    WorkerDiedError
+        Workers of several parts died one after the other, or one of `executor` did.
     """
     begin = time.perf_counter()
     share = share or Share()
@@ -145,20 +140,20 @@ def convert_in_parts(
         # parts under way where it fails are left without their names
         exits.callback(clean)
         writer = exits.enter_context(open_manifest(kept))
-        pool = executor or exits.enter_context(worker_processes(workers))
-        run = _Run(job, plan, writer, Summary.of([s.name for s in engine.detector.sections], workers))
+        pools = exits.enter_context(WorkerPools(job, executor, workers))
+        run = PartsRun(job, plan, writer, Summary.of([s.name for s in engine.detector.sections], workers))
         run.entries = sum(len(plan.part(number).entries) for number in numbers if number in kept.rows)
         total = sum(len(plan.part(number).entries) for number in numbers)
         for accounts in accounts_of.values():
             run.summary.include(Summary.of_accounts(accounts))
         del kept, before, accounts_of
-        ahead = 1 if isinstance(pool, SerialExecutor) else _AHEAD * workers
-        for _ in run.results(Shared(pool, job), (plan.part(number) for number in todo), ahead):
+        for _ in run.results(pools, (plan.part(number) for number in todo)):
             if progress is not None:
                 progress(run.entries, total)
     if run.failed:
         listed = "; ".join(run.failed[:_LISTED])
-        raise InputError(f"{len(run.failed)} of {len(numbers)} parts could not be made: {listed}. See {path}")
+        counted = f"{len(run.failed)} of {len(numbers)} parts could not be made"
+        raise InputError(f"{counted}: {listed}. See {path}; --resume tries them again")
     run.summary.wall_seconds = time.perf_counter() - begin
     made = sum(len(plan.part(number).entries) for number in todo)
     rate = round(made / run.summary.wall_seconds, 3)
@@ -167,85 +162,6 @@ def convert_in_parts(
         extra={"fields": {"parts": len(todo), "entries": made, "workers": workers, "entries_per_second": rate}},
     )  # fmt: skip
     return run.summary
-
-
-@dataclass
-class _Run:
-    """Parts that are being made."""
-
-    job: Job
-    plan: Plan
-    manifest: ManifestWriter
-    summary: Summary
-    entries: int = 0
-
-    def __post_init__(self) -> None:
-        self.failed: list[str] = []
-
-    def results(self, shared: Shared[Job], parts: Iterator[Part], ahead: int) -> Iterator[None]:
-        """Have workers make parts, at most so many under way; yields after each."""
-        waiting: dict[Call[Made], Part] = {}
-        try:
-            while True:
-                while len(waiting) < ahead and (part := next(parts, None)) is not None:
-                    waiting[shared.submit(make_part, part)] = part
-                if not waiting:
-                    return
-                wait([call.future for call in waiting], return_when=FIRST_COMPLETED)
-                for call in [call for call in waiting if call.future.done() and call.done()]:
-                    self._take(waiting.pop(call), call)
-                    yield
-        except BrokenExecutor as error:
-            raise worker_died(error) from error
-        finally:
-            for call in waiting:
-                call.cancel()
-
-    def _take(self, part: Part, call: Call[Made]) -> None:
-        try:
-            made = call.result()
-        except InputError as error:
-            # of this part only: the others can be made all the same
-            self.failed.append(f"part {part.number}: {error}")
-            self.manifest.add(self._row(part, FAILED) | {"error": str(error)})
-            logger.error("part %d failed: %s", part.number, error, extra={"fields": self._row(part, FAILED)})
-        else:
-            files = _named(self.job, made)
-            counted = {"events": made.accounts["events"], "seconds": round(made.seconds, 3), "worker": made.worker}
-            row = self._row(part, DONE) | {"files": files, **counted}
-            self.manifest.add(row, made.accounts)
-            done = Summary.of_accounts(made.accounts)
-            done.network_seconds, done.notes = made.network_seconds, made.notes
-            self.summary.include(done)
-            rate = made.accounts["events"] / max(made.seconds, 1e-9)
-            logger.info(
-                "part %d: %d events in %.2f s", part.number, made.accounts["events"], made.seconds,
-                extra={"fields": {**row, "events_per_second": round(rate, 3)}},
-            )  # fmt: skip
-        self.entries += len(part.entries)
-
-    def _row(self, part: Part, status: str) -> dict[str, Any]:
-        return {
-            "part": part.number,
-            "first": part.entries.start,
-            "stop": part.entries.stop,
-            "input": self.plan.hash_of(part),
-            "seed": self.job.options.get("seed", 0),
-            "status": status,
-        }
-
-
-def _named(job: Job, made: Made) -> list[dict[str, Any]]:
-    """Give the files of a part their names. Only who holds the manifest does: workers may outlive it."""
-    files = []
-    folder = pattern_folder(job.patterns["output"])
-    paths = job.paths(made.part.number)
-    for file in made.files:
-        path = paths[file["kind"]]
-        with output_errors(path):
-            job.unfinished(path).replace(path)
-        files.append({"name": os.path.relpath(path, folder), **file})
-    return files
 
 
 def _header(job: Job, plan: Plan, events_per_file: int, share: Share) -> dict[str, Any]:
