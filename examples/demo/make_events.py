@@ -13,7 +13,7 @@ included, under the names of EDM4hep.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +48,7 @@ class Process:
 
     events: int
     settings: tuple[str, ...]
+    sqrt_s: float = SQRT_S  # GeV
 
 
 def z_to(*pdg: int) -> tuple[str, ...]:
@@ -70,7 +71,7 @@ def generator(process: Process, seed: int) -> Pythia:
         "Print:quiet = on",
         "Beams:idA = 11",
         "Beams:idB = -11",
-        f"Beams:eCM = {SQRT_S}",
+        f"Beams:eCM = {process.sqrt_s}",
         "Random:setSeed = on",
         f"Random:seed = {seed}",
         # what lives longer than 10 mm/c flies into the detector
@@ -92,27 +93,27 @@ def particle_rows(event: object) -> Iterator[tuple[float, ...]]:
         )
 
 
-def collide() -> list[list[tuple[float, ...]]]:
+def collide(processes: Sequence[Process] = PROCESSES, seed: int = SEED) -> list[list[tuple[float, ...]]]:
     """Return all events, the kinds mixed as chance would have it."""
     events: list[list[tuple[float, ...]]] = []
-    for number, process in enumerate(PROCESSES):
-        pythia = generator(process, SEED + number)
-        while len(events) < sum(p.events for p in PROCESSES[: number + 1]):
+    for number, process in enumerate(processes):
+        pythia = generator(process, seed + number)
+        while len(events) < sum(p.events for p in processes[: number + 1]):
             if pythia.next():
                 events.append(list(particle_rows(pythia.event)))
-    order = np.random.default_rng(SEED).permutation(len(events))
+    order = np.random.default_rng(seed).permutation(len(events))
     return [events[i] for i in order]
 
 
-def write(path: Path, events: list[list[tuple[float, ...]]]) -> None:
-    """Write the events as a TTree with the branches of an EDM4hep file."""
+def write(path: Path, events: list[list[tuple[float, ...]]], sqrt_s: float = SQRT_S, first: int = 0) -> None:
+    """Write the events, numbered from `first`, as a TTree with the branches of an EDM4hep file."""
     counts = [len(rows) for rows in events]
     table = np.array([row for rows in events for row in rows]).T
     particles = {
         name: ak.unflatten(column.astype(dtype), counts)
         for (name, dtype), column in zip(COLUMNS.items(), table, strict=True)
     }
-    numbers = np.arange(len(events), dtype=np.int32)
+    numbers = np.arange(first, first + len(events), dtype=np.int32)
     once = np.ones_like(numbers)  # EDM4hep keeps the header, too, as a collection: of one
     header = {"eventNumber": ak.unflatten(numbers, once), "runNumber": ak.unflatten(once, once)}
     collections = {"EventHeader": ak.zip(header), "MCParticles": ak.zip(particles)}
@@ -120,7 +121,7 @@ def write(path: Path, events: list[list[tuple[float, ...]]]) -> None:
         tree = file.mktree(
             "events",
             {name: ak.type(array).content for name, array in collections.items()},
-            title="e+ e- collisions at 91.2 GeV",
+            title=f"e+ e- collisions at {sqrt_s} GeV",
             field_name=lambda outer, inner: f"{outer}.{inner}" if outer else inner,
         )
         tree.extend(collections)

@@ -261,7 +261,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     peaks = {}
     for thousands in (50, 200):
         with uproot.recreate(path) as file:
-            block = {name: ak.unflatten(np.arange(5000.0), np.full(1000, 5)) for name in ("px", "py", "pz")}
+            block = {name: ak.unflatten(np.arange(5000.0) / 100, np.full(1000, 5)) for name in ("px", "py", "pz")}
             block["pdg"] = ak.values_astype(block["px"] * 0 + 22, np.int32)
             file.mktree("events", {name: array.type.content for name, array in block.items()})
             for _ in range(thousands):

@@ -85,8 +85,7 @@ def _of_layout(dotted: Mapping[str, str], layout: Layout) -> Iterator[Candidate]
         roles = _present({role: (head + tail,) for role, tail in layout.particle.items()}, dotted)
         if not all(role in roles for role in layout.needed):
             continue
-        if "mass" in roles:
-            roles.pop("energy", None)
+        beside = roles.pop("energy", "") if "mass" in roles else ""
         own = all(role in roles for role in VERTEX)
         shared = {} if own else _present({role: (name,) for role, name in layout.event_vertex.items()}, dotted)
         if not own:
@@ -105,6 +104,7 @@ def _of_layout(dotted: Mapping[str, str], layout: Layout) -> Iterator[Candidate]
             length_known=f"the convention of {layout.name}",
             event_vertex=bool(shared),
             links=links if len(links) == len(further) else {},
+            energy_beside=beside,
         )
         yield Candidate(schema, head, tuple(name.removeprefix(head) for name in dotted if name.startswith(head)))
 
@@ -123,7 +123,8 @@ def _plain(branches: Sequence[str]) -> Iterator[Candidate]:
         code = roles["pdg"]
         size = max(k for k in range(len(code) + 1) if plainly(code[:k]) == prefix)
         schema = Schema("plain", {**_plain_event(plain, prefix), **roles}, collection=_collection(code, size))
-        schema = replace(schema, notes=_notes_on_vertices(plain, prefix, roles))
+        beside = _spelled(plain, {"energy": PLAIN["energy"]}, prefix).get("energy", "") if "mass" in roles else ""
+        schema = replace(schema, notes=_notes_on_vertices(plain, prefix, roles), energy_beside=beside)
         tails = tuple(name.removeprefix(prefix) for name in plain if prefix and name.startswith(prefix))
         yield Candidate(schema, code[:size], tails)
 

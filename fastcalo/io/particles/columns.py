@@ -16,6 +16,7 @@ from ...events import Identifier
 from ..event_streams.batches import FileEvents
 from ..event_streams.identifiers import Identifiers
 from .schemas import CARTESIAN, EVENT_ROLES, LENGTH_UNITS, MOMENTUM_UNITS, POLAR, VERTEX, Schema
+from .units import UnitSample
 from .vertices import of_hepmc3, of_indices
 
 FloatArray = NDArray[np.float64]
@@ -127,7 +128,8 @@ def assemble(
         pdg, is_code = _codes(taker.particle("pdg"))
         unit = _factor(taker, "momentum_unit", _HEPMC3_MOMENTUM) * MOMENTUM_UNITS[schema.momentum_unit]
         momentum = _momentum(taker, schema) * unit[:, None]
-        mass = np.where(is_code, _mass(taker, schema, pdg, momentum, unit), np.nan)
+        of_mass = unit / MOMENTUM_UNITS[schema.momentum_unit] * MOMENTUM_UNITS[schema.mass_unit or schema.momentum_unit]
+        mass = np.where(is_code, _mass(taker, schema, pdg, momentum, of_mass), np.nan)
         length = _factor(taker, "length_unit", _HEPMC3_LENGTH) * LENGTH_UNITS[schema.length_unit]
         vertex = _vertex(taker, schema) * length[:, None]
     if "status" in columns:
@@ -275,10 +277,14 @@ def _vertex(taker: _ColumnReader, schema: Schema) -> FloatArray:
     return of_indices(index, key, taker.event_of_particle, counts, at)
 
 
-def sample_of(
-    columns: Mapping[str, Column], schema: Schema
-) -> tuple[NDArray[np.int32], FloatArray, FloatArray | None, FloatArray | None]:
-    """Codes, momenta, masses and energies of some particles as they are in the file, for `units.with_units`."""
+def sample_of(columns: Mapping[str, Column], schema: Schema, entries: int) -> UnitSample:
+    """Some particles as they are in the file, of so many entries, for `units.with_units`.
+
+    Parameters
+    ----------
+    columns : mapping of str to Column
+        By role, and ``energy`` also where energies stand beside masses; all as long as the codes but that of events.
+    """
     pdg, _ = _codes(columns["pdg"].values)
     with np.errstate(all="ignore"):
         if schema.momentum == CARTESIAN:
@@ -287,7 +293,13 @@ def sample_of(
         else:
             momentum = columns["pt"].values.astype(np.float64) * np.cosh(columns["eta"].values.astype(np.float64))
     mass, energy = (columns[role].values.astype(np.float64) if role in columns else None for role in ("mass", "energy"))
-    return pdg, momentum, mass, energy
+    if "status" in columns:
+        final = np.isin(columns["status"].values, schema.final_status)
+    else:
+        final = np.ones(len(pdg), np.bool_)
+    if columns["pdg"].counts is None and "event" in columns:
+        entries = len(np.unique(columns["event"].values))
+    return UnitSample(pdg, momentum, mass, energy, final, entries)
 
 
 def _momentum(taker: _ColumnReader, schema: Schema) -> FloatArray:

@@ -71,6 +71,7 @@ _DELPHES = Layout(
         "pdg": "PID",
         **{f"p{axis}": f"P{axis}" for axis in XYZ},
         "mass": "Mass",
+        "energy": "E",
         **{f"v{axis}": axis.upper() for axis in XYZ},
         "status": "Status",
     },

@@ -113,6 +113,10 @@ class Schema:
         Whether the branches of the vertex hold one for the whole event, not one for each particle.
     links : mapping of str to str
         Further branches, of conventions that keep vertices or units beside the particles, by what they are.
+    mass_unit : str
+        Unit of the branch that masses come from, of masses or energies; empty where it is that of momenta.
+    energy_beside : str
+        A branch of energies beside that of masses: it shows in which units the file is.
     notes : tuple of str
         What the user should know of the choice: warnings, for the summary and the provenance.
     """
@@ -128,6 +132,8 @@ class Schema:
     final_status: tuple[int, ...] = (1,)
     event_vertex: bool = False
     links: Mapping[str, str] = field(default_factory=dict)
+    mass_unit: str = ""
+    energy_beside: str = ""
     notes: tuple[str, ...] = ()
 
     @property
@@ -155,17 +161,17 @@ class Schema:
         """What was found, and what is taken where nothing was, as pairs of a label and a text."""
         momentum = ", ".join(self.branches[role] for role in self.momentum)
         mass, energy = self.branches.get("mass"), self.branches.get("energy")
-        where_zero = "the PDG's where that is zero"
+        where_zero, mass_unit = "the PDG's where that is zero", self.mass_unit or self.momentum_unit
         rows = [
             ("schema", self.name),
             ("tree", self.tree),
             ("collection", self.collection or "none: the names have nothing in common"),
             ("pdg", self.branches["pdg"]),
             ("momentum", f"{momentum} [{self.momentum_unit}, {_known_by(self.momentum_known)}]"),
-            ("mass", f"{mass} [{self.momentum_unit}], {where_zero}" if mass else "the PDG's"),
+            ("mass", f"{mass} [{mass_unit}], {where_zero}" if mass else "the PDG's"),
         ]
         if energy:
-            rows.append(("energy", f"{energy} [{self.momentum_unit}], for the mass of what the PDG does not list"))
+            rows.append(("energy", f"{energy} [{mass_unit}], for the mass of what the PDG does not list"))
         rows.append(("vertex", self.vertex))
         if status := self.branches.get("status"):
             rows.append(("final state", f"{status} = {' or '.join(map(str, self.final_status))}"))

@@ -73,6 +73,10 @@ def check_unit(schema: Schema, overrides: SchemaOverrides, tree: OpenTree, first
     if overrides.momentum_unit is not None:
         return
     mine = with_sample(replace(schema, momentum_known="", notes=()), overrides, tree)
+    if mine.mass_unit != schema.mass_unit or mine.branches != schema.branches:
+        raise InputError(
+            f"{tree.where}: masses and energies are not in the units of those of {first}: convert the files separately"
+        )
     if mine.momentum_known and mine.momentum_unit != schema.momentum_unit:
         raise InputError(
             f"{tree.where}: momenta are in {mine.momentum_unit}, known by {mine.momentum_known}, but those of {first} "
@@ -91,7 +95,12 @@ def with_sample(schema: Schema, overrides: SchemaOverrides, tree: OpenTree) -> S
         return schema
     if "vx" in schema.branches and columns["pdg"].counts is not None and not schema.event_vertex:
         schema = replace(schema, event_vertex=tree.read(schema.branches["vx"], entries).counts is None)
-    schema = with_units(schema, overrides, sample_of(columns, schema), tree.title)
+    beside = {"energy": schema.energy_beside, "event": schema.branches.get("event", "")}
+    for role, branch in beside.items():
+        if branch and len((column := tree.read(branch, entries)).values) == len(columns["pdg"].values):
+            columns[role] = column
+    sample = sample_of(columns, schema, len(entries))
+    schema = with_units(schema, overrides, sample, tree.title, tree.where)
     return notes_on_sample(schema, columns, len(entries), tree.n_entries)
 
 
