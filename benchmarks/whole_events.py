@@ -6,10 +6,10 @@
     python benchmarks/whole_events.py FOLDER --report                 # the table of what there is
 
 The samples are the events of the demo, and Z -> hadrons (91.2 GeV) and t tbar (500 GeV) of e+ e- collisions by
-Pythia 8, 300 events each, in blocks. Full simulation takes hours of one core, for t tbar most; it is made block by block, of the
-samples in turn, and goes on where it was ended. The table is of the blocks that both simulations have made. Pythia
-(`pip install '.[pythia]'`) is needed only for events that are not there yet; they may be made by another Python:
-`--events-only`.
+Pythia 8, 300 events each, in blocks. Full simulation takes hours of one core, for t tbar most; it is made block by
+block, of the samples in turn, and goes on where it was ended. The table is of the blocks that both simulations have
+made. Pythia (`pip install '.[pythia]'`) is needed only for events that are not there yet; they may be made by another
+Python: `--events-only`.
 """
 
 from __future__ import annotations
