@@ -15,6 +15,8 @@ from .ntuple import NtupleFields
 PROVENANCE = "fastcalo_provenance"
 """Name of the TObjString in which a file that we wrote states how it was made, as JSON."""
 
+# of accounts: PDG codes of substitutes, and what holds for all of the input
+_NOT_ADDED = ("as", "repeats")
 _TREES = ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple")
 
 
@@ -80,14 +82,33 @@ def _no_tree(classes: dict[str, str]) -> str:
 def provenance_of(root: Any, path: str) -> dict[str, Any]:
     """What a file that we wrote states of itself; empty for files of others.
 
+    A file that ROOT's hadd made of several has the provenance of each. That of the first is returned, with the accounts
+    of all added, and their number as ``parts``.
+
     Raises
     ------
     InputError
         It is damaged.
     """
-    with reading_errors(path):
-        said = json.loads(str(root[PROVENANCE])) if PROVENANCE in root else {}
-    return said if isinstance(said, dict) else {}
+    with reading_errors(f"{path}: {PROVENANCE}"):
+        keys = [key for key in root.keys(recursive=False) if key.split(";")[0] == PROVENANCE]
+        stated = [json.loads(str(root[key])) for key in sorted(keys, key=lambda key: int(key.split(";")[1]))]
+        if not stated or not isinstance(stated[0], dict):
+            return {}
+        if len(stated) == 1 or "accounts" not in stated[0]:
+            return stated[0]
+        said = {key: value for key, value in stated[0].items() if key != "entries"}
+        return {**said, "accounts": _added([each["accounts"] for each in stated]), "parts": len(stated)}
+
+
+def _added(values: list[Any]) -> Any:
+    """Accounts added, key by key."""
+    found = values[0]
+    if isinstance(found, dict):
+        keys = dict.fromkeys(key for value in values for key in value)
+        lists = {key: [value[key] for value in values if key in value] for key in keys}
+        return {key: some[0] if key in _NOT_ADDED else _added(some) for key, some in lists.items()}
+    return sum(values) if isinstance(found, int | float) else found
 
 
 def branch_names(tree: Any) -> list[str]:

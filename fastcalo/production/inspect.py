@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from html import escape
@@ -177,7 +176,7 @@ def _deposits(showers: Any, section: str) -> tuple[int, float]:
 
 
 def _inspect_root(path: str) -> FileDescription:
-    from ..io.root_files import PROVENANCE, open_root, reading_errors, tree_names
+    from ..io.root_files import open_root, provenance_of, reading_errors, tree_names
 
     parts: list[tuple[str, Rows]] = []
     facts: dict[str, Any] = {"kind": "root", "trees": {}, "provenance": None}
@@ -186,10 +185,9 @@ def _inspect_root(path: str) -> FileDescription:
             with reading_errors(f"{path}: tree {name!r}"):
                 part, facts["trees"][name] = _inspect_tree(root[name], name)
                 parts.append(part)
-        if PROVENANCE in root:
-            with reading_errors(f"{path}: {PROVENANCE}"):
-                facts["provenance"] = json.loads(str(root[PROVENANCE]))
-                parts += _stated(facts["provenance"])
+        if provenance := provenance_of(root, path):
+            facts["provenance"] = provenance
+            parts += _stated(provenance)
     return FileDescription(f"ROOT file {path}", tuple(parts), facts)
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import awkward as ak
@@ -142,6 +143,36 @@ def test_root_reads_the_ntuple(folder):
     assert found["nECAL"] == tree["nECAL"]
     assert found["event"] == tree["event"]
     np.testing.assert_allclose(found["total"], [sum(event) for event in tree["ECAL_energy"]], rtol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.root
+@pytest.mark.parametrize("form", ["ttree", "rntuple", "edm4hep"])
+def test_parts_are_merged_by_hadd_of_root(source, form, tmp_path):
+    # ROOT is not imported here: it takes over signals, and changes how others import
+    package = find_spec("ROOT")
+    if package is None or package.origin is None:
+        pytest.skip("needs ROOT")
+    (tmp_path / "parts").mkdir()
+    convert_in_parts(
+        open_events(source), tmp_path / "parts" / "hits.root", ENGINE, events_per_file=12, seed=1, format=form,
+        contributions=True,
+    )  # fmt: skip
+    parts = sorted((tmp_path / "parts").glob("*.root"))
+    with uproot.open(parts[0]) as file:
+        if form != "ttree":
+            ntuple = file["events" if form == "edm4hep" else "Events"]
+            assert all(page.has_checksum for column in ntuple.page_link_list[0] for page in column.pages)
+    hadd = Path(package.origin).with_name("bin") / "hadd"
+    subprocess.run([hadd, tmp_path / "hadd.root", *parts], check=True, capture_output=True)
+    join_parts(tmp_path / "parts", tmp_path / "joined.root")
+    with open_hits(tmp_path / "hadd.root") as one, open_hits(tmp_path / "joined.root") as other:
+        assert_same(one.read(contributions=True), other.read(contributions=True))
+        said = [{key: value for key, value in file.provenance.items() if key != "created"} for file in (one, other)]
+        sums = [each["accounts"].pop("sections") for each in said]
+        assert said[0] == said[1]
+        assert sums[0]["ECAL"]["energy"] == pytest.approx(sums[1]["ECAL"]["energy"])
+    assert compare(tmp_path / "hadd.root", tmp_path / "joined.root").drop_in
 
 
 @pytest.mark.parametrize("form", FORMATS)

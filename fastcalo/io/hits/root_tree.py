@@ -20,6 +20,7 @@ from ...errors import MissingDependencyError
 from ...install import install_line
 from ..atomic import output_errors, whole_file
 from ..compression import Compression
+from ..page_checksums import page_checksums
 from ..root_files import PROVENANCE
 from .formats import HitsFormat
 
@@ -162,7 +163,8 @@ class _Ntuple(TreeWriter):
         self._ntuple = self._root.mkrntuple(TREE, columns.records(*columns.nothing()).layout.form)
 
     def _extend(self, events: Mapping[str, NDArray[Any]], lists: Mapping[str, Lists]) -> None:
-        self._ntuple.extend(self._columns.records(events, lists))
+        with page_checksums(self._ntuple):
+            self._ntuple.extend(self._columns.records(events, lists))
 
     def _close(self, provenance: str) -> None:
         self._root[PROVENANCE] = provenance

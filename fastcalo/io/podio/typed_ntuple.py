@@ -8,16 +8,13 @@ header of an RNTuple; nothing else of it is touched.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from ...errors import FastCaloError
+from ..page_checksums import WRITER_LOCK, page_checksums
 from .kinds import CLASS, Kind, ListOf, Pair, Record, form_of, versions_in
-
-# uproot's module is one for all threads
-_LOCK = threading.Lock()
 
 
 class TypedNtuple:
@@ -38,7 +35,7 @@ class TypedNtuple:
         for kind in self.fields.values():
             versions |= versions_in(kind)
         form = RecordForm([form_of(kind) for kind in self.fields.values()], list(self.fields))
-        with _LOCK, _class_names(versions):
+        with WRITER_LOCK, _class_names(versions):
             self._ntuple = root.mkrntuple(name, form)
         header = self._ntuple._cascading._header  # noqa: SLF001
         written = {record.field_name: record.type_name for record in header._field_records}  # noqa: SLF001
@@ -54,7 +51,8 @@ class TypedNtuple:
         import awkward as ak
         from awkward.contents import RecordArray
 
-        self._ntuple.extend(ak.Array(RecordArray([contents[name] for name in self.fields], list(self.fields))))
+        with page_checksums(self._ntuple):
+            self._ntuple.extend(ak.Array(RecordArray([contents[name] for name in self.fields], list(self.fields))))
 
 
 def type_name(kind: Kind) -> str:
