@@ -1,15 +1,39 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Memory that this process may still take, so that work which cannot fit is refused before it begins."""
+"""Amounts of memory: as they are written, and what this process may still take, so that too much is refused early."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
-from .errors import InputError
+from .errors import ConfigError, InputError
 
 _MEMINFO = Path("/proc/meminfo")
 _CGROUP = Path("/sys/fs/cgroup")
+_PREFIXES = "KMGT"
+
+
+def bytes_of(text: str, what: str) -> float:
+    """Bytes of an amount of memory such as ``100 MB`` or ``1.5 GiB``; a MB has 10⁶ of them, and a MiB 2²⁰.
+
+    Parameters
+    ----------
+    text : str
+    what : str
+        What it is the amount of, for the message.
+
+    Raises
+    ------
+    ConfigError
+        It is none.
+    """
+    found = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*(?:([kKMGT])(i?))?B\s*", text)
+    number = 0.0 if found is None else float(found[1])
+    if found is None or number == 0:
+        raise ConfigError(f"{what}: {text!r} is no amount of memory, such as '100 MB' or '1.5 GiB'")
+    base = 1024 if found[3] else 1000
+    return number * float(base ** (1 + _PREFIXES.index(found[2].upper()) if found[2] else 0))
 
 
 def available_bytes() -> int | None:

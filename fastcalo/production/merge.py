@@ -29,7 +29,7 @@ from .convert import Progress
 from .merged_file import merged_file
 from .summary import Summary, include_counts
 
-_MEMORY, _EVENTS = "16 MB", 2000
+_MEMORY, _EVENTS = 16e6, 2000
 _KEPT_OF_BOTH = ("units", "detector", "versions")
 
 
@@ -97,9 +97,8 @@ def merge(
         sections = [s.name for s in calorimeter.sections]
         summary = _particles(one, other, sections)
         order = EventOrder()
-        identifiers = one.identifiers(trees[0])
         step = min(_EVENTS, *(f.step(t, _MEMORY) for f, t in zip((one, other), trees, strict=True)))
-        target = merged_file(output, calorimeter, (one, other), trees, identifiers, overwrite=overwrite)
+        target = merged_file(output, calorimeter, (one, other), trees, overwrite=overwrite)
         with target as writer:
             for start in range(0, n, step):
                 entries = range(start, min(start + step, n))

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from ..contributions import Contributions
 from ..detector.description import Detector
@@ -67,7 +67,6 @@ def merged_file(
     detector: Detector,
     files: tuple[HitFile, HitFile],
     trees: tuple[str, str],
-    identifiers: Mapping[str, DTypeLike],
     *,
     overwrite: bool,
 ) -> MergedFile:
@@ -80,10 +79,10 @@ def merged_file(
     """
     one, other = files
     if isinstance(one, Edm4hepFile) and isinstance(other, Edm4hepFile):
-        return _Edm4hep(path, detector, one, other, trees, identifiers, overwrite=overwrite)
+        return _Edm4hep(path, detector, one, other, trees, overwrite=overwrite)
     if isinstance(one, Edm4hepFile) or isinstance(other, Edm4hepFile):
         raise InputError(f"{one.path} and {other.path}: only one is EDM4hep; convert both to one --format")
-    return _Tree(path, detector, files, trees, identifiers, overwrite=overwrite)
+    return _Tree(path, detector, files, trees, overwrite=overwrite)
 
 
 class _Tree(MergedFile):
@@ -95,22 +94,15 @@ class _Tree(MergedFile):
         detector: Detector,
         files: tuple[HitFile, HitFile],
         trees: tuple[str, str],
-        identifiers: Mapping[str, DTypeLike],
         *,
         overwrite: bool,
     ) -> None:
         self._files, self._trees = files, trees
         self._sections = [section.name for section in detector.sections]
-        contribute = [_have_contributions(file, tree, self._sections) for file, tree in zip(files, trees, strict=True)]
+        contribute = [have_contributions(file, tree, self._sections) for file, tree in zip(files, trees, strict=True)]
         self._contribute = all(contribute)
-        self._writer: HitsWriter = HitsWriter(
-            path,
-            self._sections,
-            identifiers=identifiers,
-            overwrite=overwrite,
-            contributions=self._contribute,
-            form=files[0].form,
-            compression=Compression.stated(files[0].provenance),
+        self._writer: HitsWriter = hits_writer_like(
+            path, files[0], trees[0], self._sections, contributions=self._contribute, overwrite=overwrite
         )
 
     def contributions(self, chunks: tuple[Chunk, Chunk], entries: range) -> dict[str, list[Contributions]]:
@@ -141,27 +133,19 @@ class _Edm4hep(MergedFile):
         one: Edm4hepFile,
         other: Edm4hepFile,
         trees: tuple[str, str],
-        identifiers: Mapping[str, DTypeLike],
         *,
         overwrite: bool,
     ) -> None:
         self._one, self._other, self._trees = one, other, trees
         self._sections = [section.name for section in detector.sections]
         self._rows: NDArray[np.int64] = np.zeros(0, np.int64)
-        self._writer: Edm4hepWriter = Edm4hepWriter(
-            path,
-            detector,
-            overwrite=overwrite,
-            weight_names=weight_names(one.path),
-            identifiers=identifiers,
-            compression=Compression.stated(one.provenance),
-        )
+        self._writer: Edm4hepWriter = edm4hep_writer_like(path, one, trees[0], detector, overwrite=overwrite)
 
     def contributions(self, chunks: tuple[Chunk, Chunk], entries: range) -> dict[str, list[Contributions]]:
         found = self._other.parameter(ROW, entries)
         if found is None or found.counts is None:
             raise InputError(
-                f"{self._other.path}: does not hold the rows of its particles; it must be made of the file "
+                f"{self._other.path}: has no rows of its particles; it must be made of the file "
                 "that was written with --rejected"
             )
         rows, counts = found.values, found.counts
@@ -196,6 +180,62 @@ class _Edm4hep(MergedFile):
         np.bitwise_or.at(status, row, rest.columns["simulatorStatus"].astype(np.int32) & np.int32(1 << BIT_FAST))
         truth = replace(truth, columns={**truth.columns, "simulatorStatus": status})
         write_with_truth(self._writer, events, counts, sections, truth)
+
+
+def hits_writer_like(
+    path: str | Path, file: HitFile, tree: str, sections: Sequence[str], *, contributions: bool, overwrite: bool
+) -> HitsWriter:
+    """Return a writer in the format of a file that is no EDM4hep, with its identifiers and compression.
+
+    Parameters
+    ----------
+    path : path
+    file : HitFile
+    tree : str
+        Its tree of hits.
+    sections : sequence of str
+    contributions : bool
+        Whether it writes what single particles made of each hit.
+    overwrite : bool
+    """
+    return HitsWriter(
+        path,
+        sections,
+        identifiers=file.identifiers(tree),
+        overwrite=overwrite,
+        contributions=contributions,
+        form=file.form,
+        compression=Compression.stated(file.provenance),
+    )
+
+
+def edm4hep_writer_like(
+    path: str | Path, file: Edm4hepFile, tree: str, detector: Detector, *, overwrite: bool
+) -> Edm4hepWriter:
+    """Return a writer of EDM4hep with the identifiers, names of weights and compression of a file.
+
+    Parameters
+    ----------
+    path : path
+    file : Edm4hepFile
+    tree : str
+        Its tree of hits.
+    detector : Detector
+    overwrite : bool
+    """
+    return Edm4hepWriter(
+        path,
+        detector,
+        overwrite=overwrite,
+        weight_names=weight_names(file.path),
+        identifiers=file.identifiers(tree),
+        compression=Compression.stated(file.provenance),
+    )
+
+
+def have_contributions(file: HitFile, tree: str, sections: Sequence[str]) -> bool:
+    """Whether a file states what single particles made of the hits of these sections."""
+    return all(file.contributions(tree, name, range(0)) is not None for name in sections)
 
 
 def write_with_truth(
@@ -238,10 +278,6 @@ def _header(truth: Truth) -> Collection:
     n = len(truth.counts)
     weights = truth.weights if truth.weights is not None else (np.zeros(n, np.int64), np.zeros(0))
     return Collection(EVENT_HEADER, np.arange(n + 1), truth.header, vectors={"weights": weights})
-
-
-def _have_contributions(file: HitFile, tree: str, sections: Sequence[str]) -> bool:
-    return all(file.contributions(tree, name, range(0)) is not None for name in sections)
 
 
 def _read(file: HitFile, tree: str, section: str, entries: range) -> Contributions:

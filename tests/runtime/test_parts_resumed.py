@@ -272,7 +272,7 @@ def test_a_part_whose_accounts_are_lost_is_made_again(tmp_path, source, whole):
     first = make(source, tmp_path)
     path = tmp_path / "hits_manifest.accounts.jsonl"
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-2]))
-    with pytest.raises(InputError, match=r"accounts.jsonl: does not tell of all parts"):
+    with pytest.raises(InputError, match=r"accounts.jsonl: has no accounts of some parts"):
         join_parts(tmp_path, tmp_path / "all.root")
     before = times(tmp_path)
     assert make(source, tmp_path, resume=True).accounts() == first.accounts()

@@ -119,14 +119,10 @@ class Edm4hepFile(HitFile):
         del tree
         return self.events.n_entries
 
-    def step(self, tree: str, memory: str) -> int:
-        """Entries that take about so much memory, all branches together."""
-        from uproot._util import memory_size
-
+    def step(self, tree: str, memory: float) -> int:
+        """Entries that take about so many bytes of memory, all branches together."""
         del tree
-        with reading_errors(self.events.where):
-            wanted = float(memory_size(memory))
-        return max(1, int(wanted / 4e6 * self.events.step(self._names)))
+        return self.events.step(self._names, memory)
 
     @property
     def _names(self) -> list[str]:

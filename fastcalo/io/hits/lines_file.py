@@ -52,6 +52,7 @@ class LinesFile(HitFile):
     offsets: Sequence[int] = ()
     names: tuple[str, ...] = ()
     _parsed: dict[range, list[dict[str, Any]]] = field(default_factory=dict, repr=False)
+    _cells: dict[str, dict[str, NDArray[Any]]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, path: str, detector: Detector | None) -> LinesFile:
@@ -112,14 +113,10 @@ class LinesFile(HitFile):
         """Return the number of events."""
         return len(self.offsets) - 1
 
-    def step(self, tree: str, memory: str) -> int:
-        """Entries that take about so much memory, as text."""
-        number, _, unit = memory.partition(" ")
-        scale = {"kB": 1e3, "MB": 1e6, "GB": 1e9}.get(unit)
-        if scale is None:
-            raise InputError(f"{memory!r} is no amount of memory")
+    def step(self, tree: str, memory: float) -> int:
+        """Entries whose lines have about so many bytes."""
         size = (self.offsets[-1] - self.offsets[0]) / max(self.entries(tree), 1)
-        return max(1, int(float(number) * scale / max(size, 1.0)))
+        return max(1, int(memory / max(size, 1.0)))
 
     def read(self, tree: str, names: Sequence[str], entries: range) -> dict[str, Column]:  # noqa: ARG002
         """Read branches of a range of entries.
@@ -142,6 +139,7 @@ class LinesFile(HitFile):
                 file.seek(self.offsets[entries.start])
                 lines = file.read(self.offsets[entries.stop] - self.offsets[entries.start]).splitlines()
             self._parsed.clear()
+            self._cells.clear()
             self._parsed[entries] = [
                 _loads(line, f"{self.path}: line {entry + 2}") for line, entry in zip(lines, entries, strict=True)
             ]
@@ -166,22 +164,22 @@ class LinesFile(HitFile):
     def _list(self, section: str, quantity: str, events: list[dict[str, Any]]) -> Column:
         stated = quantity if quantity in _STATED else "cell_id"
         counts = np.array([len(event[section][stated]) for event in events], np.int64)
+        if quantity not in _STATED:
+            return Column(self._place(section, events)[quantity], counts)
         # of Python's numbers, for the largest cell IDs are beyond what floating-point numbers hold
         flat = [number for event in events for number in event[section][stated]]
-        values: NDArray[Any] = np.array(flat, _HIT[stated][1])
-        if quantity not in _STATED:
-            values = self._placed(section, quantity, values)
-        return Column(values, counts)
+        return Column(np.array(flat, _HIT[stated][1]), counts)
 
-    def _placed(self, section: str, quantity: str, cell_id: NDArray[np.uint64]) -> NDArray[Any]:
-        """Layer or coordinate of cells."""
-        detector = self.detector
-        assert detector is not None, "a file without one is not opened"
-        cell = detector.decode(section, cell_id)
-        if quantity == "layer":
-            return cell["layer"].astype(np.int16)
-        centre = detector.cell_centre(section, cell["module"], cell["x"], cell["y"], cell["layer"])
-        return centre[:, "xyz".index(quantity)].astype(np.float32)
+    def _place(self, section: str, events: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
+        """Layers and coordinates of the cells of events, which are the last that were read."""
+        if section not in self._cells:
+            detector = self.detector
+            assert detector is not None, "a file without one is not opened"
+            cell = detector.decode(section, self._list(section, "cell_id", events).values)
+            centre = detector.cell_centre(section, cell["module"], cell["x"], cell["y"], cell["layer"])
+            x, y, z = centre.T.astype(np.float32)
+            self._cells[section] = {"x": x, "y": y, "z": z, "layer": cell["layer"].astype(np.int16)}
+        return self._cells[section]
 
 
 def _parse(path: str, begin: int, end: int) -> dict[str, Any]:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,6 @@ from .reader import HitFile
 from .root_tree import TREE, check_pyarrow
 
 _MAGIC = b"PAR1"
-_FACTORS = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}
 
 
 def is_parquet(path: str) -> bool:
@@ -82,22 +80,12 @@ class ParquetHitFile(HitFile):
         del tree
         return int(self.root.metadata.num_rows)
 
-    def step(self, tree: str, memory: str) -> int:
-        """Entries that take about so much memory, all columns together.
-
-        Raises
-        ------
-        InputError
-            That is no amount of memory.
-        """
-        found = re.fullmatch(r"([0-9.]+) *([kMG]?)i?B", memory.strip())
-        if found is None:
-            raise InputError(f"{self.path}: {memory!r} is no amount of memory, such as '100 MB'")
-        wanted = float(found[1]) * _FACTORS[found[2]]
+    def step(self, tree: str, memory: float) -> int:
+        """Entries that take about so many bytes of memory, all columns together."""
         rows = self.entries(tree)
         meta = self.root.metadata
         size = sum(meta.row_group(k).total_byte_size for k in range(meta.num_row_groups))
-        return max(1, int(wanted * rows / size)) if size else max(1, rows)
+        return max(1, int(memory * rows / size)) if size else max(1, rows)
 
     def _read(self, tree: str, name: str, entries: range) -> Column:
         import awkward as ak

@@ -84,10 +84,10 @@ class HitFile:
         with reading_errors(f"{self.path}: tree {tree!r}"):
             return int(self._tree(tree).num_entries)
 
-    def step(self, tree: str, memory: str) -> int:
-        """Entries that take about so much memory, all branches together."""
+    def step(self, tree: str, memory: float) -> int:
+        """Entries that take about so many bytes of memory, all branches together."""
         with reading_errors(f"{self.path}: tree {tree!r}"):
-            return max(1, int(self._tree(tree).num_entries_for(memory)))
+            return max(1, int(self._tree(tree).num_entries_for(int(memory))))
 
     def read(self, tree: str, names: Sequence[str], entries: range) -> dict[str, Column]:
         """Read branches of a range of entries.

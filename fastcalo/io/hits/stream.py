@@ -18,14 +18,14 @@ from ...display import html_table
 from ...errors import ConfigError, InputError
 from ...events import Identifier, Reason
 from ...hits import Hits, SectionHits
-from ...memory import check_memory
+from ...memory import bytes_of, check_memory
 from .edm4hep_file import Edm4hepFile
 from .hit_files import open_hit_file
 from .reader import PARTICLES, Chunk, SectionChunk, hits_tree, read_chunk
 from .writer import LUMINOSITY_BLOCK, REPEAT
 
 # by which the size of all events is estimated, and how often what is read is in memory at the peak
-_STEP_MB, _COPIES = 16, 2
+_STEP_BYTES, _COPIES = 16e6, 2
 _COLUMNS = ("cell_id", "energy", "x", "y", "z", "layer")
 
 
@@ -113,9 +113,9 @@ class HitsReader:
         InputError
             See `iterate`; or memory does not hold them, which is said before they are read.
         """
-        steps = self.n_events / self.file.step(self.tree, f"{_STEP_MB} MB")
+        steps = self.n_events / self.file.step(self.tree, _STEP_BYTES)
         check_memory(
-            _COPIES * _STEP_MB * 1e6 * steps,
+            _COPIES * _STEP_BYTES * steps,
             f"{self.path}: all {self.n_events} events at once",
             "read them step by step (HitsReader.iterate)",
         )
@@ -169,10 +169,7 @@ class HitsReader:
 
     def _step(self, step_size: int | str) -> int:
         if isinstance(step_size, str):
-            try:
-                return self.file.step(self.tree, step_size)
-            except InputError as error:
-                raise ConfigError(f"step_size: {step_size!r} is no amount of memory, such as '100 MB'") from error
+            return self.file.step(self.tree, bytes_of(step_size, "step_size"))
         if step_size < 1:
             raise ConfigError(f"step_size must be at least one event, but is {step_size}")
         return step_size

@@ -122,10 +122,10 @@ class HepMCTree(OpenTree):
                 self._block = entries, self._columns(entries)
         return self._block[1][branch]
 
-    def step(self, branches: Iterable[str]) -> int:  # noqa: ARG002
-        """Entries of which all branches together take about a block of memory."""
+    def step(self, branches: Iterable[str], memory: float = _BLOCK) -> int:  # noqa: ARG002
+        """Entries of which all branches together take about so many bytes of memory."""
         size = Path(self.path).stat().st_size
-        return max(1, int(_BLOCK * self.n_entries / size)) if size else 1
+        return max(1, int(memory * self.n_entries / size)) if size else 1
 
     def title(self, branch: str) -> str:  # noqa: ARG002
         """Nothing: each event states its units."""

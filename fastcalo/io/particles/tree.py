@@ -70,11 +70,11 @@ class OpenTree:
                     pass
             return to_column(read_branch(self._tree, branch, entries, where), where)
 
-    def step(self, branches: Iterable[str]) -> int:
-        """Entries of which these branches together take about a block of memory."""
+    def step(self, branches: Iterable[str], memory: float = _BLOCK) -> int:
+        """Entries of which these branches together take about so many bytes of memory."""
         with reading_errors(self.where):
             size = sum(self._bytes_of(branch) for branch in branches)
-        return max(1, int(_BLOCK * self.n_entries / size)) if size else max(1, self.n_entries)
+        return max(1, int(memory * self.n_entries / size)) if size else max(1, self.n_entries)
 
     def _bytes_of(self, branch: str) -> float:
         if self._fields is None:

@@ -15,7 +15,6 @@ from ...detector.description import Detector, DetectorLike, load_detector
 from ...errors import InputError, OutputError
 from ...hits import Hits
 from ...io.atomic import check_output
-from ...io.compression import Compression
 from ...io.hits.edm4hep_file import Edm4hepFile
 from ...io.hits.edm4hep_particles import PARTICLES
 from ...io.hits.edm4hep_writer import ROW, Edm4hepWriter
@@ -23,9 +22,9 @@ from ...io.hits.reader import HitFile
 from ...io.hits.stream import HitsReader
 from ...io.hits.writer import LUMINOSITY_BLOCK, REPEAT, HitsWriter, file_provenance
 from ...io.podio.frames import Parameter
-from ...io.truth.edm4hep_truth import read_truth, weight_names
+from ...io.truth.edm4hep_truth import read_truth
 from ..convert import Progress
-from ..merged_file import write_with_truth
+from ..merged_file import edm4hep_writer_like, have_contributions, hits_writer_like, write_with_truth
 from ..summary import Summary
 from .manifest import accounts_path, read_accounts
 from .status import production_status, ranges
@@ -86,7 +85,7 @@ def join_parts(
         stated = read_accounts(manifest.path, manifest.done)
         if len(stated) < len(manifest.done):
             raise InputError(
-                f"{accounts_path(manifest.path)}: does not tell of all parts; make them again (fastcalo convert ... "
+                f"{accounts_path(manifest.path)}: has no accounts of some parts; make them again (fastcalo convert ... "
                 "--resume)"
             )
         for accounts in stated.values():
@@ -119,25 +118,14 @@ class _Joined(AbstractContextManager["_Joined"]):
     """A file of hits that files of hits of the same format are added to."""
 
     def __init__(self, path: str | Path, first: HitsReader, *, overwrite: bool) -> None:
-        file = first.file
-        packed = Compression.stated(first.provenance)
+        file, tree = first.file, first.tree
         self._writer: HitsWriter | Edm4hepWriter
         if isinstance(file, Edm4hepFile):
-            names = weight_names(file.path)
-            kinds = file.identifiers(first.tree)
-            self._writer = Edm4hepWriter(
-                path, _detector(first), overwrite=overwrite, weight_names=names, identifiers=kinds, compression=packed
-            )
+            self._writer = edm4hep_writer_like(path, file, tree, _detector(first), overwrite=overwrite)
         else:
-            contributions = file.contributions(first.tree, first.sections[0], range(0)) is not None
-            self._writer = HitsWriter(
-                path,
-                first.sections,
-                identifiers=file.identifiers(first.tree),
-                overwrite=overwrite,
-                contributions=contributions,
-                form=file.form,
-                compression=packed,
+            contributions = have_contributions(file, tree, first.sections[:1])
+            self._writer = hits_writer_like(
+                path, file, tree, first.sections, contributions=contributions, overwrite=overwrite
             )
         said = {key: value for key, value in first.provenance.items() if key not in ("entries", "accounts")}
         self._said = said | {"created": file_provenance(None)["created"]}

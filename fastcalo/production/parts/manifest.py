@@ -72,7 +72,7 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def accounts_path(path: Path) -> Path:
-    """Name of the file that tells what became of the particles of the parts of a manifest."""
+    """Name of the file that states what became of the particles of the parts of a manifest."""
     return path.with_name(f"{path.stem}.accounts.jsonl")
 
 
@@ -84,7 +84,7 @@ def read_accounts(path: Path, parts: set[int]) -> dict[int, dict[str, Any]]:
     path : Path
         Of the manifest.
     parts : set of int
-        Those that are not told of are not in the result.
+        Those of which the file has none are not in the result.
     """
     beside = accounts_path(path)
     rows = _all_parsed(list(_lines(beside))) if beside.exists() else []

@@ -21,7 +21,7 @@ from .paired import PairedMean, plain
 from .physics import Physics, accounts
 
 # of each file at a time; events without hits are small, but their histograms are not
-_MEMORY, _EVENTS = "16 MB", 2000
+_MEMORY, _EVENTS = 16e6, 2000
 
 
 @dataclass(frozen=True, repr=False)
