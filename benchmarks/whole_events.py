@@ -149,9 +149,16 @@ def simulate_fast(folder: Path, models: list[str], anew: bool) -> None:
             continue
         with open_hit_file(str(block.path("full")), None) as file:
             made = "ECALContribution_hit" in file.branches("Events")
-        fastcalo.convert(
-            block.path("events"), block.path("fast"), engines[made], seed=SEED, contributions=made, overwrite=True
-        )
+        seed, target = seed_of(block.path("full")), block.path("fast")
+        fastcalo.convert(block.path("events"), target, engines[made], seed=seed, contributions=made, overwrite=True)
+
+
+def seed_of(hits: Path) -> int:
+    """Seed by which a file was made: particles decay by it, too."""
+    from fastcalo.io.hits.hit_files import open_hit_file
+
+    with open_hit_file(str(hits), None) as file:
+        return int(file.provenance["seed"])
 
 
 def compare_sample(folder: Path, name: str) -> dict[str, Any] | None:

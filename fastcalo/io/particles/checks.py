@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is looked at while particles are read: that some are final, that energies are possible, and what to warn of."""
+"""What is looked at while particles are read: that some are final, that values are possible, and what to warn of."""
 
 from __future__ import annotations
 
@@ -10,18 +10,30 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ... import particles
 from ...errors import InputError
 from ..event_streams.batches import FileEvents
+from .candidates import plainly
 from .columns import Column
 from .layouts import NANOAOD
-from .schemas import Schema
-from .units import check_energies, is_assumed
+from .schemas import MOMENTUM_UNITS, VERTEX, Schema
+from .tree import OpenTree
+from .units import UnitSample, check_energies, is_assumed
 
 # of the final-state particles of a whole collision more than half are hadrons
 _FEW_HADRONS = 0.3
 # codes that are listed in a message
 _LISTED = 8
 _FIRST_HADRON, _FIRST_NUCLEUS = 100, 1_000_000_000
+# of the values that must show it; single wild values are counted where particles are simulated
+_SHARE = 0.1
+_TURN = 2 * np.pi * 1.001
+# how far lengths of directions are from one, by what part energies may differ, and how many do
+_UNIT, _DIFFER, _MOST = 1e-4, 0.1, 0.5
+# what people write where there is nothing: -99, -999, -9999, ...
+_NOTHING = -99.0
+# spellings of a branch that counts particles, in lower case and without underscores
+_COUNTS = ("n", "np", "npart", "nparticle", "nparticles", "nmc", "ngen", "ntracks", "ntrk", "mult", "multiplicity")
 
 
 class FinalState:
@@ -116,3 +128,111 @@ def _merged_codes(status: NDArray[np.generic]) -> list[int]:
     """Status codes of the form 1000 k + 1, by which merged events distinguish backgrounds."""
     codes = [int(code) for code in np.unique(status).tolist() if float(code).is_integer()]
     return [code for code in codes if code > 1000 and code % 1000 == 1]
+
+
+def refuse_odd_values(schema: Schema, columns: Mapping[str, Column], sample: UnitSample, where: str) -> None:
+    """Refuse values that are no momenta, whatever their unit.
+
+    Parameters
+    ----------
+    schema : Schema
+    columns : mapping of str to Column
+        By role, of some entries.
+    sample : UnitSample
+        The same particles.
+    where : str
+        File and tree, for messages.
+
+    Raises
+    ------
+    InputError
+        Azimuths are in degrees, transverse momenta have a sign, or momenta are directions beside energies.
+    """
+    if "phi" in columns:
+        phi, pt = _finite(columns["phi"].values), _finite(columns["pt"].values)
+        if _often(np.abs(phi) > _TURN):
+            raise InputError(
+                f"{where}: {schema.branches['phi']!r} goes up to {np.abs(phi).max():.4g}; azimuths are needed in "
+                "radians: convert them, or name branches of px, py and pz"
+            )
+        if _often(pt < 0):
+            raise InputError(
+                f"{where}: {schema.branches['pt']!r} is negative for {np.mean(pt < 0):.0%} of the particles, as if it "
+                "had the sign of their charge: transverse momenta are needed without sign"
+            )
+    if "px" in columns and _are_directions(sample):
+        names = ", ".join(schema.branches[role] for role in schema.momentum)
+        raise InputError(f"{where}: {names} are directions, of length one, beside other energies: momenta are needed")
+
+
+def _are_directions(sample: UnitSample) -> bool:
+    """Whether momenta are of length one, and energies beside them those of other momenta, in any unit."""
+    moving = sample.momentum > 0
+    if sample.energy is None or not moving.any() or (np.abs(sample.momentum[moving] - 1) > _UNIT).any():
+        return False
+    energy, mass = sample.energy[moving], np.nan_to_num(particles.mass(sample.pdg[moving]))
+    fits = [np.abs(energy * gev - np.hypot(gev, mass)) < _DIFFER * energy * gev for gev in MOMENTUM_UNITS.values()]
+    return float(np.any(fits, axis=0).mean()) < 1 - _MOST
+
+
+def with_odd_values(schema: Schema, columns: Mapping[str, Column], tree: OpenTree, entries: range) -> Schema:
+    """Add notes on vertices that stand for none, and on arrays of fixed size that are not filled.
+
+    Parameters
+    ----------
+    schema : Schema
+    columns : mapping of str to Column
+        By role, of some entries.
+    tree : OpenTree
+    entries : range
+        Which entries these are.
+    """
+    notes = [*_notes_on_vertices(schema, tree, entries), *_notes_on_padding(columns, tree, entries)]
+    return replace(schema, notes=(*schema.notes, *notes))
+
+
+def _notes_on_vertices(schema: Schema, tree: OpenTree, entries: range) -> Iterator[str]:
+    branches = [schema.branches[role] for role in VERTEX if role in schema.branches]
+    if len(branches) < len(VERTEX):
+        return
+    columns = [tree.read(branch, entries).values for branch in branches]
+    if len({len(values) for values in columns}) > 1:
+        return
+    x, y, z = columns
+    nothing = (x == y) & (y == z) & (x <= _NOTHING)
+    if nothing.any():
+        yield (
+            f"{nothing.sum()} of {len(x)} particles start at ({x[nothing][0]:g}, {y[nothing][0]:g}, {z[nothing][0]:g}) "
+            f"by {', '.join(branches)}, which may stand for no vertex, and is taken for one. The origin for all: "
+            + " ".join(f"--branch {role}=none" for role in VERTEX)
+        )
+
+
+def _notes_on_padding(columns: Mapping[str, Column], tree: OpenTree, entries: range) -> Iterator[str]:
+    counts, codes = columns["pdg"].counts, columns["pdg"].values
+    if counts is None or not len(counts) or counts.min() != counts.max():
+        return
+    for name in tree.names:
+        if plainly(name) not in _COUNTS:
+            continue
+        number = tree.read(name, entries)
+        if number.counts is not None or number.values.dtype.kind not in "iu":
+            continue
+        filled = number.values.astype(np.int64)
+        place = np.tile(np.arange(counts[0]), len(counts))
+        behind = (place >= np.repeat(filled, counts[0])) & (codes != 0)
+        if (filled <= counts[0]).all() and (filled >= 0).all() and behind.any():
+            yield (
+                f"each entry has {counts[0]} particles, but {name!r} is less in {np.sum(filled < counts[0])} of "
+                f"{len(counts)} entries: {behind.sum()} particles behind it may be left over from earlier events, and "
+                "are taken. Write lists that are as long as that"
+            )
+
+
+def _finite(values: NDArray[np.generic]) -> NDArray[np.float64]:
+    found = values.astype(np.float64)
+    return found[np.isfinite(found)]
+
+
+def _often(wrong: NDArray[np.bool_]) -> bool:
+    return bool(len(wrong)) and float(wrong.mean()) > _SHARE

@@ -213,6 +213,12 @@ class _ColumnReader:
 
     def _whole(self, role: str, values: NDArray[Any]) -> NDArray[Any]:
         """Floating-point numbers that must be whole."""
+        last = 2.0 ** (np.finfo(values.dtype).nmant + 1)
+        if ((np.abs(values) >= last) & (np.abs(values) < 2.0**63)).any():
+            raise InputError(
+                f"{self.where}: {self.branches[role]!r} goes beyond {last:.0f} in {values.dtype.name}, which does not "
+                f"hold all whole numbers there: write integers, or leave it out with --branch {role}=none"
+            )
         with np.errstate(invalid="ignore"):
             wrong = ~((values >= -(2.0**63)) & (values < 2.0**63) & (values == np.floor(values)))
         if wrong.any():
@@ -237,6 +243,9 @@ class _ColumnReader:
 
 def _codes(values: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
     """PDG codes, and whether they are any; code 0 stands for what is none."""
+    if values.dtype.kind == "u":
+        # codes of antiparticles that went through an unsigned type
+        values = values.view(f"i{values.dtype.itemsize}")
     # some files hold codes as floating-point numbers
     good = np.isfinite(values) & (values >= _INT32.min) & (values <= _INT32.max)
     if values.dtype.kind == "f":

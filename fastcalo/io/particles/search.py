@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ...errors import InputError
-from .checks import notes_on_sample
+from .checks import notes_on_sample, refuse_odd_values, with_odd_values
 from .columns import sample_of
 from .evidence import NoParticlesError, find_schema
 from .schemas import Schema, SchemaOverrides, nearest
@@ -100,6 +100,8 @@ def with_sample(schema: Schema, overrides: SchemaOverrides, tree: OpenTree) -> S
         if branch and len((column := tree.read(branch, entries)).values) == len(columns["pdg"].values):
             columns[role] = column
     sample = sample_of(columns, schema, len(entries))
+    refuse_odd_values(schema, columns, sample, tree.where)
+    schema = with_odd_values(schema, columns, tree, entries)
     schema = with_units(schema, overrides, sample, tree.title, tree.where)
     return notes_on_sample(schema, columns, len(entries), tree.n_entries)
 
