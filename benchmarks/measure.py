@@ -130,7 +130,7 @@ def convert_run(source: Path, target: Path) -> tuple[float, float]:
     summary = convert(source, target, overwrite=True)
     share = summary.share_outside_network
     if share is None:
-        raise RuntimeError("the engine does not say how long its networks took")
+        raise RuntimeError("the engine does not state how long its networks took")
     return summary.wall_seconds, share
 
 

@@ -158,10 +158,10 @@ def trainings(
             for process in processes:
                 process.wait(timeout=60)
         except (EOFError, OSError):
-            # what it has to say must be read before the others are ended
+            # what it prints must be read before the others are ended
             time.sleep(3)
             ended = {job.name: p.poll() for job, p in zip(JOBS, processes, strict=False) if p.poll() is not None}
-            sys.exit(f"trainings of {stage} have ended by themselves, with {ended}; what they said stands above")
+            sys.exit(f"trainings of {stage} have ended by themselves, with {ended}; their messages are above")
         finally:
             for process in processes:
                 process.kill()

@@ -5,7 +5,7 @@
 
 For each shower the model draws N with the very same particle, so that spectra of energy and angle have no part in the
 errors, which are those of a bootstrap over the particles: of full simulation, and of the model. `fastcalo validate`,
-with two samples of particles, says more of how showers look, but less precisely how much energy they leave.
+with two samples of particles, judges better how showers look, but less precisely how much energy they leave.
 """
 
 from __future__ import annotations

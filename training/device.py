@@ -40,7 +40,7 @@ def choose_device(config: TrainConfig, exchange: Exchange, where: str) -> torch.
         why = "it is built without CUDA" if torch.version.cuda is None else "no GPU or no driver is seen"
         raise ConfigError(
             f"{where}: device = 'cuda', but torch {torch.__version__} cannot use it: {why}. Install a build for CUDA "
-            "(https://pytorch.org), look at what nvidia-smi and CUDA_VISIBLE_DEVICES say, or choose 'auto' or 'cpu'"
+            "(https://pytorch.org), look at nvidia-smi and CUDA_VISIBLE_DEVICES, or choose 'auto' or 'cpu'"
         )
     seen = visible_gpus() if there and exchange.computes and config.device != "cpu" else ()
     rank, everyone = exchange.on_node(" ".join(seen))

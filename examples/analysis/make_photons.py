@@ -36,12 +36,12 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--photons", type=int, default=400)
     parser.add_argument("--seed", type=int, default=1)
-    said = parser.parse_args()
-    branches = photons(said.photons, said.seed)
-    with uproot.recreate(said.out) as file:
+    options = parser.parse_args()
+    branches = photons(options.photons, options.seed)
+    with uproot.recreate(options.out) as file:
         file.mktree("events", {name: ak.type(column).content for name, column in branches.items()})
         file["events"].extend(branches)
-    print(f"{said.out}: {said.photons} photons")
+    print(f"{options.out}: {options.photons} photons")
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ class Result:
     mass : float64 [events]
         Of the two hardest clusters of Z -> e+ e-, GeV.
     photon_energy, response : float64 [photons]
-        Generated energy of isolated photons, GeV, and what the calorimeter says over it.
+        Generated energy of isolated photons, GeV, and the quotient of the measured energy with it.
     """
 
     label: str
@@ -291,13 +291,13 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Run the analysis on every file."""
     vector.register_awkward()
-    said = arguments()
-    results, truth, constant = run(said.events, said.hits, said.constant)
+    options = arguments()
+    results, truth, constant = run(options.events, options.hits, options.constant)
     photons = results
-    if said.photons:
-        photons, _, _ = run(said.photons[0], said.photons[1:], constant)
-    draw(results, photons, truth, said.output)
-    print(f"{said.output} is drawn")
+    if options.photons:
+        photons, _, _ = run(options.photons[0], options.photons[1:], constant)
+    draw(results, photons, truth, options.output)
+    print(f"{options.output} is drawn")
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ def hits_of(target: Path, event: int, section: str) -> CellHits:
 
 
 def main() -> None:
-    """Convert, draw, and say where everything is."""
+    """Convert, draw, and print where everything is."""
     parser = argparse.ArgumentParser(description="the demonstration of fastcalo")
     parser.add_argument("folder", nargs="?", type=Path, default=HERE / "output", help="where the results go")
     folder = parser.parse_args().folder

@@ -15,7 +15,7 @@ import numpy as np
 from fastcalo.training.architectures.hit_lists.hit_networks import (
     CODES,
     LEAST,
-    RATE_FLOOR,
+    RATE_OFFSET,
     SHARE_COMPONENTS,
     HitNetworks,
 )
@@ -132,10 +132,10 @@ def serve_hits(
     left = hits_left(g, hits)
     layer = layers_of_hits(g, hits, model.geometry.layers)
     threshold = model.threshold_L.numpy()
-    floor, least = (g.at(g.const(x), layer) for x in (model.floor_L.numpy(), LEAST * threshold))
-    table = _scalars(g, floor, numbers, left)
+    minimum, least = (g.at(g.const(x), layer) for x in (model.minimum_deposit_L.numpy(), LEAST * threshold))
+    table = _scalars(g, minimum, numbers, left)
     held = g.reshape(g.cast(hits.count, FLOAT), -1, model.geometry.layers)
-    held = g.flat(g.op("Mul", held, g.const(model.floor_L.numpy())))
+    held = g.flat(g.op("Mul", held, g.const(model.minimum_deposit_L.numpy())))
     free = g.row(g.at(g.op("Relu", g.op("Sub", energy_G, held)), ranks.by_count))
     previous, empty = g.op("Mul", free, g.const(0.0)), g.slice(free, 1, 0, 0)
     # the log of the mean energy that remains enters as ln(x) / 2 - 1/2: scales are put into weights and biases
@@ -146,14 +146,14 @@ def serve_hits(
 
     passes = g.op("Squeeze", g.size(ranks.size))
     out = g.ops("Loop", 3, passes, "", free, previous, empty, body=g.body("one_rank", body))
-    return g.op("Max", g.op("Add", g.flat(out[2]), floor), least)
+    return g.op("Max", g.op("Add", g.flat(out[2]), minimum), least)
 
 
-def _scalars(g: Graph, floor: str, numbers: list[str], left: str) -> str:
+def _scalars(g: Graph, minimum: str, numbers: list[str], left: str) -> str:
     """Per hit [5, H]: its two numbers; 1 / (hits left 0.1 MeV); energy held for those left; log of the others left."""
     one = g.const(1.0)
     scale = g.op("Div", g.const(1 / MEV_TENTH), left)
-    held = g.op("Mul", left, floor)
+    held = g.op("Mul", left, minimum)
     others = g.op("Log", g.clip(g.op("Sub", left, one), 1.0, None))
     others = g.op("Where", g.op("LessOrEqual", left, one), g.const(-_ALL), others)
     return g.op("Concat", *(g.row(x) for x in (*numbers, scale, held, others)), axis=0)
@@ -210,7 +210,7 @@ def _log_rate(g: Graph, blobs: Blobs, hits: Placed) -> str:
         p = g.op("Mul", p, g.op("Mul", g.op("Sub", upper, lower), g.const(0.5)))
     # far from all blobs two equal numbers may differ by their last bit
     p = g.op("Relu", g.sum(p, 0, keep=False))
-    return g.op("Add", g.op("Log", g.op("Add", p, g.const(RATE_FLOOR))), g.at(blobs.log_rate_G, hits.group))
+    return g.op("Add", g.op("Log", g.op("Add", p, g.const(RATE_OFFSET))), g.at(blobs.log_rate_G, hits.group))
 
 
 def _one_rank(b: Graph, nets: tuple[FloatArray, Weights], hits: tuple[str, str], ranks: tuple[str, str]) -> None:

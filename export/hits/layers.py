@@ -151,7 +151,7 @@ def _one_layer(b: Graph, model: LayerModel, first: _First, nets: tuple[Weights, 
     number, root, deposit = _draw(b, model, nets, hidden, draws, threshold)
     deposit = b.op("Min", deposit, outer.largest)
     part = b.op("Mul", deposit, outer.inverse)
-    scale = b.op("Log", b.op("Add", b.op("Mul", deposit, b.const(1 / reference.FLOOR)), b.const(1.0)))
+    scale = b.op("Log", b.op("Add", b.op("Mul", deposit, b.const(1 / reference.ENERGY_OFFSET)), b.const(1.0)))
     pair = b.op("Concat", root, scale, axis=1)
     new = {
         "past": b.op("Add", b.op("MatMul", pair, weight), state["past"]),
@@ -171,7 +171,7 @@ def _one_layer(b: Graph, model: LayerModel, first: _First, nets: tuple[Weights, 
 
 def _draw(b: Graph, model: LayerModel, nets: tuple[Weights, Weights], hidden: str, noise: list[str],
           threshold: str) -> tuple[str, str, str]:  # fmt: skip
-    """Number of hits of a layer, its root and the energy from what both networks' first layers say, each [N, 1]."""
+    """Number of hits of a layer, its root and the energy from what both networks' first layers give, each [N, 1]."""
     (count, energy), (u_count, u_energy, quantile, z) = nets, noise
     width = count[0][0].shape[1]
     h = b.silu(b.gemm(b.silu(b.slice(hidden, 1, 0, width)), *count[1]))

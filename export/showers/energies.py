@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from fastcalo.training.architectures.hit_lists.hit_networks import CODES, RATE_FLOOR
+from fastcalo.training.architectures.hit_lists.hit_networks import CODES, RATE_OFFSET
 from fastcalo.training.architectures.showers.blobs import BLOBS, NARROW, WIDE
 from fastcalo.training.architectures.showers.cell_model import SHARE_INPUTS, HitModel
 
@@ -100,4 +100,4 @@ def _log_rate(g: Graph, t: Tables, hits: Placed, layer: str, cond: dict[str, str
     wide = g.op("Mul", g.slice(weight, 0, NARROW, BLOBS), g.op("Mul", top, g.op("Exp", fall)))
     mass = g.op("Relu", g.op("Add", g.sum(narrow, 0, keep=False), g.sum(wide, 0, keep=False)))
     log_rate = g.flat(_rows_of(g, t.log_rate, 1, layer, hits.row, showers))
-    return g.op("Add", g.op("Log", g.op("Add", mass, g.const(RATE_FLOOR))), log_rate)
+    return g.op("Add", g.op("Log", g.op("Add", mass, g.const(RATE_OFFSET))), log_rate)

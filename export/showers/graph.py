@@ -45,7 +45,7 @@ def build_graph(
     ----------
     layers, hits : trained networks
     contract : Contract
-        Its ranges say which particles are drawn.
+        Its ranges determine which particles are drawn.
     capacity, hit_capacity : (float, float, float)
         A shower of kinetic energy E uses at most a + b E^c rows of the noise of points, and of hits.
     """

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 EXIT_CODES = {
-    "1": "the schemas differ, or it could not be done: standard error says why",
+    "1": "the schemas differ, or it could not be done: standard error has the reason",
     "3": "a limit on the physics is not kept",
 }
 

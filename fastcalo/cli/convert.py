@@ -105,7 +105,7 @@ def command(
     ] = False,
     dask: Annotated[
         str | None,
-        Option(metavar="ADDRESS", help="Simulate on workers of Dask; 'local' starts as many here as --workers says."),
+        Option(metavar="ADDRESS", help="Simulate on workers of Dask; 'local' starts as many here as --workers states."),
     ] = None,
     summary: Annotated[Path | None, Option(metavar="FILE.json", help="Write the summary to a file, too.")] = None,
     report: Annotated[
@@ -152,14 +152,14 @@ def command(
       fastcalo convert events.root -o hits.edm4hep.root --format edm4hep
       fastcalo convert events.root -o hits.parquet --format parquet --compression zstd:5
     """  # noqa: D301
-    said = {
+    stated = {
         "tree": tree,
         "collection": collection,
         "momentum_unit": momentum_unit,
         "length_unit": length_unit,
         "final_status": _codes(final_status),
     }
-    # everything that was said, before any file is read
+    # all options are checked before any file is read
     if engine is EngineName.GEANT4 and (
         unfit := [f"--{k}" for k, v in {"model": model, "threads": threads}.items() if v]
     ):
@@ -169,7 +169,7 @@ def command(
     settings = _Settings(
         inputs=inputs,
         output=output,
-        overrides=_overrides(schema, branch or [], said),
+        overrides=_overrides(schema, branch or [], stated),
         gather_rows=gather_rows,
         engine=engine,
         detector=detector,
@@ -279,7 +279,7 @@ def _convert(settings: _Settings, pool: Executor | None, workers: int) -> None:
     show_summary(done)
 
 
-def _overrides(schema: Path | None, branches: list[str], said: dict[str, Any]) -> SchemaOverrides:
+def _overrides(schema: Path | None, branches: list[str], stated: dict[str, Any]) -> SchemaOverrides:
     from ..errors import ConfigError
     from ..io.particles.schemas import SchemaOverrides, load_overrides
 
@@ -291,7 +291,7 @@ def _overrides(schema: Path | None, branches: list[str], said: dict[str, Any]) -
     except ConfigError as error:
         raise BadParameter(str(error), param_hint="--branch") from None
     try:
-        given = given.updated(SchemaOverrides(**said))
+        given = given.updated(SchemaOverrides(**stated))
     except ConfigError as error:
         raise BadParameter(str(error), param_hint="--momentum-unit / --length-unit") from None
     return given if schema is None else load_overrides(schema).updated(given)

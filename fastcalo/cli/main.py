@@ -30,7 +30,7 @@ _STYLE: dict[str, Any] = {
 }
 _EXIT_CODES = {
     "0": "done",
-    "1": "could not be done: standard error says why",
+    "1": "could not be done: standard error has the reason",
     "2": "called wrongly",
     "128+N": "ended by signal N: 130 by Ctrl-C, 143 by SIGTERM",
 }
@@ -181,7 +181,7 @@ def _options(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
     ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is being done.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Report what is being done.")] = False,
     log_file: Annotated[
         str | None, typer.Option(metavar="FILE.jsonl", help="Append what is being done to a file, as JSON lines.")
     ] = None,

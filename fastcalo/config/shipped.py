@@ -45,7 +45,7 @@ def find_configuration(text: str | Path, known: dict[str, Path]) -> Path:
     if name in known:
         return known[name]
     if path.suffix or len(path.parts) != 1:
-        # what is wrong with it is said where it is read
+        # what is wrong with it is reported where it is read
         return path
     hint = f"it is now {RENAMED[name]!r}" if name in RENAMED else nearest(name, known)
     raise ConfigError(f"{name}: there is no such file, and no configuration of that name; {hint}")

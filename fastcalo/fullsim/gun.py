@@ -167,7 +167,7 @@ def cut_to_windows(detector: Detector, parts: Sequence[Showers]) -> Windows:
     Parameters
     ----------
     detector : Detector
-        Its windows say how far.
+        Its windows state how far.
     parts : sequence of Showers
         At least one; they are joined.
     """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The native engine: fastcalo's C++ library, used through its C interface.
 
-The library is looked for where the environment variable ``FASTCALO_LIBRARY`` says, and in ``fastcalo/_native``, where
+The library is looked for where the environment variable ``FASTCALO_LIBRARY`` points, and in ``fastcalo/_native``, where
 wheels that were built with a compiler have it (``make native`` puts it there in a checkout). The structures below are
 those of ``integration/cpp/include/fastcalo/c_api.h``.
 """
@@ -107,7 +107,7 @@ class _Library:
         self.showers_section = function("showers_section", pointer, pointer, size, pointer)
 
     def check(self, status: int | None) -> None:
-        """Raise what a status says."""
+        """Raise what a status reports."""
         if not status:
             return
         code, message = self._code(status), self._message(status).decode(errors="replace")

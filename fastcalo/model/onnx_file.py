@@ -30,7 +30,7 @@ _LONGEST_VARINT = 10
 
 @dataclass(frozen=True)
 class OnnxFile:
-    """What can be said of an ONNX file without running it.
+    """Description of an ONNX file, without running it.
 
     Attributes
     ----------

@@ -55,8 +55,8 @@ def available_cores() -> int:
     """Cores that this process may use: affinity or cpuset, the control group's quota, and the batch system's word."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _quota()
-    said = [os.environ.get(name, "") for name in ("SLURM_CPUS_PER_TASK", "OMP_NUM_THREADS")]
-    return max(1, min([cores, *([quota] if quota else []), *(int(s) for s in said if s.isdigit() and int(s))]))
+    limits = [os.environ.get(name, "") for name in ("SLURM_CPUS_PER_TASK", "OMP_NUM_THREADS")]
+    return max(1, min([cores, *([quota] if quota else []), *(int(s) for s in limits if s.isdigit() and int(s))]))
 
 
 def _quota() -> int | None:

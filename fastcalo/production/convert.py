@@ -197,7 +197,7 @@ def convert(
 
 
 def log_input(reader: EventReader) -> None:
-    """Tell what is read, and what the user should know of it."""
+    """Report what is read, and what the user should know of it."""
     for label, text in reader.describe():
         logger.info("%s: %s", label, text)
     for note in (*reader.notes, *reader.repeats.warnings):

@@ -95,7 +95,7 @@ def display(
 
 
 def _particles(file: HitsReader, event: int, inputs: str | Path | None) -> tuple[Events | None, str]:
-    """Particles of the event, and what to say of them."""
+    """Particles of the event, and their labels."""
     paths = [str(inputs)] if inputs is not None else file.particle_files
     try:
         reader = open_events(paths)

@@ -122,7 +122,9 @@ def _check(one: HitFile, other: HitFile) -> Detector:
     """The detector of both files, whose hits must be of the same kind."""
     for file in (one, other):
         if not file.provenance.get("accounts"):
-            raise InputError(f"{file.path}: does not say how it was made; only files of 'fastcalo convert' are merged")
+            raise InputError(
+                f"{file.path}: does not state how it was made; only files of 'fastcalo convert' are merged"
+            )
     if differences := schema_differences(one, other):
         raise InputError(f"{one.path} (FULL) and {other.path} (FAST) cannot be merged: {'; '.join(differences)}")
     hashes = [dict(file.provenance.get("detector") or {}).get("hash") for file in (one, other)]

@@ -105,7 +105,7 @@ class _Rows:
 
 
 def with_times(chunks: Iterator[FileEvents], reader: EventReader) -> Iterator[FileEvents]:
-    """Events with the times at which their particles were produced, where the input says them."""
+    """Events with the times at which their particles were produced, where the input states them."""
     truth = TruthReader(reader) if holds_truth(reader) else None
     has_them = truth is None and has_rows(reader)
     for events in chunks:

@@ -60,7 +60,7 @@ class Summary:
     wall_seconds : float
         From the first look at the input to the finished output.
     network_seconds : float or None
-        Time that the engine spent in its networks, summed over workers; None where it does not say.
+        Time that the engine spent in its networks, summed over workers; None where it does not measure it.
     workers : int
     notes : list of str
         What the user should know of how the input was read.
@@ -179,7 +179,7 @@ class Summary:
 
     @property
     def share_outside_network(self) -> float | None:
-        """Part of the workers' wall time that was not spent in networks; None where the engine does not say."""
+        """Part of the workers' wall time that was not spent in networks; None where the engine does not measure it."""
         if self.network_seconds is None or self.wall_seconds == 0:
             return None
         return 1 - self.network_seconds / (self.wall_seconds * self.workers)

@@ -11,7 +11,7 @@ from ..particles import is_invisible
 
 
 def first_reason(events: Events, known: NDArray[np.bool_]) -> NDArray[np.int8]:
-    """What can be said of particles before they are propagated.
+    """Decisions about particles before they are propagated.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def outside_range(
     energy_ok: NDArray[np.bool_],
     angle_ok: NDArray[np.bool_],
 ) -> NDArray[np.int8]:
-    """What can be said of particles that arrive at the calorimeter.
+    """Decisions about particles that arrive at the calorimeter.
 
     Parameters
     ----------

@@ -134,7 +134,7 @@ def sum_deposits(
     threshold : float, optional
         Sums that are not greater are left out, GeV.
     contributions : sequence of Deposits, optional
-        Deposits in the same cells that say what made them, where the hits are to state what each particle made of them;
+        Deposits in the same cells with what made them, where the hits are to state what each particle made of them;
         they may be the parts themselves.
 
     Returns
@@ -177,7 +177,7 @@ def _contributions(parts: Sequence[Deposits]) -> Contributions:
         return Contributions.none()
     sources = [part.source for part in parts if part.source is not None]
     if len(sources) < len(parts):
-        raise InputError("contributions are asked for, but some deposits do not say which particle made them")
+        raise InputError("contributions are asked for, but some deposits do not state which particle made them")
     particle, time, mean_time, step_length = (
         np.concatenate([getattr(source, column) for source in sources])
         for column in ("particle", "time", "mean_time", "step_length")

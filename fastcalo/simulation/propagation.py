@@ -178,7 +178,7 @@ def flight_time(length: FloatArray, momentum: FloatArray, mass: FloatArray) -> F
 def _begin(
     detector: Detector, pdg: ArrayLike, momentum: ArrayLike, vertex: ArrayLike
 ) -> tuple[NDArray[np.int8], NDArray[np.intp], Tracks, FloatArray]:
-    """What can be said before the tracks are followed: reasons of all; rows, tracks and gaps of those inside."""
+    """Decisions before the tracks are followed: reasons of all; rows, tracks and gaps of those inside."""
     charge = particles.charge(pdg)
     p, x = _vectors("momentum", momentum, len(charge)), _vectors("vertex", vertex, len(charge))
     with np.errstate(over="ignore"):

@@ -254,7 +254,7 @@ class _SteppingAction(g4.G4UserSteppingAction):  # type: ignore[misc]
 
 
 class _EventAction(g4.G4UserEventAction):  # type: ignore[misc]
-    """Tells the hook that an event ends."""
+    """Notifies the hook that an event ends."""
 
     def __init__(self, hook: FastSimulationHook) -> None:
         super().__init__()

@@ -35,7 +35,7 @@ struct SectionHits {
 };
 
 // Hits of an event in every section of the detector, from the face inwards. Where it fails there are no sections, and
-// fastcalo_root_message tells why: code that is interpreted must not throw.
+// fastcalo_root_message returns why: code that is interpreted must not throw.
 inline std::vector<SectionHits> simulate(int number, unsigned long long seed, long long run, long long event,
                                          const ROOT::RVecI& pdg, const ROOT::RVecD& px, const ROOT::RVecD& py,
                                          const ROOT::RVecD& pz, const ROOT::RVecD& vx, const ROOT::RVecD& vy,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The command: what it says, what it ends with, and that it leaves nothing half-written."""
+"""The command: what it prints, its exit code, and that it leaves nothing half-written."""
 
 from __future__ import annotations
 
@@ -91,16 +91,16 @@ def test_convert_prints_what_it_found_and_did(tmp_path, tiny_model):
     assert done.returncode == 0, done.stderr
     # no progress bar where there is no terminal
     assert done.stderr == ""
-    told = json.loads(summary.read_text())
-    assert told["events"] == 300
+    written_summary = json.loads(summary.read_text())
+    assert written_summary["events"] == 300
     assert re.search(r"schema +EDM4hep", done.stdout)
     for reason in Reason:
-        tally = told["reasons"][reason.name.lower()]
+        counts = written_summary["reasons"][reason.name.lower()]
         line = re.search(rf"{re.escape(reason.text)} +│ +(\d+) │ +([\d.]+) │", done.stdout)
-        assert bool(line) == bool(tally["count"])
+        assert bool(line) == bool(counts["count"])
         if line:
-            assert int(line[1]) == tally["count"]
-            assert float(line[2]) == pytest.approx(tally["energy"], abs=1e-3)
+            assert int(line[1]) == counts["count"]
+            assert float(line[2]) == pytest.approx(counts["energy"], abs=1e-3)
     assert "300 events in" in done.stdout
     with uproot.open(out) as file:
         assert file["Events"].num_entries == 300
@@ -131,7 +131,7 @@ def test_a_progress_bar_on_a_terminal(tmp_path, tiny_model):
             while part := os.read(ours, 4096):
                 seen += part
         except OSError:
-            # Linux says so that the other side is closed
+            # Linux reports so that the other side is closed
             pass
     os.close(ours)
     assert process.returncode == 0
@@ -183,7 +183,7 @@ def test_wrong_usage_ends_with_2(tmp_path, line, message):
         ("convert {demo} -o {out} --model {here}/other.onnx", "clause 'stack'"),
         ("convert {demo} -o {here}/text.root --model {tiny}", "exists already"),
         ("convert {demo} -o {here}/none/hits.root --model {tiny}", "there is no folder"),
-        # what was said is checked before the input is looked at
+        # options are checked before the input is looked at
         ("convert {here}/none.root -o {here}/none/hits.root", "there is no folder"),
         ("convert {here}/none.root -o {out} --summary {here}/none/x.json", "there is no folder"),
         ("convert {here}/none.root -o {out} --model nonesuch", "no model 'nonesuch'"),
@@ -301,7 +301,7 @@ try:
         pass
 except BlockingIOError:
     os.set_blocking(1, True)
-sys.stdout.write("the last words are waiting for room in the pipe")
+sys.stdout.write("the last words are waiting until the pipe is read")
 sys.stderr.write("done")
 sys.stderr.flush()
 """

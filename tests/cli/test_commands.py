@@ -116,7 +116,7 @@ def test_a_command_of_another_distribution_runs(site):
         ("lacking", "needs a_library_that_is_nowhere, which is not installed: pip install 'fastcalo-greetings'"),
     ],
 )
-def test_one_that_cannot_be_loaded_says_whose_it_is(site, name, message):
+def test_the_error_of_one_that_cannot_be_loaded_names_its_package(site, name, message):
     done = fastcalo(site, name)
     assert done.returncode == 1
     assert message in done.stderr

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Options of `fastcalo convert` that say what the input means."""
+"""Options of `fastcalo convert` that state what the input means."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The picture of the architecture, and that documents lead where they say."""
+"""The picture of the architecture, and that links of documents lead somewhere."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def test_every_public_function_has_an_example() -> None:
 
 
 def snippets(document: Path) -> list[str]:
-    """Python of a document, without what stands behind a comment that says why it is not run."""
+    """Python of a document, without what stands behind a comment that states why it is not run."""
     found = re.findall(
         r"(<!-- not run: [^>]+ -->\n)?^```python\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL
     )

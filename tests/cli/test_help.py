@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Help, completion, and the commands that tell what there is: list and inspect."""
+"""Help, completion, and the commands that show what there is: list and inspect."""
 
 from __future__ import annotations
 
@@ -65,17 +65,17 @@ def test_shells_complete_commands_and_options(words, found):
 
 
 def test_list_names_what_is_shipped():
-    shown, told = run_command("list").stdout, json.loads(run_command("list", "--json").stdout)
-    assert [m["name"] for m in told["models"] if m["default"]] == ["em", "hadron", "muon"]
-    em = next(m for m in told["models"] if m["name"] == "em")
+    shown, listed = run_command("list").stdout, json.loads(run_command("list", "--json").stdout)
+    assert [m["name"] for m in listed["models"] if m["default"]] == ["em", "hadron", "muon"]
+    em = next(m for m in listed["models"] if m["name"] == "em")
     assert (em["species"], em["kinetic_energy_gev"], em["sections"]) == ([11, -11, 22], [0.02, 100.0], ["ECAL", "HCAL"])
-    assert told["detectors"] == [{"name": "clic-like", "sections": {"ECAL": 25, "HCAL": 60}, "default": True}]
-    for thing in told["models"] + told["detectors"]:
+    assert listed["detectors"] == [{"name": "clic-like", "sections": {"ECAL": 25, "HCAL": 60}, "default": True}]
+    for thing in listed["models"] + listed["detectors"]:
         assert re.search(rf"│ {thing['name']}( \*)? +│", shown)
         assert run_command("inspect", thing["name"]).returncode == 0
 
 
-def test_inspect_tells_programs_and_people_the_same(tiny_model):
+def test_json_of_inspect_has_what_its_text_has(tiny_model):
     done = run_command("inspect", tiny_model, "clic-like", DEMO, SHOWERS, "--json")
     model, detector, root, showers = json.loads(done.stdout)
     assert [thing["kind"] for thing in (model, detector, root, showers)] == ["model", "detector", "root", "showers"]

@@ -20,8 +20,8 @@ def test_progress_is_reported_in_lines_where_there_is_no_terminal(capsys, monkey
     lines = ProgressLines("events")
     for clock[0], done in ((1.0, 100), (20.0, 200), (31.0, 400), (40.0, 450), (61.0, 700)):
         lines(done, 1000)
-    told = capsys.readouterr().err.splitlines()
-    assert told == ["events: 400/1000, 10 per second, 1.0 min left", "events: 700/1000, 10 per second, 0.5 min left"]
+    printed = capsys.readouterr().err.splitlines()
+    assert printed == ["events: 400/1000, 10 per second, 1.0 min left", "events: 700/1000, 10 per second, 0.5 min left"]
 
 
 def test_progress_without_pace_is_reported_too(capsys, monkeypatch):

@@ -42,12 +42,14 @@ def fastcalo(ranks, *arguments, verbose=()):
 
 
 @pytest.mark.parametrize("ranks", RANKS)
-def test_lines_of_the_log_say_which_rank_they_are_from(config, tmp_path, ranks):
+def test_lines_of_the_log_have_the_rank_they_are_from(config, tmp_path, ranks):
     done = fastcalo(ranks, config, "-o", tmp_path / "run", verbose=["-v"])
     assert done.returncode == 0, done.stderr
     lines = [found for text in done.stderr.splitlines() if (found := LINE.fullmatch(text))]
-    told = [(found[2], found[3]) for found in lines if found[6] == "stage layers: 60 showers, from step 0 to 4"]
-    assert sorted(told) == ([(str(rank), str(ranks)) for rank in range(ranks)] if ranks else [(None, None)])
+    ranks_of_lines = [
+        (found[2], found[3]) for found in lines if found[6] == "stage layers: 60 showers, from step 0 to 4"
+    ]
+    assert sorted(ranks_of_lines) == ([(str(rank), str(ranks)) for rank in range(ranks)] if ranks else [(None, None)])
     # no line without one where there are several
     assert all(bool(found[1]) == bool(ranks) for found in lines)
 
@@ -122,7 +124,7 @@ def test_values_of_the_command_line_are_trained_with_and_recorded(config, tmp_pa
         "set": {"stage.layers.steps": 3, "stage.layers.batch": 10, "species": [22, 11], "name": "other"},
     }
     assert load_run(run)[0].stage[0].steps == 3
-    # as told, a run may go on for longer, and is finished then
+    # a run may go on for longer, as its message states, and is finished then
     done = fastcalo(0, config, "-o", run, *options, "--set", "stage.layers.steps=5", "--resume")
     assert done.returncode == 0, done.stderr
     assert recorded(run)["origin"]["set"]["stage.layers.steps"] == 5

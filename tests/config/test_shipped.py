@@ -30,7 +30,7 @@ def test_nothing_is_kept_on_disk_unasked():
     assert all(load_config(path).data.cache == "" for path in shipped_trainings().values())
 
 
-def test_a_file_goes_before_a_name_and_a_name_that_is_none_is_told(tmp_path, monkeypatch):
+def test_a_file_goes_before_a_name_and_an_unknown_name_is_refused(tmp_path, monkeypatch):
     known = shipped_trainings()
     monkeypatch.chdir(tmp_path)
     assert find_configuration("em", known) == known["em"]

@@ -61,7 +61,7 @@ SCHEMA = '[schema]\ntree = "events"\npdg = "a"\npx = "b"\n'
 LIMITS = '[limits]\n"auc.observables" = { max = 0.6 }\n'
 DEEP = "x = " + "[" * 5_000
 
-# text of the sound file, a line of it, what stands in its place, the key, and what is said about it
+# text of the sound file, a line of it, what stands in its place, the key, and the message about it
 WRONG = {
     "of another architecture": [
         (HITS, "[data]", "[network]\ndense_channels = 3\n[data]", "network.dense_channels",

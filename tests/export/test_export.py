@@ -39,9 +39,9 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def exported(tiny_run, tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "tiny.onnx"
-    told = []
-    export(tiny_run, path, status=told.append)
-    assert len(told) == 3
+    messages = []
+    export(tiny_run, path, status=messages.append)
+    assert len(messages) == 3
     assert [p.name for p in path.parent.iterdir()] == ["tiny.onnx"]
     return path
 
@@ -238,7 +238,7 @@ def run_graph(build, **inputs):
     return session.run(None, inputs)
 
 
-def test_the_builders_pieces_calculate_what_they_say():
+def test_the_builders_pieces_calculate_what_they_promise():
     x = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
     w, bias = np.arange(12, dtype=np.float32).reshape(4, 3) / 10, np.ones(3, np.float32)
 

@@ -83,7 +83,7 @@ def test_parity_is_that_of_all_sections(exported, hadron_run, monkeypatch):
     _, networks, _ = load_run(hadron_run)
     networks.networks.eval()
     exportable = ExportableHitGan(networks)
-    # what moves the deposits of the last layers only is told, too
+    # what moves the deposits of the last layers only is found, too
     right = exportable.showers
 
     def other(contract, feed):

@@ -139,7 +139,7 @@ def test_windows_hold_what_is_inside_them(model):
         assert windows[name].sum(dtype=np.float64) == pytest.approx(found.deposit[inside].sum(dtype=np.float64))
 
 
-def test_hits_stand_where_the_line_of_flight_and_the_cells_of_each_section_say(model):
+def test_hits_follow_the_line_of_flight_in_the_cells_of_each_section(model):
     """The engine gives the entry in the frame of the module, and shifts by the cells that are crossed."""
     engine = FastSimulation(DETECTOR, model)
     hits = engine.run(make_events([{"pdg": 130, "momentum": (2.0, 0.3, -0.4)}]), seed=9)

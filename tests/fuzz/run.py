@@ -29,7 +29,7 @@ _KINDS = ("same", "refused", "other", "raw", "crash", "hang")
 
 
 def work(pipe: Connection, name: str, seeds: range) -> None:
-    """Judge mutants one after the other, telling of each before and after."""
+    """Judge mutants one after the other; send a message before and after each."""
     faulthandler.enable()
     warnings.simplefilter("ignore")
     target = by_name()[name]
@@ -80,7 +80,7 @@ def fuzz(name: str, seeds: range, patience_s: float) -> dict[int, tuple[str, str
 
 
 def main() -> int:
-    """Run, print, and tell by the exit status."""
+    """Run and print; the exit status is 1 if a mutant is not well."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mutants", type=int, default=1000, help="in all, shared out evenly among the formats")
     parser.add_argument("--seed", type=int, default=0, help="number of the first mutant of each format")

@@ -33,7 +33,7 @@ class Target:
     mutate : callable
         Damages the image of the file.
     knows : bool
-        Whether the format can tell damage, so that nothing else may come out than of the whole file.
+        Whether the format detects damage, so that nothing else may come out than of the whole file.
     trained : bool
         Whether the file is one of a training.
     """

@@ -50,10 +50,10 @@ def test_both_engines_write_the_same_branches(geant4, few, tmp_path):
     assert ak.sum(hits["nHCAL"]) > 0
     assert ak.min(hits["ECAL_energy"]) > 2e-5
     assert hits["particles_unknown_species"].to_list() == [0] * 5
-    told = [json.loads(str(uproot.open(path)["fastcalo_provenance"])) for path in (full, fast)]
-    assert [t["engine"] for t in told] == ["Geant4Simulation", "FastSimulation"]
-    assert told[0]["simulation"]["physics_list"] == "FTFP_BERT"
-    assert told[0]["detector"] == told[1]["detector"]
+    provenances = [json.loads(str(uproot.open(path)["fastcalo_provenance"])) for path in (full, fast)]
+    assert [t["engine"] for t in provenances] == ["Geant4Simulation", "FastSimulation"]
+    assert provenances[0]["simulation"]["physics_list"] == "FTFP_BERT"
+    assert provenances[0]["detector"] == provenances[1]["detector"]
 
 
 def test_chunks_do_not_matter(geant4, few, tmp_path):

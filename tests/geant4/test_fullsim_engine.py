@@ -221,8 +221,8 @@ def test_showers_lie_around_the_line_of_flight(geant4, pdg):
             assert len(np.unique(modules[group == k])) == 1
 
 
-def test_a_straight_track_crosses_the_cells_that_geometry_says(geant4):
-    """A fast muon hardly scatters: cell by cell it must be where propagation and the grid say, in both sections."""
+def test_a_straight_track_crosses_the_cells_of_the_geometry(geant4):
+    """A fast muon hardly scatters: cell by cell it must be where propagation and the grid have it, in both sections."""
     rng = np.random.default_rng(5)
     way = rng.normal(size=(30, 3))
     lists = [[particle(13, *p)] for p in 200 * way / np.linalg.norm(way, axis=1)[:, None]]
@@ -248,11 +248,11 @@ def test_a_straight_track_crosses_the_cells_that_geometry_says(geant4):
 
 
 def test_provenance_states_the_physics(geant4):
-    told = geant4.provenance()
-    assert told["geant4"].startswith("geant4-1")
-    assert (told["physics_list"], told["production_cut_mm"]) == ("FTFP_BERT", 0.1)
-    assert told["data_sets"]["G4LEDATA"].startswith("G4EMLOW")
-    assert json.loads(json.dumps(told)) == told
+    provenance = geant4.provenance()
+    assert provenance["geant4"].startswith("geant4-1")
+    assert (provenance["physics_list"], provenance["production_cut_mm"]) == ("FTFP_BERT", 0.1)
+    assert provenance["data_sets"]["G4LEDATA"].startswith("G4EMLOW")
+    assert json.loads(json.dumps(provenance)) == provenance
     assert isinstance(geant4, TracedEngine)
 
 

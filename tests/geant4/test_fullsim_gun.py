@@ -81,15 +81,19 @@ def test_showers_are_as_asked_for(made):
             if name == "ECAL":
                 assert (inside > 0.005 * energy).all()
                 assert 0.015 < (inside / energy).mean() < 0.04
-        told = file.attributes
-    assert told["generator"] == "Geant4"
-    assert told["geant4"].startswith("geant4-")
-    assert (told["physics_list"], told["production_cut_mm"], told["cone_degrees"]) == ("FTFP_BERT", 0.1, 56.0)
-    assert json.loads(told["species"]) == [11, -11, 22]
-    assert json.loads(told["kinetic_energy_gev"]) == [0.1, 1.0]
-    assert (told["spectrum"], told["seed"], told["units"]) == ("log", 3, "GeV mm")
-    assert told["seconds_per_shower"] > 0
-    assert json.loads(told["detector"]) == json.loads(json.dumps(DETECTOR.description))
+        attributes = file.attributes
+    assert attributes["generator"] == "Geant4"
+    assert attributes["geant4"].startswith("geant4-")
+    assert (attributes["physics_list"], attributes["production_cut_mm"], attributes["cone_degrees"]) == (
+        "FTFP_BERT",
+        0.1,
+        56.0,
+    )
+    assert json.loads(attributes["species"]) == [11, -11, 22]
+    assert json.loads(attributes["kinetic_energy_gev"]) == [0.1, 1.0]
+    assert (attributes["spectrum"], attributes["seed"], attributes["units"]) == ("log", 3, "GeV mm")
+    assert attributes["seconds_per_shower"] > 0
+    assert json.loads(attributes["detector"]) == json.loads(json.dumps(DETECTOR.description))
 
 
 def test_workers_and_parts_do_not_matter(made, tmp_path):
@@ -100,10 +104,10 @@ def test_workers_and_parts_do_not_matter(made, tmp_path):
 
 
 def test_inspect_describes_the_generator(made):
-    told = run_command("inspect", made).stdout
-    assert re.search(r"geant4 +geant4-", told)
-    assert re.search(r"physics_list +FTFP_BERT", told)
-    assert "encoding" not in told
+    printed = run_command("inspect", made).stdout
+    assert re.search(r"geant4 +geant4-", printed)
+    assert re.search(r"physics_list +FTFP_BERT", printed)
+    assert "encoding" not in printed
 
 
 def finished(folder: Path) -> list[Path]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Full simulation tells what each particle made of each hit, and when, and its hits are those of before."""
+"""Contributions of full simulation: deposits of each particle in each hit, with times; hits are the same without."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def timed():
 @pytest.mark.slow
 def test_times_are_those_of_deposits_and_hits_do_not_change(geant4, timed):
     events = Events.from_arrays(pdg=PDG, px=PX, py=PY, pz=0.2)
-    plain, told = geant4.run(events, seed=3), timed.run(events, seed=3)
-    for name, section in told.sections.items():
+    plain, with_times = geant4.run(events, seed=3), timed.run(events, seed=3)
+    for name, section in with_times.sections.items():
         assert_array_equal(section.cell_id, plain.sections[name].cell_id)
         assert_array_equal(section.energy, plain.sections[name].energy)
         made = section.contributions
@@ -42,8 +42,8 @@ def test_times_are_those_of_deposits_and_hits_do_not_change(geant4, timed):
         assert (made.time > light - reach).all()
         assert (made.mean_time >= made.time * (1 - 1e-6)).all()
         assert (made.step_length == FULL_STEP_MM).all()
-    made = told.sections["ECAL"].contributions
-    event = np.repeat(np.arange(4), np.diff(made.offsets[told.sections["ECAL"].offsets]))
+    made = with_times.sections["ECAL"].contributions
+    event = np.repeat(np.arange(4), np.diff(made.offsets[with_times.sections["ECAL"].offsets]))
     assert {(e, p) for e, p in zip(event.tolist(), made.particle.tolist(), strict=True)} >= {(0, 0), (0, 1), (3, 0)}
 
 

@@ -31,9 +31,9 @@ def test_entry_points_are_spread_as_far_as_asked_for():
         Gun(entry_spread_mm=-1.0).check(DETECTOR)
 
 
-@pytest.mark.parametrize(("cells", "told"), [(24, "24 is neither an odd number"), (20_001, r"20001 x 20001 cells")])
-def test_windows_that_cannot_be(cells, told):
-    with pytest.raises(ConfigError, match=f"window: {told}"):
+@pytest.mark.parametrize(("cells", "message"), [(24, "24 is neither an odd number"), (20_001, r"20001 x 20001 cells")])
+def test_windows_that_cannot_be(cells, message):
+    with pytest.raises(ConfigError, match=f"window: {message}"):
         with_window(DETECTOR, cells)
 
 
@@ -81,7 +81,7 @@ def test_whole_showers_are_the_same_again(whole, tmp_path):
                 assert_array_equal(one.times(name, again, again + 1), other.times(name, row, row + 1))
 
 
-def test_a_file_without_times_says_so(tmp_path):
+def test_a_file_without_times_is_reported(tmp_path):
     with ShowerFile(write_sparse(tmp_path / "windows.h5", 4)) as file:
         assert not file.has_times("ECAL")
         with pytest.raises(InputError, match=r"has no times of ECAL; fullsim gun --times keeps them"):

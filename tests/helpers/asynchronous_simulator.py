@@ -46,28 +46,28 @@ def simulate(
     InputError
         The order names a worker that does not exist, or one that has no step left to make.
     """
-    desks: Sequence[ParameterServer | SubServer] = masters or [centre]
-    desk_of = {k: desk for desk in desks for k in desk.children}
-    pulls = {k: desk.first(k) for k, desk in desk_of.items()}
+    servers: Sequence[ParameterServer | SubServer] = masters or [centre]
+    server_of = {k: server for server in servers for k in server.children}
+    pulls = {k: server.first(k) for k, server in server_of.items()}
 
     def serve(k: int) -> None:
         push = workers[k].round(pulls[k])
-        pulls[k] = desk_of[k].serve(push)
+        pulls[k] = server_of[k].serve(push)
         served(push)
 
     for k in order:
-        if k not in (busy := _busy(desks)):
+        if k not in (busy := _busy(servers)):
             raise InputError(f"the order names worker {k}, but only {sorted(busy)} have steps to make")
         serve(k)
     for k in cycle(range(len(workers))):
-        if not (busy := _busy(desks)):
+        if not (busy := _busy(servers)):
             return
         if k in busy:
             serve(k)
 
 
-def _busy(desks: Sequence[Server]) -> set[int]:
-    return set().union(*(desk.busy for desk in desks))
+def _busy(servers: Sequence[Server]) -> set[int]:
+    return set().union(*(server.busy for server in servers))
 
 
 def order_of(seconds: Sequence[float], messages: int) -> list[int]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A pretended device whose tensors hold CPU numbers, to detect tensors on the wrong device without a GPU.
 
-Tensors say that they are on ``meta``. Whatever takes one of them and one of the CPU is an error, as with CUDA; but for
+The device of its tensors is ``meta``. Whatever takes one of them and one of the CPU is an error, as with CUDA; but for
 a single number of the CPU, which CUDA takes too.
 """
 

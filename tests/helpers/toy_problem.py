@@ -55,7 +55,11 @@ def make_centre(config: ServerConfig, workers: int, settings: StageConfig) -> Pa
 
 
 def make_masters(
-    config: ServerConfig, workers: int, settings: StageConfig, centre: ParameterServer, tell: Callable[[Push], Pull]
+    config: ServerConfig,
+    workers: int,
+    settings: StageConfig,
+    centre: ParameterServer,
+    push_upwards: Callable[[Push], Pull],
 ) -> list[SubServer]:
     """Between the centre and the workers; none where there is one master."""
     masters = []
@@ -63,7 +67,7 @@ def make_masters(
         line = Line()
         optimisers = {name: make_optimiser(settings, name, ps) for name, ps in line.parameters.items()}
         flat = FlatParameters(line.parameters)
-        masters.append(SubServer(m, flat, optimisers, workers, settings, config, centre.first(m), tell))
+        masters.append(SubServer(m, flat, optimisers, workers, settings, config, centre.first(m), push_upwards))
     return masters
 
 

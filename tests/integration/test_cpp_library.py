@@ -42,7 +42,7 @@ def test_a_project_of_its_own_uses_the_installed_package(built, run, onnxruntime
     run("cmake", "--install", built, "--prefix", tmp_path / "installed")
     run("cmake", "-S", EXAMPLE, "-B", tmp_path / "example", f"-DCMAKE_PREFIX_PATH={tmp_path / 'installed'}")
     run("cmake", "--build", tmp_path / "example")
-    said = run(
+    printed = run(
         tmp_path / "example" / "simulate",
         MODELS / "em.onnx",
         env={**os.environ, "FASTCALO_ONNXRUNTIME": str(onnxruntime_library)},
@@ -56,9 +56,9 @@ def test_a_project_of_its_own_uses_the_installed_package(built, run, onnxruntime
     )
     hits = fastcalo.FastSimulation(models=["em"]).run(events, seed=1)
     for i, reason in enumerate(hits.reason):
-        assert f"particle {i} ({events.pdg[i]}): {fastcalo.Reason(reason).text}" in said
+        assert f"particle {i} ({events.pdg[i]}): {fastcalo.Reason(reason).text}" in printed
     for name, section in hits.sections.items():
-        count, energy = re.search(rf"{name}: (\d+) hits, ([\d.]+) GeV", said).groups()
+        count, energy = re.search(rf"{name}: (\d+) hits, ([\d.]+) GeV", printed).groups()
         assert int(count) == section.n_hits
         assert float(energy) == pytest.approx(section.total_energy, rel=1e-4, abs=1e-6)
 
@@ -68,8 +68,8 @@ def test_a_project_of_its_own_uses_the_installed_package(built, run, onnxruntime
 def test_a_written_example_compiles_against_the_installed_package(built, run, tmp_path):
     """What ``fastcalo export MODEL --cpp-example DIR`` writes is built, and its test passes."""
     name = DEFAULT_MODELS[0]
-    said = run(sys.executable, "-m", "fastcalo", "export", name, "--cpp-example", tmp_path / "mine")
-    assert f"{name}.onnx" in said
+    printed = run(sys.executable, "-m", "fastcalo", "export", name, "--cpp-example", tmp_path / "mine")
+    assert f"{name}.onnx" in printed
     assert sorted(p.name for p in (tmp_path / "mine").iterdir()) == [
         "CMakeLists.txt", "README.md", f"{name}.onnx", "simulate.cpp",
     ]  # fmt: skip

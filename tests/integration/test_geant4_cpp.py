@@ -51,12 +51,12 @@ class Program:
 
     def __call__(self, name, *options):
         output = self.folder / f"{name}.jsonl"
-        said = self.run(
+        printed = self.run(
             self.path, "--geometry", self.folder / "geometry.txt", "--events", self.folder / "events.txt",
             "--model", EM, "--output", output, "--all-species", *options,
             env={**os.environ, **{key: str(value) for key, value in find_data().items()}},
         )  # fmt: skip
-        return fastcalo.open_hits(output).read(), said
+        return fastcalo.open_hits(output).read(), printed
 
 
 def find_geant4(folder):
@@ -112,8 +112,8 @@ def cells(hits, section, event):
     return dict(zip(s.cell_id[rows].tolist(), s.energy[rows].tolist(), strict=True))
 
 
-def counts(said):
-    found = re.findall(r"^ *(\d+) with +([\d.e+-]+) GeV: (.*)$", said, re.MULTILINE)
+def counts(printed):
+    found = re.findall(r"^ *(\d+) with +([\d.e+-]+) GeV: (.*)$", printed, re.MULTILINE)
     return {text: (int(n), float(energy)) for n, energy, text in found}
 
 
@@ -170,9 +170,9 @@ def test_a_mixed_event_has_the_deposits_of_both(fast, without):
 
 def test_energies_of_hits_are_those_of_the_models(program):
     """Nothing is lost between the models and the sensitive detectors: with photons only, accounts close."""
-    hits, said = program("closed", "--first", "4")
+    hits, printed = program("closed", "--first", "4")
     total = sum(section.total_energy for section in hits.sections.values())
-    found = re.search(r"(\d+) hits with ([\d.]+) GeV(; .* no sensitive detector is)?", said)
+    found = re.search(r"(\d+) hits with ([\d.]+) GeV(; .* no sensitive detector is)?", printed)
     assert found.group(3) is None
     # thresholds of the sums take away a little
     assert total == pytest.approx(float(found.group(2)), rel=1e-3)
@@ -187,18 +187,18 @@ def test_four_threads_give_the_hits_of_one(program, fast):
 
 
 def test_commands_change_what_is_stopped(program, without):
-    hits, said = program("commands", "--command", "/fastcalo/minEnergy 2.5 GeV", "--command", "/fastcalo/exclude e+")
-    assert counts(said)["kept from the models by a cut"][0] >= 4
-    assert fastcalo.Reason.SIMULATED.text not in counts(said)
+    hits, printed = program("commands", "--command", "/fastcalo/minEnergy 2.5 GeV", "--command", "/fastcalo/exclude e+")
+    assert counts(printed)["kept from the models by a cut"][0] >= 4
+    assert fastcalo.Reason.SIMULATED.text not in counts(printed)
     assert same(hits, without)
-    hits, said = program("disabled", "--command", "/fastcalo/enable false")
-    assert "fastcalo:" not in said
+    hits, printed = program("disabled", "--command", "/fastcalo/enable false")
+    assert "fastcalo:" not in printed
     assert same(hits, without)
     seeded = program("seeded", "--command", "/fastcalo/seed 18446744073709551615", "--count", "1")[0]
     assert cells(seeded, "ECAL", 0) != cells(hits, "ECAL", 0)
 
 
-def test_the_file_says_which_detector_it_is_of(program, fast):
+def test_the_file_states_which_detector_it_is_of(program, fast):
     head = json.loads((program.folder / "fast.jsonl").read_text().splitlines()[0])
     assert head["stack_hash"] == DETECTOR.stack_hash
     assert fast[0].n_events == 6

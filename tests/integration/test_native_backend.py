@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The native engine in Python: the same showers as ONNX Runtime's, and what is said where it is not there."""
+"""The native engine in Python: the same showers as ONNX Runtime's, and the message where it is not there."""
 
 import pickle
 import re
@@ -54,7 +54,7 @@ def test_without_a_library_onnx_runtime_runs_the_model(monkeypatch):
         fastcalo.load_model("em", backend="native")
 
 
-def test_a_library_that_is_none_is_told(monkeypatch, tmp_path):
+def test_a_library_that_is_none_is_refused(monkeypatch, tmp_path):
     wrong = tmp_path / "libfastcalo.so"
     wrong.write_bytes(b"no library")
     monkeypatch.setenv(LIBRARY, str(wrong))

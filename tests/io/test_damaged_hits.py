@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Files of hits whose tree lacks what the file says of itself: ROOT keeps no checksum of a tree's description."""
+"""Files of hits whose tree lacks what the file states of itself: ROOT keeps no checksum of a tree's description."""
 
 import pytest
 from helpers.hit_files import Content
@@ -19,8 +19,8 @@ def no_section(content):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (fewer_events, "has 5 entries, but the file says that it has 7 events: it is damaged"),
-        (no_section, "has no branches of HCAL, though the file says that it has hits of ECAL, HCAL: it is damaged"),
+        (fewer_events, "has 5 entries, but the file states that it has 7 events: it is damaged"),
+        (no_section, "has no branches of HCAL, though the file states that it has hits of ECAL, HCAL: it is damaged"),
     ],
 )
 def test_a_tree_that_lacks_events_or_sections_is_refused(tmp_path, spoil, message):
@@ -40,7 +40,7 @@ def test_a_tree_that_has_them_is_read(tmp_path):
         assert file.read().n_events == 5
 
 
-def test_reading_all_at_once_tells_first_that_memory_does_not_suffice(tmp_path, monkeypatch):
+def test_reading_all_at_once_is_refused_before_memory_runs_out(tmp_path, monkeypatch):
     path = Content(60).write(tmp_path / "hits.root")
     monkeypatch.setattr("fastcalo.memory.available_bytes", lambda: 10_000)
     with open_hits(path) as file:

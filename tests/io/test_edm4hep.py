@@ -110,7 +110,7 @@ def test_particles_that_were_simulated_bear_the_bit_of_fast_simulation(events):
     counted = [values[keys.index("particles_simulated")][0] for keys, values in zip(*parameters(events), strict=True)]
     assert_array_equal(by_bit, counted)
     assert sum(counted) > 50
-    # what the input had said stays
+    # what the input states is kept
     assert ak.sum((events["MCParticles"]["simulatorStatus"] >> 23) & 1) == len(events)
 
 
@@ -124,9 +124,9 @@ def test_headers_and_weights_are_carried_over(folder, events):
         assert_array_equal(ak.flatten(events["EventHeader"][name]), ak.flatten(given["EventHeader"][name]))
     assert_array_equal(ak.flatten(events["_EventHeader_weights"]), ak.flatten(given["_EventHeader_weights"]))
     (metadata,) = uproot.open(folder / "e4.root")["metadata"].arrays().to_list()
-    said = dict(zip(metadata["GPStringKeys"], metadata["GPStringValues"], strict=True))
-    assert said["EventWeightNames"] == WEIGHTS
-    assert said["ECAL__CellIDEncoding"] == [fastcalo.load_detector().section("ECAL").encoding.text]
+    stated = dict(zip(metadata["GPStringKeys"], metadata["GPStringValues"], strict=True))
+    assert stated["EventWeightNames"] == WEIGHTS
+    assert stated["ECAL__CellIDEncoding"] == [fastcalo.load_detector().section("ECAL").encoding.text]
 
 
 def test_hits_and_contributions_are_those_of_our_tree(folder):
@@ -222,7 +222,7 @@ def read_contributions(path) -> dict[str, dict[str, np.ndarray]]:
 
 
 def rows_of(path) -> np.ndarray:
-    """Rows that a file tells of its particles, int [n_events, most particles]."""
+    """Rows that a file states of its particles, int [n_events, most particles]."""
     keys, values = parameters(uproot.open(path)["events"].arrays(["GPIntKeys", "GPIntValues"]))
     rows = [v[k.index("fastcalo_row")] for k, v in zip(keys, values, strict=True)]
     return ak.to_numpy(ak.fill_none(ak.pad_none(ak.Array(rows), max(map(len, rows))), -1))

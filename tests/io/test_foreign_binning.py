@@ -38,7 +38,7 @@ layer_descriptions = st.tuples(
 
 
 @given(st.lists(layer_descriptions, min_size=1, max_size=5).filter(lambda layers: any(w for w, _, _ in layers)))
-def test_voxels_are_where_the_layers_say(tmp_path_factory, layers):
+def test_voxels_are_in_their_layers(tmp_path_factory, layers):
     path = tmp_path_factory.mktemp("xml") / "b.xml"
     rows, expected, ids, number = [], [], [], -1
     for widths, angles, gap in layers:

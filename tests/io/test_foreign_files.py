@@ -340,7 +340,7 @@ def test_inspect_takes_binning_and_species_on_the_command_line(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     binning_beside(tmp_path / "elsewhere")
     shower, gan = write_h5(tmp_path / "a.h5", **calochallenge(3)), write_h5(tmp_path / "b.h5", **calogan(3))
-    for arguments, told in (
+    for arguments, expected in (
         ((shower, "--binning", tmp_path / "elsewhere" / "binning.xml"), "13 voxels in 3 layers"),
         ((gan, "--pdg", "-11"), "-11"),
     ):
@@ -351,4 +351,4 @@ def test_inspect_takes_binning_and_species_on_the_command_line(tmp_path):
             text=True,
         )
         assert done.returncode == 0, done.stderr
-        assert told in done.stdout
+        assert expected in done.stdout

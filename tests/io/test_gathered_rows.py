@@ -72,7 +72,7 @@ def test_without_being_asked_they_are_refused_with_the_line_to_type(tmp_path):
         list(open_events(path).iterate())
 
 
-def test_the_output_is_that_of_sorted_rows_and_says_that_rows_were_gathered(tmp_path, small_engine, caplog):
+def test_the_output_is_that_of_sorted_rows_and_states_that_rows_were_gathered(tmp_path, small_engine, caplog):
     path, expected = rows_of_threads(tmp_path / "rows.root")
     order = np.concatenate([np.full(len(v), k) for k, v in expected.items()])
     px = np.concatenate(list(expected.values()))
@@ -85,10 +85,10 @@ def test_the_output_is_that_of_sorted_rows_and_says_that_rows_were_gathered(tmp_
     (record,) = [r for r in caplog.records if "stand together" in r.message]
     one, other = (uproot.open(tmp_path / f"{name}.root")["Events"].arrays() for name in ("hits", "sorted.hits"))
     assert one.tolist() == other.tolist()
-    told = json.loads(str(uproot.open(tmp_path / "hits.root")["fastcalo_provenance"]))["accounts"]["repeats"]
-    assert told["gathered"] > 20
-    assert told["repeated"] == 0
-    assert f"there were {told['gathered']} more places than events" in record.message
+    repeats = json.loads(str(uproot.open(tmp_path / "hits.root")["fastcalo_provenance"]))["accounts"]["repeats"]
+    assert repeats["gathered"] > 20
+    assert repeats["repeated"] == 0
+    assert f"there were {repeats['gathered']} more places than events" in record.message
 
 
 def test_rows_that_stand_together_are_not_spoken_of(tmp_path, small_engine, caplog):

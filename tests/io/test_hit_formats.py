@@ -83,8 +83,8 @@ def test_names_values_and_types_are_those_of_the_tree(folder, form):
             parts = list(other.iterate(step))
             assert len(parts) > 1
             assert sum(part.sections["ECAL"].n_hits for part in parts) == whole.sections["ECAL"].n_hits
-        said = [{k: v for k, v in file.provenance.items() if k != "created"} for file in (one, other)]
-        assert said[0] == said[1]
+        provenances = [{k: v for k, v in file.provenance.items() if k != "created"} for file in (one, other)]
+        assert provenances[0] == provenances[1]
 
 
 @pytest.mark.parametrize("form", FORMATS)

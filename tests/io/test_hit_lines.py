@@ -82,7 +82,7 @@ def test_they_become_a_root_file(file, tmp_path):
 
 
 def test_they_are_not_merged_for_lack_of_the_particles_energies(file, tmp_path):
-    with pytest.raises(InputError, match="does not say how it was made"):
+    with pytest.raises(InputError, match="does not state how it was made"):
         merge(str(file), str(file), str(tmp_path / "all.root"))
 
 

@@ -265,7 +265,7 @@ def test_root_reads_back_what_was_written(tmp_path, monkeypatch):
 
 @contextmanager
 def files_no_larger_than(limit: int):
-    """A full disk, as far as this process can tell: the kernel refuses to let any file grow beyond the limit."""
+    """A full disk, as far as this process can see: the kernel refuses to let any file grow beyond the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:

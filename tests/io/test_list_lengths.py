@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Lists of a branch are as long as they say."""
+"""Lists of a branch are as long as they state."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def test_a_column_that_is_whole_is_taken(good):
 
 
 @pytest.mark.parametrize(
-    ("bad", "told"),
+    ("bad", "message"),
     [
         (column(2), "here has another number of entries than the tree"),
         (column(5, [2, 3]), "here has another number of entries than the tree"),
@@ -27,6 +27,6 @@ def test_a_column_that_is_whole_is_taken(good):
         (column(1, [2, -2, 1]), "may be cut short or damaged"),
     ],
 )
-def test_lists_that_are_longer_than_their_values_are_refused(bad, told):
-    with pytest.raises(InputError, match=told):
+def test_lists_that_are_longer_than_their_values_are_refused(bad, message):
+    with pytest.raises(InputError, match=message):
         check_lengths(bad, 3, "here")

@@ -162,7 +162,7 @@ def test_clusters_of_an_rntuple_are_joined(tmp_path):
         assert_array_equal(np.concatenate([chunk.event for chunk in chunks]), np.arange(35))
 
 
-def test_an_rntuple_of_a_release_candidate_says_so(tmp_path):
+def test_an_rntuple_of_a_release_candidate_is_reported(tmp_path):
     path = tmp_path / "a.root"
     anchor = uproot.to_writable("the anchor")
     # uproot takes the name of the class in the file from that in Python
@@ -178,7 +178,7 @@ def test_an_rntuple_of_a_release_candidate_says_so(tmp_path):
 # what is reported to the user
 
 
-def test_summary_and_provenance_say_what_was_chosen_and_why(tmp_path, small_engine):
+def test_summary_and_provenance_state_what_was_chosen_and_why(tmp_path, small_engine):
     columns = {"pdg": [[211]], "mass": [[139.57]], "px": [[5000.0]], "py": [[10.0]], "pz": [[10.0]]}
     done = convert(write_tree(tmp_path / "a.root", columns), tmp_path / "hits.root", small_engine)
     units, vertices = done.notes
@@ -195,7 +195,7 @@ def test_summary_and_provenance_say_what_was_chosen_and_why(tmp_path, small_engi
 def test_files_of_rejected_particles_are_known_to_be_in_our_units(tmp_path, small_engine):
     columns = {"pdg": [[99999999]], "px": [[20e3]], "py": [[0.0]], "pz": [[0.0]]}
     path, rejected = write_tree(tmp_path / "a.root", columns), tmp_path / "rejected.root"
-    told = SchemaOverrides(momentum_unit="GeV")
-    convert(path, tmp_path / "hits.root", small_engine, schema=told, rejected=rejected)
+    overrides = SchemaOverrides(momentum_unit="GeV")
+    convert(path, tmp_path / "hits.root", small_engine, schema=overrides, rejected=rejected)
     (events,) = open_events(rejected).iterate()
     assert_array_equal(events.momentum, [[20e3, 0, 0]])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which collection is taken for the truth, and what is said where the evidence does not decide."""
+"""Which collection is taken for the truth, and the message where the evidence does not decide."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Particles from ROOT files of every layout, and what is said of files that hold none."""
+"""Particles from ROOT files of every layout, and the messages about files that hold none."""
 
 from __future__ import annotations
 
@@ -243,7 +243,7 @@ def test_chunks_with_many_particles_are_cut_between_events(n, most, seed):
     assert_array_equal(np.concatenate([[], *[part.event for part in cut]]), number)
     assert_array_equal(np.concatenate([[], *[part.pdg for part in cut]]), whole.pdg)
     for part, after in pairwise(cut):
-        # neither too many, unless it is one event, nor fewer than there is room for
+        # neither too many, unless it is one event, nor fewer than fit into it
         assert part.final.sum() <= most or part.n_events == 1
         first = after.final[: after.offsets[1]].sum()
         assert part.final.sum() + first > most
@@ -276,7 +276,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     assert peaks[200] < 40e6
 
 
-# what the user says
+# what the user states
 
 
 def test_named_tree_and_branches(tmp_path):

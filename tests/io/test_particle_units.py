@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Units that a file shows or says, and energies that no unit makes possible."""
+"""Units that a file shows or states, and energies that no unit makes possible."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_the_user_comes_before_the_masses_which_are_reported(tmp_path):
     assert_allclose(events.mass, MASSES)
 
 
-def test_masses_of_resonances_and_zeros_say_nothing(tmp_path):
+def test_masses_of_resonances_and_zeros_decide_nothing(tmp_path):
     found = {"pdg": [[23, 22, 99]], "mass": [[91.0, 0.0, 500.0]], **{f"p{axis}": [[1.0, 1.0, 1.0]] for axis in "xyz"}}
     reader = open_events(write_tree(tmp_path / "a.root", found))
     assert (reader.schema.momentum_unit, reader.notes) == ("GeV", ())
@@ -75,7 +75,7 @@ def titled(path, titles: dict[str, str]):
     return path
 
 
-def test_titles_of_branches_say_the_units(tmp_path):
+def test_titles_of_branches_state_the_units(tmp_path):
     path = titled(tmp_path / "a.root", {"px": "px of the particle [MeV]", "vx": "production vertex (cm)"})
     with uproot.open(path) as file:
         assert file["events"]["px"].title == "px of the particle [MeV]"

@@ -207,7 +207,7 @@ def test_counters_of_a_writer_are_no_collection(tmp_path):
     assert read(path)[0].schema.collection == "GeneratedParticles"
 
 
-def test_empty_events_first_and_codes_that_say_nothing(tmp_path):
+def test_empty_events_first_and_codes_that_decide_nothing(tmp_path):
     columns = {name: ak.concatenate([column[:0], [[]], column]) for name, column in pair().items()}
     _, events = read(write_tree(tmp_path / "a.root", columns))
     assert_array_equal(np.diff(events.offsets), [0, *[2] * N])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which branches are taken for what, and what the user may say of it."""
+"""Which branches are taken for what, and what the user may state of it."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_any_names_give_a_schema_or_an_error(names):
 
 
 @pytest.mark.parametrize(
-    ("said", "message"),
+    ("overrides", "message"),
     [
         ({"branches": {"pgd": "a"}}, r"'pgd' is nothing that a branch can stand for; the nearest are \['pdg'"),
         ({"branches": {"px": "a", "pt": "b"}}, "both px py pz and pt eta phi"),
@@ -196,9 +196,9 @@ def test_any_names_give_a_schema_or_an_error(names):
         ({"final_status": ()}, "final_status names no value"),
     ],
 )
-def test_wrong_overrides_are_refused(said, message):
+def test_wrong_overrides_are_refused(overrides, message):
     with pytest.raises(ConfigError, match=message):
-        SchemaOverrides(**said)
+        SchemaOverrides(**overrides)
 
 
 def test_later_overrides_win():

@@ -71,7 +71,7 @@ def test_sums_are_right_and_take_time(found, ranks):
     assert found[f"sums {ranks}"] == [True, [2, 5], True, True]
 
 
-def test_a_wrong_sum_is_noticed_and_told_by_the_doctor(found):
+def test_a_wrong_sum_is_noticed_and_reported_by_the_doctor(found):
     assert found["lying"] == [False, "bad: a sum of numbers over all ranks is wrong"]
 
 
@@ -79,7 +79,7 @@ def test_who_waits_sleeps(found):
     assert found["seconds of a waiting rank"][1] < 0.75
 
 
-def test_who_waits_in_vain_says_for_what():
+def test_a_wait_in_vain_is_reported_with_what_it_was_for():
     # ends by MPI_Abort, of whose status a forked process may not report in time
     done = script(1, IN_VAIN, python=[sys.executable])
     assert done.returncode == 0, done.stderr

@@ -51,17 +51,17 @@ from fastcalo.training.distributed.allreduce_timing import wait_for
 from fastcalo.training.distributed.asynchronous.exchange import ServerExchange
 torch.set_num_threads(1)
 
-def serve(exchange, desk, stale):
-    exchange.expect(desk.busy)
-    while desk.busy:
-        push = exchange.receive(desk.rows, len(desk.flat.values_N))
-        exchange.reply(push.worker, desk.serve(push), desk.busy)
-        stale.append(desk.staleness)
+def serve(exchange, server, stale):
+    exchange.expect(server.busy)
+    while server.busy:
+        push = exchange.receive(server.rows, len(server.flat.values_N))
+        exchange.reply(push.worker, server.serve(push), server.busy)
+        stale.append(server.staleness)
 
-def play(told, run, world):
-    strategy = told["parallel"]["strategy"]
-    config, settings = STRATEGIES[strategy](**told["parallel"]), stage(strategy, 60)
-    exchange = ServerExchange(world, run, 60, told["orders"].get(str(world.rank), ()), config.masters)
+def play(case, run, world):
+    strategy = case["parallel"]["strategy"]
+    config, settings = STRATEGIES[strategy](**case["parallel"]), stage(strategy, 60)
+    exchange = ServerExchange(world, run, 60, case["orders"].get(str(world.rank), ()), config.masters)
     tree = exchange.tree
     centre, stale = make_centre(config, tree.workers, settings), []
     masters = make_masters(config, tree.workers, settings, centre, exchange.push)
@@ -71,17 +71,17 @@ def play(told, run, world):
         serve(exchange, masters[exchange.number], stale)
     else:
         worker = make_workers(config, tree.workers, settings)[exchange.number]
-        desk = masters[tree.master_of(worker.number)] if tree.between else centre
-        pull = desk.first(worker.number)
+        server = masters[tree.master_of(worker.number)] if tree.between else centre
+        pull = server.first(worker.number)
         while pull.steps:
             pull = exchange.push(worker.round(pull))
     return [centre.flat.values_N.tolist(), exchange._world.gather(stale)]
 
 world, run, found = MPI.COMM_WORLD, Path(sys.argv[1]), []
-for told in json.loads(sys.argv[2]):
-    part = world.Split(0 if world.rank < told["ranks"] else MPI.UNDEFINED)
+for case in json.loads(sys.argv[2]):
+    part = world.Split(0 if world.rank < case["ranks"] else MPI.UNDEFINED)
     if part:
-        found.append(play(told, run, part))
+        found.append(play(case, run, part))
     wait_for(world.Ibarrier(), 60, "a simulation")
 if not world.rank:
     exchange = ServerExchange(world, run, order=[5])
@@ -102,16 +102,16 @@ def simulate_toy(strategy: str, tree: Topology) -> tuple[torch.Tensor, dict[int,
     orders: dict[int, list[int]] = {rank: [] for rank in range(1 + tree.between)}
     stale: dict[int, list[int]] = {rank: [] for rank in orders}
 
-    def note(rank, desk, push):
+    def note(rank, server, push):
         orders[rank].append(push.worker)
-        stale[rank].append(desk.staleness)
+        stale[rank].append(server.staleness)
 
-    def tell(push):
+    def push_upwards(push):
         pull = centre.serve(push)
         note(0, centre, push)
         return pull
 
-    masters = make_masters(config, tree.workers, settings, centre, tell)
+    masters = make_masters(config, tree.workers, settings, centre, push_upwards)
 
     def served(push):
         rank = 1 + tree.master_of(push.worker) if tree.between else 0
@@ -124,10 +124,10 @@ def simulate_toy(strategy: str, tree: Topology) -> tuple[torch.Tensor, dict[int,
 
 @pytest.fixture(scope="module")
 def toys(tmp_path_factory) -> tuple[dict[tuple[int, int, str], tuple], str]:
-    """What the simulator and what ranks have found, by tree and strategy; and what an order that cannot be says."""
+    """What the simulator and what ranks have found, by tree and strategy; and the error of an order that cannot be."""
     cases = [(ranks, masters, strategy) for ranks, masters in TREES for strategy in STRATEGIES]
     expected = [simulate_toy(strategy, Topology.of(ranks, masters)) for ranks, masters, strategy in cases]
-    told = [
+    described = [
         {
             "ranks": ranks,
             "parallel": {"strategy": strategy, "push_every": 2, "masters": masters, "sync_every": 3},
@@ -135,7 +135,7 @@ def toys(tmp_path_factory) -> tuple[dict[tuple[int, int, str], tuple], str]:
         }
         for (ranks, masters, strategy), (_, orders, _) in zip(cases, expected, strict=True)
     ]
-    done = script(max(ranks for ranks, _ in TREES), TOY, tmp_path_factory.mktemp("toys"), json.dumps(told))
+    done = script(max(ranks for ranks, _ in TREES), TOY, tmp_path_factory.mktemp("toys"), json.dumps(described))
     assert done.returncode == 0, done.stderr
     *found, refused = json.loads(done.stdout)
     return dict(zip(cases, zip(expected, found, strict=True), strict=True)), refused
@@ -177,7 +177,7 @@ def simulate_hits(config, tree: Topology, order: list[int]) -> tuple[dict[str, t
     networks, flat, optimisers = held()
     centre = ParameterServer(flat, optimisers, tree.workers, settings, parallel)
 
-    def tell(push):
+    def push_upwards(push):
         orders[0].append(push.worker)
         return centre.serve(push)
 
@@ -185,7 +185,8 @@ def simulate_hits(config, tree: Topology, order: list[int]) -> tuple[dict[str, t
         orders[1 + tree.master_of(push.worker) if tree.between else 0].append(push.worker)
 
     masters = [
-        SubServer(m, *held()[1:], tree.workers, settings, parallel, centre.first(m), tell) for m in range(tree.between)
+        SubServer(m, *held()[1:], tree.workers, settings, parallel, centre.first(m), push_upwards)
+        for m in range(tree.between)
     ]
     simulate(centre, played, order, served, masters)
     return networks["hits"].state_dict(), orders

@@ -279,7 +279,7 @@ def test_too_few_showers_for_all_workers(data, tmp_path):
     assert "batches of 50 showers for 3 workers take 150, but there are only 120" in str(error.value)
 
 
-def test_a_damaged_state_of_a_rank_is_told(tmp_path):
+def test_a_damaged_state_of_a_rank_is_reported(tmp_path):
     own = WorkerState(tmp_path, "hits", 1, Topology(2), True)
     own.save({"values": torch.ones(3)}, 20)
     assert own.load(20)["values"].tolist() == [1.0] * 3

@@ -69,7 +69,7 @@ def job(tmp_path):
 
 
 def stop(command, run: Path, environment, to) -> tuple[int, str]:
-    """Start a job, send SIGUSR1 once it trains, and return its exit code and what it said."""
+    """Start a job, send SIGUSR1 once it trains, and return its exit code and what it printed."""
     log = run / "metrics.jsonl"
     before = log.stat().st_size if log.exists() else 0
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -79,8 +79,8 @@ def stop(command, run: Path, environment, to) -> tuple[int, str]:
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.05)
     os.kill(to(process), signal.SIGUSR1)
-    said, _ = process.communicate(timeout=60)
-    return process.returncode, said
+    printed, _ = process.communicate(timeout=60)
+    return process.returncode, printed
 
 
 @pytest.mark.mpi
@@ -92,13 +92,13 @@ def test_a_job_of_slurm_is_stopped_in_time_queued_again_and_goes_on(job, tmp_pat
     def rank(_):
         return int((run / "ranks" / "1").read_text().split()[1])
 
-    code, said = stop(command, run, environment, rank)
-    assert code == 0, said
-    assert "stopped and saved: queued again" in said
+    code, printed = stop(command, run, environment, rank)
+    assert code == 0, printed
+    assert "stopped and saved: queued again" in printed
     assert (tmp_path / "scontrol.log").read_text() == "requeue 77\n"
     step = checkpoint.load(run / "hits.pt")["step"]
-    code, said = stop(command, run, {**environment, "SLURM_RESTART_COUNT": "1"}, rank)
-    assert code == 0, said
+    code, printed = stop(command, run, {**environment, "SLURM_RESTART_COUNT": "1"}, rank)
+    assert code == 0, printed
     assert checkpoint.load(run / "hits.pt")["step"] > step
 
 
@@ -118,9 +118,9 @@ def test_a_job_of_slurm_that_fails_is_not_queued_again(job, tmp_path):
 def test_a_job_of_condor_is_stopped_by_a_signal_to_mpiexec_and_goes_on(job):
     config, run, environment = job
     command = ["bash", str(CLUSTER / "train.sh"), str(config), str(run), "2"]
-    code, said = stop(command, run, environment, lambda process: process.pid)
-    assert code == 128 + signal.SIGUSR1, said
+    code, printed = stop(command, run, environment, lambda process: process.pid)
+    assert code == 128 + signal.SIGUSR1, printed
     step = checkpoint.load(run / "hits.pt")["step"]
-    code, said = stop(command, run, environment, lambda process: process.pid)
-    assert code == 128 + signal.SIGUSR1, said
+    code, printed = stop(command, run, environment, lambda process: process.pid)
+    assert code == 128 + signal.SIGUSR1, printed
     assert checkpoint.load(run / "hits.pt")["step"] > step

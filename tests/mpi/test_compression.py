@@ -29,11 +29,11 @@ from fastcalo.training.run.throughput import TIMINGS
 KINDS = ("fp16", "bf16")
 
 
-class Room:
-    """Ranks of one process, which take their steps together."""
+class LocalRanks:
+    """Ranks in one process, whose messages are carried in turn."""
 
     def __init__(self, size: int) -> None:
-        self.wires = [RoomWire(self, rank, size) for rank in range(size)]
+        self.wires = [LocalTransport(self, rank, size) for rank in range(size)]
         self.steps = []
         self.sent = 0
 
@@ -48,9 +48,9 @@ class Room:
         self.steps = []
 
 
-class RoomWire:
-    def __init__(self, room: Room, rank: int, size: int) -> None:
-        self.room, self.rank, self.size = room, rank, size
+class LocalTransport:
+    def __init__(self, local: LocalRanks, rank: int, size: int) -> None:
+        self.local, self.rank, self.size = local, rank, size
 
     def scatter(self, out, got):
         return "scatter", out, got
@@ -59,7 +59,7 @@ class RoomWire:
         return "gather", row, got
 
     def run(self, steps):
-        self.room.steps.append(steps)
+        self.local.steps.append(steps)
 
 
 def filled(bucket: Bucket, gradients: list[torch.Tensor | None]) -> torch.Tensor:
@@ -83,9 +83,9 @@ def filled(bucket: Bucket, gradients: list[torch.Tensor | None]) -> torch.Tensor
 )
 @example(seed=0, ranks=2, sizes=[3], powers=[-44], absent=0.0, kind="fp16")
 def test_what_was_sent_and_what_is_left_are_all_gradients(seed, ranks, sizes, powers, absent, kind):
-    rng, room = np.random.default_rng(seed), Room(ranks)
+    rng, local = np.random.default_rng(seed), LocalRanks(ranks)
     buckets = [Bucket([nn.Parameter(torch.zeros(size)) for size in sizes]) for _ in range(ranks)]
-    compressors = [Compressor(wire, kind) for wire in room.wires]
+    compressors = [Compressor(wire, kind) for wire in local.wires]
     total, applied, largest = 0.0, 0.0, 0.0
     for step in range(4):
         there = rng.random((ranks, len(sizes))) >= absent
@@ -100,7 +100,7 @@ def test_what_was_sent_and_what_is_left_are_all_gradients(seed, ranks, sizes, po
             total = total + mine
             largest = max(largest, float(mine.abs().max()))
             compressor.sum(bucket)
-        room.go()
+        local.go()
         for bucket in buckets:
             assert torch.equal(bucket.flat, buckets[0].flat)
             bucket.take()
@@ -119,15 +119,15 @@ def test_what_was_sent_and_what_is_left_are_all_gradients(seed, ranks, sizes, po
 @pytest.mark.parametrize("kind", KINDS)
 def test_feedback_brings_in_what_rounding_alone_would_never_send(kind):
     """A gradient that is small beside a large one of the other rank: rounded by itself, it would be lost each time."""
-    room = Room(2)
+    local = LocalRanks(2)
     buckets = [Bucket([nn.Parameter(torch.zeros(2))]) for _ in range(2)]
-    compressors = [Compressor(wire, kind) for wire in room.wires]
+    compressors = [Compressor(wire, kind) for wire in local.wires]
     small, sums = 3e-5, torch.zeros(2, dtype=torch.float64)
     for _ in range(2000):
         for bucket, compressor, value in zip(buckets, compressors, (1.0, small), strict=True):
             filled(bucket, [torch.full((2,), value)])
             compressor.sum(bucket)
-        room.go()
+        local.go()
         sums += buckets[0].flat[:2]
     assert sums.tolist() == pytest.approx([2000 * (1 + small)] * 2, abs=0.02)
 
@@ -135,24 +135,24 @@ def test_feedback_brings_in_what_rounding_alone_would_never_send(kind):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("ranks", [2, 3, 8])
 def test_half_is_sent(kind, ranks):
-    room, numbers = Room(ranks), 60_000
-    for wire in room.wires:
+    local, numbers = LocalRanks(ranks), 60_000
+    for wire in local.wires:
         bucket = Bucket([nn.Parameter(torch.zeros(numbers // 4)) for _ in range(4)])
         filled(bucket, [torch.ones(numbers // 4)] * 4)
         Compressor(wire, kind).sum(bucket)
-    room.go()
+    local.go()
     whole = 2 * (ranks - 1) * 4 * numbers
-    assert 0.5 * whole <= room.sent < 0.505 * whole
+    assert 0.5 * whole <= local.sent < 0.505 * whole
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])
 def test_a_gradient_that_is_not_finite_is_seen_by_all(value):
-    room = Room(2)
+    local = LocalRanks(2)
     buckets = [Bucket([nn.Parameter(torch.zeros(5))]) for _ in range(2)]
-    for rank, (bucket, wire) in enumerate(zip(buckets, room.wires, strict=True)):
+    for rank, (bucket, wire) in enumerate(zip(buckets, local.wires, strict=True)):
         filled(bucket, [torch.tensor([1.0, value, 1.0, 1.0, 1.0]) if rank else torch.ones(5)])
         Compressor(wire, "fp16").sum(bucket)
-    room.go()
+    local.go()
     assert not any(torch.isfinite(bucket.flat[1]) for bucket in buckets)
 
 

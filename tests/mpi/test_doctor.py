@@ -114,7 +114,7 @@ def test_a_launcher_of_another_mpi_is_bad():
 
 
 @pytest.mark.mpi
-def test_of_lonely_processes_only_the_first_speaks():
+def test_of_processes_on_their_own_only_the_first_writes():
     done = subprocess.run(
         DOCTOR, capture_output=True, text=True, check=False, timeout=100,
         env={**os.environ, "OMP_NUM_THREADS": "1", "OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "2"},

@@ -92,7 +92,7 @@ def test_strategies_beside_each_other(measured):
 
 
 @pytest.mark.mpi
-def test_a_projection_that_says_that_it_is_one(measured):
+def test_a_projection_is_labelled_as_one(measured):
     done, out = measured
     found = json.loads((out / "scaling.json").read_text())
     assert found["allreduce"]["seconds"].keys() == {"3"}
@@ -134,7 +134,7 @@ def test_a_target_that_is_not_reached(data, tmp_path):
     assert (point["strategy"], point["relative_to_ranks"], point["efficiency"]) == ("downpour", 5, 1.0)
     assert (point["seconds_to_target"], point["seconds_to_target_repeats"], point["reached"]) == (None, [None], 0)
     assert point["closest"][0] > 0
-    # ranks at their own pace cannot tell how sums over all scale
+    # ranks that do not wait for each other cannot measure how sums over all scale
     assert found["projection"] is None
     assert "not reached" in done.stdout
 
@@ -173,13 +173,13 @@ def test_each_strategy_is_measured_on_as_many_ranks_as_it_can_use(data, tmp_path
         ),
     ],
 )
-def test_what_cannot_be_measured_is_told(data, tmp_path, arguments, text):
+def test_what_cannot_be_measured_is_refused(data, tmp_path, arguments, text):
     with pytest.raises(ConfigError) as error:
         plans(data, tmp_path, **arguments)
     assert text in str(error.value)
 
 
-def test_one_process_is_told_to_start_more(data, tmp_path):
+def test_one_process_alone_is_refused(data, tmp_path):
     done = scaling(0, write_config(tmp_path / "run.toml", data, "layers"), "-o", tmp_path / "out")
     assert done.returncode == 1
     assert "scaling needs several processes: mpiexec -n 4" in done.stderr
@@ -217,7 +217,7 @@ def test_the_time_to_a_target_is_that_of_the_evaluation_that_has_reached_it(tmp_
         time_to(Target("count", 1.0), tmp_path, watch)
 
 
-def test_what_was_reached_by_some_is_told():
+def test_what_was_reached_by_some_is_reported():
     point = {"seconds_to_target": None, "reached": 1, "repeats": [1.0, 2.0], "closest": [0.1, None]}
     assert _reached(point) == "reached by 1 of 2"
     assert _reached({**point, "reached": 0}) == "not reached, best 0.1"
@@ -249,7 +249,7 @@ def test_a_network_that_follows_the_model_is_found(alpha, beta, ranks):
 
 
 def test_the_error_of_a_fit_is_that_of_its_points():
-    """Pulls have a mean of 0, and a width of a little less than 1: errors grow where a fit is worse than they tell."""
+    """Pulls have a mean of 0, and a width of a little less than 1: errors grow where a fit is worse than they state."""
     rng = np.random.default_rng(1)
     design = np.stack([np.ones(12), np.arange(12.0)], axis=1)
     truth, error = np.array([50.0, 8.0]), np.full(12, 3.0)

@@ -166,7 +166,7 @@ def per_rank(ranks: int, *commands: list[str]) -> subprocess.CompletedProcess[st
     return subprocess.run(parts, capture_output=True, text=True, check=False, timeout=100, env=ENVIRONMENT)
 
 
-def test_other_configurations_on_other_ranks_are_told(data, tmp_path):
+def test_other_configurations_on_other_ranks_are_refused(data, tmp_path):
     one = write_config(tmp_path / "one.toml", data, "hits")
     other = write_config(tmp_path / "other.toml", data, "hits", steps=60)
     done = per_rank(2, *(command(0, config, tmp_path / "run") for config in (one, other)))
@@ -174,7 +174,7 @@ def test_other_configurations_on_other_ranks_are_told(data, tmp_path):
     assert "ranks [1] of 2 have another configuration than rank 0" in done.stderr
 
 
-def test_other_showers_on_another_rank_are_told(data, tmp_path):
+def test_other_showers_on_another_rank_are_refused(data, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(data, other)
     write_sparse(other / "b.h5.new", 50)
@@ -219,7 +219,7 @@ def test_a_launcher_of_another_mpi_is_noticed(data, tmp_path):
     assert "MPICH" in done.stderr
 
 
-def test_several_processes_without_mpi4py_are_told_what_to_install(data, tmp_path):
+def test_several_processes_without_mpi4py_name_what_to_install(data, tmp_path):
     config = write_config(tmp_path / "run.toml", data, "hits")
     (tmp_path / "mpi4py.py").write_text("raise ImportError('no mpi4py')")
     done = subprocess.run(

@@ -118,7 +118,7 @@ def test_an_error_of_one_rank_fails_the_trial_and_not_the_search(data, tmp_path)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["allreduce", "easgd"])
-def test_a_training_that_diverges_is_told_and_its_ranks_go_on_together(data, tmp_path, strategy):
+def test_a_training_that_diverges_is_reported_and_its_ranks_go_on_together(data, tmp_path, strategy):
     space = '"stage.hits.learning_rate" = { choices = [1e-3, 1e20] }\n"stage.hits.warmup" = { choices = [1, 2] }'
     file = write_search(tmp_path, data, trials=4, group_size=2, strategy=strategy, space=space, steps=20)
     done = tune(3, file)
@@ -166,7 +166,7 @@ def test_a_trial_that_is_stuck_ends_the_search_which_goes_on_without_it(data, tm
 
 
 @pytest.mark.slow
-def test_a_coordinator_that_hangs_is_told_by_those_who_wait_for_it(data, tmp_path):
+def test_a_coordinator_that_hangs_is_reported_by_those_who_wait_for_it(data, tmp_path):
     file = write_search(tmp_path, data, trials=2, steps=1_000_000, checkpoint=5, patience=8)
     process = start_search(2, file, [sys.executable])
     until((trial_folder(tmp_path / "study", 0) / "hits.pt").exists, 120)

@@ -32,10 +32,10 @@ def encodings(draw):
     parts, offset = [], 0
     for i in range(draw(st.integers(1, 6))):
         skip = draw(st.integers(0, 20))
-        room = min(63, 64 - offset - skip)
-        if room < 1:
+        free = min(63, 64 - offset - skip)
+        if free < 1:
             break
-        width, sign = draw(st.integers(1, room)), draw(st.sampled_from(["", "-"]))
+        width, sign = draw(st.integers(1, free)), draw(st.sampled_from(["", "-"]))
         offset += skip
         parts.append(f"f{i}:{offset}:{sign}{width}" if skip else f"f{i}:{sign}{width}")
         offset += width

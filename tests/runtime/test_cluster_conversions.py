@@ -74,8 +74,8 @@ def test_jobs_of_condor(environment, source, tmp_path):
 @pytest.mark.slow
 def test_workers_of_dask(environment, source, tmp_path):
     pytest.importorskip("distributed")
-    said = run(environment, sys.executable, CLUSTER / "convert_dask.py", source, tmp_path / "production")
-    assert said.startswith("<Summary: 30 events")
+    printed = run(environment, sys.executable, CLUSTER / "convert_dask.py", source, tmp_path / "production")
+    assert printed.startswith("<Summary: 30 events")
     assert production_status(tmp_path / "production", check=True).complete
     assert uproot.open(tmp_path / "production" / "hits_0000.root")["Events"].num_entries == 30
 

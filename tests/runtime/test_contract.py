@@ -219,7 +219,7 @@ def test_whatever_stands_in_a_clause_it_is_read_or_refused(clause, value):
 # --- files
 
 
-def test_a_file_without_a_contract_says_who_makes_such_files(tmp_path):
+def test_the_error_about_a_file_without_a_contract_names_what_makes_such_files(tmp_path):
     bare = replaced(SHIPPED, tmp_path / "bare.onnx", None)
     with pytest.raises(ContractError, match=r"bare\.onnx holds no contract.*fastcalo export"):
         fastcalo.load_model(bare)
@@ -242,13 +242,13 @@ def test_a_file_of_something_else_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["nothing", "nowhere/em.onnx", ""])
-def test_a_name_that_leads_nowhere_says_what_there_is(name):
+def test_the_error_about_an_unknown_name_lists_what_there_is(name):
     with pytest.raises(ModelNotFoundError, match="em"):
         fastcalo.load_model(name)
 
 
 @pytest.mark.parametrize(("old", "new"), [("em-whole", "em"), ("hadron-whole", "hadron")])
-def test_an_old_name_says_the_new_one(old, new):
+def test_an_old_name_points_to_the_new_one(old, new):
     for look in (fastcalo.load_model, fastcalo.inspect):
         with pytest.raises((ModelNotFoundError, InputError), match=f"'?{old}'?.* any more: it is now '{new}'"):
             look(old)
@@ -295,7 +295,7 @@ def test_where_modules_stand_does_not_matter_to_a_model():
     assert fastcalo.FastSimulation(moved, "em").detector is moved
 
 
-# --- graphs that don't do what the contract says
+# --- graphs that don't do what the contract states
 
 
 def rename_input(old, new):
@@ -324,7 +324,7 @@ def drop_output(graph):
 
 
 @pytest.mark.parametrize(
-    ("graph", "clause", "told"),
+    ("graph", "clause", "message"),
     [
         (rename_input("u", "v"), "noise", "'v'"),
         (add_input, "noise", "'extra'"),
@@ -333,16 +333,16 @@ def drop_output(graph):
     ],
     ids=["renamed", "extra", "reshaped", "no output"],
 )
-def test_a_graph_that_takes_or_gives_something_else_is_refused(tmp_path, graph, clause, told):
+def test_a_graph_that_takes_or_gives_something_else_is_refused(tmp_path, graph, clause, message):
     source = write_tiny_model(tmp_path / "tiny.onnx")
     assert ShowerModel(source).contract.name == "tiny"
     other = replaced(source, tmp_path / "other.onnx", graph=graph)
-    with pytest.raises(ContractError, match=f"clause '{clause}'.*{told}"):
+    with pytest.raises(ContractError, match=f"clause '{clause}'.*{message}"):
         ShowerModel(other)
 
 
 @pytest.mark.parametrize(
-    ("noise", "told"),
+    ("noise", "message"),
     [
         ((), "'u'"),
         ((NoiseSpec("u", (1,), "uniform"), NoiseSpec("more", (2,), "normal")), "'more'"),
@@ -351,9 +351,9 @@ def test_a_graph_that_takes_or_gives_something_else_is_refused(tmp_path, graph, 
     ],
     ids=["missing", "extra", "longer", "more axes"],
 )
-def test_a_contract_that_promises_other_noise_is_refused(tmp_path, noise, told):
+def test_a_contract_that_promises_other_noise_is_refused(tmp_path, noise, message):
     path = write_tiny_model(tmp_path / "tiny.onnx", noise=noise)
-    with pytest.raises(ContractError, match=f"clause 'noise'.*{told}"):
+    with pytest.raises(ContractError, match=f"clause 'noise'.*{message}"):
         ShowerModel(path)
 
 
@@ -371,7 +371,7 @@ def test_a_window_of_another_size_than_the_graph_gives_is_refused(tmp_path):
         ShowerModel(path)
 
 
-def test_a_model_of_other_noise_draws_what_its_contract_says(tmp_path):
+def test_a_model_of_other_noise_draws_what_its_contract_states(tmp_path):
     model = ShowerModel(write_tiny_model(tmp_path / "tiny.onnx"))
     n = 1000
     visible = model.generate(pdg=22, kinetic_energy=np.full(n, 2.0), direction=[0, 0, 1], entry=[0, 0], seed=5)["ECAL"]

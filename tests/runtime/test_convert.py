@@ -150,18 +150,18 @@ def test_hits_are_in_cells_of_the_detector(tmp_path, engine):
 def test_provenance_states_how_the_file_was_made(tmp_path, engine):
     path = tmp_path / "hits.root"
     summary = convert(DEMO, path, engine, seed=11)
-    told = json.loads(str(uproot.open(path)["fastcalo_provenance"]))
-    assert told["seed"] == 11
-    assert told["inputs"] == [{"path": str(DEMO), "tree": "events", "entries": 300}]
-    assert told["schema"]["schema"] == "EDM4hep"
-    assert told["detector"]["hash"] == engine.detector.hash
+    provenance = json.loads(str(uproot.open(path)["fastcalo_provenance"]))
+    assert provenance["seed"] == 11
+    assert provenance["inputs"] == [{"path": str(DEMO), "tree": "events", "entries": 300}]
+    assert provenance["schema"]["schema"] == "EDM4hep"
+    assert provenance["detector"]["hash"] == engine.detector.hash
     ecal = {"encoding": "system:5,module:5,layer:8,x:32:-16,y:-16", "system": 20, "threshold_gev": 2e-5}
-    assert told["detector"]["sections"]["ECAL"] == ecal
-    assert list(told["detector"]["sections"]) == ["ECAL", "HCAL"]
-    assert told["units"] == {"energy": "GeV", "x": "mm", "y": "mm", "z": "mm"}
-    assert told["simulation"] == json.loads(json.dumps(engine.provenance()))
-    assert told["accounts"] == summary.accounts()
-    assert {"python", "numpy", "uproot"} <= told["versions"].keys()
+    assert provenance["detector"]["sections"]["ECAL"] == ecal
+    assert list(provenance["detector"]["sections"]) == ["ECAL", "HCAL"]
+    assert provenance["units"] == {"energy": "GeV", "x": "mm", "y": "mm", "z": "mm"}
+    assert provenance["simulation"] == json.loads(json.dumps(engine.provenance()))
+    assert provenance["accounts"] == summary.accounts()
+    assert {"python", "numpy", "uproot"} <= provenance["versions"].keys()
     json.dumps(summary.to_dict())
 
 

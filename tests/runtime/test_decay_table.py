@@ -15,7 +15,7 @@ from fastcalo.simulation.decay_table import decay_table
 TABLE = decay_table()
 
 # Branching fractions of the files DECAY_BELLE2.DEC and DECAY_LHCB.DEC of EvtGen, as DecayLanguage 1.1.2 ships them,
-# with photons more added to the channel without; Geant4 11.4 for charged kaons and pions, of which those files say
+# with photons more added to the channel without; Geant4 11.4 for charged kaons and pions, of which those files state
 # nothing.
 EVTGEN = {
     310: {(-211, 211): 0.69304, (111, 111): 0.30622},

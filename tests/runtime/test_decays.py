@@ -294,18 +294,18 @@ def test_accounts_close_and_count_decays(tmp_path, source):
     decayed = summary.reasons[Reason.DECAYED]
     assert summary.decays[K_SHORT].count > 70
     assert summary.decays[LAMBDA].count > 70
-    assert decayed.count == sum(tally.count for tally in summary.decays.values())
+    assert decayed.count == sum(counts.count for counts in summary.decays.values())
     assert sum(t.count for t in summary.reasons.values()) == summary.particles.count + summary.daughters.count
-    total = sum(tally.energy for tally in summary.reasons.values())
+    total = sum(counts.energy for counts in summary.reasons.values())
     assert total == pytest.approx(summary.particles.energy + summary.daughters.energy, rel=1e-12)
     # what the masses set free: less than a K0_S weighs, each
     assert 0 < summary.daughters.energy - decayed.energy < 0.5 * decayed.count
-    told = json.loads(str(uproot.open(tmp_path / "hits.root")["fastcalo_provenance"]))
-    assert told["decays"] is True
-    assert told["accounts"] == summary.accounts()
+    provenance = json.loads(str(uproot.open(tmp_path / "hits.root")["fastcalo_provenance"]))
+    assert provenance["decays"] is True
+    assert provenance["accounts"] == summary.accounts()
     tree = read(tmp_path / "hits.root")
-    for reason, tally in summary.reasons.items():
-        assert np.sum(tree[f"particles_{reason.name.lower()}"]) == tally.count
+    for reason, counts in summary.reasons.items():
+        assert np.sum(tree[f"particles_{reason.name.lower()}"]) == counts.count
 
 
 def test_decays_can_be_turned_off(tmp_path, source):

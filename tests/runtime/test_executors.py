@@ -175,7 +175,7 @@ def test_dask_of_which_a_worker_is_killed(tmp_path, source, serial):
     assert re.match(
         r"1 of 8 parts could not be made: part 7: a worker process died.*--resume tries them again", done.stdout
     )
-    # nor does Dask say anything of its own end
+    # nor does Dask log anything of its own end
     for line in done.stderr.splitlines():
         assert line.startswith(("40 of 70 events bear", "part 7 failed: "))
     paths = sorted(tmp_path.glob("hits_*.root"))

@@ -310,10 +310,10 @@ def test_an_engine_can_be_sent_to_another_process():
 
 
 def test_provenance_can_be_written_down():
-    told = json.loads(json.dumps(EM.provenance()))["models"][0]
-    assert told["name"] == "em"
-    assert told["sha256"] == EM.models[0].file_hash
-    assert told["stack_hash"] == DETECTOR.stack_hash
+    described = json.loads(json.dumps(EM.provenance()))["models"][0]
+    assert described["name"] == "em"
+    assert described["sha256"] == EM.models[0].file_hash
+    assert described["stack_hash"] == DETECTOR.stack_hash
 
 
 def test_simulating_brings_in_no_library_of_training():

@@ -83,12 +83,12 @@ def test_accounts_close(files):
     assert accounts["sections"]["ECAL"]["count"] == np.sum(tree["nECAL"])
 
 
-def test_the_file_says_what_it_was_made_of_and_can_stand_for_any_other(files):
+def test_the_file_states_what_it_was_made_of_and_can_replace_any_other(files):
     from fastcalo.validation.hits.compare import compare
 
-    told = provenance(files["all"])
-    assert [part["engine"] for part in told["merged"]] == ["FastSimulation", "StraightEngine"]
-    assert told["inputs"][0]["path"].endswith("events.root")
+    written = provenance(files["all"])
+    assert [part["engine"] for part in written["merged"]] == ["FastSimulation", "StraightEngine"]
+    assert written["inputs"][0]["path"].endswith("events.root")
     assert compare(files["hits"], files["all"]).differences == ()
 
 
@@ -111,7 +111,7 @@ def spoilt(tmp_path: Path, name: str, change) -> Path:
         (lambda c: c.permute(np.arange(5)[::-1]), "another order"),
         (lambda c: c.lists.pop("HCAL"), "HCAL"),
         (lambda c: c.provenance["detector"].update(hash="other"), "detector"),
-        (lambda c: setattr(c, "provenance", None), "does not say how it was made"),
+        (lambda c: setattr(c, "provenance", None), "does not state how it was made"),
         (lambda c: c.provenance["units"].update(energy="MeV"), "MeV"),
     ],
 )

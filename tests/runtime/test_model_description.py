@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a model tells of itself suffices to run its graph without fastcalo."""
+"""What a model file states of itself suffices to run its graph without fastcalo."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def fed(tensor, shape, contract):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_graph_runs_with_what_the_description_says(name, capfd):
+def test_a_graph_runs_with_what_the_description_states(name, capfd):
     model = load_model(name)
     sizes, feed = {"N": N}, {}
     for tensor in input_tensors(model):

@@ -157,7 +157,7 @@ def test_lists_that_are_sound_are_taken(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("shower", "cell", "deposit", "told"),
+    ("shower", "cell", "deposit", "message"),
     [
         ([0], [25**3], [0.5], r"hits outside the window \[25, 25, 25\]"),
         ([0], [-1], [0.5], "hits outside the window"),
@@ -167,9 +167,9 @@ def test_lists_that_are_sound_are_taken(tmp_path):
         ([0, 1], [0], [0.5], "the lists of ECAL differ in length"),
     ],
 )
-def test_lists_that_make_no_sense_are_refused(tmp_path, shower, cell, deposit, told):
+def test_lists_that_make_no_sense_are_refused(tmp_path, shower, cell, deposit, message):
     model = write_lists(tmp_path / "lists.onnx", shower, cell, deposit)
-    with pytest.raises(ContractError, match=f"model 'tiny'.*{told}"):
+    with pytest.raises(ContractError, match=f"model 'tiny'.*{message}"):
         model.generate(**PHOTON)
 
 

@@ -14,7 +14,7 @@ from fastcalo.errors import ConfigError
 from fastcalo.model.onnx_session import available_cores, open_session
 
 ROOT = Path(__file__).parents[2]
-SAYS = """
+STATES = """
 from fastcalo.errors import MissingDependencyError
 from fastcalo.model.onnx_session import import_onnxruntime
 try:
@@ -57,25 +57,25 @@ def distribution(folder, name):
 
 
 def test_one_distribution_is_found():
-    assert python(SAYS).startswith("found 1.")
+    assert python(STATES).startswith("found 1.")
 
 
 def test_both_distributions_are_refused_with_the_way_out(tmp_path):
-    answer = python(SAYS, PYTHONPATH=distribution(tmp_path, "onnxruntime-gpu"))
+    answer = python(STATES, PYTHONPATH=distribution(tmp_path, "onnxruntime-gpu"))
     assert answer.startswith("refused: onnxruntime and onnxruntime-gpu are both installed")
     assert "pip uninstall -y onnxruntime onnxruntime-gpu" in answer
 
 
 def test_without_any_distribution_the_extra_is_named(tmp_path):
     # without site-packages nothing is installed
-    answer = python(SAYS, "-S", PYTHONPATH=only_lazy_loader(tmp_path / "site"))
+    answer = python(STATES, "-S", PYTHONPATH=only_lazy_loader(tmp_path / "site"))
     assert answer.startswith("refused: ")
     assert "pip install 'fastcalo[cpu]'" in answer
 
 
 def test_a_distribution_whose_files_are_gone_is_refused(tmp_path):
     path = f"{distribution(tmp_path, 'onnxruntime-gpu')}{os.pathsep}{only_lazy_loader(tmp_path / 'site')}"
-    answer = python(SAYS, "-S", PYTHONPATH=path)
+    answer = python(STATES, "-S", PYTHONPATH=path)
     assert answer.startswith("refused: ")
     assert "or gpu in place of cpu" in answer
 
@@ -103,9 +103,9 @@ def test_the_batch_systems_word_limits_the_cores(variable):
     assert int(python(CORES, **{variable: "4096"})) == free
 
 
-@pytest.mark.parametrize("said", ["", "0", "many", "-2", "4,2"])
-def test_what_says_no_number_of_cores_limits_nothing(said):
-    assert python(CORES, SLURM_CPUS_PER_TASK=said) == python(CORES)
+@pytest.mark.parametrize("value", ["", "0", "many", "-2", "4,2"])
+def test_what_is_no_number_of_cores_limits_nothing(value):
+    assert python(CORES, SLURM_CPUS_PER_TASK=value) == python(CORES)
 
 
 # psutil counts the threads of the system, whoever has started them

@@ -18,16 +18,16 @@ import pytest
 from fastcalo.install import install_line
 
 ROOT = Path(__file__).parents[2]
-FLOORS = ("training", "export", "integration")
-# libraries that only the upper floors may use; a runtime with one of them is no longer a light one
+UPPER = ("training", "export", "integration")
+# libraries that only the upper folders may use; a runtime with one of them is no longer a light one
 HEAVY = ("onnx", "skopt")
 # and those that the runtime uses in one place only, when that is called (the network that judges hits is of torch)
 PLACES = {"sklearn": "validation", "torch": "network.py", "mpi4py": "executors.py"}
 
 
 def runtime_modules() -> list[Path]:
-    # the one command serves every floor: its sub-commands reach up, each when it is called
-    elsewhere = {*FLOORS, "cli"}
+    # the one command serves all levels: its sub-commands load what is above when they are called
+    elsewhere = {*UPPER, "cli"}
     return [path for path in (ROOT / "fastcalo").rglob("*.py") if not set(path.parts) & elsewhere]
 
 
@@ -62,9 +62,9 @@ def test_importing_fastcalo_loads_no_package_but_the_lazy_loader() -> None:
 
 
 @pytest.mark.parametrize("path", runtime_modules(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_runtime_uses_no_floor_above_it(path: Path) -> None:
+def test_the_runtime_uses_no_folder_above_it(path: Path) -> None:
     elsewhere = [library for library, place in PLACES.items() if place not in path.parts]
-    banned = (*(f"fastcalo.{floor}" for floor in FLOORS), *HEAVY, *elsewhere)
+    banned = (*(f"fastcalo.{folder}" for folder in UPPER), *HEAVY, *elsewhere)
     assert not [name for name in imports_of(path) if any(f"{name}.".startswith(f"{b}.") for b in banned)]
 
 
@@ -78,14 +78,14 @@ def build(kind: str, source: Path, target: Path) -> Path:
 def assert_whole(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     python = {str(path.relative_to(ROOT)) for path in (ROOT / "fastcalo").glob("**/*.py")}
-    for floor in FLOORS:
-        python |= {f"fastcalo/{path.relative_to(ROOT)}" for path in (ROOT / floor).glob("**/*.py")}
+    for folder in UPPER:
+        python |= {f"fastcalo/{path.relative_to(ROOT)}" for path in (ROOT / folder).glob("**/*.py")}
     assert python | {f"fastcalo/{name}" for name in ("py.typed", "detector/clic-like.toml", "model/em.onnx")} <= names
     assert {f"fastcalo/configs/{path.name}" for path in (ROOT / "configs").glob("*.toml")} <= names
     assert all(name.startswith(("fastcalo/", "fastcalo-")) for name in names)
 
 
-def test_a_wheel_holds_every_floor_and_what_they_read(tmp_path: Path) -> None:
+def test_a_wheel_holds_every_folder_and_what_they_read(tmp_path: Path) -> None:
     assert_whole(build("wheel", ROOT, tmp_path))
 
 
@@ -104,7 +104,7 @@ def test_the_version_is_stated_once_and_cited_right() -> None:
     assert cited.group(1) == fastcalo.__version__
 
 
-def test_only_the_extras_that_say_so_bring_onnx_runtime():
+def test_only_the_extras_cpu_and_gpu_bring_onnx_runtime():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     naming = {name for name, needs in extras.items() if any(need.startswith("onnxruntime") for need in needs)}
     assert naming == {"cpu", "gpu"}
@@ -114,7 +114,7 @@ def test_only_the_extras_that_say_so_bring_onnx_runtime():
 
 
 @pytest.mark.parametrize(
-    ("url", "told", "line"),
+    ("url", "details", "line"),
     [
         ("{folder}/dist/fastcalo-1-py3-none-any.whl", {"archive_info": {}}, "pip install '{url}[cpu,train]'"),
         ("{folder}/a clone", {"dir_info": {"editable": True}}, "pip install -e '{url}[cpu,train]'"),
@@ -124,7 +124,7 @@ def test_only_the_extras_that_say_so_bring_onnx_runtime():
     ],
     ids=["wheel", "editable", "folder", "gone", "index"],
 )
-def test_what_is_missing_is_installed_from_where_fastcalo_is_from(tmp_path, monkeypatch, url, told, line):
+def test_what_is_missing_is_installed_from_where_fastcalo_is_from(tmp_path, monkeypatch, url, details, line):
     (tmp_path / "a clone").mkdir()
     (tmp_path / "dist").mkdir()
     (tmp_path / "dist" / "fastcalo-1-py3-none-any.whl").touch()
@@ -134,7 +134,7 @@ def test_what_is_missing_is_installed_from_where_fastcalo_is_from(tmp_path, monk
     (place / "METADATA").write_text("Metadata-Version: 2.1\nName: fastcalo\nVersion: 1\n")
     if url is not None:
         path = Path(url.format(folder=tmp_path))
-        (place / "direct_url.json").write_text(json.dumps({"url": path.as_uri(), **told}))
+        (place / "direct_url.json").write_text(json.dumps({"url": path.as_uri(), **details}))
         line = line.format(url=path)
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     assert install_line("cpu", "train") == line

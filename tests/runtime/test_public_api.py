@@ -69,7 +69,7 @@ def hits(engine: FastSimulation) -> Hits:
 
 
 def test_the_public_names_are_these() -> None:
-    # whoever adds or removes one says so here and in the changelog
+    # whoever adds or removes one names it here and in the changelog
     assert sorted(fastcalo.__all__) == sorted(PUBLIC)
     assert sorted(dir(fastcalo)) == sorted(PUBLIC)
     for name in PUBLIC:
@@ -134,7 +134,7 @@ def test_events_are_made_of_nested_lists_and_awkward_arrays(kind: str) -> None:
     assert_array_equal(events.event, [0, 1, 2])
 
 
-def test_flat_arrays_are_one_event_or_as_many_as_counts_says() -> None:
+def test_flat_arrays_are_one_event_or_as_many_as_counts_has() -> None:
     pdg, momentum = np.array([11, 22, 211]), np.arange(9.0).reshape(3, 3)
     assert_array_equal(Events.from_arrays(pdg=pdg, momentum=momentum).offsets, [0, 3])
     events = Events.from_arrays(pdg=pdg, momentum=momentum, counts=[1, 0, 2], vertex=[0, 0, 5.0])
@@ -289,7 +289,7 @@ def test_showers_are_read_step_by_step() -> None:
             next(file.iterate(step_size=0))
 
 
-def test_old_names_still_work_and_say_what_is_new(engine: FastSimulation, tmp_path: Path) -> None:
+def test_old_names_still_work_and_name_the_new_ones(engine: FastSimulation, tmp_path: Path) -> None:
     with pytest.warns(DeprecationWarning, match="iterate"):
         assert next(fastcalo.open_events(DEMO).chunks(5)).n_events == 5
     with pytest.warns(DeprecationWarning, match="step_size"):

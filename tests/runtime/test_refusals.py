@@ -61,8 +61,8 @@ def test_a_seed_may_be_of_numpy():
 def test_windows_that_do_not_fit_into_memory_are_refused_before_any_shower_is_drawn(model, monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 10_000_000)
     before = model.network_seconds
-    told = r"dense windows of 1000 showers needs about 0\.0625 GB of memory, but 0\.01 GB.*ShowerModel\.sample"
-    with pytest.raises(InputError, match=told):
+    message = r"dense windows of 1000 showers needs about 0\.0625 GB of memory, but 0\.01 GB.*ShowerModel\.sample"
+    with pytest.raises(InputError, match=message):
         model.generate(**PHOTON | {"kinetic_energy": np.full(1000, 2.0)})
     assert model.network_seconds == before
     # lists need not be refused

@@ -83,8 +83,8 @@ def test_two_hundred_photons_of_one_event_number(tmp_path, engine, caplog, write
     assert_allclose(energy.std(), np.sqrt(1 / 12), rtol=0.15)
     (record,) = warnings(caplog)
     assert "199 of 200 events bear a run, luminosity block and event number that came before" in record.message
-    told = {"repeated": 199, "within_a_file": 199, "in_several_files": 0, "event_numbers": True}
-    assert summary.repeats == told == accounts(tmp_path / "hits.root")["repeats"]
+    expected = {"repeated": 199, "within_a_file": 199, "in_several_files": 0, "event_numbers": True}
+    assert summary.repeats == expected == accounts(tmp_path / "hits.root")["repeats"]
 
 
 def test_words_within_a_file_follow_the_rule_and_need_no_uuid(tmp_path):
@@ -247,14 +247,14 @@ def test_repeated_events_are_paired_by_their_occurrence(tmp_path, engine):
 def test_refused_particles_of_repeated_events_are_merged_with_their_own(tmp_path, engine):
     n = 12
     columns = {name: ak.Array([[value, value]] * n) for name, value in PHOTON.items()}
-    # energies of the second, for which there is no model, tell the events apart
+    # energies of the second, for which there is no model, distinguish the events
     columns["pdg"] = ak.Array([[22, 211]] * n)
     columns["px"] = ak.Array([[20.0, 5.0 + i] for i in range(n)])
     source = write_tree(tmp_path / "in.root", columns | {"event": np.arange(n) % 3})
     pion = FastSimulation(DETECTOR, "hadron")
     convert(source, tmp_path / "hits.root", engine, rejected=tmp_path / "rejected.root")
     rest = convert(tmp_path / "rejected.root", tmp_path / "rest.root", pion)
-    # the rejected file says which is which, and nothing is repeated any more
+    # the rejected file states which is which, and nothing is repeated any more
     assert rest.repeats["repeated"] == 0
     merge(tmp_path / "hits.root", tmp_path / "rest.root", tmp_path / "all.root")
     trees = [uproot.open(tmp_path / f"{name}.root")["Events"] for name in ("hits", "rest", "all")]

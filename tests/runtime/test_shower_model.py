@@ -99,7 +99,7 @@ def test_the_ends_of_the_ranges_are_inside():
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "message"),
     [
         ({"pdg": 211}, "pdg must be one of"),
         ({"pdg": -22}, "pdg must be one of"),
@@ -115,7 +115,7 @@ def test_the_ends_of_the_ranges_are_inside():
     ],
     ids=lambda value: "" if isinstance(value, str) else str(value),
 )
-def test_a_particle_outside_the_validity_is_named_by_its_index(changed, told):
+def test_a_particle_outside_the_validity_is_named_by_its_index(changed, message):
     bad = 3
     kinematics = {
         "pdg": np.full(6, 22),
@@ -125,7 +125,7 @@ def test_a_particle_outside_the_validity_is_named_by_its_index(changed, told):
     }
     for name, value in changed.items():
         kinematics[name][bad] = value
-    with pytest.raises(InputError, match=rf"'windows'.*{told}.*1 of 6 .*index {bad} "):
+    with pytest.raises(InputError, match=rf"'windows'.*{message}.*1 of 6 .*index {bad} "):
         EM.generate(**kinematics)
 
 

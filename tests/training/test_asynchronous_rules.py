@@ -36,21 +36,21 @@ def play(config: ParallelConfig, workers: int, order=(), steps: int = 600):
 
 
 def play_tree(config: ParallelConfig, workers: int, order=(), steps: int = 600):
-    """Centre after a training with sub-masters, what these told it, and the steps made."""
-    settings, told, made = stage(config.strategy, steps), [], []
+    """Centre after a training with sub-masters, the pushes of these with its staleness, and the steps made."""
+    settings, pushes, made = stage(config.strategy, steps), [], []
     centre = make_centre(config, workers, settings)
 
-    def tell(push):
+    def push_upwards(push):
         pull = centre.serve(push)
-        told.append((push, centre.staleness))
+        pushes.append((push, centre.staleness))
         return pull
 
-    masters = make_masters(config, workers, settings, centre, tell)
+    masters = make_masters(config, workers, settings, centre, push_upwards)
     players = make_workers(config, workers, settings)
     for worker in players:
         worker._problem.made = made
     simulate(centre, players, order, masters=masters)
-    return centre, told, made
+    return centre, pushes, made
 
 
 @pytest.mark.parametrize("push_every", [1, 4])
@@ -127,9 +127,9 @@ def test_more_workers_than_steps():
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_tree_comes_to_the_minimum_too(strategy):
-    centre, told, made = play_tree(parallel_config(strategy, masters=2, sync_every=3), 4, steps=700)
+    centre, pushes, made = play_tree(parallel_config(strategy, masters=2, sync_every=3), 4, steps=700)
     assert sorted(made) == list(range(700))
-    assert centre.step == sum(push.steps for push, _ in told) == 700
+    assert centre.step == sum(push.steps for push, _ in pushes) == 700
     assert torch.allclose(centre.flat.values_N, TRUTH, atol=0.02)
 
 
@@ -151,19 +151,19 @@ def test_every_step_is_made_once_in_whatever_tree(masters, more, sync_every, pus
     # an order may ask for more of a worker than there is
     with suppress(InputError):
         play_tree(config, workers, [k for k in order if k < workers], steps)
-    centre, told, made = play_tree(config, workers, steps=steps)
+    centre, pushes, made = play_tree(config, workers, steps=steps)
     assert sorted(made) == list(range(steps))
     assert not centre.busy
     assert centre.step == steps
     # as many messages of workers in each, but for the last ones
-    assert all(push.steps == sync_every * push_every for push, _ in told[: -workers - masters])
+    assert all(push.steps == sync_every * push_every for push, _ in pushes[: -workers - masters])
 
 
 def test_staleness_in_a_tree_is_that_of_each_level():
     config = parallel_config("easgd", masters=2, sync_every=2)
     # workers 0 and 1 are with one master, 2 and 3 with the other
-    _, told, _ = play_tree(config, 4, [0, 1, 0, 0, 2, 2, 0, 0], steps=24)
-    numbers = [(push.worker, stale, push.metrics["staleness"], push.metrics["staleness_max"]) for push, stale in told]
+    _, pushes, _ = play_tree(config, 4, [0, 1, 0, 0, 2, 2, 0, 0], steps=24)
+    numbers = [(push.worker, stale, push.metrics["staleness"], push.metrics["staleness_max"]) for push, stale in pushes]
     assert numbers[:4] == [(0, 0, 0.5, 1.0), (0, 0, 0.5, 1.0), (1, 2, 0.0, 0.0), (0, 1, 0.0, 0.0)]
 
 
@@ -171,12 +171,12 @@ def test_a_submaster_of_downpour_sends_the_mean_gradient_and_goes_on_from_the_ce
     config, settings = parallel_config("downpour", masters=2, sync_every=2), stage("downpour", 40)
     heard, answer = [], torch.tensor([1.0, 2.0, 3.0])
 
-    def tell(push):
+    def push_upwards(push):
         heard.append(push)
         return Pull(7, 2, 1, answer)
 
     centre = make_centre(config, 4, settings)
-    master = make_masters(config, 4, settings, centre, tell)[0]
+    master = make_masters(config, 4, settings, centre, push_upwards)[0]
     rows = [torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[3.0, 6.0, -3.0]])]
     for worker, row in enumerate(rows):
         pull = master.serve(Push(worker, 1, 0, ("critic", "generator"), {}, row, signal=15 * worker))
@@ -197,7 +197,7 @@ def test_a_submaster_of_easgd_is_tied_to_the_centre_and_its_workers_to_it():
     assert centre.flat.values_N.tolist() == [1.0] * 3
 
 
-def test_all_hear_of_a_checkpoint():
+def test_all_are_notified_of_a_checkpoint():
     config, settings = parallel_config("easgd", masters=2, sync_every=1), stage("easgd", 40)
     centre = make_centre(config, 4, settings)
     masters = make_masters(config, 4, settings, centre, centre.serve)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Memory that showers take is told before a training begins."""
+"""Memory that showers take is reported before a training begins."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_training_is_refused_before_it_begins(tmp_path, monkeypatch):
     assert not run.exists()
 
 
-def test_what_takes_much_is_told_and_what_takes_little_is_not_measured(tmp_path, monkeypatch, caplog):
+def test_what_takes_much_is_reported_and_what_takes_little_is_not_measured(tmp_path, monkeypatch, caplog):
     data = opened(tmp_path)
     size = memory.showers_bytes(data, 1)
     monkeypatch.setattr(memory, "available_bytes", lambda: size + 1)

@@ -119,13 +119,13 @@ def test_a_lap_ends_with_the_waiting_in_it():
 
 def test_pace_counts_since_the_last_look():
     exchange = Waiting()
-    pace = Throughput(exchange, step=10)
+    throughput = Throughput(exchange, step=10)
     time.sleep(0.02)
     exchange.waited += 0.01
-    look = pace.look(30, batch=8)
+    look = throughput.look(30, batch=8)
     assert 0 < look["showers_per_second"] <= 20 * 8 / 0.02
     assert 0 < look["communication_share"] == look["communication_share_max"] <= 0.5
-    assert pace.look(31, batch=8)["communication_share"] == 0
+    assert throughput.look(31, batch=8)["communication_share"] == 0
 
 
 def test_a_trace_is_whole_or_not_there(tmp_path):

@@ -125,7 +125,7 @@ def test_whatever_a_key_holds_is_read_or_refused_by_its_name(key, value):
 # --- paths
 
 
-def test_the_folder_of_the_cache_is_made_where_variables_say(tmp_path, monkeypatch):
+def test_the_folder_of_the_cache_is_made_where_variables_point(tmp_path, monkeypatch):
     monkeypatch.setenv("NODE", str(tmp_path))
     assert cache_folder("", "run.toml") is None
     for text in ("$NODE/a/b", "${NODE}/a/b"):
@@ -178,7 +178,7 @@ def test_a_folder_is_no_pattern(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("none*.h5", r"there is no file none\*\.h5"),
         ("$NO_SUCH_VARIABLE/a.h5", "environment variable that is not set"),
@@ -187,7 +187,7 @@ def test_a_folder_is_no_pattern(tmp_path):
         (".", "there is no file"),
     ],
 )
-def test_paths_that_lead_nowhere_are_reported(text, told, monkeypatch):
+def test_paths_that_lead_nowhere_are_reported(text, message, monkeypatch):
     monkeypatch.delenv("NO_SUCH_VARIABLE", raising=False)
-    with pytest.raises(ConfigError, match=rf"run\.toml: .*{told}"):
+    with pytest.raises(ConfigError, match=rf"run\.toml: .*{message}"):
         data_paths((text,), "run.toml")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The training loop: it learns, it can be interrupted anywhere, and it says when it cannot go on."""
+"""The training loop: it learns, it can be interrupted anywhere, and it reports when it cannot go on."""
 
 import json
 import math
@@ -257,7 +257,7 @@ def test_a_folder_that_holds_a_run_is_not_used_again_by_mistake(finished, config
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "key"),
     [
         ({"seed": 5}, "seed"),
         ({"species": (11,)}, "species"),
@@ -266,8 +266,8 @@ def test_a_folder_that_holds_a_run_is_not_used_again_by_mistake(finished, config
     ],
     ids=lambda v: v if isinstance(v, str) else "",
 )
-def test_another_configuration_does_not_go_on_with_a_run(finished, config, changes, told):
-    with pytest.raises(TrainingError, match=rf"tiny was trained with another {told}; name another folder"):
+def test_another_configuration_does_not_go_on_with_a_run(finished, config, changes, key):
+    with pytest.raises(TrainingError, match=rf"tiny was trained with another {key}; name another folder"):
         train(config.updated(**changes), finished, resume=True)
 
 
@@ -287,7 +287,7 @@ def test_losses_that_are_not_numbers_end_the_training_with_a_way_on(config, tmp_
     wild = change_stage(config, "layers", learning_rate=1e30, clip=1e30, warmup=0, checkpoint_every=1)
     with pytest.raises(TrainingError, match=r"stage 'layers', step \d+: .* not finite.*lower learning_rate.*--resume"):
         train(wild, run, only=["layers"])
-    # as the message says; here the checkpoint is of the first, wild step, and a new start helps
+    # as the message states; here the checkpoint is of the first, wild step, and a new start helps
     (run / "layers.pt").unlink(missing_ok=True)
     train(change_stage(config, "layers", learning_rate=1e-3), run, only=["layers"])
     assert state(run, "layers")["step"] == STEPS

@@ -52,8 +52,8 @@ def hits(tmp_path_factory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def told(hits, tmp_path_factory) -> dict[str, str]:
-    """What the script says of each file, by label."""
+def printed(hits, tmp_path_factory) -> dict[str, str]:
+    """What the script prints of each file, by label."""
     picture = tmp_path_factory.mktemp("picture") / "z.png"
     done = run("z_mass.py", DEMO, *(f"{name}={path}" for name, path in hits.items()), "-o", picture)
     assert done.returncode == 0, done.stderr
@@ -70,8 +70,8 @@ def mass(text: str) -> tuple[float, float, float, float]:
 
 
 @pytest.mark.parametrize("name", ["one", "two"])
-def test_the_mass_of_the_z_is_found(told, name):
-    mean, error, width, generated = mass(told[name])
+def test_the_mass_of_the_z_is_found(printed, name):
+    mean, error, width, generated = mass(printed[name])
     assert 90 < generated < 92
     assert mean == pytest.approx(generated, abs=4 * error + 0.1)
     # two showers of 45 GeV, measured to some 20 % / sqrt(E)
@@ -79,15 +79,15 @@ def test_the_mass_of_the_z_is_found(told, name):
     assert error < 0.4
 
 
-def test_photons_are_measured(told):
-    found = re.search(rf"of all energies: \({NUMBER} ± {NUMBER}\) % / sqrt\(E/GeV\), (\d+) photons", told["one"])
+def test_photons_are_measured(printed):
+    found = re.search(rf"of all energies: \({NUMBER} ± {NUMBER}\) % / sqrt\(E/GeV\), (\d+) photons", printed["one"])
     assert found
     assert 10 < float(found[1]) < 35
     assert int(found[3]) > 100
 
 
-def test_a_shift_of_energy_is_seen_because_one_constant_serves_all_files(told):
-    assert mass(told["louder"])[0] == pytest.approx(1.1 * mass(told["one"])[0], rel=0.01)
+def test_a_shift_of_energy_is_seen_because_one_constant_serves_all_files(printed):
+    assert mass(printed["louder"])[0] == pytest.approx(1.1 * mass(printed["one"])[0], rel=0.01)
 
 
 def test_single_photons_are_made_converted_and_analysed(tmp_path):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Two files of hits side by side: every difference of schema is found, and what the physics says is right."""
+"""Two files of hits side by side: every difference of schema is found, and the comparison of the physics is right."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ def test_a_file_of_other_origin_is_compared_as_far_as_it_goes(full, tmp_path):
     assert any("'particles_simulated': int32_t in FULL, but int64_t in FAST" in line for line in found.differences)
     assert not any("unit" in line or "encoding" in line for line in found.differences)
     assert any("FAST has no fastcalo_provenance" in note for note in found.notes)
-    assert any("FAST does not say how the cell IDs of ECAL, HCAL are made" in note for note in found.notes)
+    assert any("FAST does not state how the cell IDs of ECAL, HCAL are made" in note for note in found.notes)
     assert found.accounts == {}
     assert found.physics is not None
     assert found.physics.all["ECAL"].scalars["energy"].ratio[0] == 1
@@ -286,7 +286,7 @@ def test_an_encoding_that_is_none_is_refused_with_its_place(full, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("told", "message"),
+    ("provenance", "message"),
     [
         (["a", "list"], r"fastcalo_provenance should be of type dict, but is \['a', 'list'\]"),
         ({"units": ["GeV"]}, r"fastcalo_provenance\.units should be of type dict"),
@@ -298,9 +298,9 @@ def test_an_encoding_that_is_none_is_refused_with_its_place(full, tmp_path):
         ({"accounts": {"reasons": {"simulated": 3}}}, r"accounts\.reasons\.simulated should be of type dict"),
     ],
 )
-def test_a_provenance_that_is_none_is_refused_with_its_place(full, tmp_path, told, message):
+def test_a_provenance_that_is_none_is_refused_with_its_place(full, tmp_path, provenance, message):
     content = Content()
-    content.tree, content.provenance = "tree", told
+    content.tree, content.provenance = "tree", provenance
     with pytest.raises(InputError, match=r"fast\.root: .*" + message):
         compare(full, content.write(tmp_path / "fast.root"))
 

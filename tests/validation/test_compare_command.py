@@ -46,13 +46,13 @@ def test_the_command_prints_and_writes(full, tmp_path):
     assert "no difference: what reads one file reads the other" in done.stdout
     assert "ECAL: all events (60)" in done.stdout
     assert sorted(path.name for path in folder.iterdir()) == ["comparison.json", "comparison.png"]
-    told = json.loads((folder / "comparison.json").read_text())
-    assert told["drop_in"] is True
-    assert told["kept"] is False
-    missed = {v["name"] for v in told["verdicts"] if not v["kept"]}
+    written = json.loads((folder / "comparison.json").read_text())
+    assert written["drop_in"] is True
+    assert written["kept"] is False
+    missed = {v["name"] for v in written["verdicts"] if not v["kept"]}
     assert "ECAL.energy.p_value" in missed
     assert not [name for name in missed if name.startswith("HCAL")]
-    assert told["physics"]["sections"]["ECAL"]["energy"]["ratio"] == pytest.approx(1.1, abs=0.05)
+    assert written["physics"]["sections"]["ECAL"]["energy"]["ratio"] == pytest.approx(1.1, abs=0.05)
     assert matplotlib.image.imread(folder / "comparison.png").std() > 0.05
     # a second time it replaces what it wrote
     assert run_command("compare", full, full, "-o", folder).returncode == 0
@@ -128,9 +128,11 @@ def test_the_command_ends_with_1_where_schemas_differ(full, tmp_path):
     spoilt.write(tmp_path / "fast.root")
     done = run_command("compare", full, tmp_path / "fast.root", "--json")
     assert done.returncode == 1
-    told = json.loads(done.stdout)
-    assert told["drop_in"] is False
-    assert told["schema_differences"] == ["tree 'Events': branch 'ECAL_energy': float[] in FULL, but double[] in FAST"]
+    written = json.loads(done.stdout)
+    assert written["drop_in"] is False
+    assert written["schema_differences"] == [
+        "tree 'Events': branch 'ECAL_energy': float[] in FULL, but double[] in FAST"
+    ]
 
 
 def test_the_command_refuses_a_cut_file_in_one_line(full, tmp_path):

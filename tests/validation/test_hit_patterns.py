@@ -123,7 +123,7 @@ def hits_turned(sample: ShowerSample) -> ShowerSample:
     return replace(sample, sections={"ECAL": turned})
 
 
-def test_patterns_tell_what_rings_and_layers_do_not(two_samples):
+def test_patterns_distinguish_what_rings_and_layers_do_not(two_samples):
     reference, other = two_samples
     turned = hits_turned(other)
     rulers = ObservableBins.of(reference)
@@ -140,7 +140,7 @@ def test_patterns_tell_what_rings_and_layers_do_not(two_samples):
 
 
 @pytest.mark.slow
-def test_the_network_learns_to_tell_them_and_no_true_showers(two_samples):
+def test_the_network_learns_to_distinguish_them_and_no_true_showers(two_samples):
     reference, other = two_samples
     assert auc_of_network(reference, hits_turned(other))[0] > 0.7
     assert abs(auc_of_network(reference, other)[0] - 0.5) < 0.1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Statistics of paired events: right whatever the chunks, with errors and probabilities that mean what they say."""
+"""Statistics of paired events: right whatever the chunks, with errors and probabilities that mean what they state."""
 
 from __future__ import annotations
 

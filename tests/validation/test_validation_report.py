@@ -88,13 +88,13 @@ def test_verdicts_are_reported(numbers):
     ]
 
 
-def test_the_report_says_where_it_comes_from(numbers):
-    told = numbers["provenance"]
-    assert told["fastcalo"] == fastcalo.__version__
-    assert told["candidate"]["sha256"] == fastcalo.load_model("em").file_hash
-    assert told["data"] == str(SHOWERS)
-    assert told["thresholds_gev"] == {"ECAL": 2e-5, "HCAL": 5e-5}
-    assert told["showers_outside_validity"] == 0
+def test_the_report_states_where_it_comes_from(numbers):
+    provenance = numbers["provenance"]
+    assert provenance["fastcalo"] == fastcalo.__version__
+    assert provenance["candidate"]["sha256"] == fastcalo.load_model("em").file_hash
+    assert provenance["data"] == str(SHOWERS)
+    assert provenance["thresholds_gev"] == {"ECAL": 2e-5, "HCAL": 5e-5}
+    assert provenance["showers_outside_validity"] == 0
     assert numbers["timing"]["full_simulation_seconds_per_shower"] == pytest.approx(0.13, abs=0.01)
     assert all(row["seconds_per_shower"] > 0 for row in numbers["timing"]["decades"])
 

@@ -85,7 +85,7 @@ def test_some_of_a_sample_are_the_same_showers(rows):
     assert part.count("ECAL").tolist() == whole.count("ECAL")[chosen].tolist()
 
 
-def test_observables_of_a_shower_that_can_be_reckoned_by_hand():
+def test_observables_of_a_shower_that_can_be_calculated_by_hand():
     # cells in C order of (x, y, layer): 8 is the middle one in layer 0, 9 in layer 1, 14 is x + 10 mm in layer 0
     found = named(made([2.0, 1.0], [(0, 8, 0.3), (0, 9, 0.1), (0, 14, 0.2)]))
     assert found["ECAL response"].tolist() == pytest.approx([0.3, 0.0])
@@ -152,7 +152,7 @@ def test_sharing_is_an_observable_where_there_are_two_sections():
         ([1, 1, 3, 1, 1, 1, 4, 5, 9, 8, 2, 1], 6),  # the third layer has a delta electron
         ([0, 0, 3, 3, 0, 3, 0, 0, 0, 0, 0, 0], 2),
         ([1, 1, 1, 1, 1, 1, 1, 1, 1, 3, 3, 3], 9),
-        ([1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 3, 3], 12),  # too late to tell
+        ([1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 3, 3], 12),  # too late to be sure
         ([0] * 12, 12),
     ],
 )
@@ -277,19 +277,19 @@ def test_a_classifier_on_cells_is_blind_to_the_same_and_sees_another(halves):
     assert auc_of_cells(halves.reference, shuffled(halves.baseline))[0] > 0.7
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_the_detector_of_a_model_is_found_in_the_data_that_describe_it(tmp_path, told):
+@pytest.mark.parametrize("described", [True, False])
+def test_the_detector_of_a_model_is_found_in_the_data_that_describe_it(tmp_path, described):
     description = json.loads(json.dumps(fastcalo.load_detector().description))
     description["name"] = "mine"
     description["section"]["ECAL"]["threshold_gev"] = 1.2e-4
     description["section"]["ECAL"]["sensor_mm"] = 0.4
     mine = parse_detector(description, "mine.toml")
     conditions = {"pdg": [22], "kinetic_energy": [1.0], "direction": [[0, 0, 1.0]], "entry": [[0, 0]]}
-    attributes = {"detector": json.dumps(mine.description)} if told else {}
+    attributes = {"detector": json.dumps(mine.description)} if described else {}
     write_showers(tmp_path / "a.h5", mine, conditions, {"ECAL": ([0, 1], [0], [0.5])}, attributes=attributes)
     model = fastcalo.load_model(write_tiny_model(tmp_path / "tiny.onnx", mine))
     with open_showers(tmp_path / "a.h5") as source:
-        if told:
+        if described:
             assert common_sections(model, [source], DataOptions()) == (("ECAL",), {"ECAL": mine.sections[0].threshold})
         else:
             with pytest.raises(ContractError, match="name the detector it was made for"):

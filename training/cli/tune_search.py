@@ -114,7 +114,7 @@ class _Board:
             self._console.print(f"{_words(trial)}; best is {_value(best)}")
         self._draw()
 
-    def said(self, text: str) -> None:
+    def note(self, text: str) -> None:
         """A line above the table."""
         self._console.print(text)
 

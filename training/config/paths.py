@@ -24,7 +24,7 @@ def cache_folder(text: str, where: str) -> Path | None:
     folder = Path(_filled_in(text, where))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # asking for the right would say yes to root where nobody can write
+        # asking for the right would be granted to root where nobody can write
         with tempfile.TemporaryFile(dir=folder):
             return folder
     except OSError as e:

@@ -173,8 +173,8 @@ def _launcher(flavour: str) -> Iterator[Finding]:
     except (OSError, subprocess.TimeoutExpired) as error:
         yield Finding("mpiexec", WARNING, f"{path} cannot be asked for its version ({error})")
         return
-    said = (done.stdout + done.stderr).lower()
-    theirs = next((name for name, words in _LAUNCHERS.items() if any(word in said for word in words)), "")
+    output = (done.stdout + done.stderr).lower()
+    theirs = next((name for name, words in _LAUNCHERS.items() if any(word in output for word in words)), "")
     if theirs and theirs != flavour and flavour in _LAUNCHERS:
         yield Finding(
             "mpiexec", BAD, f"{path} is that of {theirs}, but mpi4py uses {flavour}: each process would be alone",

@@ -67,16 +67,16 @@ def check_gpus(everyone: list[RankFacts], driver: bool) -> Iterator[Finding]:
         return
     for node, ranks in group_by_node(everyone).items():
         owned = [own_gpu(ranks, k) for k in range(len(ranks))]
-        said = ", ".join(
+        shared = ", ".join(
             f"rank {facts.rank}: {index} ({facts.gpus[index][1]})"
             for facts, (index, _) in zip(ranks, owned, strict=True)
         )
         if any(sharing > 1 for _, sharing in owned):
             yield Finding(
-                f"GPU of {node}", WARNING, f"ranks share one: {said}", "start as many ranks on a node as it has GPUs"
+                f"GPU of {node}", WARNING, f"ranks share one: {shared}", "start as many ranks on a node as it has GPUs"
             )
         else:
-            yield Finding(f"GPU of {node}", GOOD, said)
+            yield Finding(f"GPU of {node}", GOOD, shared)
 
 
 def own_gpu(ranks: list[RankFacts], place: int) -> tuple[int, int]:

@@ -123,23 +123,23 @@ def check_threads(everyone: list[RankFacts]) -> Iterator[Finding]:
     """Whether there are no more threads than cores."""
     for node, ranks in group_by_node(everyone).items():
         subject = f"threads on {node}"
-        said = f" (OMP_NUM_THREADS={ranks[0].omp})" if ranks[0].omp else ""
+        origin = f" (OMP_NUM_THREADS={ranks[0].omp})" if ranks[0].omp else ""
         over = [facts for facts in ranks if facts.threads > len(facts.cpus)]
         union = set().union(*(facts.cpus for facts in ranks))
         total = sum(facts.threads for facts in ranks)
         if over:
             yield Finding(
                 subject, BAD,
-                f"ranks {[f.rank for f in over]} want {over[0].threads} threads on {len(over[0].cpus)} cores{said}",
+                f"ranks {[f.rank for f in over]} want {over[0].threads} threads on {len(over[0].cpus)} cores{origin}",
                 f"export OMP_NUM_THREADS={len(over[0].cpus)}, or give each rank more cores",
             )  # fmt: skip
         elif total > len(union):
             yield Finding(
-                subject, WARNING, f"{len(ranks)} ranks want {total} threads on {len(union)} cores{said}",
+                subject, WARNING, f"{len(ranks)} ranks want {total} threads on {len(union)} cores{origin}",
                 f"export OMP_NUM_THREADS={max(1, len(union) // len(ranks))}, or fastcalo train --threads",
             )  # fmt: skip
         else:
-            yield Finding(subject, GOOD, f"{total} on {len(union)} cores{said}")
+            yield Finding(subject, GOOD, f"{total} on {len(union)} cores{origin}")
 
 
 def format_ranks(numbers: set[int]) -> str:

@@ -80,6 +80,6 @@ def load() -> float:
 
 
 def ranks_of_node() -> int:
-    """Processes that the launcher says it has started on this node; 1 without a launcher."""
+    """Processes that the launcher reports to have started on this node; 1 without a launcher."""
     found = (os.environ[name] for name in _RANKS_OF_NODE if os.environ.get(name, "").isdigit())
     return max(1, int(next(found, 1)))

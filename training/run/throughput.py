@@ -9,7 +9,7 @@ from ..architectures.base import Metrics
 from ..exchange import Exchange
 
 TIMINGS = ("seconds", "showers_per_second", "communication_share", "communication_share_max")
-"""Names in ``metrics.jsonl`` that say how fast, not how well."""
+"""Names in ``metrics.jsonl`` of speed, not of quality."""
 
 
 class Throughput:

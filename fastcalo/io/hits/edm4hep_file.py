@@ -317,8 +317,8 @@ class Edm4hepFile(HitFile):
         return values
 
     def _stated(self) -> dict[str, dict[str, Any]]:
-        said = super()._stated()
-        return said or {name: {"encoding": text} for name, text in self._encodings.items() if name in self.readouts}
+        stated = super()._stated()
+        return stated or {name: {"encoding": text} for name, text in self._encodings.items() if name in self.readouts}
 
 
 def _encodings(metadata: Any) -> dict[str, str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Collections ``MCParticles`` and ``EventHeader`` of EDM4hep, of events and of what their input says beyond them."""
+"""Collections ``MCParticles`` and ``EventHeader`` of EDM4hep, of events and of what their input states beyond them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def particle_collection(
     reason : int8 [n]
         `Reason` of every particle.
     truth : Truth or None
-        What the input says of its particles, where it is EDM4hep.
+        What the input states of its particles, where it is EDM4hep.
     fast : bool, or bool [n]
         Whether fast simulation made the hits of particles that were simulated.
 
@@ -134,14 +134,14 @@ def header_collection(identifiers: Mapping[str, NDArray[Any]], truth: Truth | No
     if len(run) and (int(run.min()) < 0 or int(run.max()) >= 1 << 32):
         raise OutputError(f"EDM4hep numbers runs from 0 to {(1 << 32) - 1}, but there are {run.min()} to {run.max()}")
     n = len(run)
-    said = {} if truth is None else truth.header
+    header = {} if truth is None else truth.header
     counts, weights = (np.zeros(n, np.int64), np.zeros(0))
     if truth is not None and truth.weights is not None:
         counts, weights = truth.weights
     columns = {
         "eventNumber": event.astype(np.int64).view(np.uint64) if event.dtype.kind == "i" else event,
         "runNumber": run,
-        "timeStamp": said.get("timeStamp", np.zeros(n, np.uint64)),
-        "weight": said.get("weight", np.ones(n)),
+        "timeStamp": header.get("timeStamp", np.zeros(n, np.uint64)),
+        "weight": header.get("weight", np.ones(n)),
     }
     return Collection(EVENT_HEADER, np.arange(n + 1), columns, vectors={"weights": (counts, weights)})

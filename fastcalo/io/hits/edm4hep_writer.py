@@ -231,12 +231,12 @@ class Edm4hepWriter:
         text = json.dumps(self.provenance)
         with output_errors(self.path):
             self._podio.add(METADATA, {})
-            said: dict[str, Parameter] = {
+            metadata: dict[str, Parameter] = {
                 f"{r.collection}{ENCODING}": [[r.encoding.text]] for r in self._readouts if r.encoding
             }
             if self._weight_names:
-                said[WEIGHT_NAMES] = [self._weight_names]
-            self._podio.write(METADATA, 1, {}, {"String": said})
+                metadata[WEIGHT_NAMES] = [self._weight_names]
+            self._podio.write(METADATA, 1, {}, {"String": metadata})
             self._podio.add(RUNS, {})
             runs = np.array(sorted(self._runs), np.int64)
             texts: dict[str, Parameter] = {

@@ -37,7 +37,7 @@ def open_hit_file(path: str, detector: Detector | None = None) -> Iterator[HitFi
     path : str
         Local path or URL of a ROOT file, or a local one of lines of JSON, whose name ends with ``.jsonl``.
     detector : Detector, optional
-        In which it was made. Found by what the file says unless given.
+        In which it was made. Found by what the file states unless given.
 
     Yields
     ------
@@ -77,7 +77,7 @@ def _check_stated(path: str, provenance: Mapping[str, Any]) -> None:
 
 
 def _whole(file: HitFile) -> HitFile:
-    """The file, if its tree has what it says of itself: ROOT keeps no checksum of the tree's description.
+    """The file, if its tree has what its provenance states: ROOT keeps no checksum of the tree's description.
 
     Raises
     ------
@@ -90,13 +90,13 @@ def _whole(file: HitFile) -> HitFile:
     branches = file.branches(tree)
     if lacking := [name for name in stated if not any(branch.startswith(f"{name}_") for branch in branches)]:
         raise InputError(
-            f"{file.path}: tree {tree!r} has no branches of {lacking[0]}, though the file says that it has hits of "
+            f"{file.path}: tree {tree!r} has no branches of {lacking[0]}, though the file states that it has hits of "
             f"{', '.join(stated)}: it is damaged; make it again"
         )
     events, entries = (file.provenance.get("accounts") or {}).get("events"), file.entries(tree)
     if events is not None and events != entries:
         raise InputError(
-            f"{file.path}: tree {tree!r} has {entries} entries, but the file says that it has {events} events: it is "
+            f"{file.path}: tree {tree!r} has {entries} entries, but the file states that it has {events} events: it is "
             "damaged; make it again"
         )
     return file
@@ -119,9 +119,9 @@ def _misfits(value: Any, kind: Any, where: str) -> Iterator[str]:
 
 
 def _detector_of(provenance: Mapping[str, Any]) -> Detector | None:
-    said = dict(provenance.get("detector") or {})
+    described = dict(provenance.get("detector") or {})
     try:
-        detector = load_detector(str(said.get("name", "")))
+        detector = load_detector(str(described.get("name", "")))
     except DetectorError:
         return None
-    return detector if detector.hash == said.get("hash") else None
+    return detector if detector.hash == described.get("hash") else None

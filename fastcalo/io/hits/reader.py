@@ -130,7 +130,7 @@ class HitFile:
 
     @cached_property
     def units(self) -> dict[str, str]:
-        """Units by the name of a quantity (``energy``, ``x``, …); empty where the file doesn't say."""
+        """Units by the name of a quantity (``energy``, ``x``, …); empty where the file does not state them."""
         return {str(name): str(unit) for name, unit in dict(self.provenance.get("units") or {}).items()}
 
     @cached_property
@@ -139,9 +139,9 @@ class HitFile:
         return self._stated()
 
     def _stated(self) -> dict[str, dict[str, Any]]:
-        said = dict((self.provenance.get("detector") or {}).get("sections") or {})
-        if said or self.detector is None:
-            return said
+        stated = dict((self.provenance.get("detector") or {}).get("sections") or {})
+        if stated or self.detector is None:
+            return stated
         return {
             s.name: {"encoding": s.encoding.text, "system": s.system, "threshold_gev": s.threshold}
             for s in self.detector.sections

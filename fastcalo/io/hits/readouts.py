@@ -25,7 +25,7 @@ class Readout:
     encoding : CellEncoding or None
         None for a collection of others whose encoding is not known.
     own : DetectorReadout or None
-        What the detector's description says of it; None where cell IDs are those of the section.
+        What the detector's description states of it; None where cell IDs are those of the section.
     """
 
     collection: str

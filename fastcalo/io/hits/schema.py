@@ -31,16 +31,18 @@ def schema_differences(full: HitFile, fast: HitFile) -> list[str]:
 
 
 def unknowns(file: HitFile, label: str) -> list[str]:
-    """What cannot be compared because the file does not say it, one line each."""
+    """What cannot be compared because the file does not state it, one line each."""
     lines = []
     if not file.provenance:
         lines.append(f"{label} has no fastcalo_provenance: its units and the particles that it stands for are unknown")
     elif not file.units:
-        lines.append(f"{label} does not say its units")
+        lines.append(f"{label} does not state its units")
     tree = hits_tree(list(file.trees))
     names = file.sections(tree) if tree is not None else []
     if silent := [name for name in names if name not in file.stated_sections]:
-        lines.append(f"{label} does not say how the cell IDs of {', '.join(silent)} are made: they are not taken apart")
+        lines.append(
+            f"{label} does not state how the cell IDs of {', '.join(silent)} are made: they are not taken apart"
+        )
     if file.detector is None:
         lines.append(f"{label}: its detector is not at hand (--detector): modules, layers and positions go unchecked")
     return lines
@@ -78,7 +80,7 @@ def _shape(kind: str) -> str:
 
 
 def _differences(full: Mapping[str, Any], fast: Mapping[str, Any], what: str) -> Iterator[str]:
-    """Differences of what both files say; what one of them does not say is unknown, and no difference."""
+    """Differences of what both files state; what one of them does not state is unknown, and no difference."""
     for key in _common(full, fast):
         if full[key] != fast[key]:
             yield f"provenance: {what}{key}: {full[key]!r} in FULL, but {fast[key]!r} in FAST"

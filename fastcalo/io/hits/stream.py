@@ -111,7 +111,7 @@ class HitsReader:
         Raises
         ------
         InputError
-            See `iterate`; or memory does not hold them, which is said before they are read.
+            See `iterate`; or memory does not hold them, which is reported before they are read.
         """
         steps = self.n_events / self.file.step(self.tree, _STEP_BYTES)
         check_memory(

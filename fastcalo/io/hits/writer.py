@@ -56,7 +56,7 @@ IDENTIFIERS: Mapping[str, DTypeLike] = {"run": np.int64, "event": np.int64}
 
 
 class _EventWriter:
-    """A file of one tree with the identifiers of events; what else stands in it, its children say."""
+    """A file of one tree with the identifiers of events; subclasses add what else is in it."""
 
     def __init__(
         self,
@@ -340,13 +340,13 @@ def write_hits(
 
 def file_provenance(detector: Detector | None, *, contributions: bool = False) -> dict[str, Any]:
     """Return what every file of hits states of itself, as JSON can hold it: who wrote it, units and calorimeter."""
-    said: dict[str, Any] = {
+    stated: dict[str, Any] = {
         "fastcalo": __version__,
         "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "units": {**_UNITS, **(CONTRIBUTION_UNITS if contributions else {})},
     }
     if detector is not None:
-        said["detector"] = {
+        stated["detector"] = {
             "name": detector.name,
             "hash": detector.hash,
             "stack_hash": detector.stack_hash,
@@ -355,7 +355,7 @@ def file_provenance(detector: Detector | None, *, contributions: bool = False) -
                 for s in detector.sections
             },
         }
-    return said
+    return stated
 
 
 def identifier_types(types: Mapping[str, DTypeLike], repeat: bool) -> dict[str, DTypeLike]:
@@ -364,7 +364,7 @@ def identifier_types(types: Mapping[str, DTypeLike], repeat: bool) -> dict[str, 
     Parameters
     ----------
     types : mapping of str to dtype
-        Of ``run``, ``event`` and ``luminosity_block``, where there is one; int64 where they are not said.
+        Of ``run``, ``event`` and ``luminosity_block``, where there is one; int64 where the types are not given.
     repeat : bool
         Whether `Events.repeat` distinguishes events.
     """

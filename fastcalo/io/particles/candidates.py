@@ -130,7 +130,7 @@ def _plain(branches: Sequence[str]) -> Iterator[Candidate]:
 
 
 def _notes_on_vertices(plain: Mapping[str, str], prefix: str, roles: Mapping[str, str]) -> tuple[str, ...]:
-    """What to say where a file may have vertices that are not taken, or has a part of them only."""
+    """Notes where a file may have vertices that are not taken, or has a part of them only."""
     missing = [role for role in VERTEX if role not in roles]
     positions = [plain[prefix + axis] for axis in "xyz" if prefix + axis in plain]
     if len(missing) == len(VERTEX) and len(positions) == len(VERTEX):

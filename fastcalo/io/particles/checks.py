@@ -69,7 +69,7 @@ class FinalState:
         example = ",".join(f"{code:g}" for code in sorted(self._codes)[-2:])
         raise InputError(
             f"{self._where}: no particle is final: none of {branch!r} is {wanted}. The codes are {', '.join(most)}"
-            f"{others}. Say which are final, for example --final-status {example}, or take all particles for final: "
+            f"{others}. State which are final, for example --final-status {example}, or take all particles for final: "
             "--branch status=none"
         )
 

@@ -66,7 +66,7 @@ def to_column(array: Any, where: str) -> Column:
 
 
 def check_lengths(column: Column, entries: int, where: str) -> Column:
-    """Return what was read of so many entries, unless it is more or less than they say.
+    """Return what was read of so many entries, unless it is more or less than they state.
 
     Raises
     ------

@@ -175,7 +175,7 @@ def _listed(found: Sequence[Candidate], size_of: SizeOf | None) -> str:
 
 
 def _fuller(chosen: Candidate, found: Sequence[Candidate], size_of: SizeOf | None) -> tuple[str, ...]:
-    """What to say of a pruned collection that stands beside another of generated particles."""
+    """Note on a pruned collection that stands beside another of generated particles."""
     others = [c for c in found if c is not chosen and not is_doubtful(c) and words_of(c.head) & _TRUE]
     if chosen.schema.name != NANOAOD or not others:
         return ()

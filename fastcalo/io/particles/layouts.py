@@ -216,4 +216,4 @@ UNIT_SUFFIXES: Mapping[str, str] = {
     **{unit.lower(): unit for unit in ("keV", "MeV", "GeV", "TeV")},
     **{unit: unit for unit in ("um", "mm", "cm")},
 }
-"""Units by how names may end that say them, as ``px_mev`` and ``vx_cm`` do."""
+"""Units by the endings of names that state them, as ``px_mev`` and ``vx_cm`` do."""

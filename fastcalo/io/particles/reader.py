@@ -294,7 +294,7 @@ def open_events(
         Files of one layout, ROOT or HepMC text, local or by URL (``root://``, ``https://``); patterns such as
         ``run*.root``, and ``@list.txt`` for a list of them in a file. They are read in this order.
     schema : SchemaOverrides or path, optional
-        What is known of the branches, or a TOML file that says it. What is left open is found by looking.
+        What is known of the branches, or a TOML file of it. What is left open is found by looking.
     tree : str, optional
         Name of the TTree or RNTuple. Found by looking unless given.
     collection : str, optional

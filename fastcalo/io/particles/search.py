@@ -46,7 +46,7 @@ def find_particles(file: OpenFile, overrides: SchemaOverrides) -> tuple[Schema, 
             raise InputError(f"{path}: has particles in the trees {list(found)}; choose one (--tree)")
         if found:
             return next(iter(found.values()))
-    # a choice to be made says more than that other trees hold no particles
+    # a choice to be made helps more than that other trees hold no particles
     listed = [str(p) for p in problems if not isinstance(p, NoParticlesError)] or [str(p) for p in problems]
     more = f"; and {len(listed) - _LISTED_TREES} more trees" if len(listed) > _LISTED_TREES else ""
     raise InputError("; ".join(listed[:_LISTED_TREES]) + more)
@@ -69,7 +69,7 @@ def _usable(
 
 
 def check_unit(schema: Schema, overrides: SchemaOverrides, tree: OpenTree, first: str) -> None:
-    """Make sure that a further file says nothing else of its units than the first."""
+    """Make sure that a further file has the same units as the first."""
     if overrides.momentum_unit is not None:
         return
     mine = with_sample(replace(schema, momentum_known="", notes=()), overrides, tree)
@@ -86,7 +86,7 @@ def check_unit(schema: Schema, overrides: SchemaOverrides, tree: OpenTree, first
 
 
 def with_sample(schema: Schema, overrides: SchemaOverrides, tree: OpenTree) -> Schema:
-    """The schema with its units, and what the first entries say."""
+    """The schema with its units, and what the first entries show."""
     wanted = ("pdg", *schema.momentum, "mass", "energy", "status")
     entries = range(min(tree.n_entries, _SAMPLE, tree.step([schema.branches["pdg"]])))
     columns = {role: tree.read(schema.branches[role], entries) for role in wanted if role in schema.branches}

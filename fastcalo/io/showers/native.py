@@ -117,7 +117,7 @@ class ShowerFile(Hdf5File):
         Raises
         ------
         InputError
-            The file has no such section, or does not say how large its cells are.
+            The file has no such section, or does not state how large its cells are.
         """
         shape = self.shape(section)
         size = self.description[section].get("cell_mm")

@@ -127,8 +127,8 @@ class _Joined(AbstractContextManager["_Joined"]):
             self._writer = hits_writer_like(
                 path, file, tree, first.sections, contributions=contributions, overwrite=overwrite
             )
-        said = {key: value for key, value in first.provenance.items() if key not in ("entries", "accounts")}
-        self._said = said | {"created": file_provenance(None)["created"]}
+        common = {key: value for key, value in first.provenance.items() if key not in ("entries", "accounts")}
+        self._common = common | {"created": file_provenance(None)["created"]}
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -137,7 +137,7 @@ class _Joined(AbstractContextManager["_Joined"]):
 
     def __enter__(self) -> _Joined:
         self._writer.__enter__()
-        self.provenance.update(self._said)
+        self.provenance.update(self._common)
         return self
 
     def __exit__(self, *error: Any) -> None:

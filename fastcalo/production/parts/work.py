@@ -62,7 +62,7 @@ class Made:
     accounts : dict
         Of `Summary.accounts`.
     seconds : float
-        Of wall time; ``network_seconds`` of that in networks, where the engine says.
+        Of wall time; ``network_seconds`` of that in networks, where the engine measures it.
     worker : str
         Machine and process.
     """

@@ -155,7 +155,7 @@ def _label_decades(ax: Axes) -> None:
 
 
 def _ratio(ax: Axes, middle: FloatArray, ratio: FloatArray, error: FloatArray) -> None:
-    """Draw the points that say something, and let them fill the panel."""
+    """Draw the points that are measured, and let them fill the panel."""
     known: NDArray[np.bool_] = np.isfinite(ratio) & (error < 0.5)
     if not known.any():
         ax.text(0.5, 0.5, "too few events", transform=ax.transAxes, ha="center", va="center", fontsize=8, color="0.35")

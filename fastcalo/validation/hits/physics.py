@@ -234,7 +234,7 @@ def _moments(
 
 
 def accounts(full: Mapping[str, Any], fast: Mapping[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
-    """Particles by what became of them, from what the files say of themselves.
+    """Particles by what became of them, from what the files state of themselves.
 
     Parameters
     ----------
@@ -244,9 +244,9 @@ def accounts(full: Mapping[str, Any], fast: Mapping[str, Any]) -> dict[str, dict
     Returns
     -------
     dict
-        By reason, then ``full`` and ``fast``: ``count`` and ``energy`` (kinetic, GeV). Empty unless both say it.
+        By reason, then ``full`` and ``fast``: ``count`` and ``energy`` (kinetic, GeV). Empty unless both state it.
     """
-    reasons = [dict((said.get("accounts") or {}).get("reasons") or {}) for said in (full, fast)]
+    reasons = [dict((stated.get("accounts") or {}).get("reasons") or {}) for stated in (full, fast)]
     if not all(reasons):
         return {}
     names: Sequence[str] = list(dict.fromkeys([*reasons[0], *reasons[1]]))

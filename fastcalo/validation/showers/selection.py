@@ -23,7 +23,7 @@ from .compare import ThreeSamples
 from .sample import generate_sample, read_sample
 
 FEWEST = 100
-"""Showers in a sample below which nothing can be said."""
+"""Showers in a sample below which nothing can be measured."""
 
 # showers that show how many hits there are: so many at so many places of a file
 _LOOK, _LOOKS = 50, 5

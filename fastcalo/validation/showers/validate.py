@@ -112,7 +112,7 @@ def validate(
     provenance = {
         "fastcalo": __version__,
         "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "candidate": _told(model) if model is not None else str(candidate),
+        "candidate": _described(model) if model is not None else str(candidate),
         "data": str(data),
         "reference": str(reference) if reference is not None else "the other half of the data",
         "full_simulation": {key: value for key, value in attributes.items() if isinstance(value, str | int | float)},
@@ -176,7 +176,7 @@ def _timing(
                 _, seconds = generate_sample(model, sample.take(inside), seed=0)
                 rows.append({"energy": f"{low:g}-{high:g}", "seconds_per_shower": seconds / len(inside)})
     if isinstance(full, int | float):
-        text += f" Full simulation took {full:.4g} s a shower, over all its energies and on one core, says its file."
+        text += f" Full simulation took {full:.4g} s a shower, over all its energies and on one core, by its file."
     return {"decades": rows, "full_simulation_seconds_per_shower": full, "text": text}
 
 
@@ -188,5 +188,5 @@ def _particles(sample: ShowerSample) -> str:
     return f"{species}; {low:.3g} to {high:.3g} GeV, half of them up to {middle:.3g} GeV"
 
 
-def _told(model: ShowerModel) -> dict[str, Any]:
+def _described(model: ShowerModel) -> dict[str, Any]:
     return {"name": model.name, "arch": model.contract.arch, "file": model.path.name, "sha256": model.file_hash}

@@ -145,7 +145,7 @@ fastcalo_status* noise_draw(const fastcalo_model* model, std::size_t index, cons
         const double numbers = static_cast<double>(n) * static_cast<double>(rows) * static_cast<double>(spec.width());
         if (numbers > static_cast<double>(capacity))
             fail(Code::buffer_too_small, "noise tensor '" + spec.name + "' takes " + text(numbers) +
-                                             " numbers, but there is room for " + std::to_string(capacity));
+                                             " numbers, but the buffer is of " + std::to_string(capacity));
         draw(spec, index, streams.data(), energy, n, rows, array(out, capacity, "out"));
     });
 }
@@ -225,7 +225,7 @@ fastcalo_status* showers_copy(const fastcalo_showers* showers, std::size_t index
         given(n, "n") = s.size();
         if (s.size() > b.capacity)
             fail(Code::buffer_too_small,
-                 "there are " + std::to_string(s.size()) + " deposits, but room for " + std::to_string(b.capacity));
+                 "there are " + std::to_string(s.size()) + " deposits, but the buffers are of " + std::to_string(b.capacity));
         copy(s.shower, b.shower);
         copy(s.x, b.x);
         copy(s.y, b.y);

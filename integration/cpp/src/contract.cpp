@@ -14,7 +14,7 @@ namespace fastcalo::core {
 namespace {
 
 constexpr std::int64_t TOO_LARGE = std::int64_t{1} << 31;
-constexpr std::int64_t MOST_ROWS = std::int64_t{1} << 31;  // more than any stream of random numbers has room for
+constexpr std::int64_t MOST_ROWS = std::int64_t{1} << 31;  // more than any stream of random numbers holds
 constexpr double PI = 3.14159265358979323846;
 
 // A place in the contract, for messages: the file, and the path of a clause.
@@ -119,7 +119,7 @@ NoiseSpec noise_of(const Json& table, const Place& place) {
     for (const std::int64_t length : out.shape) {
         if (length == -1) continue;
         width *= static_cast<std::size_t>(length);
-        // 2^26 numbers of a shower are the room that is set aside for a tensor in the stream of random numbers
+        // 2^26 numbers of a shower are what is set aside for a tensor in the stream of random numbers
         if (width > (std::size_t{1} << 26)) place.at("shape").refuse("'" + out.name + "' holds too many numbers");
     }
     return out;

@@ -10,7 +10,7 @@
 
 namespace fastcalo::core {
 
-// A value of a JSON text. Whole numbers and numbers with a point or an exponent are told apart, as in Python.
+// A value of a JSON text. Whole numbers and numbers with a point or an exponent are distinguished, as in Python.
 class Json {
   public:
     enum class Kind { null, boolean, integer, real, string, array, object };

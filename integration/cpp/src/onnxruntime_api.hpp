@@ -4,7 +4,7 @@
 //
 // The interface is a table of functions to which every version appends (onnxruntime_c_api.h, struct OrtApi): an entry
 // keeps its number for ever. The test `onnxruntime_table` compares these numbers and types with the real header, where
-// CMake is told of one.
+// CMake is given one.
 #pragma once
 
 #include <cstddef>

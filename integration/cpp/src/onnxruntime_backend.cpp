@@ -182,18 +182,18 @@ class OnnxRuntimeBackend final : public Backend {
     void infos(std::vector<TensorInfo>& out, bool optional) {
         const auto& api = library_.api;
         std::size_t count = 0;
-        check(api.template get<Count>()(session_.get(), &count), "does not tell the graph's tensors");
+        check(api.template get<Count>()(session_.get(), &count), "does not state the graph's tensors");
         for (std::size_t k = 0; k < count; ++k) {
             char* name = nullptr;
-            check(api.template get<Name>()(session_.get(), k, library_.allocator, &name), "does not tell a name");
+            check(api.template get<Name>()(session_.get(), k, library_.allocator, &name), "does not state a name");
             TensorInfo info;
             info.name = name;
             info.optional = optional;
             check(api.get<ort::AllocatorFree>()(library_.allocator, name), "could not free memory");
             Owned<ort::TypeInfo, ort::ReleaseTypeInfo> type(library_);
-            check(api.template get<Type>()(session_.get(), k, type.out()), "does not tell a type");
+            check(api.template get<Type>()(session_.get(), k, type.out()), "does not state a type");
             const ort::TensorInfo* tensor = nullptr;
-            check(api.get<ort::CastTypeInfoToTensorInfo>()(type.get(), &tensor), "does not tell a type");
+            check(api.get<ort::CastTypeInfoToTensorInfo>()(type.get(), &tensor), "does not state a type");
             if (tensor != nullptr) describe(tensor, info.type, info.shape);
             out.push_back(std::move(info));
         }
@@ -202,11 +202,11 @@ class OnnxRuntimeBackend final : public Backend {
     void describe(const ort::TensorInfo* tensor, DataType& type, std::vector<std::int64_t>& shape) const {
         int element = 0;
         std::size_t axes = 0;
-        check(library_.api.get<ort::GetTensorElementType>()(tensor, &element), "does not tell a type");
-        check(library_.api.get<ort::GetDimensionsCount>()(tensor, &axes), "does not tell a shape");
+        check(library_.api.get<ort::GetTensorElementType>()(tensor, &element), "does not state a type");
+        check(library_.api.get<ort::GetDimensionsCount>()(tensor, &axes), "does not state a shape");
         type = static_cast<DataType>(element);
         shape.resize(axes);
-        check(library_.api.get<ort::GetDimensions>()(tensor, shape.data(), axes), "does not tell a shape");
+        check(library_.api.get<ort::GetDimensions>()(tensor, shape.data(), axes), "does not state a shape");
     }
 
     [[nodiscard]] OwnedValue value_of(const TensorView& input) const {

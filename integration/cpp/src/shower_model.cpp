@@ -87,7 +87,7 @@ void ShowerModel::check_graph() const {
     };
     for (const std::string& name : have)
         if (want.count(name) == 0)
-            refuse("noise", "the graph takes '" + name + "', of which the contract says nothing");
+            refuse("noise", "the graph takes '" + name + "', which the contract does not name");
     for (const std::string& name : want)
         if (have.count(name) == 0) refuse("noise", "the graph does not take '" + name + "'");
     for (const NoiseSpec& spec : contract_.noise)

@@ -34,7 +34,7 @@ inline void report(bool ok, const char* what, const char* file, int line, const 
             thrown_ = true;                                                                       \
             const std::string said_ = error_.what();                                              \
             check::report(said_.find(part) != std::string::npos, #expression, __FILE__, __LINE__, \
-                          "says \"" + said_ + "\", not \"" + (part) + "\"");                      \
+                          "is \"" + said_ + "\", not \"" + (part) + "\"");                      \
         }                                                                                         \
         check::report(thrown_, #expression, __FILE__, __LINE__, "throws nothing");                \
     } while (false)

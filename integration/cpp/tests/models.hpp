@@ -18,7 +18,7 @@ inline fastcalo::ModelOptions options(const std::string& backend) {
     return out;
 }
 
-// Whether the backend is there; says why not.
+// Whether the backend is there; prints why not.
 inline bool available(const std::string& backend, const std::string& folder) {
     try {
         (void)fastcalo::ShowerModel(folder + "/em.onnx", options(backend));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Wrong use of the C interface: every mistake gives a status that says so, and never a crash.
+// Wrong use of the C interface: every mistake gives a status that reports it, and never a crash.
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -14,10 +14,10 @@ namespace {
 const fastcalo_api& api = *fastcalo_get_api(FASTCALO_API_VERSION);
 
 void refused(fastcalo_status* status, fastcalo_code code, const std::string& part, int line) {
-    const std::string said = api.status_message(status);
+    const std::string message = api.status_message(status);
     check::report(api.status_code(status) == code, "code", __FILE__, line,
-                  std::to_string(api.status_code(status)) + " " + said);
-    check::report(said.find(part) != std::string::npos, "message", __FILE__, line, said);
+                  std::to_string(api.status_code(status)) + " " + message);
+    check::report(message.find(part) != std::string::npos, "message", __FILE__, line, message);
     api.status_release(status);
 }
 #define REFUSED(status, code, part) refused((status), (code), (part), __LINE__)
@@ -139,7 +139,7 @@ void test_noise(const fastcalo::ShowerModel& model) {
     REFUSED(api.noise_rows(model.get(), 0, &bad, 1, &rows), FASTCALO_OUT_OF_DOMAIN, "kinetic_energy[0]");
     REFUSED(api.noise_rows(model.get(), 0, nullptr, 1, &rows), FASTCALO_INVALID_ARGUMENT, "kinetic_energy");
     REFUSED(api.noise_draw(model.get(), 0, &energy, 1, &keys, 1, &number, 1), FASTCALO_BUFFER_TOO_SMALL,
-            "there is room for 1");
+            "the buffer is of 1");
     REFUSED(api.noise_draw(model.get(), 4, &energy, 1, &keys, 1, &number, 1), FASTCALO_BUFFER_TOO_SMALL, "rows");
 }
 
@@ -154,7 +154,7 @@ void test_buffers(const fastcalo::ShowerModel& model) {
     buffers.deposit = deposit.data();
     buffers.capacity = n - 1;
     std::size_t found = 0;
-    REFUSED(api.showers_copy(showers.get(), 0, &buffers, &found), FASTCALO_BUFFER_TOO_SMALL, "room for");
+    REFUSED(api.showers_copy(showers.get(), 0, &buffers, &found), FASTCALO_BUFFER_TOO_SMALL, "the buffers are of");
     CHECK(found == n && deposit[0] == -1.0f);
     buffers.capacity = n;
     fastcalo::check(api.showers_copy(showers.get(), 0, &buffers, &found));

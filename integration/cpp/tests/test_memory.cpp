@@ -14,7 +14,7 @@ namespace {
 constexpr std::size_t BATCH = 256;
 constexpr double MOST_GROWTH = 8;  // MB: what the allocator keeps varies with the sizes of the batches
 
-// Memory of the process in MB; 0 where the system does not tell.
+// Memory of the process in MB; 0 where the system does not report it.
 double resident() {
     std::ifstream status("/proc/self/status");
     std::string word;

@@ -60,8 +60,8 @@ def assert_sound(hits: DrawnHits, c: HitConditions, energy: Tensor, count: Tenso
     assert (hits.deposit > THRESHOLD).all()
     total = group_sum(hits.deposit.double(), group, batch * LAYERS).view(batch, LAYERS)
     # each hit is lifted to just above the threshold, by 2.5 % of it at most
-    room = 0.025 * THRESHOLD * number + 1e-5 * energy
-    assert ((total - energy).abs() <= room)[number > 0].all()
+    tolerance = 0.025 * THRESHOLD * number + 1e-5 * energy
+    assert ((total - energy).abs() <= tolerance)[number > 0].all()
     d = torch.stack([hits.x, hits.y], 1) - c.offset_BL2[hits.row, hits.layer]
     distance = (d**2).sum(1)
     assert (group.diff() >= 0).all()
@@ -128,12 +128,12 @@ def test_rows_of_noise_lie_within_their_capacity(count, capacity):
     assert (first >= 0).all()
     assert (first + number <= capacity).all()
     if wanted.sum() <= capacity:
-        # there is room for all: no row is used twice
+        # there are rows enough: none is used twice
         assert torch.equal(number, wanted)
         assert torch.equal(first, number.cumsum(1) - number)
 
 
-def test_energy_is_shared_as_the_likelihood_says():
+def test_energy_is_shared_by_the_likelihood():
     # as above for layers: the score of own draws has no mean
     model, other = make_hits(1), make_hits(2)
     pulls = {}
@@ -208,7 +208,7 @@ def test_sticks_account_for_all_energy_and_hits(batch):
     assert torch.equal(s.previous_H[inside], s.logit_H[inside - 1])
     # the share that a logit stands for gives the deposit back
     model = make_hits()
-    free = (s.rest_H - model.floor_L[batch.layer] * s.left_H).clamp_min(0)
+    free = (s.rest_H - model.minimum_deposit_L[batch.layer] * s.left_H).clamp_min(0)
     again, _ = model.share_of(s.logit_H, free, s.left_H, batch.layer)
     plain = s.left_H > 1
     assert torch.allclose(again[plain], batch.deposit[plain], rtol=1e-2, atol=0.03 * THRESHOLD)

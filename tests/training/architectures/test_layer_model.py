@@ -13,7 +13,7 @@ from fastcalo.training.architectures.hits.sampler import draw_noise
 # --- conditions
 
 
-def test_conditions_are_what_their_formulae_say():
+def test_conditions_follow_their_formulae():
     c = make_conditions(200, seed=2)
     assert len(c) == 200
     assert c.globals_BG.shape == (200, GEOMETRY.n_globals)
@@ -97,7 +97,7 @@ def test_the_likelihood_of_layers_is_that_of_the_sampler():
     # Student's t of 15 degrees of freedom: its square is 1.15 on average
     assert (pulls["own"] ** 2).mean() < 2.5
     assert pulls["own"].abs().max() < 6
-    # draws from another density are told
+    # draws from another density are recognised
     assert (pulls["other"] ** 2).mean() > 10
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Pairs of neighbouring hits: counted as the eye counts them, drawn as often as the likelihood says."""
+"""Pairs of neighbouring hits: counted correctly, drawn as often as the likelihood states."""
 
 import math
 

@@ -139,7 +139,7 @@ def test_other_sections_have_another_hash_and_cache(tmp_path):
 def test_what_came_before_a_layer_is_what_one_counts_by_hand(batch):
     model, c = LayerModel(GEOMETRY, 8), true_conditions(batch)
     layers = torch.tensor([0, 1, 7, 25, 40, 84])
-    told = ((2 * model.history(batch.layer_count, layers)).exp() - 1).numpy()
+    history = ((2 * model.history(batch.layer_count, layers)).exp() - 1).numpy()
     root = model.recent(batch.layer_count.sqrt().expand(6, -1, -1), layers).numpy()
     for n, layer in enumerate(layers.tolist()):
         for b, count in enumerate(batch.layer_count.numpy().astype(int)[:20]):
@@ -148,7 +148,7 @@ def test_what_came_before_a_layer_is_what_one_counts_by_hand(batch):
             track = [i for i, number in enumerate(before) if number != 1]
             hit = [i for i, number in enumerate(before) if number]
             since = [layer - (x[-1] + 1 if x else 0) for x in (many, track, hit)]
-            assert_allclose(told[n, b], [layer - many[0] if many else 0, *since], atol=1e-3)
+            assert_allclose(history[n, b], [layer - many[0] if many else 0, *since], atol=1e-3)
             assert root[n, b, 0] == pytest.approx(np.sqrt(before[-RECENT:]).sum() / RECENT, abs=1e-5)
     x = model.inputs(c, torch.zeros(60, 85, 2), batch.layer_energy, batch.layer_count, layers)
     assert x.shape == (6 * 60, model.n_inputs)
@@ -195,8 +195,8 @@ def test_drawn_hits_are_above_the_threshold_of_their_section(batch):
     group = hits.row * 85 + hits.layer
     total = group_sum(hits.deposit.double(), group, 60 * 85).view(60, 85)
     number = torch.bincount(group, minlength=60 * 85).view(60, 85)
-    room = 0.025 * threshold * number + 1e-5 * energy
-    assert ((total - energy).abs() <= room)[number > 0].all()
+    tolerance = 0.025 * threshold * number + 1e-5 * energy
+    assert ((total - energy).abs() <= tolerance)[number > 0].all()
 
 
 def test_likelihoods_of_true_hits_are_finite(batch):

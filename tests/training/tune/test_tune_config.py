@@ -115,7 +115,7 @@ def test_values_are_replaced_by_their_paths(base):
     assert value_at(base, "network.hit_width", "here") == 192
 
 
-def test_values_that_a_training_refuses_are_refused_with_its_words(base):
+def test_values_that_a_training_refuses_are_refused_with_its_message(base):
     with pytest.raises(ConfigError, match=r"^here: stage.hits.learning_rate: must be greater than 0, but is -1"):
         with_values(base, {"stage.hits.learning_rate": -1.0}, "here")
     with pytest.raises(ConfigError, match=r"^here: seeds: unknown key; the nearest known one is 'seed'"):

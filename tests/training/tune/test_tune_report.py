@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`fastcalo tune report`: what it says of searches whose outcome is known."""
+"""`fastcalo tune report`: its results for searches whose outcome is known."""
 
 import itertools
 import json

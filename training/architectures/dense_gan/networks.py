@@ -39,7 +39,7 @@ def leaky() -> nn.Module:
 
 
 class Modulation(nn.Module):
-    """Normalises groups of channels of each shower, then scales and shifts them as the style says.
+    """Normalises groups of channels of each shower, then scales and shifts them as the style states.
 
     Nothing is averaged over showers: results depend neither on the batch nor on how it is shared among ranks.
     """
@@ -113,7 +113,7 @@ class DenseGenerator(nn.Module):
 
 
 class DenseCritic(nn.Module):
-    """Tells drawn showers from full simulation, and measures primary energy and angle.
+    """Distinguishes drawn showers from full simulation, and measures primary energy and angle.
 
     Only its judgement knows the particle: its measurements must come from the shower itself.
 

@@ -117,8 +117,8 @@ def draw_energies(model: HitNetworks, static: Tensor, hits: PlacedHits, energy_B
     """
     group = hits.row * model.geometry.layers + hits.layer
     left = torch.bincount(group, minlength=energy_BL.numel()).float()
-    floor = model.floor_L.repeat(len(energy_BL))
-    free = (energy_BL.reshape(-1) - floor * left).clamp_min(0)
+    minimum = model.minimum_deposit_L.repeat(len(energy_BL))
+    free = (energy_BL.reshape(-1) - minimum * left).clamp_min(0)
     previous = torch.zeros_like(free)
     n, device = len(group), group.device
     kept = {name: torch.zeros(n, device=device) for name in ("deposit", "free", "left", "previous", "quantile")}
@@ -127,7 +127,7 @@ def draw_energies(model: HitNetworks, static: Tensor, hits: PlacedHits, energy_B
     for i in torch.split(order, torch.bincount(hits.rank).tolist()):
         g = group[i]
         f, k, p = free[g], left[g], previous[g]
-        weight, centre, width = model.share_mixture(static[i], f + floor[g] * k, k, p)
+        weight, centre, width = model.share_mixture(static[i], f + minimum[g] * k, k, p)
         j = (hits.uniform[i, None] > torch.cumsum(weight.exp(), 1)[:, :-1]).sum(1)
         q = hits.quantile[i]
         y = centre.gather(1, j[:, None])[:, 0] + width.gather(1, j[:, None])[:, 0].exp() * q
@@ -158,7 +158,7 @@ def with_weights(model: HitNetworks, static: Tensor, hits: DrawnHits, ratio_H: T
     """
     layers, groups = model.geometry.layers, energy_BL.numel()
     group = hits.row * layers + hits.layer
-    rest = hits.free + model.floor_L[hits.layer] * hits.left
+    rest = hits.free + model.minimum_deposit_L[hits.layer] * hits.left
     _, centre, width = model.share_mixture(static, rest, hits.left, hits.previous)
     j = hits.component[:, None]
     y = centre.gather(1, j)[:, 0] + width.gather(1, j)[:, 0].exp() * hits.quantile

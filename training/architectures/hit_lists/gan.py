@@ -90,7 +90,7 @@ class HitListGan(ABC, Generic[C, H, N]):
 
     @abstractmethod
     def observables(self, c: C, hits: HitLike, weight_H: Tensor) -> Tensor:
-        """What the critic sees of some showers, float32 [B, F]; `weight_H` says how much each counts as a hit."""
+        """What the critic sees of some showers, float32 [B, F]; `weight_H` is how much each counts as a hit."""
 
     @abstractmethod
     def negative_elbo(self, batch: Batch, c: C, normal_BZ: Tensor) -> dict[str, Tensor]:

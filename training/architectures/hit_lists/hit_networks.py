@@ -23,7 +23,7 @@ THRESHOLD_SLACK = 0.98
 """Shares are measured above this part of the threshold, so that deposits just above it keep a finite logit."""
 LEAST = 1.005
 """A drawn hit has at least so many thresholds."""
-RATE_FLOOR = 1e-9
+RATE_OFFSET = 1e-9
 
 
 def log_mean_energy(energy_BL: Tensor, count_BL: Tensor) -> Tensor:
@@ -122,8 +122,8 @@ class HitNetworks(nn.Module):
         ----------
         logit_H : float32 [H]
         free_H : float32 [H]
-            Energy to share: what is left of the layer, less `floor_L` for each hit left, GeV. It only ever shrinks by
-            factors, so that the last hit, too, is exact to rounding.
+            Energy to share: what is left of the layer, less `minimum_deposit_L` for each hit left, GeV. It only
+            ever shrinks by factors, so that the last hit, too, is exact to rounding.
         left_H : float32 [H]
             Hits left, this one included.
         layer_H : int64 [H]
@@ -137,6 +137,6 @@ class HitNetworks(nn.Module):
         return deposit, remains * free_H
 
     @property
-    def floor_L(self) -> Tensor:
+    def minimum_deposit_L(self) -> Tensor:
         """Energy that every hit of a layer gets before the rest is shared, float32 [L], GeV."""
         return THRESHOLD_SLACK * self.threshold_L

@@ -23,7 +23,7 @@ ENERGY_COMPONENTS = 6
 MAX_COUNT = 250.0
 MEV_TENTH = 1e-4
 """Scale of hit energies: 0.1 MeV in GeV."""
-FLOOR = 2e-5
+ENERGY_OFFSET = 2e-5
 """Offset of the energy scale that the networks see, GeV."""
 _PAST = 3
 LOG_MEAN_RANGE = (-8.0, 5.7)
@@ -197,7 +197,7 @@ class LayerModel(nn.Module):
 
 def log_energy_scale(energy: Tensor) -> Tensor:
     """Energy of a layer on a scale fit for a network: ln(E / 20 keV + 1) / 4."""
-    return torch.log(energy / FLOOR + 1) / 4
+    return torch.log(energy / ENERGY_OFFSET + 1) / 4
 
 
 def _pick(mixture: tuple[Tensor, Tensor, Tensor], uniform_B: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ...data.batch import Batch
 from ..hit_lists.conditions import Geometry, HitConditions, along_across
-from ..hit_lists.hit_networks import CODES, LATENT, RATE_FLOOR, SHARE_COMPONENTS, HitNetworks, log_mean_energy
+from ..hit_lists.hit_networks import CODES, LATENT, RATE_OFFSET, SHARE_COMPONENTS, HitNetworks, log_mean_energy
 from ..hit_lists.true_hits import energy_term, moments_of
 from ..nets import mlp
 from .neighbours import Neighbours, neighbours
@@ -64,7 +64,7 @@ class Profile:
         px = _bin_mass(x_H[:, None] - centre[..., 0], inverse)
         py = _bin_mass(y_H[:, None] - centre[..., 1], inverse)
         # far from all blobs two equal numbers may differ by their last bit
-        return torch.log((weight * px * py).sum(1).clamp_min(0) + RATE_FLOOR)
+        return torch.log((weight * px * py).sum(1).clamp_min(0) + RATE_OFFSET)
 
     def mass_in_window(self, half: int) -> Tensor:
         """Part of the draws that fall inside the window, [B, L]."""

@@ -186,7 +186,7 @@ def rate_loss(
 ) -> Tensor:
     """Negative log-likelihood of drawn hits per shower, whose gradient goes through the layers' rates alone.
 
-    A rate says how many points give a layer its hits, and nothing else of what is drawn depends on it. True hits tell
+    A rate sets how many points give a layer its hits, and nothing else of what is drawn depends on it. True hits show
     it for their own latent vectors only: for others it would drift as the rest of the network moves. Layers that lack
     hits are left out, for their points were too few. By the rates, the gradient reaches all that they come from: the
     profile's network, and the prior of the latent vector.

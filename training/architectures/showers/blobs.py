@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..hit_lists.hit_networks import RATE_FLOOR
+from ..hit_lists.hit_networks import RATE_OFFSET
 from .conditions import ShowerConditions
 
 NARROW, WIDE = 4, 3
@@ -76,7 +76,7 @@ class Profile:
         q = ((along / stretch) ** 2 + across**2) / (scale * scale)
         wide = tail / (math.pi * scale * scale * stretch) * torch.exp(-(tail + 1) * torch.log(1 + q))
         mass = (weight[:, :NARROW] * narrow).sum(1) + (weight[:, NARROW:] * wide).sum(1)
-        return torch.log(mass.clamp_min(0) + RATE_FLOOR)
+        return torch.log(mass.clamp_min(0) + RATE_OFFSET)
 
 
 def bin_mass(distance: Tensor, inverse: Tensor) -> Tensor:

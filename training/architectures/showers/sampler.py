@@ -246,8 +246,8 @@ def with_gradient(
     The first are those of `with_weights`, with the rate of a cell given the hits of the layer before.
 
     The second is the negative log-likelihood of the drawn hits per shower, whose gradient goes through the layers'
-    rates alone. A rate says how many points give a layer its hits, and nothing else of what is drawn depends on it.
-    True hits tell it for their own latent vectors only: for others it would drift as the rest of the network moves.
+    rates alone. A rate sets how many points give a layer its hits, and nothing else of what is drawn depends on it.
+    True hits show it for their own latent vectors only: for others it would drift as the rest of the network moves.
     Layers that lack hits are left out, for their points were too few.
     """
     row, layer = hits.row, hits.layer

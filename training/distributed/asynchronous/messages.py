@@ -25,7 +25,7 @@ class Push:
     metrics : dict of str to float
         Means over the steps.
     rows_RN : float32 [R, N]
-        What the rules say, in the order of the parameters.
+        What the rules make of them, in the order of the parameters.
     signal : int
         The one that was received; 0 for none.
     """

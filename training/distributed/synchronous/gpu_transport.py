@@ -82,7 +82,7 @@ class StagedTransport(_GpuTransport):
 
     def _carried(self, send: Callable[..., Request], *buffers: Tensor) -> Iterator[Request]:
         """The first buffer is read, the last one is written; they may be the same."""
-        here = [self._twin(buffer) for buffer in buffers]
+        here = [self._pinned_copy(buffer) for buffer in buffers]
         self._copies.wait_stream(torch.cuda.current_stream(buffers[0].device))
         yield self._copied(buffers[0], here[0])
         yield send(*here)
@@ -93,7 +93,7 @@ class StagedTransport(_GpuTransport):
             target.copy_(source, non_blocking=True)
         return StreamEvent(self._copies)
 
-    def _twin(self, buffer: Tensor) -> Tensor:
+    def _pinned_copy(self, buffer: Tensor) -> Tensor:
         """Memory of the CPU that stays a buffer's own."""
         key = buffer.data_ptr()
         if key not in self._pinned:

@@ -2,7 +2,7 @@
 """Interface of optimisers: `Optimiser` records trials, a `Strategy` proposes points.
 
 A strategy's choice is a pure function of the history (what was reported, what is pending, how many points were asked
-for) and of the seed. An optimiser can so be rebuilt by telling another one the same in the same order, and goes on
+for) and of the seed. An optimiser can so be rebuilt by reporting the same to another one in the same order, and goes on
 alike. Letters: N reported points, P pending ones, D dimensions.
 """
 

@@ -89,7 +89,7 @@ class GaussianProcess:
         return _Model(model, level, math.sqrt(white + reported) if reported else 0.0)
 
     def _kernel(self, history: History) -> tuple[Any, float]:
-        """Kernel and noise, fitted to as many of the first points as a fixed schedule says.
+        """Kernel and noise, fitted to as many of the first points as a fixed schedule states.
 
         Thus they follow from what was reported alone, no matter when points were asked for, or how often.
         """

@@ -52,7 +52,7 @@ class SearchTime:
         Sum of the times of all trials that were reported.
     groups : int
     busy : float
-        Share of the wall time that groups were busy: as the search says in the end, else of the times above.
+        Share of the wall time that groups were busy: as the search reports in the end, else of the times above.
     ended : bool
         Whether the search came to an end by itself.
     """

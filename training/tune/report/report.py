@@ -49,7 +49,7 @@ BEST = "best.toml"
 
 @dataclass(frozen=True)
 class TuneReport:
-    """A search with all that can be said of it.
+    """A search, with all results about it.
 
     Attributes
     ----------

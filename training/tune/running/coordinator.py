@@ -127,7 +127,7 @@ class Coordinator:
         self._background, self._clock = background or BackgroundTasks(), clock or Clock()
         self._queue: deque[Trial] = deque()
         self._asking, self._exhausted, self._halted = 0, False, False
-        self._limit, self._told = study.config.trial_limit_s, -math.inf
+        self._limit, self._reported_at = study.config.trial_limit_s, -math.inf
 
     def run(self) -> None:
         """Until all trials are reported, or a signal comes.
@@ -159,7 +159,7 @@ class Coordinator:
         self._background.close()
         self._study.end(**busy_shares(self._states, start, self._clock.now()))
         if self._halted:
-            self._display.said("stopped; all trials under way are saved: go on with --resume")
+            self._display.note("stopped; all trials under way are saved: go on with --resume")
             # the signal may have come to another rank, which has notified this one
             raise Stopped(128 + (signals.received or signal.SIGTERM))
 
@@ -181,7 +181,7 @@ class Coordinator:
             self._background.do(lambda: self._study.rung(trial, step, value), lambda why: self._stop(state, trial, why))
         else:
             self._rest(state)
-            self._tell(trial, outcome_from(message["outcome"]))
+            self._record(trial, outcome_from(message["outcome"]))
 
     def _rest(self, state: GroupState) -> None:
         """A group has ended its trial; one that had no more work before was at work until now."""
@@ -192,7 +192,7 @@ class Coordinator:
             state.free = now
         state.trial = None
 
-    def _tell(self, trial: Trial, outcome: Outcome) -> None:
+    def _record(self, trial: Trial, outcome: Outcome) -> None:
         self._background.do(
             lambda: self._study.tell(trial, outcome), lambda _: self._display.ended(trial, self._study.best)
         )
@@ -259,14 +259,14 @@ class Coordinator:
                     f"no end in sight after {now - state.since:.0f} s, with trial_limit_s = {self._limit:g}: "
                     f"stuck within a step, on ranks {state.ranks}"
                 )
-                self._tell(trial, Outcome("failed", reason=reason, seconds=now - state.since))
+                self._record(trial, Outcome("failed", reason=reason, seconds=now - state.since))
                 self._background.collect(everything=True)
                 raise TrainingError(f"trial {trial.number}: {reason}; it is reported as failed: go on with --resume")
 
     def _show_life(self) -> None:
         """Let groups know that they do not wait in vain."""
-        if self._clock.now() - self._told > _ALIVE_S:
-            self._told = self._clock.now()
+        if self._clock.now() - self._reported_at > _ALIVE_S:
+            self._reported_at = self._clock.now()
             for state in self._states:
                 self._channel.send(state.ranks[0], do="alive")
 
@@ -345,7 +345,7 @@ class RemoteLink:
         self._channel.send(0, do="rung", trial=trial, step=step, value=value)
 
     def verdict(self, trial: int) -> StopReason | None:
-        """What the coordinator has said of a trial."""
+        """What the coordinator has reported of a trial."""
         while m := self._look():
             if m["do"] == "stop":
                 self._verdict = m["trial"], StopReason(m["status"], m["reason"])

@@ -88,7 +88,7 @@ def search(
         world.Split(communicator_colour(0, size, world.size), 0)
         groups = (world.size - 1) // size
         if idle := (world.size - 1) % size:
-            display.said(f"{idle} of {world.size} ranks are left over: {groups} groups of {size}, and the first rank")
+            display.note(f"{idle} of {world.size} ranks are left over: {groups} groups of {size}, and the first rank")
         states = [GroupState(g, list(range(1 + g * size, 1 + (g + 1) * size))) for g in range(groups)]
         Coordinator(study, states, channel, display).run()
         return study
@@ -173,7 +173,7 @@ def _work_alone(study: Study, setup: SearchSetup, display: Display) -> None:
         Group(setup, GroupTraining(setup), link).run(signals)
     study.end(**busy_shares([state], start, time.monotonic()))
     if link.stopped:
-        display.said("stopped; the trial under way is saved: go on with --resume")
+        display.note("stopped; the trial under way is saved: go on with --resume")
         raise Stopped(128 + signals.received)
 
 

@@ -22,7 +22,7 @@ class Display(Protocol):
     def ended(self, trial: Trial, best: Trial | None) -> None:
         """A trial was reported."""
 
-    def said(self, text: str) -> None:
+    def note(self, text: str) -> None:
         """Anything else worth a line."""
 
     def refresh(self) -> None:
@@ -38,7 +38,7 @@ class NoDisplay:
     def ended(self, trial: Trial, best: Trial | None) -> None:
         """Nothing."""
 
-    def said(self, text: str) -> None:
+    def note(self, text: str) -> None:
         """Nothing."""
 
     def refresh(self) -> None:
@@ -67,7 +67,7 @@ def unfinished_trials(study: Study, display: Display) -> deque[Trial]:
             queue.append(trial)
     if queue:
         numbers = ", ".join(str(t.number) for t in queue)
-        display.said(f"trials that were under way go on: {numbers}")
+        display.note(f"trials that were under way go on: {numbers}")
     return queue
 
 

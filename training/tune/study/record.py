@@ -118,7 +118,7 @@ def read_record(folder: str | Path) -> Record:
 
 
 def apply_line(trials: list[Trial], line: dict[str, Any]) -> None:
-    """Let trials have what a line of the journal says of one of them."""
+    """Let trials have what a line of the journal states of one of them."""
     kind = line["kind"]
     if kind == "ask":
         if line["trial"] != len(trials):

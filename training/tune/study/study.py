@@ -213,7 +213,7 @@ class Study:
             reported = [t.value for t in self.trials if t.status in ("done", "stopped") and t.value is not None]
             line["value"], line["variance"] = penalty(reported), 0.0
         self._write("tell", trial=trial.number, **line)
-        _tell(self._optimiser, trial)
+        _report(self._optimiser, trial)
 
     def end(self, **values: Any) -> None:
         """Note that the search has ended for now."""
@@ -249,11 +249,11 @@ def _rebuilt(record: Record) -> Optimiser:
         if line["kind"] == "ask":
             optimiser.pend(record.trials[line["trial"]].point)
         elif line["kind"] == "tell":
-            _tell(optimiser, record.trials[line["trial"]])
+            _report(optimiser, record.trials[line["trial"]])
     return optimiser
 
 
-def _tell(optimiser: Optimiser, trial: Trial) -> None:
+def _report(optimiser: Optimiser, trial: Trial) -> None:
     optimiser.tell(trial.point, None if trial.status == "failed" else trial.value, trial.variance)
 
 

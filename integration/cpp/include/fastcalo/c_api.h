@@ -9,7 +9,7 @@
  *
  * Rules of the table:
  *   - Entries are appended, never changed: a program that was compiled with version 1 runs with every later library.
- *     It may ask for the oldest version that has all it calls: an entry says since which version it is there.
+ *     It may ask for the oldest version that has all it calls: each entry states since which version it is there.
  *   - Functions that can fail return a status: NULL where all is well, else an object with a code and a message, which
  *     the caller releases. Nothing is thrown, and nothing is written to the outputs, but for buffers half filled.
  *   - Structures that the caller fills begin with their size, so that they can grow: fill it with sizeof. Numbers that
@@ -158,7 +158,7 @@ typedef struct fastcalo_section_showers {
     const float* deposit; /* GeV */
 } fastcalo_section_showers;
 
-/* The same into buffers of the caller, each with room for `capacity` numbers, or NULL where it is not wanted. */
+/* The same into buffers of the caller, each of `capacity` numbers, or NULL where it is not wanted. */
 typedef struct fastcalo_section_showers_buffers {
     size_t struct_size;
     size_t capacity;
@@ -222,7 +222,7 @@ typedef struct fastcalo_events {
     const int64_t* run;              /* [n_events]; NULL: 0 */
     const int64_t* event;            /* [n_events]; NULL: 0, 1, 2, ... */
     const int64_t* luminosity_block; /* [n_events]; NULL: 0, which counts as none */
-    const uint64_t* repeat;          /* [n_events], tells events apart that are otherwise known alike; NULL: 0 */
+    const uint64_t* repeat;          /* [n_events], distinguishes events that are otherwise known alike; NULL: 0 */
 } fastcalo_events;
 
 /* Flags of `simulate`. */
@@ -245,7 +245,7 @@ typedef struct fastcalo_section_hits_buffers {
     size_t capacity;
     uint64_t* cell_id;
     float* energy;
-    float* position; /* room for 3 capacity numbers */
+    float* position; /* 3 capacity numbers */
     int32_t* layer;
     int64_t* particle;
 } fastcalo_section_hits_buffers;
@@ -273,7 +273,7 @@ typedef struct fastcalo_api {
     /* Rows that tensor `index` must have for a batch of these energies. */
     fastcalo_status* (*noise_rows)(const fastcalo_model* model, size_t index, const float* kinetic_energy, size_t n,
                                    int64_t* rows);
-    /* Draws tensor `index` for n showers: float32 [n, rows, width] into `out`, which has room for `capacity` numbers.
+    /* Draws tensor `index` for n showers: float32 [n, rows, width] into `out`, which holds `capacity` numbers.
      */
     fastcalo_status* (*noise_draw)(const fastcalo_model* model, size_t index, const float* kinetic_energy, size_t n,
                                    const fastcalo_keys* keys, int64_t rows, float* out, size_t capacity);

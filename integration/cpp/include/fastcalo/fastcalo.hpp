@@ -42,7 +42,7 @@ inline const fastcalo_api& api() {
     return *table;
 }
 
-// Throws what a status says, and releases it.
+// Throws the error of a status, and releases it.
 inline void check(fastcalo_status* status) {
     if (status == nullptr) return;
     const Error error(api().status_code(status), api().status_message(status));
@@ -344,7 +344,7 @@ struct Event {
     std::vector<double> mass;           // GeV; empty: those of the Particle Data Group
     std::vector<std::uint32_t> number;  // for the random numbers; empty: the index
     std::int64_t run = 0, event = 0, luminosity_block = 0;
-    std::uint64_t repeat = 0;  // tells events apart that are otherwise known alike
+    std::uint64_t repeat = 0;  // distinguishes events that are otherwise known alike
 
     void add(std::int32_t code, std::array<double, 3> p, std::array<double, 3> at = {}, std::int32_t state = 1) {
         pdg.push_back(code);
@@ -404,7 +404,7 @@ class Hits {
     std::unique_ptr<fastcalo_hits, Release> raw_;
 };
 
-// Simulates every particle for which one of its models is valid, and says of the others why not.
+// Simulates every particle for which one of its models is valid, and reports of the others why not.
 class Simulation {
   public:
     Simulation(const Detector& detector, const std::vector<ShowerModel>& models) {

@@ -3,7 +3,7 @@
 //
 //     fastcalo::HitsFile file("hits.jsonl", detector);
 //     file.write(event, hits);   // once an event
-//     file.close();              // the last line says that the file is whole
+//     file.close();              // the last line states that the file is whole
 //
 // docs/formats.md describes the lines.
 #pragma once

@@ -33,7 +33,7 @@ class NativeBackend final : public Backend {
                 }))
                 lists.push_back(o.name);
         }
-        // what is asked for first in all likelihood; it also tells early what is not known
+        // what is asked for first in all likelihood; it also reports early what is not known
         static_cast<void>(graph_for(lists));
     }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the example is told on its command line.
+// Command-line options of the example.
 #pragma once
 
 #include <string>

@@ -97,7 +97,7 @@ class Inference {
         return static_cast<std::size_t>(n_.p.axis);
     }
     std::vector<Dim> content_of(std::size_t k, const char* what) const {
-        if (!in(k).has_content) fail(std::string("the number of axes cannot be told from its input: ") + what);
+        if (!in(k).has_content) fail(std::string("the number of axes does not follow from its input: ") + what);
         return in(k).content;
     }
     bool content(std::size_t k, Dim* d) const {

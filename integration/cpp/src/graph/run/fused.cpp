@@ -30,7 +30,7 @@ class ProgramMaker {
         p_.offsets.assign(static_cast<std::size_t>(next_), -1);
         for (std::size_t k = 0; k < p_.operands.size(); ++k)
             if (p_.operands[k].source == Source::scalar || p_.operands[k].source == Source::broadcast)
-                p_.offsets[k] = room(p_.operands[k].element);
+                p_.offsets[k] = reserve(p_.operands[k].element);
         for (std::size_t j = 0; j < nodes_.size(); ++j) add_step(j);
         if (p_.offsets.size() > kMostRegisters) throw Error("a group of operators is too large");
         p_.scratch += 64;
@@ -88,7 +88,7 @@ class ProgramMaker {
         }
         return at->second;
     }
-    std::int64_t room(std::size_t element) {
+    std::int64_t reserve(std::size_t element) {
         const auto at = static_cast<std::int64_t>(p_.scratch);
         // not a power of two: registers would share places in the cache
         p_.scratch += kBlock * element + 64;
@@ -101,7 +101,7 @@ class ProgramMaker {
             free.pop_back();
             return r;
         }
-        p_.offsets.push_back(room(element));
+        p_.offsets.push_back(reserve(element));
         return static_cast<int>(p_.offsets.size()) - 1;
     }
     bool is_last(int v, std::size_t j) const {

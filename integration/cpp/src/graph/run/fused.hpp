@@ -57,7 +57,7 @@ struct Program {
     std::size_t scratch = 0;
 };
 
-// Program of some nodes, in order. `outside` tells of each whether its output is read by others. Constants that are
+// Program of some nodes, in order. `outside` states of each whether its output is read by others. Constants that are
 // repeated for a block are added to the memory of the graph.
 Program make_program(Ir& ir, const std::vector<const Node*>& nodes, const std::vector<char>& outside, const Kernels& k);
 

@@ -96,7 +96,7 @@ void run_concat(Run& run, const Instruction& i) {
             first.owner = nullptr;
             k = 1;
         } else {
-            // room to grow: the next iteration of the loop will add to it
+            // more than needed: the next iteration of the loop will add to it
             Tensor& t = run.slot(i.out[0]);
             t.type = first.type;
             t.shape = shape;

@@ -28,7 +28,7 @@ struct StoppedParticle {
 // What one particle left in one cell, in Geant4's units and coordinates.
 struct CellHit {
     std::size_t section = 0;    // of the detector
-    std::uint64_t cell_id = 0;  // Detector::decode tells module, layer, x and y
+    std::uint64_t cell_id = 0;  // Detector::decode returns module, layer, x and y
     G4double energy = 0;        // what the sensor measures
     G4double time = 0;          // global time at the speed of light from the entry
     G4ThreeVector position;     // centre of the cell, half-way through the sensor

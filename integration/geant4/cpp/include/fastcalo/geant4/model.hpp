@@ -21,7 +21,7 @@ namespace fastcalo::geant4 {
 // What is refused, and what is born in the region, is tracked on.
 class FastSimulationModel : public G4VFastSimulationModel {
   public:
-    // Hits go through the sensitive detectors unless `target` says otherwise.
+    // Hits go through the sensitive detectors unless `target` is given.
     FastSimulationModel(const G4String& name, G4Region* region, std::shared_ptr<FastSimulation> shared,
                         std::unique_ptr<HitTarget> target = nullptr);
     ~FastSimulationModel() override;
