@@ -163,13 +163,13 @@ class Noted:
 
     def __init__(self) -> None:
         self.rungs: list[tuple[int, int, float]] = []
-        self.request: StopReason | None = None
+        self.asked: StopReason | None = None
 
     def rung(self, trial, step, value) -> None:
         self.rungs.append((trial, step, value))
 
     def verdict(self, _):
-        return self.request
+        return self.asked
 
 
 def test_a_watch_reports_rungs_by_steps_of_the_whole_training():
@@ -192,7 +192,7 @@ def test_a_look_that_fails_does_not_end_the_training():
 
 
 @pytest.mark.parametrize(
-    ("limit", "request", "signalled", "expected"),
+    ("limit", "asked", "signalled", "expected"),
     [
         (60.0, None, False, None),
         (0.0, None, False, StopReason("failed", "took longer than trial_limit_s = 0")),
@@ -200,9 +200,9 @@ def test_a_look_that_fails_does_not_end_the_training():
         (60.0, None, True, StopReason("", "a signal")),
     ],
 )
-def test_why_a_watch_stops_a_trial(limit, request, signalled, expected):
+def test_why_a_watch_stops_a_trial(limit, asked, signalled, expected):
     link = Noted()
-    link.request = request
+    link.asked = asked
     watch = TrialCallback(Task(0, {}, limit), link, None, {}, lambda: signalled)
     assert watch.halt() == (expected is not None)
     assert watch.verdict == expected
