@@ -37,7 +37,6 @@ import torch
 from fastcalo.detector.description import load_detector
 from fastcalo.training.architectures.base import Architecture
 from fastcalo.training.architectures.showers.gan import ShowerGan
-from fastcalo.training.architectures.showers.sampler import draw_noise, sample_showers
 from fastcalo.training.config import TrainConfig, read_config
 from fastcalo.training.data.showers import ShowerData
 from fastcalo.training.random_numbers import ShowerRandom
@@ -163,8 +162,7 @@ class Bench:
                     _wait(device)
                     start = time.perf_counter()
                     c = networks.conditions_of(*kinematics)
-                    noise = draw_noise(count)
-                    sample_showers(networks.layers, networks.hits, c, noise)
+                    networks.draw_showers(c, networks.draw_noise(count))
                     _wait(device)
                     times.append(time.perf_counter() - start)
                 found[f"{device}, batch {size}"] = round(size / min(times), 1)

@@ -10,13 +10,13 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from fastcalo.model.contract import Contract, NoiseSpec
 from fastcalo.training.architectures.hit_lists.conditions import HitConditions
 from fastcalo.training.architectures.hit_lists.drawn_hits import DrawnHits
 from fastcalo.training.architectures.hit_lists.gan import HitListGan
 from fastcalo.training.architectures.hit_lists.hit_networks import LATENT, HitNetworks
+from fastcalo.training.architectures.hit_lists.noise import Noise
 from fastcalo.training.architectures.hit_lists.points import points_of
 
 from .exportable import Feed
@@ -34,7 +34,7 @@ _CAPACITY_QUANTILE = 0.998
 
 C = TypeVar("C", bound=HitConditions)
 H = TypeVar("H", bound=HitNetworks)
-N = TypeVar("N")
+N = TypeVar("N", bound=Noise)
 
 
 class ExportableHitLists(ABC, Generic[C, H, N]):
@@ -44,8 +44,6 @@ class ExportableHitLists(ABC, Generic[C, H, N]):
 
     Attributes
     ----------
-    point_noise : tuple of (str, int, str)
-        Name, numbers per point and distribution of the noise of points.
     measured_showers : int
         Number of showers from which the need of noise is measured.
     """
@@ -56,7 +54,6 @@ class ExportableHitLists(ABC, Generic[C, H, N]):
     tolerance = 1e-3
     allowed_beyond = 1e-4
     measured_showers: int
-    point_noise: tuple[tuple[str, int, str], ...]
 
     def __init__(self, model: HitListGan[C, H, N]) -> None:
         self.model = model
@@ -68,10 +65,6 @@ class ExportableHitLists(ABC, Generic[C, H, N]):
     @abstractmethod
     def outputs(self, c: C, hits: DrawnHits, /) -> dict[str, NDArray[Any]]:
         """What the graph gives of some hits."""
-
-    @abstractmethod
-    def draw(self, c: C, tensors: dict[str, Tensor], rows_B: Tensor, hit_rows_B: Tensor) -> DrawnHits:
-        """Showers from noise tensors and the rows of them that each shower may use."""
 
     @property
     @abstractmethod
@@ -87,7 +80,7 @@ class ExportableHitLists(ABC, Generic[C, H, N]):
             NoiseSpec("layer_logistic", (layers,), "logistic"),
             NoiseSpec("layer_normal", (layers,), "normal"),
             NoiseSpec("latent_normal", (LATENT,), "normal"),
-            *(NoiseSpec(name, ("P", width), kind, points) for name, width, kind in self.point_noise),
+            *(NoiseSpec(name, ("P", width), kind, points) for name, width, kind in self.model.noise_type.POINTS),
             NoiseSpec("hit_uniform", ("P", 1), "uniform", hits),
             NoiseSpec("hit_logistic", ("P", 1), "logistic", hits),
         )
@@ -99,7 +92,10 @@ class ExportableHitLists(ABC, Generic[C, H, N]):
         rows, hit_rows = (
             torch.floor(a + b * tensors["kinetic_energy"] ** power).long() for a, b, power in capacities(contract)
         )
-        return self.outputs(c, self.draw(c, {n.name: tensors[n.name] for n in contract.noise}, rows, hit_rows))
+        noise = self.model.noise_type(
+            **{n.name: tensors[n.name] for n in contract.noise}, capacity=rows, hit_capacity=hit_rows
+        )
+        return self.outputs(c, self.model.draw_showers(c, noise))
 
     @torch.no_grad()
     def _measure_capacities(self, contract: Contract) -> tuple[Capacity, Capacity]:

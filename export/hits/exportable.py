@@ -7,25 +7,23 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from fastcalo.model.contract import FORMAT, Contract
 from fastcalo.training.architectures.hit_lists.conditions import HitConditions
 from fastcalo.training.architectures.hit_lists.drawn_hits import DrawnHits
 from fastcalo.training.architectures.hits.cell_model import HitModel
 from fastcalo.training.architectures.hits.gan import HitGan
-from fastcalo.training.architectures.hits.sampler import Noise, sample_showers
+from fastcalo.training.architectures.hits.sampler import HitsNoise
 
 from ..hit_lists import ExportableHitLists, capacities
 from .graph import build_graph
 
 
-class ExportableHitGan(ExportableHitLists[HitConditions, HitModel, Noise]):
+class ExportableHitGan(ExportableHitLists[HitConditions, HitModel, HitsNoise]):
     """The sampler of hits; see `fastcalo.export.exportable.Exportable`."""
 
     format = FORMAT
     parity_showers = 3_000
-    point_noise = (("point_uniform", 2, "uniform"), ("point_logistic", 2, "logistic"))
 
     def __init__(self, model: HitGan) -> None:
         super().__init__(model)
@@ -39,11 +37,6 @@ class ExportableHitGan(ExportableHitLists[HitConditions, HitModel, Noise]):
     def graph(self, contract: Contract) -> onnx.ModelProto:
         """The whole sampler."""
         return build_graph(self.model.layers, self.model.hits, *capacities(contract))
-
-    def draw(self, c: HitConditions, tensors: dict[str, Tensor], rows_B: Tensor, hit_rows_B: Tensor) -> DrawnHits:
-        """Showers from noise tensors."""
-        noise = Noise(**tensors, capacity=rows_B, hit_capacity=hit_rows_B)
-        return sample_showers(self.model.layers, self.model.hits, c, noise)
 
     def outputs(self, c: HitConditions, hits: DrawnHits, /) -> dict[str, NDArray[np.float32]]:
         """Windows of the hits."""

@@ -9,25 +9,23 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from fastcalo.model.contract import WHOLE, Contract
 from fastcalo.training.architectures.hit_lists.drawn_hits import DrawnHits
 from fastcalo.training.architectures.showers.cell_model import HitModel
 from fastcalo.training.architectures.showers.conditions import ShowerConditions
 from fastcalo.training.architectures.showers.gan import ShowerGan
-from fastcalo.training.architectures.showers.sampler import Noise, sample_showers
+from fastcalo.training.architectures.showers.sampler import ShowersNoise
 
 from ..hit_lists import ExportableHitLists, capacities
 from .graph import build_graph
 
 
-class ExportableShowerGan(ExportableHitLists[ShowerConditions, HitModel, Noise]):
+class ExportableShowerGan(ExportableHitLists[ShowerConditions, HitModel, ShowersNoise]):
     """The sampler of whole showers; see `fastcalo.export.exportable.Exportable`."""
 
     format = WHOLE
     parity_showers = 1_000
-    point_noise = (("point_uniform", 3, "uniform"), ("point_normal", 2, "normal"))
     entry_period = 510.0
     """Of the cells of all sections of the default calorimeter, mm."""
 
@@ -38,11 +36,6 @@ class ExportableShowerGan(ExportableHitLists[ShowerConditions, HitModel, Noise])
     def graph(self, contract: Contract) -> onnx.ModelProto:
         """The whole sampler."""
         return build_graph(self.model.layers, self.model.hits, contract, *capacities(contract))
-
-    def draw(self, c: ShowerConditions, tensors: dict[str, Tensor], rows_B: Tensor, hit_rows_B: Tensor) -> DrawnHits:
-        """Showers from noise tensors."""
-        noise = Noise(**tensors, capacity=rows_B, hit_capacity=hit_rows_B)
-        return sample_showers(self.model.layers, self.model.hits, c, noise)
 
     def outputs(self, _c: ShowerConditions, hits: DrawnHits, /) -> dict[str, NDArray[Any]]:
         """Lists of the hits of each section."""

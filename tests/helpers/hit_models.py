@@ -12,7 +12,7 @@ from fastcalo.training.architectures.hit_lists.drawn_hits import DrawnHits
 from fastcalo.training.architectures.hit_lists.gan import geometry_of
 from fastcalo.training.architectures.hit_lists.layer_model import LayerModel
 from fastcalo.training.architectures.hits.cell_model import HitModel
-from fastcalo.training.architectures.hits.sampler import draw_noise, sample_hits
+from fastcalo.training.architectures.hits.sampler import HitsNoise, sample_hits
 from fastcalo.training.architectures.nets import linear_layers
 from fastcalo.training.config import DataConfig
 from fastcalo.training.data.batch import Batch
@@ -77,7 +77,7 @@ def draw(model, count, mean=8e-4, seed=0, **options):
     c = make_conditions(len(count), seed)
     torch.manual_seed(seed)
     energy = count * (1.1 * THRESHOLD + mean * torch.rand_like(count))
-    return c, energy, sample_hits(model, c, energy, count, draw_noise(count), **options)
+    return c, energy, sample_hits(model, c, energy, count, HitsNoise.draw(count), **options)
 
 
 def wide_hits(log_width):

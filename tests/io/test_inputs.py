@@ -21,7 +21,7 @@ from helpers.root_files import plain, write_tree
 
 from fastcalo import open_events
 from fastcalo.errors import InputError
-from fastcalo.io.particles.inputs import expand_inputs
+from fastcalo.io.input_files import expand_inputs
 
 
 def touch(folder: Path, *names: str) -> list[str]:

@@ -16,9 +16,9 @@ from ...errors import ConfigError, InputError
 from ..event_streams.batches import FileEvents, between, group_rows, rechunk
 from ..event_streams.identifiers import IdentifierRuns, Identifiers
 from ..event_streams.repeats import Repeats, Source, find_repeats
+from ..input_files import expand_inputs
 from .checks import FinalState, checked_energies
 from .columns import assemble, identifiers
-from .inputs import expand_inputs
 from .open_trees import OpenFiles
 from .schemas import EVENT_ROLES, Schema, SchemaOverrides, load_overrides
 from .search import check_unit, find_particles, of_ours, tree_like, with_sample

@@ -31,7 +31,7 @@ from fastcalo.training.architectures.hit_lists.points import most_points, points
 from fastcalo.training.architectures.hit_lists.true_hits import stick_breaking
 from fastcalo.training.architectures.hits.cell_model import BLOBS, hit_terms, negative_elbo
 from fastcalo.training.architectures.hits.config import HitsStageConfig
-from fastcalo.training.architectures.hits.sampler import draw_noise, rate_loss, sample_hits, with_gradient
+from fastcalo.training.architectures.hits.sampler import HitsNoise, rate_loss, sample_hits, with_gradient
 from fastcalo.training.architectures.nets import group_sum, linear_layers
 from fastcalo.training.data.batch import Batch
 
@@ -109,7 +109,7 @@ def test_showers_without_hits_are_no_error():
 def test_hits_of_a_shower_do_not_depend_on_its_company():
     model, count = make_hits(), torch.randint(0, 30, (20, LAYERS)).float()
     c, energy = make_conditions(20), count * 1e-3
-    noise = draw_noise(count)
+    noise = HitsNoise.draw(count)
     together = sample_hits(model, c, energy, count, noise)
     for i in (0, 7, 19):
         part = slice(i, i + 1)
@@ -143,7 +143,7 @@ def test_energy_is_shared_by_the_likelihood():
             count = torch.randint(2, 12, (40, LAYERS), generator=torch.Generator().manual_seed(seed)).float()
             c = make_conditions(40, seed)
             torch.manual_seed(seed)
-            energy, noise = count * 5e-3, draw_noise(count)
+            energy, noise = count * 5e-3, HitsNoise.draw(count)
             drawn = sample_hits(source, c, energy, count, noise)
             fake = as_batch(drawn, c, energy, count)
             x = model.inputs(c, energy, count)
@@ -235,7 +235,7 @@ def test_the_latent_weight_rises_from_little_to_one():
 def test_hits_with_gradient_are_the_same_hits():
     model, count = make_hits(), torch.randint(0, 20, (30, LAYERS)).float()
     c, energy = make_conditions(30), count * 1e-3
-    noise = draw_noise(count)
+    noise = HitsNoise.draw(count)
     drawn = sample_hits(model, c, energy, count, noise)
     moved = with_gradient(model, c, energy, count, noise.latent_normal, drawn)
     assert torch.allclose(moved.deposit, drawn.deposit, rtol=2e-3)
@@ -252,7 +252,7 @@ def test_hits_with_gradient_are_the_same_hits():
 def test_energy_and_hits_of_a_layer_cannot_be_moved():
     model, count = make_hits(), torch.randint(1, 20, (10, LAYERS)).float()
     c, energy = make_conditions(10), count * 1e-3
-    noise = draw_noise(count)
+    noise = HitsNoise.draw(count)
     drawn = sample_hits(model, c, energy, count, noise)
     moved = with_gradient(model, c, energy, count, noise.latent_normal, drawn)
     of_layer = drawn.layer == 5
@@ -273,7 +273,7 @@ def test_the_score_function_gives_the_gradient_of_an_expectation():
     count = torch.full((250, LAYERS), float(hits_each))
     c, energy = make_conditions(250), count * 1e-3
     torch.manual_seed(1)
-    noise = draw_noise(count)
+    noise = HitsNoise.draw(count)
 
     def spread(log_width):
         with torch.no_grad():
@@ -299,7 +299,7 @@ def test_rates_are_drawn_to_what_the_drawn_hits_need(excess, sign):
     with torch.no_grad():
         last.view(LAYERS, -1)[:, 4 * BLOBS] = excess / 0.3
     c, energy = make_conditions(20), count * 1e-3
-    noise = draw_noise(count)
+    noise = HitsNoise.draw(count)
     drawn = sample_hits(model, c, energy, count, noise)
     loss = rate_loss(model, c, energy, count, noise.latent_normal, drawn)
     gradient = torch.autograd.grad(loss, [last, model.weight_bias, model.width_bias], allow_unused=True)
@@ -324,7 +324,7 @@ def test_rates_that_are_not_looked_at_have_no_part_whatever_they_are(batch):
 def test_layers_that_lack_hits_do_not_lower_their_rates():
     model, count = make_hits(), torch.full((5, LAYERS), 6.0)
     c, energy = make_conditions(5), count * 1e-3
-    noise = draw_noise(count)
+    noise = HitsNoise.draw(count)
     drawn = sample_hits(model, c, energy, count, noise)
 
     def loss(asked):

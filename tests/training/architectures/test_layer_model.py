@@ -8,7 +8,7 @@ import torch
 from helpers.hit_models import GEOMETRY, LAYERS, THRESHOLD, make_conditions, make_layers, mean_over_error
 
 from fastcalo.training.architectures.hit_lists.conditions import along_across, folded_offsets, hit_conditions
-from fastcalo.training.architectures.hits.sampler import draw_noise
+from fastcalo.training.architectures.hits.sampler import HitsNoise
 
 # --- conditions
 
@@ -58,7 +58,7 @@ def draw_layers(model, c, noise):
 
 def test_layers_hold_whole_numbers_of_hits_and_the_energy_that_they_need():
     c = make_conditions(400)
-    energy, count = draw_layers(make_layers(), c, draw_noise(torch.zeros(400, LAYERS)))
+    energy, count = draw_layers(make_layers(), c, HitsNoise.draw(torch.zeros(400, LAYERS)))
     assert torch.equal(count, count.floor())
     assert count.min() >= 0
     assert ((count > 0) == (energy > 0)).all()
@@ -69,7 +69,7 @@ def test_layers_hold_whole_numbers_of_hits_and_the_energy_that_they_need():
 
 def test_a_layer_depends_on_those_before_it_only():
     model, c = make_layers(), make_conditions(30)
-    noise = draw_noise(torch.zeros(30, LAYERS))
+    noise = HitsNoise.draw(torch.zeros(30, LAYERS))
     one = draw_layers(model, c, noise)
     later = {name: getattr(noise, name).clone() for name in ("layer_uniform", "layer_logistic", "layer_normal")}
     for tensor in later.values():
@@ -90,7 +90,7 @@ def test_the_likelihood_of_layers_is_that_of_the_sampler():
         for seed in range(16):
             c = make_conditions(60, seed)
             torch.manual_seed(seed)
-            energy, count = draw_layers(source, c, draw_noise(torch.zeros(60, LAYERS)))
+            energy, count = draw_layers(source, c, HitsNoise.draw(torch.zeros(60, LAYERS)))
             grads = torch.autograd.grad(sum(model.nll(c, energy, count)), parameters)
             found.append(torch.cat([g.flatten() for g in grads]))
         pulls[name] = mean_over_error(found)

@@ -17,7 +17,7 @@ from fastcalo.training.architectures.hit_lists.gan import geometry_of
 from fastcalo.training.architectures.hit_lists.layer_model import RECENT, SHOWERING, LayerModel, log_energy_scale
 from fastcalo.training.architectures.hits.cell_model import HitModel, hit_terms, negative_elbo
 from fastcalo.training.architectures.hits.critic import features, n_features
-from fastcalo.training.architectures.hits.sampler import draw_noise, sample_hits
+from fastcalo.training.architectures.hits.sampler import HitsNoise, sample_hits
 from fastcalo.training.architectures.nets import group_sum
 from fastcalo.training.config import DataConfig
 from fastcalo.training.data.layer_stack import LayerStack
@@ -173,7 +173,7 @@ def test_a_model_of_one_section_has_no_further_input():
 def test_drawn_layers_hold_the_energy_that_each_sections_threshold_asks_for(batch):
     torch.manual_seed(0)
     model, c = LayerModel(GEOMETRY, 8), true_conditions(batch)
-    noise = draw_noise(batch.layer_count)
+    noise = HitsNoise.draw(batch.layer_count)
     energy, count = model.sample(c, noise.layer_uniform, noise.layer_logistic, noise.layer_normal)
     threshold = torch.tensor(GEOMETRY.threshold)
     assert (energy >= count * threshold * (1 - 1e-6)).all()
@@ -188,7 +188,7 @@ def test_drawn_hits_are_above_the_threshold_of_their_section(batch):
     torch.manual_seed(0)
     model, c = HitModel(GEOMETRY, 16, 8), true_conditions(batch)
     energy, count = batch.layer_energy, batch.layer_count
-    hits = sample_hits(model, c, energy, count, draw_noise(count))
+    hits = sample_hits(model, c, energy, count, HitsNoise.draw(count))
     threshold = torch.tensor(GEOMETRY.threshold)
     assert (hits.deposit > threshold[hits.layer]).all()
     assert (hits.deposit[hits.layer < 25] < 5e-5).any()

@@ -17,7 +17,7 @@ from fastcalo.training.architectures.showers.conditions import Geometry, ShowerC
 from fastcalo.training.architectures.showers.critic import features, n_features
 from fastcalo.training.architectures.showers.likelihood import negative_elbo, pairs, rates_of
 from fastcalo.training.architectures.showers.neighbours import SIDE, neighbours, place_on_torus, projected
-from fastcalo.training.architectures.showers.sampler import FARTHEST, draw_noise, sample_hits, with_gradient
+from fastcalo.training.architectures.showers.sampler import FARTHEST, ShowersNoise, sample_hits, with_gradient
 from fastcalo.training.data.batch import Batch
 from fastcalo.training.data.layer_stack import LayerStack
 from fastcalo.training.data.showers import ShowerData
@@ -136,7 +136,7 @@ def test_a_hit_sees_those_around_its_projection_only() -> None:
 
 def test_drawn_hits_have_the_numbers_and_energies_asked_for(model: HitModel, c: ShowerConditions, batch: Batch) -> None:
     torch.manual_seed(5)
-    hits = sample_hits(model, c, batch.layer_energy, batch.layer_count, draw_noise(batch.layer_count))
+    hits = sample_hits(model, c, batch.layer_energy, batch.layer_count, ShowersNoise.draw(batch.layer_count))
     group = hits.row * 85 + hits.layer
     number = torch.bincount(group, minlength=batch.layer_count.numel()).view_as(batch.layer_count)
     assert (number <= batch.layer_count).all()
@@ -151,7 +151,7 @@ def test_drawn_hits_have_the_numbers_and_energies_asked_for(model: HitModel, c: 
 
 def test_hits_with_gradient_are_the_same_hits(model: HitModel, c: ShowerConditions, batch: Batch) -> None:
     torch.manual_seed(6)
-    noise = draw_noise(batch.layer_count)
+    noise = ShowersNoise.draw(batch.layer_count)
     hits = sample_hits(model, c, batch.layer_energy, batch.layer_count, noise, late=False)
     moved, rates = with_gradient(model, c, batch.layer_energy, batch.layer_count, noise.latent_normal, hits)
     assert torch.allclose(moved.weight, torch.ones_like(moved.weight))

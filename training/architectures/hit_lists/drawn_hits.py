@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from ..nets import group_sum
 from .hit_networks import HitNetworks
+from .noise import Noise
 from .points import rank_in_group
 
 STEPS_PER_CELL2 = 4096.0
@@ -62,23 +62,7 @@ class PlacedHits:
     rank: Tensor
 
 
-class HitNoise(Protocol):
-    """Noise of the energies of hits."""
-
-    @property
-    def hit_uniform(self) -> Tensor:
-        """Which component of its share's mixture each hit draws, float32 [B, Q, 1]."""
-
-    @property
-    def hit_logistic(self) -> Tensor:
-        """Where in it, float32 [B, Q, 1]."""
-
-    @property
-    def hit_capacity(self) -> Tensor:
-        """Rows that each shower may use, int64 [B]."""
-
-
-def by_distance(group: Tensor, xy: Tensor, offset_G2: Tensor, count_BL: Tensor, noise: HitNoise) -> PlacedHits:
+def by_distance(group: Tensor, xy: Tensor, offset_G2: Tensor, count_BL: Tensor, noise: Noise) -> PlacedHits:
     """Hits by layer and by distance from the line of flight, with their noise.
 
     Parameters
@@ -89,7 +73,7 @@ def by_distance(group: Tensor, xy: Tensor, offset_G2: Tensor, count_BL: Tensor, 
     offset_G2 : float32 [G, 2]
     count_BL : float32 [B, L]
         Hits that were asked for.
-    noise : HitNoise
+    noise : Noise
     """
     layers = count_BL.shape[1]
     d = xy - offset_G2[group]

@@ -26,6 +26,7 @@ from .critic import ObservableCritic
 from .drawn_hits import DrawnHits
 from .hit_networks import LATENT, HitNetworks
 from .layer_model import LayerModel
+from .noise import Noise
 from .observables import HitLike
 
 LIKELIHOOD_SCALE = 250.0
@@ -37,7 +38,7 @@ POSTERIOR_STREAM = NOISE_STREAMS
 
 C = TypeVar("C", bound=HitConditions)
 H = TypeVar("H", bound=HitNetworks)
-N = TypeVar("N")
+N = TypeVar("N", bound=Noise)
 
 
 def geometry_of(config: TrainConfig) -> Geometry:
@@ -74,10 +75,13 @@ class HitListGan(ABC, Generic[C, H, N]):
     layers : LayerModel
     hits : HitNetworks
     critic : ObservableCritic
+    noise_type : type
+        Class of the noise.
     """
 
-    def __init__(self, layers: LayerModel, hits: H, critic: ObservableCritic) -> None:
+    def __init__(self, layers: LayerModel, hits: H, critic: ObservableCritic, noise_type: type[N]) -> None:
         self.geometry, self.layers, self.hits, self.critic = hits.geometry, layers, hits, critic
+        self.noise_type = noise_type
         self.networks = nn.ModuleDict({"layers": layers, "hits": hits, "critic": critic})
 
     def conditions(self, batch: Batch) -> C:
@@ -96,13 +100,19 @@ class HitListGan(ABC, Generic[C, H, N]):
     def negative_elbo(self, batch: Batch, c: C, normal_BZ: Tensor) -> dict[str, Tensor]:
         """Terms of the negative evidence lower bound, per shower: ``cells``, ``energy`` and ``latent``."""
 
-    @abstractmethod
     def draw_noise(self, count_BL: Tensor, draws: ShowerRandom | None = None) -> N:
         """As much noise as showers of known hit counts need; fresh random numbers unless given."""
+        return self.noise_type.draw(count_BL, draws)
 
-    @abstractmethod
     def draw_layers(self, c: C, noise: N) -> tuple[Tensor, Tensor]:
         """Energies (GeV) and hit counts of layers, [B, L]."""
+        return self.layers.sample(c, noise.layer_uniform, noise.layer_logistic, noise.layer_normal)
+
+    @torch.no_grad()
+    def draw_showers(self, c: C, noise: N) -> DrawnHits:
+        """Both networks, one after the other."""
+        energy, count = self.draw_layers(c, noise)
+        return self.draw_hits(c, energy, count, noise)
 
     @abstractmethod
     def log_rates(self, c: C, energy_BL: Tensor, count_BL: Tensor, noise: N) -> Tensor:

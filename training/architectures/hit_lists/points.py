@@ -52,6 +52,25 @@ def rows_of(number_BL: Tensor, capacity_B: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(first > free, first % (free + 1), first), number
 
 
+def first_distinct(cell_P: Tensor, group_P: Tensor, cells: int, count_G: Tensor) -> Tensor:
+    """Indices of the first `count` distinct cells of each group of points, [H].
+
+    Parameters
+    ----------
+    cell_P : int64 [P]
+        Cell of each point, counted through all groups.
+    group_P : int64 [P]
+    cells : int
+        Of a group.
+    count_G : int64 [G]
+    """
+    index = torch.arange(len(cell_P), device=cell_P.device)
+    earliest = torch.full((len(count_G) * cells,), len(cell_P), device=cell_P.device)
+    new = (earliest.scatter_reduce(0, cell_P, index, "amin")[cell_P] == index).nonzero()[:, 0]
+    group = group_P[new]
+    return new[rank_in_group(group, len(count_G)) < count_G[group]]
+
+
 def needed_rows(count_BL: Tensor) -> tuple[int, int]:
     """Rows of noise of points, and of hits, that showers of known hit counts need."""
     # layers that need the most and such that need far less come together

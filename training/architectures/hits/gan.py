@@ -8,7 +8,6 @@ from collections.abc import Callable
 from torch import Tensor
 
 from ...data.batch import Batch
-from ...random_numbers import ShowerRandom
 from ..hit_lists.conditions import HitConditions, hit_conditions
 from ..hit_lists.drawn_hits import DrawnHits
 from ..hit_lists.gan import HitListGan, geometry_of
@@ -17,10 +16,10 @@ from ..hit_lists.observables import HitLike
 from .cell_model import HitModel, negative_elbo
 from .config import HitsTrainConfig
 from .critic import HitCritic, features
-from .sampler import Noise, draw_noise, rate_loss, sample_hits, with_gradient
+from .sampler import HitsNoise, rate_loss, sample_hits, with_gradient
 
 
-class HitGan(HitListGan[HitConditions, HitModel, Noise]):
+class HitGan(HitListGan[HitConditions, HitModel, HitsNoise]):
     """Networks and losses of ``arch = "hits"``.
 
     Parameters
@@ -32,7 +31,7 @@ class HitGan(HitListGan[HitConditions, HitModel, Noise]):
         geometry, size = geometry_of(config), config.network
         layers = LayerModel(geometry, size.layer_width)
         hits = HitModel(geometry, size.hit_width, size.share_width)
-        super().__init__(layers, hits, HitCritic(geometry, size.critic_width))
+        super().__init__(layers, hits, HitCritic(geometry, size.critic_width), HitsNoise)
 
     def conditions_of(
         self, kinetic_energy_B: Tensor, direction_B3: Tensor, entry_B2: Tensor, pdg_B: Tensor
@@ -48,26 +47,18 @@ class HitGan(HitListGan[HitConditions, HitModel, Noise]):
         """Terms of the negative evidence lower bound, per shower."""
         return negative_elbo(self.hits, batch, c, normal_BZ)
 
-    def draw_noise(self, count_BL: Tensor, draws: ShowerRandom | None = None) -> Noise:
-        """As much noise as showers of known hit counts need."""
-        return draw_noise(count_BL, draws)
-
-    def draw_layers(self, c: HitConditions, noise: Noise) -> tuple[Tensor, Tensor]:
-        """Energies (GeV) and hit counts of layers, [B, L]."""
-        return self.layers.sample(c, noise.layer_uniform, noise.layer_logistic, noise.layer_normal)
-
-    def log_rates(self, c: HitConditions, energy_BL: Tensor, count_BL: Tensor, noise: Noise) -> Tensor:
+    def log_rates(self, c: HitConditions, energy_BL: Tensor, count_BL: Tensor, noise: HitsNoise) -> Tensor:
         """Log of the expected number of draws of each layer, [B, L]."""
         return self.hits.prior_profile(c, energy_BL, count_BL, noise.latent_normal).log_rate_BL
 
     def draw_hits(
-        self, c: HitConditions, energy_BL: Tensor, count_BL: Tensor, noise: Noise, *, late: bool = True
+        self, c: HitConditions, energy_BL: Tensor, count_BL: Tensor, noise: HitsNoise, *, late: bool = True
     ) -> DrawnHits:
         """Hits of showers whose layer energies and counts are known."""
         return sample_hits(self.hits, c, energy_BL, count_BL, noise, late=late)
 
     def with_gradient(
-        self, c: HitConditions, energy_BL: Tensor, count_BL: Tensor, noise: Noise, hits: DrawnHits
+        self, c: HitConditions, energy_BL: Tensor, count_BL: Tensor, noise: HitsNoise, hits: DrawnHits
     ) -> tuple[DrawnHits, Callable[[], Tensor]]:
         """The same hits as differentiable functions of the parameters, and what gives the likelihood of their rates."""
         known = (self.hits, c, energy_BL, count_BL, noise.latent_normal, hits)

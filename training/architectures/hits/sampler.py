@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ...random_numbers import ShowerRandom
 from ..hit_lists.conditions import Geometry, HitConditions
 from ..hit_lists.drawn_hits import (
     DrawnHits,
@@ -23,82 +22,32 @@ from ..hit_lists.drawn_hits import (
     whole_layers,
     with_weights,
 )
-from ..hit_lists.hit_networks import LATENT
-from ..hit_lists.layer_model import LayerModel
-from ..hit_lists.points import LATE_WIDTH, first_late, needed_rows, points_of, rank_in_group, rows_of
+from ..hit_lists.noise import Noise
+from ..hit_lists.points import LATE_WIDTH, first_distinct, first_late, points_of, rows_of
 from .cell_model import HitModel, Profile, cell_term
 from .neighbours import Neighbours, neighbours, successors
 
 
 @dataclass(frozen=True)
-class Noise:
-    """Noise of a batch; the same tensors are inputs of the ONNX graph.
+class HitsNoise(Noise):
+    """Noise of ``arch = "hits"``.
 
     Attributes
     ----------
-    layer_uniform : float32 [B, L, 2]
-    layer_logistic, layer_normal : float32 [B, L]
-        See `LayerModel.sample`.
-    latent_normal : float32 [B, Z]
     point_uniform : float32 [B, P, 2]
-        A row per point: which blob, and whether it brings about another hit (see `neighbours.successors`).
+        A row per point: which blob, and whether it brings about another hit.
     point_logistic : float32 [B, P, 2]
         A row per point: where in the blob, along x and y.
-    hit_uniform, hit_logistic : float32 [B, Q, 1]
-        A row per hit: which component of its share's mixture, and where in it.
-    capacity, hit_capacity : int64 [B]
-        Rows of points and of hits that each shower may use, at most P and Q. A shower that needs more uses rows
-        twice.
     """
 
-    layer_uniform: Tensor
-    layer_logistic: Tensor
-    layer_normal: Tensor
-    latent_normal: Tensor
-    point_uniform: Tensor
+    POINTS = (("point_uniform", 2, "uniform"), ("point_logistic", 2, "logistic"))
+
     point_logistic: Tensor
-    hit_uniform: Tensor
-    hit_logistic: Tensor
-    capacity: Tensor
-    hit_capacity: Tensor
-
-
-def draw_noise(count_BL: Tensor, draws: ShowerRandom | None = None) -> Noise:
-    """As much noise as showers of known hit counts need, for training.
-
-    Parameters
-    ----------
-    count_BL : Tensor [B, L]
-    draws : ShowerRandom, optional
-        Random numbers of the showers; fresh ones unless given.
-    """
-    (batch, layers), device = count_BL.shape, count_BL.device
-    points, hits = needed_rows(count_BL)
-    d = draws or ShowerRandom.fresh(batch, device)
-    return Noise(
-        d.uniform(0, layers, 2),
-        d.logistic(1, layers),
-        d.normal(2, layers),
-        d.normal(3, LATENT),
-        d.uniform(4, points, 2),
-        d.logistic(5, points, 2),
-        d.uniform(6, hits, 1),
-        d.logistic(7, hits, 1),
-        torch.full((batch,), points, device=device),
-        torch.full((batch,), hits, device=device),
-    )
-
-
-@torch.no_grad()
-def sample_showers(layers: LayerModel, hits: HitModel, c: HitConditions, noise: Noise) -> DrawnHits:
-    """Both networks, one after the other."""
-    energy, count = layers.sample(c, noise.layer_uniform, noise.layer_logistic, noise.layer_normal)
-    return sample_hits(hits, c, energy, count, noise)
 
 
 @torch.no_grad()
 def sample_hits(
-    model: HitModel, c: HitConditions, energy_BL: Tensor, count_BL: Tensor, noise: Noise, *, late: bool = True
+    model: HitModel, c: HitConditions, energy_BL: Tensor, count_BL: Tensor, noise: HitsNoise, *, late: bool = True
 ) -> DrawnHits:
     """Hits of showers whose layer energies and counts are known.
 
@@ -111,7 +60,7 @@ def sample_hits(
 
 
 def _place(
-    profile: Profile, geometry: Geometry, c: HitConditions, count_BL: Tensor, noise: Noise, late: bool
+    profile: Profile, geometry: Geometry, c: HitConditions, count_BL: Tensor, noise: HitsNoise, late: bool
 ) -> PlacedHits:
     """Distinct cells, ordered by layer and by distance from the line of flight."""
     count = count_BL.reshape(-1).long()
@@ -128,7 +77,7 @@ def _place(
     return by_distance(group, xy, offset, count_BL, noise)
 
 
-def _points(profile: Profile, count_BL: Tensor, noise: Noise, late: bool) -> tuple[Tensor, Tensor, Tensor]:
+def _points(profile: Profile, count_BL: Tensor, noise: HitsNoise, late: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Points of all layers: layer of a shower [P], cell [P, 2], and the number for its successor [P]."""
     (batch, layers), device = count_BL.shape, count_BL.device
     rows = rows_of(points_of(count_BL, profile.log_rate_BL), noise.capacity)
@@ -148,15 +97,10 @@ def _points(profile: Profile, count_BL: Tensor, noise: Noise, late: bool) -> tup
 
 def _first_distinct(geometry: Geometry, group_P: Tensor, xy_P2: Tensor, count_G: Tensor) -> Tensor:
     """Indices of the first `count` distinct cells inside the window of each layer, [H]."""
-    inside = (xy_P2.abs() <= geometry.half).all(1)
-    chosen = inside.nonzero()[:, 0]
+    chosen = (xy_P2.abs() <= geometry.half).all(1).nonzero()[:, 0]
     group, x, y = group_P[chosen], xy_P2[chosen, 0] + geometry.half, xy_P2[chosen, 1] + geometry.half
     cell = group * geometry.window**2 + (x * geometry.window + y).long()
-    index = torch.arange(len(cell), device=cell.device)
-    earliest = torch.full((len(count_G) * geometry.window**2,), len(cell), device=cell.device)
-    new = earliest.scatter_reduce(0, cell, index, "amin")[cell] == index
-    chosen, group = chosen[new], group[new]
-    return chosen[rank_in_group(group, len(count_G)) < count_G[group]]
+    return chosen[first_distinct(cell, group, geometry.window**2, count_G)]
 
 
 def _share(

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from torch import Tensor
 
 from ...data.batch import Batch
-from ...random_numbers import ShowerRandom
 from ..hit_lists.drawn_hits import DrawnHits
 from ..hit_lists.gan import HitListGan, geometry_of
 from ..hit_lists.observables import HitLike
@@ -18,10 +17,10 @@ from .config import ShowersTrainConfig
 from .critic import Critic, features
 from .layer_model import LayerModel
 from .likelihood import negative_elbo
-from .sampler import Noise, draw_noise, sample_hits, with_gradient
+from .sampler import ShowersNoise, sample_hits, with_gradient
 
 
-class ShowerGan(HitListGan[ShowerConditions, HitModel, Noise]):
+class ShowerGan(HitListGan[ShowerConditions, HitModel, ShowersNoise]):
     """Networks and losses of ``arch = "showers"``.
 
     Parameters
@@ -33,7 +32,7 @@ class ShowerGan(HitListGan[ShowerConditions, HitModel, Noise]):
         geometry, size = geometry_of(config), config.network
         layers = LayerModel(geometry, size.layer_width)
         hits = HitModel(geometry, size.hit_width, size.share_width)
-        super().__init__(layers, hits, Critic(geometry, size.critic_width))
+        super().__init__(layers, hits, Critic(geometry, size.critic_width), ShowersNoise)
 
     def conditions_of(
         self, kinetic_energy_B: Tensor, direction_B3: Tensor, entry_B2: Tensor, pdg_B: Tensor
@@ -49,26 +48,18 @@ class ShowerGan(HitListGan[ShowerConditions, HitModel, Noise]):
         """Terms of the negative evidence lower bound, per shower."""
         return negative_elbo(self.hits, batch, c, normal_BZ)
 
-    def draw_noise(self, count_BL: Tensor, draws: ShowerRandom | None = None) -> Noise:
-        """As much noise as showers of known hit counts need."""
-        return draw_noise(count_BL, draws)
-
-    def draw_layers(self, c: ShowerConditions, noise: Noise) -> tuple[Tensor, Tensor]:
-        """Energies (GeV) and hit counts of layers, [B, L]."""
-        return self.layers.sample(c, noise.layer_uniform, noise.layer_logistic, noise.layer_normal)
-
-    def log_rates(self, c: ShowerConditions, energy_BL: Tensor, count_BL: Tensor, noise: Noise) -> Tensor:
+    def log_rates(self, c: ShowerConditions, energy_BL: Tensor, count_BL: Tensor, noise: ShowersNoise) -> Tensor:
         """Log of the expected number of draws of each layer, [B, L]."""
         return self.hits.prior_profile(c, energy_BL, count_BL, noise.latent_normal).log_rate_BL
 
     def draw_hits(
-        self, c: ShowerConditions, energy_BL: Tensor, count_BL: Tensor, noise: Noise, *, late: bool = True
+        self, c: ShowerConditions, energy_BL: Tensor, count_BL: Tensor, noise: ShowersNoise, *, late: bool = True
     ) -> DrawnHits:
         """Hits of showers whose layer energies and counts are known."""
         return sample_hits(self.hits, c, energy_BL, count_BL, noise, late=late)
 
     def with_gradient(
-        self, c: ShowerConditions, energy_BL: Tensor, count_BL: Tensor, noise: Noise, hits: DrawnHits
+        self, c: ShowerConditions, energy_BL: Tensor, count_BL: Tensor, noise: ShowersNoise, hits: DrawnHits
     ) -> tuple[DrawnHits, Callable[[], Tensor]]:
         """The same hits as differentiable functions of the parameters, and what gives the likelihood of their rates."""
         moved, rates = with_gradient(self.hits, c, energy_BL, count_BL, noise.latent_normal, hits)

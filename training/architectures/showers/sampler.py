@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ...random_numbers import ShowerRandom
 from ..hit_lists.drawn_hits import (
     DrawnHits,
     PlacedHits,
@@ -23,9 +22,8 @@ from ..hit_lists.drawn_hits import (
     whole_layers,
     with_weights,
 )
-from ..hit_lists.hit_networks import LATENT
-from ..hit_lists.layer_model import LayerModel
-from ..hit_lists.points import LATE_WIDTH, first_late, needed_rows, points_of, rank_in_group, rows_of
+from ..hit_lists.noise import Noise
+from ..hit_lists.points import LATE_WIDTH, first_distinct, first_late, points_of, rows_of
 from .blobs import NARROW, Profile
 from .cell_model import HitModel
 from .conditions import ShowerConditions
@@ -39,75 +37,25 @@ LEAST_SQUARE = 1e-6
 
 
 @dataclass(frozen=True)
-class Noise:
-    """Noise of a batch; the same tensors are inputs of the ONNX graph.
+class ShowersNoise(Noise):
+    """Noise of ``arch = "showers"``.
 
     Attributes
     ----------
-    layer_uniform : float32 [B, L, 2]
-    layer_logistic, layer_normal : float32 [B, L]
-        See `LayerModel.sample`.
-    latent_normal : float32 [B, Z]
     point_uniform : float32 [B, P, 3]
-        A row per point: which blob or kernel, which parent, and whether it brings about another hit (see
-        `neighbours.successors`).
+        A row per point: which blob or kernel, which parent, and whether it brings about another hit.
     point_normal : float32 [B, P, 2]
         A row per point: where in the blob.
-    hit_uniform, hit_logistic : float32 [B, Q, 1]
-        A row per hit: which component of its share's mixture, and where in it.
-    capacity, hit_capacity : int64 [B]
-        Rows of points and of hits that each shower may use, at most P and Q. A shower that needs more uses rows
-        twice.
     """
 
-    layer_uniform: Tensor
-    layer_logistic: Tensor
-    layer_normal: Tensor
-    latent_normal: Tensor
-    point_uniform: Tensor
+    POINTS = (("point_uniform", 3, "uniform"), ("point_normal", 2, "normal"))
+
     point_normal: Tensor
-    hit_uniform: Tensor
-    hit_logistic: Tensor
-    capacity: Tensor
-    hit_capacity: Tensor
-
-
-def draw_noise(count_BL: Tensor, draws: ShowerRandom | None = None) -> Noise:
-    """As much noise as showers of known hit counts need, for training.
-
-    Parameters
-    ----------
-    count_BL : Tensor [B, L]
-    draws : ShowerRandom, optional
-        Random numbers of the showers; fresh ones unless given.
-    """
-    (batch, layers), device = count_BL.shape, count_BL.device
-    points, hits = needed_rows(count_BL)
-    d = draws or ShowerRandom.fresh(batch, device)
-    return Noise(
-        d.uniform(0, layers, 2),
-        d.logistic(1, layers),
-        d.normal(2, layers),
-        d.normal(3, LATENT),
-        d.uniform(4, points, 3),
-        d.normal(5, points, 2),
-        d.uniform(6, hits, 1),
-        d.logistic(7, hits, 1),
-        torch.full((batch,), points, device=device),
-        torch.full((batch,), hits, device=device),
-    )
-
-
-@torch.no_grad()
-def sample_showers(layers: LayerModel, hits: HitModel, c: ShowerConditions, noise: Noise) -> DrawnHits:
-    """Both networks, one after the other."""
-    energy, count = layers.sample(c, noise.layer_uniform, noise.layer_logistic, noise.layer_normal)
-    return sample_hits(hits, c, energy, count, noise)
 
 
 @torch.no_grad()
 def sample_hits(
-    model: HitModel, c: ShowerConditions, energy_BL: Tensor, count_BL: Tensor, noise: Noise, *, late: bool = True
+    model: HitModel, c: ShowerConditions, energy_BL: Tensor, count_BL: Tensor, noise: ShowersNoise, *, late: bool = True
 ) -> DrawnHits:
     """Hits of showers whose layer energies and counts are known.
 
@@ -135,7 +83,7 @@ class _Parents:
 
 
 def _place(
-    model: HitModel, profile: Profile, c: ShowerConditions, count_BL: Tensor, noise: Noise, late: bool
+    model: HitModel, profile: Profile, c: ShowerConditions, count_BL: Tensor, noise: ShowersNoise, late: bool
 ) -> PlacedHits:
     """Distinct cells, ordered by layer and by distance from the line of flight."""
     (batch, layers), device = count_BL.shape, count_BL.device
@@ -172,7 +120,7 @@ def _place(
 
 
 def _points(
-    model: HitModel, profile: Profile, c: ShowerConditions, noise: Noise, parents: _Parents, layer: int,
+    model: HitModel, profile: Profile, c: ShowerConditions, noise: ShowersNoise, parents: _Parents, layer: int,
     rows: tuple[Tensor, Tensor], late: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Points of a layer: shower [P], cell [P, 2] and the number for its successor [P]; those rejected are far away."""
@@ -222,11 +170,7 @@ def _first_distinct(row_P: Tensor, xy_P2: Tensor, count_B: Tensor) -> Tensor:
     chosen = (xy_P2.abs() <= FARTHEST).all(1).nonzero()[:, 0]
     row = row_P[chosen]
     cell = place_on_torus(row, xy_P2[chosen, 0], xy_P2[chosen, 1])
-    index = torch.arange(len(cell), device=cell.device)
-    earliest = torch.full((len(count_B) * SIDE**2,), len(cell), device=cell.device)
-    new = earliest.scatter_reduce(0, cell, index, "amin")[cell] == index
-    chosen, row = chosen[new], row[new]
-    return chosen[rank_in_group(row, len(count_B)) < count_B[row]]
+    return chosen[first_distinct(cell, row, SIDE**2, count_B)]
 
 
 def _share(

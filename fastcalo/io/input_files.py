@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ...errors import InputError
+from ..errors import InputError
 
 _DEEPEST_LIST = 10
 
