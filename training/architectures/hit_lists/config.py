@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
+from pydantic.fields import FieldInfo
 
 from fastcalo.config.base import about
 
@@ -13,45 +14,23 @@ from ...config.networks import WIDEST, NetworkConfig
 from ...config.stages import LONGEST, CriticStageConfig, StageConfig
 
 
+def _width(what: str, *stages: str) -> FieldInfo:
+    """Describe the width of a network that some stages train."""
+    where = f"stage{'s' if len(stages) > 1 else ''} {' and '.join(stages)}"
+    return about(f"Width of {what} ({where})", unit="neurons", stages=stages, ge=1, le=WIDEST)
+
+
 class HitsNetworkConfig(NetworkConfig):
     """``[network]`` of ``arch = "hits"``."""
 
     variant: ClassVar[str] = 'arch = "hits"'
 
-    layer_width: Annotated[
-        int,
-        about(
-            "Width of the hidden layers of the layer model (stage layers)",
-            unit="neurons",
-            stages=("layers",),
-            ge=1,
-            le=WIDEST,
-        ),
-    ] = 128
-    hit_width: Annotated[
-        int,
-        about(
-            "Width of the hidden layers of the hit model (stages hits and adversarial)",
-            unit="neurons", stages=("hits", "adversarial"), ge=1, le=WIDEST,
-        ),
-    ] = 192  # fmt: skip
+    layer_width: Annotated[int, _width("the hidden layers of the layer model", "layers")] = 128
+    hit_width: Annotated[int, _width("the hidden layers of the hit model", "hits", "adversarial")] = 192
     share_width: Annotated[
-        int,
-        about(
-            "Width of the network that divides a layer's energy among its hits (stages hits and adversarial)",
-            unit="neurons", stages=("hits", "adversarial"), ge=1, le=WIDEST,
-        ),
-    ] = 48  # fmt: skip
-    critic_width: Annotated[
-        int,
-        about(
-            "Width of the hidden layers of the critic (stage adversarial)",
-            unit="neurons",
-            stages=("adversarial",),
-            ge=1,
-            le=WIDEST,
-        ),
-    ] = 256
+        int, _width("the network that divides a layer's energy among its hits", "hits", "adversarial")
+    ] = 48
+    critic_width: Annotated[int, _width("the hidden layers of the critic", "adversarial")] = 256
 
 
 class LayersStageConfig(StageConfig):
