@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 import fastcalo
 from fastcalo import Events
 from fastcalo.detector.description import Detector, parse_detector
+from fastcalo.fullsim.shots import Shots
 from fastcalo.particles import mass
 from fastcalo.simulation.decays import decay
 
@@ -132,6 +133,13 @@ class EngineArm:
         return rows
 
 
+def straight(pdg: int, energy: float, n: int, first_seed: int, second_seed: int) -> Shots:
+    """Particles along the normal of the face, through the origin of its frame."""
+    seeds = np.column_stack([first_seed + np.arange(n), np.full(n, second_seed)])
+    direction = np.tile([0.0, 0.0, 1.0], (n, 1))
+    return Shots(np.arange(n), np.full(n, pdg), np.full(n, energy), direction, np.zeros((n, 2)), seeds)
+
+
 class ReferenceArm:
     """Geant4 decays."""
 
@@ -145,18 +153,7 @@ class ReferenceArm:
         from fastcalo.fullsim.worker import Simulator
 
         self.g4, self.detector = g4, detector
-        self.simulator = Simulator(detector.description)
-        gun = self.simulator._actions.gun._gun  # noqa: SLF001
-
-        def load(pdg: int, energy: float, seeds: list[int]) -> None:
-            table = g4.G4ParticleTable.GetParticleTable()
-            gun.SetParticleDefinition(table.FindParticle(pdg))
-            gun.SetParticleEnergy(energy * g4.GeV)
-            gun.SetParticleMomentumDirection(g4.G4ThreeVector(0, 0, 1))
-            gun.SetParticlePosition(g4.G4ThreeVector(0, 0, -detector.barrel.inner_radius_mm))
-            self.simulator._actions.gun._seeds = seeds  # noqa: SLF001
-
-        self.load = load
+        self.simulator = Simulator(detector.description, start_mm=detector.barrel.inner_radius_mm)
 
     def run(self, pdg: int, energy: float, chunk: int, size: int) -> list[dict[str, Any]]:
         """Rows of a chunk."""
@@ -166,13 +163,9 @@ class ReferenceArm:
         for stratum, part in ((1, SHARE), (0, 1 - SHARE)):
             n = max(1, round(part * size))
             self.only(pdg, stratum)
-            for k in range(n):
-                self.load(pdg, energy, [1 + 7919 * chunk + k, 1000 * stratum + int(energy) + abs(pdg)])
-                self.simulator._manager.BeamOn(1)  # noqa: SLF001
+            particles = straight(pdg, energy, n, 1 + 7919 * chunk, 1000 * stratum + int(energy) + abs(pdg))
             sections = {}
-            for name, found in self.simulator._actions.collector.cells.items():  # noqa: SLF001
-                c = self.simulator._columns(name, found)  # noqa: SLF001
-                found.clear()
+            for name, c in self.simulator.run(particles, lambda _row: None).sections.items():
                 deposits = Deposits(c.shot, np.zeros(len(c.shot), int), c.layer, c.ix, c.iy, c.deposit)
                 threshold = self.detector.section(name).threshold
                 sections[name] = sum_deposits(self.detector, name, [deposits], n, threshold)
@@ -196,7 +189,7 @@ class FaceArm(ReferenceArm):
 
     def __init__(self, engine: Any, detector: Detector) -> None:
         super().__init__(detector)
-        found: list[tuple[Any, ...]] = []
+        found: list[list[tuple[Any, ...]]] = []
         g4, self.engine, self.found = self.g4, engine, found
 
         class Stepping(g4.G4UserSteppingAction):  # type: ignore[misc, name-defined]
@@ -206,11 +199,11 @@ class FaceArm(ReferenceArm):
                 if x.z >= -1e-6:
                     track, p = step.GetTrack(), point.GetMomentum()
                     code = track.GetDefinition().GetPDGEncoding()
-                    found.append((code, *(v / g4.GeV for v in (p.x, p.y, p.z)), x.x, x.y))
+                    found[-1].append((code, *(v / g4.GeV for v in (p.x, p.y, p.z)), x.x, x.y))
                     track.SetTrackStatus(g4.G4TrackStatus.fStopAndKill)
 
         self.stepping = Stepping()
-        self.simulator._manager.SetUserAction(self.stepping)  # noqa: SLF001
+        g4.G4RunManager.GetRunManager().SetUserAction(self.stepping)
 
     def run(self, pdg: int, energy: float, chunk: int, size: int) -> list[dict[str, Any]]:
         """Rows of a chunk."""
@@ -218,15 +211,12 @@ class FaceArm(ReferenceArm):
         for stratum, part in ((1, SHARE), (0, 1 - SHARE)):
             n = max(1, round(part * size))
             self.only(pdg, stratum)
-            events = []
-            for k in range(n):
-                self.load(pdg, energy, [1 + 7919 * chunk + k, 2000 * stratum + int(energy) + abs(pdg)])
-                self.found.clear()
-                self.simulator._manager.BeamOn(1)  # noqa: SLF001
-                events.append(list(self.found))
+            particles = straight(pdg, energy, n, 1 + 7919 * chunk, 2000 * stratum + int(energy) + abs(pdg))
+            self.found.clear()
+            self.simulator.run(particles, lambda _row: self.found.append([]))
             # of its own for each sample: else all would have the same random numbers
             run = abs(pdg) * 1000 + int(energy) * 10 + stratum
-            rows.append({"stratum": stratum, **self.shower(events, run, chunk * size)})
+            rows.append({"stratum": stratum, **self.shower(self.found, run, chunk * size)})
         return rows
 
     def shower(self, events: list[list[tuple[Any, ...]]], run: int, first: int) -> dict[str, list[float]]:

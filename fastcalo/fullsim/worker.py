@@ -30,6 +30,8 @@ class Simulator:
         `Detector.description`.
     times : bool
         Whether the time of each deposit is scored, too.
+    start_mm : float, optional
+        Depth in front of the face at which shots begin, upstream along the line of flight; `shots.GUN_MM` unless given.
 
     Raises
     ------
@@ -37,11 +39,12 @@ class Simulator:
         A material or a physics list is not known.
     """
 
-    def __init__(self, description: dict[str, Any], times: bool = False) -> None:
+    def __init__(self, description: dict[str, Any], times: bool = False, start_mm: float | None = None) -> None:
         import geant4_pybind as g4
 
         from ..detector.description import parse_detector
         from .geometry import StackGeometry
+        from .shots import GUN_MM
 
         self.detector = parse_detector(description, "detector")
         self._stack = StackGeometry(self.detector, times=times)
@@ -52,7 +55,7 @@ class Simulator:
         self._physics.SetDefaultCutValue(self.detector.geant4.production_cut_mm * g4.mm)
         self._physics.SetVerboseLevel(0)
         self._manager.SetUserInitialization(self._physics)
-        self._actions = _actions(self._stack)
+        self._actions = _actions(self._stack, GUN_MM if start_mm is None else start_mm)
         self._manager.SetUserInitialization(self._actions)
         for what in ("process", "process/em", "process/had", "run", "hits"):
             g4.G4UImanager.GetUIpointer().ApplyCommand(f"/{what}/verbose 0")
@@ -114,13 +117,12 @@ def _physics_list(name: str) -> Any:
     raise DetectorError(f"geant4.physics_list: Geant4 has no physics list {name!r}; it has {', '.join(known)}")
 
 
-def _actions(stack: Any) -> Any:
+def _actions(stack: Any, start_mm: float) -> Any:
     """What Geant4 calls back, as classes that can only be made once it is imported."""
     import geant4_pybind as g4
     import numpy as np
 
     from .geometry import SCORER
-    from .shots import GUN_MM
 
     class Gun(g4.G4VUserPrimaryGeneratorAction):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -135,7 +137,7 @@ def _actions(stack: Any) -> Any:
             self._gun.SetParticleEnergy(float(shots.kinetic_energy[row]) * g4.GeV)
             self._gun.SetParticleMomentumDirection(g4.G4ThreeVector(x, y, z))
             # in front of the face, upstream along the line of flight
-            start = g4.G4ThreeVector(px - GUN_MM * x / z, py - GUN_MM * y / z, -GUN_MM)
+            start = g4.G4ThreeVector(px - start_mm * x / z, py - start_mm * y / z, -start_mm)
             self._gun.SetParticlePosition(start)
             self._seeds = shots.seeds[row].tolist()
 

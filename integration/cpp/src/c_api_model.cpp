@@ -225,7 +225,8 @@ fastcalo_status* showers_copy(const fastcalo_showers* showers, std::size_t index
         given(n, "n") = s.size();
         if (s.size() > b.capacity)
             fail(Code::buffer_too_small,
-                 "there are " + std::to_string(s.size()) + " deposits, but the buffers are of " + std::to_string(b.capacity));
+                 "there are " + std::to_string(s.size()) + " deposits, but the buffers are of " +
+                     std::to_string(b.capacity));
         copy(s.shower, b.shower);
         copy(s.x, b.x);
         copy(s.y, b.y);

@@ -102,7 +102,8 @@ fastcalo_status* hits_copy(const fastcalo_hits* hits, std::size_t index, const f
         given(n, "n") = s.energy.size();
         if (s.energy.size() > b.capacity)
             fail(Code::buffer_too_small,
-                 "there are " + std::to_string(s.energy.size()) + " hits, but the buffers are of " + std::to_string(b.capacity));
+                 "there are " + std::to_string(s.energy.size()) + " hits, but the buffers are of " +
+                     std::to_string(b.capacity));
         copy(s.cell_id, b.cell_id);
         copy(s.energy, b.energy);
         copy(s.position, b.position);

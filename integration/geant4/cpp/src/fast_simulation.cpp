@@ -11,7 +11,7 @@
 
 namespace fastcalo::geant4 {
 
-// Prints the statistics when a run ends. It is notified of the states of the main thread, whose run ends when all threads' did.
+// Prints the statistics when a run ends. It is notified by the main thread, whose run ends when all threads' did.
 class FastSimulation::EndOfRun : public G4VStateDependent {
   public:
     explicit EndOfRun(FastSimulation& owner) : owner_(owner) {}
