@@ -97,8 +97,8 @@ def provenance_of(root: Any, path: str) -> dict[str, Any]:
             return {}
         if len(stated) == 1 or "accounts" not in stated[0]:
             return stated[0]
-        said = {key: value for key, value in stated[0].items() if key != "entries"}
-        return {**said, "accounts": _added([each["accounts"] for each in stated]), "parts": len(stated)}
+        common = {key: value for key, value in stated[0].items() if key != "entries"}
+        return {**common, "accounts": _added([each["accounts"] for each in stated]), "parts": len(stated)}
 
 
 def _added(values: list[Any]) -> Any:

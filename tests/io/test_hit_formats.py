@@ -168,9 +168,11 @@ def test_parts_are_merged_by_hadd_of_root(source, form, tmp_path):
     join_parts(tmp_path / "parts", tmp_path / "joined.root")
     with open_hits(tmp_path / "hadd.root") as one, open_hits(tmp_path / "joined.root") as other:
         assert_same(one.read(contributions=True), other.read(contributions=True))
-        said = [{key: value for key, value in file.provenance.items() if key != "created"} for file in (one, other)]
-        sums = [each["accounts"].pop("sections") for each in said]
-        assert said[0] == said[1]
+        provenances = [
+            {key: value for key, value in file.provenance.items() if key != "created"} for file in (one, other)
+        ]
+        sums = [each["accounts"].pop("sections") for each in provenances]
+        assert provenances[0] == provenances[1]
         assert sums[0]["ECAL"]["energy"] == pytest.approx(sums[1]["ECAL"]["energy"])
     assert compare(tmp_path / "hadd.root", tmp_path / "joined.root").drop_in
 

@@ -157,7 +157,7 @@ def test_masses_that_are_none_give_way_to_energies_that_fit_the_momenta(tmp_path
     (events,) = reader.iterate()
     assert_allclose(events.mass, MASSES, rtol=1e-6)
     assert_allclose(events.momentum[:, 1], MOMENTA, rtol=1e-12)
-    # without energies nothing shows what is right: taken as they are, and said
+    # without energies nothing shows what is right: taken as they are, and reported
     reader = open_events(mixed(tmp_path / "b.root", "GeV", "GeV", wrong=7.0))
     assert "--branch mass=none" in reader.notes[0]
     assert_allclose(next(reader.iterate()).mass, 7 * MASSES)
@@ -193,7 +193,7 @@ def test_names_of_momenta_decide_where_masses_are_in_another_unit(tmp_path):
     assert_allclose(events.momentum[:, 0], MOMENTA)
     assert_allclose(events.mass, MASSES)
     found["mass_gev"] = found.pop("mass")
-    with pytest.raises(InputError, match="say GeV, but the masses are those of MeV: name the unit of the momenta"):
+    with pytest.raises(InputError, match="state GeV, but the masses are those of MeV: name the unit of the momenta"):
         open_events(write_tree(tmp_path / "b.root", found))
 
 

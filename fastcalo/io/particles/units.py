@@ -135,7 +135,7 @@ def _momentum_unit(
         # a title that is wrong of the masses may be so of the momenta
         if titled_mass not in (None, masses):
             raise InputError(
-                f"{where}: titles or names of the branches say {titled}, but the masses are those of {masses}: name "
+                f"{where}: titles or names of the branches state {titled}, but the masses are those of {masses}: name "
                 f"the unit of the momenta, --momentum-unit {titled} or {masses}"
             )
         return titled, "titles or names of the branches"
@@ -189,7 +189,7 @@ def _with_length(schema: Schema, overrides: SchemaOverrides, title_of: Callable[
     if titled != schema.length_unit:
         notes.append(
             f"vertices are taken for {titled}, not {schema.length_unit}: known by titles or names of the branches. "
-            "--length-unit says otherwise"
+            "--length-unit states otherwise"
         )
     known = "titles or names of the branches"
     return replace(schema, length_unit=titled, length_known=known, notes=tuple(notes))

@@ -2,7 +2,7 @@
 """The generator of hits: what is drawn obeys its constraints, and sampler and likelihood speak of one distribution."""
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -113,7 +113,7 @@ def test_hits_of_a_shower_do_not_depend_on_its_company():
     together = sample_hits(model, c, energy, count, noise)
     for i in (0, 7, 19):
         part = slice(i, i + 1)
-        own = type(noise)(*(getattr(noise, f)[part] for f in noise.__dataclass_fields__))
+        own = type(noise)(**{f.name: getattr(noise, f.name)[part] for f in fields(noise)})
         alone = sample_hits(model, c[part], energy[part], count[part], own)
         mine = together.row == i
         assert torch.equal(alone.x, together.x[mine])
