@@ -90,10 +90,16 @@ def provenance_of(root: Any, path: str) -> dict[str, Any]:
     InputError
         It is damaged.
     """
+    stated = stated_provenance(root, path)
+    return stated if isinstance(stated, dict) else {}
+
+
+def stated_provenance(root: Any, path: str) -> Any:
+    """As `provenance_of`, but whatever a file has under that name, also where it is no provenance."""
     with reading_errors(f"{path}: {PROVENANCE}"):
         keys = [key for key in root.keys(recursive=False) if key.split(";")[0] == PROVENANCE]
         stated = [json.loads(str(root[key])) for key in sorted(keys, key=lambda key: int(key.split(";")[1]))]
-        if not stated or not isinstance(stated[0], dict):
+        if not stated:
             return {}
         if len(stated) == 1 or "accounts" not in stated[0]:
             return stated[0]

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...detector.description import Detector, load_detector
 from ...errors import DetectorError, InputError
-from ..root_files import PROVENANCE, open_root, provenance_of, reading_errors, tree_names
+from ..root_files import PROVENANCE, open_root, reading_errors, stated_provenance, tree_names
 from .edm4hep_file import Edm4hepFile, is_edm4hep
 from .lines_file import SUFFIX, LinesFile
 from .parquet_file import is_parquet, open_parquet, parquet_file
@@ -61,7 +61,7 @@ def open_hit_file(path: str, detector: Detector | None = None) -> Iterator[HitFi
         names = tree_names(root, path)
         with reading_errors(path):
             classes = root.classnames(recursive=True, cycle=False)
-        provenance = provenance_of(root, path)
+        provenance = stated_provenance(root, path)
         _check_stated(path, provenance)
         trees = {name: str(classes[name]).split("::")[-1] for name in names}
         detector = detector or _detector_of(provenance)
