@@ -16,7 +16,7 @@ from .cell_id import CellEncoding
 _CELL_FIELDS = ("system", "module", "layer", "x", "y")
 _FARTHEST_MM = 1e6
 _MOST_LAYERS = 10_000
-_STEEPEST = 89.9
+_STEEPEST = 89.99
 
 _Cells = Annotated[int, Field(ge=1, le=9_999)]
 _Energy = Annotated[float, Field(gt=0, le=1e9)]

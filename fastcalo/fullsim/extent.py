@@ -15,7 +15,7 @@ MARGIN_MM = 1000.0
 _MOST_CELLS = 2**31 - 1
 # all energies, up to which physics lists of Geant4 are meant to hold, and angles to try
 _LOWEST_GEV, _HIGHEST_GEV = 1e-12, 100_000.0
-_LARGEST_DEGREES = (89.9, 87.0, 85.0, 83.0)
+_LARGEST_DEGREES = (89.99, 87.0, 85.0, 83.0)
 # lines of flight that are still more inclined may leave the layers at their sides, tens of metres away
 _WIDEST_DEGREES = 88.0
 

@@ -90,7 +90,7 @@ def test_engines_that_do_not_fit_are_refused(engine):
 
 def test_nothing_is_left_out_for_its_energy_or_angle():
     wide = with_widest_range(load_detector())
-    assert wide.geant4.max_angle_degrees == 89.9
+    assert wide.geant4.max_angle_degrees == 89.99
     assert wide.geant4.kinetic_energy[0] < 1e-9
     # as if there were no layers beside the longest lines of flight that are meant
     section = wide.sections[-1]

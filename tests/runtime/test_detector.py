@@ -270,7 +270,7 @@ def test_a_cell_out_of_range_is_refused_by_name():
         ("geant4.kinetic_energy_gev", [0, 1], r"geant4.kinetic_energy_gev\[0\]: must be greater than 0"),
         ("geant4.kinetic_energy_gev", [1, "2"], r"geant4.kinetic_energy_gev\[1\]: must be a finite number"),
         ("geant4.kinetic_energy_gev", [2, 1], "geant4.kinetic_energy_gev: the first must be smaller"),
-        ("geant4.max_angle_degrees", 90, "geant4.max_angle_degrees: must be at most 89.9"),
+        ("geant4.max_angle_degrees", 90, "geant4.max_angle_degrees: must be at most 89.99"),
         ("geant4.max_angle_degrees", -1, "geant4.max_angle_degrees: must be at least 0"),
     ],
 )
