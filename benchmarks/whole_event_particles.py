@@ -56,7 +56,7 @@ class Sums:
     reason : int [n]
         What the models do with it, see `fastcalo.events.Reason`.
     numbers : dict
-        By section and side, [n, 2]: contributions to hits, and their energy, GeV.
+        By section and side, [n, 2]: contributions above the threshold, and energy, GeV.
     shared : dict
         By section and side, [5]: hits, energy; hits that no particle alone lifts above the threshold, and their energy;
         energy of contributions below the threshold to other hits.
@@ -87,7 +87,9 @@ def sums_of(block: Block, engine: fastcalo.FastSimulation) -> Sums | None:
                 event = np.repeat(np.arange(len(counts)), counts)[made.hit]
                 row = events.offsets[event] + made.particle
                 n = len(events.pdg)
-                hits = np.bincount(row, minlength=n).astype(np.float64)
+                # what is below the threshold is in a hit only where others lift it
+                alone = row[made.energy >= detector.section(section).threshold]
+                hits = np.bincount(alone, minlength=n).astype(np.float64)
                 numbers[section, side] = np.stack([hits, np.bincount(row, made.energy, n)], axis=1)
                 shared[section, side] = shares(made, detector.section(section).threshold)
     size = np.linalg.norm(events.momentum, axis=1)
