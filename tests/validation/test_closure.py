@@ -22,6 +22,7 @@ ECAL = fastcalo.load_detector().section("ECAL")
 DATA = os.environ.get("FASTCALO_DATA")
 TEST = Path(DATA or ".") / "em_test.h5"
 DECADES = ((0.1, 1.0), (1.0, 10.0), (10.0, 100.0))
+SHOWERS = 6_000
 REPEATS = 3
 """Generated showers per true one, so that nearly all of the statistical error is that of the truth."""
 
@@ -38,7 +39,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def true():
     with open_showers(TEST) as source:
-        return read_sample(source, ["ECAL"], {"ECAL": ECAL.threshold}, np.arange(len(source)))
+        return read_sample(source, ["ECAL"], {"ECAL": ECAL.threshold}, np.arange(min(len(source), SHOWERS)))
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from fastcalo.validation.estimates import Estimate, bootstrap
 from fastcalo.validation.showers import distances
+from fastcalo.validation.showers.classifier import auc_with_error
 
 
 def published(seed: int = 2024) -> tuple[np.ndarray, np.ndarray]:
@@ -212,3 +213,21 @@ def test_one_shower_far_beyond_the_reference_does_not_make_kpd_any_number():
     value, error = distances.kpd(reference, other)
     assert abs(value) < 1
     assert error < 1
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(20, 60), st.integers(1, 8))
+def test_area_under_the_curve_is_that_of_scikit_learn(seed, n, values):
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(seed)
+    # few values, so that scores are equal now and then
+    score, truth = rng.integers(0, values, n) / 7, np.arange(n) % 2
+    assert auc_with_error(truth, score, 1)[0] == pytest.approx(roc_auc_score(truth, score))
+
+
+def test_error_of_the_area_under_the_curve_is_that_of_repeated_samples():
+    rng = np.random.default_rng(4)
+    truth = np.repeat([0, 1], 300)
+    found = [auc_with_error(truth, rng.normal(size=600) + truth, seed) for seed in range(60)]
+    areas, errors = np.transpose(found)
+    assert np.mean(errors) == pytest.approx(np.std(areas), rel=0.3)

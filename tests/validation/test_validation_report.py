@@ -25,6 +25,8 @@ from fastcalo.validation.showers.validate import validate
 ROOT = Path(__file__).parents[2]
 SHOWERS = ROOT / "examples" / "data" / "em_geant4.h5"
 SECTIONS = ("ECAL", "HCAL")
+FEW = 800
+"""Showers: as few as serve, for classifiers take their time."""
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,9 @@ def validated(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("validated")
     limits = folder / "limits.toml"
     limits.write_text('[limits]\n"auc.observables" = { max = 0.75 }\nrecall = { min = 0.99 }\n')
-    done = run_command("validate", "em", SHOWERS, "-o", folder / "report", "--limits", limits, "--threads", 1)
+    done = run_command(
+        "validate", "em", SHOWERS, "-o", folder / "report", "--limits", limits, "--threads", 1, "--showers", FEW
+    )
     assert done.returncode == 3, done.stderr
     assert "NOT KEPT: recall" in done.stdout
     assert "kept: auc.observables" in done.stdout
@@ -77,7 +81,7 @@ def test_numbers_stand_beside_their_floor(numbers):
     assert numbers["numbers"]["recall"]["value"] > 0.5
     assert abs(numbers["numbers"]["response.ECAL.10-100"]["value"]) < 0.05
     assert len(numbers["observables"]) > 150
-    assert numbers["showers"] == 600
+    assert numbers["showers"] == FEW // 2
 
 
 def test_verdicts_are_reported(numbers):
@@ -115,7 +119,7 @@ def test_a_browser_shows_the_page_with_all_its_figures(validated, tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_same_seed_gives_the_same_numbers(numbers):
-    again = validate("em", SHOWERS, threads=1).to_dict()["numbers"]
+    again = validate("em", SHOWERS, threads=1, showers=FEW).to_dict()["numbers"]
     for name, number in numbers["numbers"].items():
         # sums are rounded differently on another number of threads
         assert again[name] == pytest.approx(number, rel=1e-4, abs=1e-9), name
@@ -144,9 +148,9 @@ def synthetic(path: Path, n: int, seed: int, smear: float = 0.0) -> Path:
 def challenge(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("challenge")
     (folder / "binning.xml").write_text(BINNING)
-    synthetic(folder / "reference.hdf5", 8000, 1)
-    synthetic(folder / "half.hdf5", 4000, 2)
-    synthetic(folder / "smeared.hdf5", 4000, 3, smear=0.3)
+    synthetic(folder / "reference.hdf5", 6000, 1)
+    synthetic(folder / "half.hdf5", 3000, 2)
+    synthetic(folder / "smeared.hdf5", 3000, 3, smear=0.3)
     return folder
 
 

@@ -100,7 +100,20 @@ def _labelled(reference: FloatArray, other: FloatArray) -> tuple[FloatArray, NDA
 
 def auc_with_error(truth: NDArray[np.int64], score: FloatArray, seed: int) -> tuple[float, float]:
     """Area under the curve of scores [n], and its bootstrap error."""
-    from sklearn.metrics import roc_auc_score
+    weights = np.vstack([np.ones(len(truth)), bootstrap(len(truth), seed)])
+    value, *replicas = _areas_under_curve(truth, score, weights)
+    return float(value), float(np.std(replicas))
 
-    replicas = [roc_auc_score(truth, score, sample_weight=weight) for weight in bootstrap(len(truth), seed)]
-    return float(roc_auc_score(truth, score)), float(np.std(replicas))
+
+def _areas_under_curve(truth: NDArray[np.int64], score: FloatArray, weights: FloatArray) -> FloatArray:
+    """Area under the curve for each row of weights [r, n], float64 [r].
+
+    It is the chance that a shower of kind 1 has a higher score than one of kind 0; equal scores count half (Hanley &
+    McNeil, Radiology 143 (1982) 29). For many rows at once: one sort serves all.
+    """
+    order = np.argsort(score, kind="stable")
+    first = np.flatnonzero(np.diff(score[order], prepend=-np.inf))
+    kinds = (weights[:, order] * (truth[order] == kind) for kind in (0, 1))
+    below, above = (np.add.reduceat(weight, first, axis=1) for weight in kinds)
+    pairs = (above * (np.cumsum(below, axis=1) - below / 2)).sum(1)
+    return np.asarray(pairs / (below.sum(1) * above.sum(1)))
