@@ -155,7 +155,8 @@ def main() -> None:
     seconds = {}
     for fast in (False, True):
         hits, seconds[fast] = loop.run(fast=fast)
-        print(f"{'with' if fast else 'without'} fast simulation: {1000 * seconds[fast] / len(shots):.1f} ms of processor time per event")
+        each = 1000 * seconds[fast] / len(shots)
+        print(f"{'with' if fast else 'without'} fast simulation: {each:.1f} ms of processor time per event")
         print(f"  {energies(hits)}")
         if options.write:
             name = "with.root" if fast else "without.root"

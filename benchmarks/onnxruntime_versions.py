@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Run the C++ tests of the backend ``onnxruntime``, compiled once, with the library of each version of ONNX Runtime.
 
-    python integration/cpp/tests/onnxruntime_versions.py BUILD [VERSION ...] [--wheels FOLDER]
+    python benchmarks/onnxruntime_versions.py BUILD [VERSION ...] [--wheels FOLDER]
 
-BUILD is a folder in which integration/cpp was built with its tests. The Python wheels of the versions are downloaded into
-the folder (without those already there), and the library in each is opened by the same programs: ``test_vectors`` (noise
-bit for bit, showers and events as Python draws them, of all models) and ``test_threads`` (eight threads on one model).
+BUILD is a folder in which integration/cpp was built with its tests. The Python wheels of the versions are downloaded
+into the folder, but for those already there, and the library in each is opened by the same programs: ``test_vectors``
+(noise bit for bit, showers and events as Python draws them, of all models) and ``test_threads`` (eight threads on one
+model).
 Prints a Markdown table; ends with 1 where a version fails, or one before 1.22 is not refused by its name.
 """
 
@@ -18,9 +19,10 @@ import sys
 import zipfile
 from pathlib import Path
 
+ROOT = Path(__file__).parents[1]
 VERSIONS = (
-    "1.21.0", "1.21.1", "1.22.0", "1.22.1", "1.23.2", "1.24.4", "1.25.1", "1.26.0", "1.27.0", "1.28.0", "1.29.0", "1.30.0",
-    "1.31.1", "1.32.0",
+    "1.21.0", "1.21.1", "1.22.0", "1.22.1", "1.23.2", "1.24.4", "1.25.1", "1.26.0", "1.27.0", "1.28.0", "1.29.0",
+    "1.30.0", "1.31.1", "1.32.0",
 )  # fmt: skip
 """The newest of each minor version, and two of those at the edge."""
 LEAST = (1, 22)
@@ -48,11 +50,9 @@ def library_of(version: str, wheels: Path) -> Path:
 
 def run_test(build: Path, program: str, library: Path) -> tuple[int, str]:
     """Exit status and last line of a test."""
-    cpp = Path(__file__).parents[1]
-    models = cpp.parents[1] / "fastcalo" / "model"
-    arguments = ["onnxruntime", str(models)]
+    arguments = ["onnxruntime", str(ROOT / "fastcalo/model")]
     if program == "test_vectors":
-        arguments += [str(cpp / "tests" / "vectors"), str(cpp.parents[1] / "tests" / "data" / "windows.onnx")]
+        arguments += [str(ROOT / "integration/cpp/tests/vectors"), str(ROOT / "tests/data/windows.onnx")]
     done = subprocess.run(
         [str(build / "tests" / program), *arguments],
         env={**os.environ, "FASTCALO_ONNXRUNTIME": str(library)},
