@@ -22,6 +22,8 @@ import uproot
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from fastcalo.fullsim.gun import Gun
+    from fastcalo.fullsim.pool import Geant4Pool
     from fastcalo.model.shower_model import ShowerModel
 
 CONE_DEGREES = 56.0
@@ -92,6 +94,32 @@ def geant4_ms_per_shower(reference: Path) -> float:
     """Return what full simulation took for one shower of the reference file on one core, ms."""
     with h5py.File(reference) as file:
         return 1e3 * float(file.attrs["seconds_per_shower"])
+
+
+def children_seconds() -> float:
+    """Processor time of the processes that this one started and that still run, s: only on Linux."""
+    total, tick = 0, os.sysconf("SC_CLK_TCK")
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # the name of the process, in brackets, may hold blanks
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == os.getpid():
+            total += int(fields[11]) + int(fields[12])
+    return total / tick
+
+
+def geant4_ms(pool: Geant4Pool, gun: Gun, showers: int, first: int = 0) -> float:
+    """Processor time of full simulation of showers `first`, `first` + 1, ... of a gun, ms a shower."""
+    from fastcalo.fullsim.gun import shots_of
+
+    if not first:
+        # the first shots of a process take longer
+        list(pool.run([shots_of(gun.conditions(pool.detector, showers, showers + 3))]))
+    start = children_seconds()
+    list(pool.run([shots_of(gun.conditions(pool.detector, first, first + showers))]))
+    return 1e3 * (children_seconds() - start) / showers
 
 
 def import_seconds(repeats: int) -> list[float]:
