@@ -64,8 +64,8 @@ def calls_of(name: str, gun: Gun) -> dict[str, dict[int, list[Callable[[], Any]]
 
 
 def _sample(model: ShowerModel, particles: dict[str, Any], random: Any) -> None:
-    columns = (particles[k] for k in ("kinetic_energy", "direction", "entry"))
-    model.sample(particles["pdg"].astype(np.int64), *columns, random)
+    pdg = particles["pdg"].astype(np.int64)
+    model.sample(pdg, particles["kinetic_energy"], particles["direction"], particles["entry"], random)
 
 
 def measure_model(name: str, pool: Geant4Pool | None, geant4: int, rounds: int) -> dict[str, Any]:
