@@ -6,7 +6,7 @@
     python benchmarks/whole_events.py FOLDER --report                 # the table of what there is
 
 The samples are the events of the demo, and Z -> hadrons (91.2 GeV) and t tbar (500 GeV) of e+ e- collisions by
-Pythia 8, 300 events each, in blocks. Full simulation takes hours of one core, for t tbar most; it is made block by
+Pythia 8, 300 events each, in blocks. Full simulation takes long, for t tbar most; it is made block by
 block, of the samples in turn, and goes on where it was ended. The table is of the blocks that both simulations have
 made. Pythia (`pip install '.[pythia]'`) is needed only for events that are not there yet; they may be made by another
 Python: `--events-only`.
@@ -45,7 +45,7 @@ class Sample:
     ----------
     title : str
     per_block : int
-        Events of a block, of which each takes full simulation some minutes.
+        Events of a block.
     settings : tuple of str
         Of Pythia; none where the events are those of the demo.
     sqrt_s : float
