@@ -79,6 +79,10 @@ def command(
         foreign={key: value for key, value in foreign.items() if value is not None},
     )
     out = console()
+
+    def status(text: str) -> None:
+        out.print(f"{text} ...", style="dim")
+
     found = validate(
         candidate,
         data,
@@ -89,8 +93,9 @@ def command(
         seed=seed,
         threads=threads,
         judges=tuple(judge or ()),
-        status=lambda text: out.print(f"{text} ...", style="dim"),
+        status=status,
     )
+    status("figures")
     output.mkdir(exist_ok=True)
     found.write(output, overwrite=overwrite)
     _show(found)

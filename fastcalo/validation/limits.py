@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import model_validator
 
@@ -16,31 +16,38 @@ from ..config.validation import WrongValue, nearest, validate
 from ..errors import ConfigError
 from .estimates import Estimate
 
-_KINDS = ("max", "min", "within", "max_over_floor", "min_over_floor")
 
-
-class LimitTable(Model):
-    """What one number must keep: one or more bounds."""
+class Bounds(Model):
+    """What one number must keep, or several whose names have an asterisk in common: one or both bounds."""
 
     max: Annotated[float | None, about("Largest value")] = None
     min: Annotated[float | None, about("Smallest value")] = None
+    sigmas: Annotated[float, about("Standard errors of the number by which a bound may be missed", ge=0, le=1e6)] = 0.0
+
+    kinds: ClassVar[tuple[str, ...]] = ("max", "min")
+
+    @model_validator(mode="after")
+    def _has_a_bound(self) -> Self:
+        if all(getattr(self, kind) is None for kind in self.kinds):
+            raise WrongValue(f"must be a table with one or more of {', '.join(self.kinds)}")
+        return self
+
+    def limits_of(self, name: str) -> list[Limit]:
+        """The limits of a number, in the order of their kinds."""
+        bounds = [(kind, getattr(self, kind)) for kind in self.kinds]
+        return [Limit(name, kind, bound, self.sigmas) for kind, bound in bounds if bound is not None]
+
+
+class LimitTable(Bounds):
+    """What one number must keep: one or more bounds."""
+
     within: Annotated[float | None, about("Largest absolute value", ge=0)] = None
     max_over_floor: Annotated[
         float | None, about("Largest quotient with the number's baseline, which two samples of full simulation have")
     ] = None
     min_over_floor: Annotated[float | None, about("Smallest quotient with that baseline")] = None
-    sigmas: Annotated[float, about("Standard errors of the number by which a bound may be missed", ge=0, le=1e6)] = 0.0
 
-    @model_validator(mode="after")
-    def _has_a_bound(self) -> Self:
-        if all(getattr(self, kind) is None for kind in _KINDS):
-            raise WrongValue(f"must be a table with one or more of {', '.join(_KINDS)}")
-        return self
-
-    def limits_of(self, name: str) -> list[Limit]:
-        """The limits of a number, in the order of their kinds."""
-        bounds = [(kind, getattr(self, kind)) for kind in _KINDS]
-        return [Limit(name, kind, bound, self.sigmas) for kind, bound in bounds if bound is not None]
+    kinds: ClassVar[tuple[str, ...]] = ("max", "min", "within", "max_over_floor", "min_over_floor")
 
 
 class LimitsFile(Model):
@@ -142,7 +149,12 @@ def check_limits(limits: list[Limit], numbers: Mapping[str, Estimate], where: st
     """
     for limit in limits:
         if limit.name not in numbers:
-            raise ConfigError(
-                f"{where}: limits.{limit.name!r}: there is no such number; {nearest(limit.name, numbers)}"
-            )
+            raise no_such_number(limit.name, numbers, where)
     return [limit.verdict(numbers[limit.name]) for limit in limits]
+
+
+def no_such_number(name: str, numbers: Mapping[str, Estimate], where: str) -> ConfigError:
+    """The error of a limit on what is no number of a comparison."""
+    return ConfigError(
+        f"{where}: limits.{name!r}: there is no such number in this comparison; {nearest(name, numbers)}"
+    )

@@ -205,7 +205,8 @@ def test_a_part_whose_workers_are_killed_is_tried_again_then_alone_and_the_other
     assert "--resume" in str(caught.value)
     # with it whatever else was being made when its worker died
     tried = [r.fields["tried_again"] for r in caplog.records if r.message.startswith("a worker died; tried again")]
-    assert len(tried) == 2 and all(listed.endswith("8") for listed in tried)
+    assert len(tried) == 2
+    assert all(listed.endswith("8") for listed in tried)
     status = production_status(tmp_path, check=True)
     assert (status.missing, list(status.failed)) == ([8], [8])
     assert not list(tmp_path.glob(".*"))

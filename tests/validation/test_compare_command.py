@@ -74,7 +74,7 @@ def test_the_command_prints_and_writes(full, tmp_path):
         ('"ECAL.energi.ratio" = { max = 2 }', "no such number in this comparison; the nearest known one is"),
         ('"alike.ECAL.energy.ratio" = { max = 2 }', "no such number in this comparison"),
         ('"ECAL.energy.ratio" = { max_over_floor = 2 }', "unknown key"),
-        ('"ECAL.energy.ratio" = { sigmas = 2 }', "must be a table with one or both of max, min"),
+        ('"ECAL.energy.ratio" = { sigmas = 2 }', "must be a table with one or more of max, min"),
     ],
 )
 def test_limits_on_the_physics(full, tmp_path, text, status):

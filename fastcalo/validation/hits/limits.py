@@ -7,42 +7,24 @@ import math
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Self
-
-from pydantic import model_validator
+from typing import Annotated
 
 from ...config.base import Model, about
 from ...config.toml import read_toml
-from ...config.validation import WrongValue, nearest, validate
-from ...errors import ConfigError
+from ...config.validation import validate
 from ..estimates import Estimate
-from ..limits import Limit, LimitResult
+from ..limits import Bounds, LimitResult, no_such_number
 from .physics import Physics, SectionSums
 
 ALIKE = "alike."
 """Begins names of numbers of the events in which both simulated the same particles but soft ones."""
-_KINDS = ("max", "min")
-
-
-class HitsLimitTable(Model):
-    """What one number must keep, or several whose names have an asterisk in common: one or both bounds."""
-
-    max: Annotated[float | None, about("Largest value")] = None
-    min: Annotated[float | None, about("Smallest value")] = None
-    sigmas: Annotated[float, about("Standard errors of the number by which a bound may be missed", ge=0, le=1e6)] = 0.0
-
-    @model_validator(mode="after")
-    def _has_a_bound(self) -> Self:
-        if all(getattr(self, kind) is None for kind in _KINDS):
-            raise WrongValue(f"must be a table with one or both of {', '.join(_KINDS)}")
-        return self
 
 
 class HitsLimitsFile(Model):
     """The whole file."""
 
     limits: Annotated[
-        dict[str, HitsLimitTable],
+        dict[str, Bounds],
         about(
             "Limits by the names of numbers, such as ECAL.energy.ratio, *.hits.p_value or alike.ECAL.hits.ratio; at "
             "least one",
@@ -52,14 +34,14 @@ class HitsLimitsFile(Model):
 
 
 USUAL_LIMITS = {
-    "*.p_value": HitsLimitTable(min=1e-6),
-    "alike.*.p_value": HitsLimitTable(min=1e-6),
+    "*.p_value": Bounds(min=1e-6),
+    "alike.*.p_value": Bounds(min=1e-6),
 }
 """Where no others are given: no mean and no spectrum differs by more than chance could explain, once in a million. What
 cannot be tested for want of events is left out."""
 
 
-def load_hits_limits(path: str | Path) -> dict[str, HitsLimitTable]:
+def load_hits_limits(path: str | Path) -> dict[str, Bounds]:
     """Read limits for a comparison of files of hits.
 
     Raises
@@ -118,13 +100,13 @@ def _estimate(value: float, error: float = 0.0) -> Estimate:
 
 
 def hold_limits(
-    limits: Mapping[str, HitsLimitTable], numbers: Mapping[str, Estimate], where: str, *, strict: bool = True
+    limits: Mapping[str, Bounds], numbers: Mapping[str, Estimate], where: str, *, strict: bool = True
 ) -> tuple[LimitResult, ...]:
     """Hold limits against the numbers of a comparison.
 
     Parameters
     ----------
-    limits : mapping of str to HitsLimitTable
+    limits : mapping of str to Bounds
     numbers : mapping of str to Estimate
         From `numbers_of`.
     where : str
@@ -143,15 +125,11 @@ def hold_limits(
         # an asterisk stands for a section: it does not reach into the events that are set apart
         names = [n for n in numbers if fnmatchcase(n, pattern) and n.startswith(ALIKE) == pattern.startswith(ALIKE)]
         if not names and strict:
-            raise ConfigError(
-                f"{where}: limits.{pattern!r}: there is no such number in this comparison; {nearest(pattern, numbers)}"
-            )
-        bounds = [(kind, getattr(table, kind)) for kind in _KINDS]
+            raise no_such_number(pattern, numbers, where)
         found += [
-            Limit(name, kind, bound, table.sigmas).verdict(numbers[name])
+            limit.verdict(numbers[name])
             for name in names
             if strict or math.isfinite(numbers[name].value)
-            for kind, bound in bounds
-            if bound is not None
+            for limit in table.limits_of(name)
         ]
     return tuple(found)

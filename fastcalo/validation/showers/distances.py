@@ -105,12 +105,22 @@ def frechet(reference: FloatArray, other: FloatArray) -> float:
     |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)): Dowson & Landau, J. Multivar. Anal. 12 (1982) 450, eq. 4.
     """
     a, b = (np.atleast_2d(np.cov(x, rowvar=False)) for x in (reference, other))
-    weights, vectors = np.linalg.eigh(a)
-    root = (vectors * np.sqrt(np.maximum(weights, 0))) @ vectors.T
-    # the eigenvalues of C1 C2 are those of the symmetric C1^(1/2) C2 C1^(1/2)
-    cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ b @ root), 0)).sum()
+    root = _root(a)
+    # the eigenvalues of C1 C2 = R R' C2 are those of the symmetric R' C2 R
+    cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root.T @ b @ root), 0)).sum()
     shift = reference.mean(0) - other.mean(0)
     return float(shift @ shift + np.trace(a) + np.trace(b) - 2 * cross)
+
+
+def _root(covariance: FloatArray) -> FloatArray:
+    """A matrix R with R R' = covariance."""
+    try:
+        root = np.linalg.cholesky(covariance).astype(np.float64)
+    except np.linalg.LinAlgError:
+        # an observable does not vary, or is a sum of others
+        weights, vectors = np.linalg.eigh(covariance)
+        root = vectors * np.sqrt(np.maximum(weights, 0))
+    return root
 
 
 def fpd(

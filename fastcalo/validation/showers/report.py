@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +53,8 @@ class ValidationReport:
     provenance : dict
         Where it comes from, as JSON can hold it.
     verdicts : list of LimitResult
-    figures : list of Figure
+    draw : callable
+        Draws the figures; see `figures`.
     """
 
     title: str
@@ -61,7 +64,7 @@ class ValidationReport:
     timing: dict[str, Any]
     provenance: dict[str, Any]
     verdicts: list[LimitResult] = field(default_factory=list)
-    figures: list[Figure] = field(default_factory=list)
+    draw: Callable[[], Iterable[Figure]] = tuple
 
     def __repr__(self) -> str:
         limits = f"{sum(v.kept for v in self.verdicts)} of {len(self.verdicts)} limits kept"
@@ -75,6 +78,11 @@ class ValidationReport:
         broken = ", ".join(verdict.limit.name for verdict in self.verdicts if not verdict.kept)
         note = f"Limits that are not kept: {broken}" if broken else ""
         return html_table(f"{self.title}: {self.showers} showers", ("number", "candidate", "baseline"), rows, note)
+
+    @cached_property
+    def figures(self) -> list[Figure]:
+        """All figures; drawn when they are first asked for, which takes some seconds."""
+        return list(self.draw())
 
     @property
     def passed(self) -> bool:

@@ -7,6 +7,7 @@ import datetime as dt
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +108,6 @@ def validate(
     comparison = compare_showers(samples, seed, status, judges)
     verdicts = check_limits(wanted, comparison.numbers, str(limits))
     label = model.name if model is not None else Path(str(candidate)).name
-    status("figures")
-    figures = list(draw_figures(samples, comparison, label))
     provenance = {
         "fastcalo": __version__,
         "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
@@ -131,8 +130,9 @@ def validate(
         "seconds": round(time.perf_counter() - begin, 1),
     }
     return ValidationReport(
-        f"Validation of {label}", len(samples.candidate), sections, comparison, timing, provenance, verdicts, figures
-    )
+        f"Validation of {label}", len(samples.candidate), sections, comparison, timing, provenance, verdicts,
+        partial(draw_figures, samples, comparison, label),
+    )  # fmt: skip
 
 
 def _check_installed() -> None:

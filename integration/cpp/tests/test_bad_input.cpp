@@ -6,8 +6,8 @@
 #include <string>
 
 #include "check.hpp"
+#include "model/onnx_file.hpp"
 #include "models.hpp"
-#include "onnx_file.hpp"
 
 namespace {
 

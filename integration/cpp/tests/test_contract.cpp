@@ -4,8 +4,8 @@
 #include <string>
 
 #include "check.hpp"
-#include "contract.hpp"
-#include "onnx_file.hpp"
+#include "model/contract.hpp"
+#include "model/onnx_file.hpp"
 
 using namespace fastcalo::core;
 

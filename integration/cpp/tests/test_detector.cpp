@@ -4,10 +4,10 @@
 #include <string>
 
 #include "check.hpp"
-#include "detector.hpp"
+#include "detector/detector.hpp"
+#include "detector/propagation.hpp"
+#include "detector/shipped_detectors.hpp"
 #include "fastcalo/fastcalo.hpp"
-#include "propagation.hpp"
-#include "shipped_detectors.hpp"
 
 using namespace fastcalo::core;
 

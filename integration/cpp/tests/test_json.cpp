@@ -3,7 +3,8 @@
 #include <string>
 
 #include "check.hpp"
-#include "json.hpp"
+#include "support/json.hpp"
+#include "support/utf8.hpp"
 
 using namespace fastcalo::core;
 

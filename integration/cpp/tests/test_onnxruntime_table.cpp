@@ -4,7 +4,7 @@
 
 #include <cstddef>
 
-#include "onnxruntime_api.hpp"
+#include "model/onnxruntime_api.hpp"
 
 namespace ours = fastcalo::core::ort;
 

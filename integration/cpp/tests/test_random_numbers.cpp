@@ -3,9 +3,9 @@
 #include <cmath>
 
 #include "check.hpp"
-#include "errors.hpp"
-#include "noise.hpp"
-#include "random_numbers.hpp"
+#include "model/noise.hpp"
+#include "support/errors.hpp"
+#include "support/random_numbers.hpp"
 
 using namespace fastcalo::core;
 

@@ -3,7 +3,7 @@
 #include <string>
 
 #include "check.hpp"
-#include "sha256.hpp"
+#include "support/sha256.hpp"
 
 using namespace fastcalo::core;
 

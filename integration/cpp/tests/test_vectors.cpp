@@ -8,10 +8,10 @@
 #include <tuple>
 
 #include "check.hpp"
-#include "json.hpp"
+#include "model/onnx_file.hpp"
 #include "models.hpp"
-#include "onnx_file.hpp"
-#include "sha256.hpp"
+#include "support/json.hpp"
+#include "support/sha256.hpp"
 
 using fastcalo::core::Json;
 
@@ -218,8 +218,7 @@ int main(int, char** argv) {
     const auto read = [&](const std::string& name) {
         return Json::parse(fastcalo::core::read_file(vectors + "/" + name + ".json"));
     };
-    for (const char* name : {"em", "hadron", "muon"})
-        check_model(folder + "/" + name + ".onnx", backend, read(name));
+    for (const char* name : {"em", "hadron", "muon"}) check_model(folder + "/" + name + ".onnx", backend, read(name));
     if (std::ifstream(windowed).good()) check_model(windowed, backend, read("windows"));
     check_events(folder, backend, read("events"));
     return CHECK_RESULT();

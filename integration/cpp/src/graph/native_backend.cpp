@@ -7,8 +7,8 @@
 #include <map>
 #include <mutex>
 
-#include "errors.hpp"
 #include "graph/graph.hpp"
+#include "support/errors.hpp"
 
 namespace fastcalo::core {
 namespace {

@@ -5,7 +5,7 @@
 #include <memory>
 #include <string_view>
 
-#include "backend.hpp"
+#include "model/backend.hpp"
 
 namespace fastcalo::core {
 

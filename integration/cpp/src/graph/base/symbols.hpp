@@ -34,7 +34,7 @@ class Symbols {
     Dim product(const std::vector<Dim>& dims);
 
   private:
-    using Monomial = std::vector<int>;                // symbols, sorted
+    using Monomial = std::vector<int>;                    // symbols, sorted
     using Polynomial = std::map<Monomial, std::int64_t>;  // coefficients, none of them 0
 
     Dim intern(const Polynomial& p);

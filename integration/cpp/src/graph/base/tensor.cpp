@@ -40,7 +40,8 @@ Type type_of(std::int64_t number) {
     }
 }
 
-Shape::Shape(std::initializer_list<std::int64_t> lengths) : Shape(of(lengths.begin(), static_cast<int>(lengths.size()))) {}
+Shape::Shape(std::initializer_list<std::int64_t> lengths)
+    : Shape(of(lengths.begin(), static_cast<int>(lengths.size()))) {}
 
 Shape Shape::of(const std::int64_t* lengths, std::int64_t rank) {
     if (rank > kMaxRank) throw Error("a tensor of " + std::to_string(rank) + " axes, but at most 6 are supported");

@@ -60,7 +60,8 @@ struct Shape {
         for (int i = 0; i < rank; ++i) {
             const std::int64_t length = (*this)[i];
             // the product of two such lengths does not overflow
-            if (static_cast<std::uint64_t>(length) > (std::uint64_t{1} << 28) || n > (std::int64_t{1} << 28)) return checked_count();
+            if (static_cast<std::uint64_t>(length) > (std::uint64_t{1} << 28) || n > (std::int64_t{1} << 28))
+                return checked_count();
             n *= length;
         }
         return n;

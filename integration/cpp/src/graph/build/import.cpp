@@ -123,19 +123,36 @@ void Importer::add_node(const onnx::Node& n) {
 
 std::vector<int> Importer::import(const onnx::Node& n, Attributes& a, const std::vector<int>& in) {
     static const std::unordered_map<std::string, std::pair<Op, int>> simple = {
-        {"Abs", {Op::Abs, 1}},         {"Add", {Op::Add, 2}},         {"And", {Op::And, 2}},
-        {"BitwiseAnd", {Op::BitwiseAnd, 2}},                          {"Div", {Op::Div, 2}},
-        {"Equal", {Op::Equal, 2}},     {"Erf", {Op::Erf, 1}},         {"Exp", {Op::Exp, 1}},
-        {"Floor", {Op::Floor, 1}},     {"Less", {Op::Less, 2}},       {"LessOrEqual", {Op::LessOrEqual, 2}},
-        {"Log", {Op::Log, 1}},         {"Mul", {Op::Mul, 2}},         {"Neg", {Op::Neg, 1}},
-        {"Not", {Op::Not, 1}},         {"Or", {Op::Or, 2}},           {"Pow", {Op::Pow, 2}},
-        {"Reciprocal", {Op::Reciprocal, 1}},                          {"Relu", {Op::Relu, 1}},
-        {"Sigmoid", {Op::Sigmoid, 1}}, {"Sqrt", {Op::Sqrt, 1}},       {"Sub", {Op::Sub, 2}},
-        {"Tanh", {Op::Tanh, 1}},       {"Where", {Op::Where, 3}},     {"Expand", {Op::Expand, 2}},
+        {"Abs", {Op::Abs, 1}},
+        {"Add", {Op::Add, 2}},
+        {"And", {Op::And, 2}},
+        {"BitwiseAnd", {Op::BitwiseAnd, 2}},
+        {"Div", {Op::Div, 2}},
+        {"Equal", {Op::Equal, 2}},
+        {"Erf", {Op::Erf, 1}},
+        {"Exp", {Op::Exp, 1}},
+        {"Floor", {Op::Floor, 1}},
+        {"Less", {Op::Less, 2}},
+        {"LessOrEqual", {Op::LessOrEqual, 2}},
+        {"Log", {Op::Log, 1}},
+        {"Mul", {Op::Mul, 2}},
+        {"Neg", {Op::Neg, 1}},
+        {"Not", {Op::Not, 1}},
+        {"Or", {Op::Or, 2}},
+        {"Pow", {Op::Pow, 2}},
+        {"Reciprocal", {Op::Reciprocal, 1}},
+        {"Relu", {Op::Relu, 1}},
+        {"Sigmoid", {Op::Sigmoid, 1}},
+        {"Sqrt", {Op::Sqrt, 1}},
+        {"Sub", {Op::Sub, 2}},
+        {"Tanh", {Op::Tanh, 1}},
+        {"Where", {Op::Where, 3}},
+        {"Expand", {Op::Expand, 2}},
     };
     const auto found = simple.find(n.op);
     if (found != simple.end()) {
-        check_inputs(n, in, static_cast<std::size_t>(found->second.second), static_cast<std::size_t>(found->second.second));
+        check_inputs(n, in, static_cast<std::size_t>(found->second.second),
+                     static_cast<std::size_t>(found->second.second));
         return {elementwise(found->second.first, in)};
     }
     using Method = std::vector<int> (Importer::*)(const onnx::Node&, Attributes&, const std::vector<int>&);

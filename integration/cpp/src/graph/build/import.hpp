@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "graph/build/ir.hpp"
 #include "graph/base/names.hpp"
+#include "graph/build/ir.hpp"
 
 namespace fastcalo::graph {
 

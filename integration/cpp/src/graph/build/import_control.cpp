@@ -74,7 +74,8 @@ std::vector<int> Importer::loop(const onnx::Node& n, Attributes& a, const Values
     const onnx::Graph& g = a.graph("body");
     check_inputs(n, in, 0, 1000);
     if (in.size() < 2 || g.inputs.size() != in.size() || g.outputs.size() != in.size() - 1)
-        throw Error("operator Loop: inputs and outputs of its body do not fit; outputs that are stacked are not supported");
+        throw Error(
+            "operator Loop: inputs and outputs of its body do not fit; outputs that are stacked are not supported");
     if (in[0] != kAbsent && ir_.value(in[0]).type != Type::i64) throw Error("operator Loop: the count must be int64");
     if (in[1] != kAbsent && ir_.value(in[1]).type != Type::boolean)
         throw Error("operator Loop: the condition must be bool");
@@ -125,7 +126,8 @@ std::vector<int> Importer::scan(const onnx::Node& n, Attributes& a, const Values
     const std::int64_t scanned = a.integer("num_scan_inputs", 0);
     for (const char* name : {"scan_input_axes", "scan_input_directions", "scan_output_axes", "scan_output_directions"})
         for (const std::int64_t k : a.integers(name))
-            if (k != 0) throw Error(std::string("operator Scan: attribute '") + name + "' other than 0 is not supported");
+            if (k != 0)
+                throw Error(std::string("operator Scan: attribute '") + name + "' other than 0 is not supported");
     if (scanned < 1 || scanned > static_cast<std::int64_t>(in.size()) || g.inputs.size() != in.size() ||
         g.outputs.size() < in.size() - static_cast<std::size_t>(scanned))
         throw Error("operator Scan: inputs and outputs of its body do not fit");

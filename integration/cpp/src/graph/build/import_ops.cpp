@@ -133,7 +133,8 @@ std::vector<int> Importer::gemm(const onnx::Node& n, Attributes& a, const Values
         p.flag2 = a.integer("transB", 0) != 0;
         for (const char* name : {"alpha", "beta"}) {
             const onnx::Attribute* scale = a.find(name);
-            if (scale && scale->f != 1) throw Error(std::string("operator Gemm: ") + name + " other than 1 is not supported");
+            if (scale && scale->f != 1)
+                throw Error(std::string("operator Gemm: ") + name + " other than 1 is not supported");
         }
     }
     if (used.size() == 3 && used[2] == kAbsent) used.pop_back();
@@ -243,7 +244,8 @@ std::vector<int> Importer::slice(const onnx::Node& n, Attributes&, const Values&
     if (in.size() > 3 && in[3] != kAbsent)
         p.list = ir_.integers(in[3], "axes");
     else if (ir_.value(in[1]).has_content)
-        for (std::size_t k = 0; k < ir_.value(in[1]).content.size(); ++k) p.list.push_back(static_cast<std::int64_t>(k));
+        for (std::size_t k = 0; k < ir_.value(in[1]).content.size(); ++k)
+            p.list.push_back(static_cast<std::int64_t>(k));
     for (std::int64_t& k : p.list) k = counted(k, rank(in[0]), n.op);
     std::vector<std::int64_t> steps(p.list.size(), 1);
     if (in.size() > 4 && in[4] != kAbsent) steps = ir_.integers(in[4], "steps");

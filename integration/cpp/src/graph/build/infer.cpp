@@ -2,8 +2,8 @@
 // Types, shapes and contents of the outputs of nodes, before a graph runs.
 #include <algorithm>
 
-#include "graph/build/ir.hpp"
 #include "graph/base/names.hpp"
+#include "graph/build/ir.hpp"
 
 namespace fastcalo::graph {
 namespace {

@@ -16,7 +16,8 @@ constexpr std::int64_t kMostContent = 16;
 // Bytes that the computation of a constant may take.
 constexpr std::size_t kMostFolded = std::size_t{64} << 20;
 
-// Whether a node may be moved out of a loop: it costs little where the loop does not run, and cannot fail for its values.
+// Whether a node may be moved out of a loop: it costs little where the loop does not run, and cannot fail for its
+// values.
 bool is_movable(Op op) {
     if (is_elementwise(op)) return op != Op::Take;
     return op == Op::Shape || op == Op::Reshape || op == Op::Concat || op == Op::Slice || op == Op::Transpose;

@@ -35,11 +35,11 @@ struct Node {
 struct Value {
     Type type = Type::none;
     std::vector<Dim> dims;
-    int block = 0;                         // where it is computed; constants belong to block 0
+    int block = 0;  // where it is computed; constants belong to block 0
     bool is_constant = false;
     Tensor constant;
     bool has_content = false;
-    std::vector<Dim> content;              // elements of a short tensor of integers
+    std::vector<Dim> content;  // elements of a short tensor of integers
 };
 
 struct Block {
@@ -80,7 +80,7 @@ class Ir {
     std::vector<std::string> output_names;
     Symbols symbols;
     std::vector<std::unique_ptr<std::byte[]>> memory;  // of constants
-    std::map<std::string, const std::byte*> splats;         // constants repeated for a block, in that memory
+    std::map<std::string, const std::byte*> splats;    // constants repeated for a block, in that memory
 
     // Add a node to the current block, unless its result is known or there already; gives its outputs.
     std::vector<int> emit(Op op, std::vector<int> in, Params p = {}, std::size_t outputs = 1);

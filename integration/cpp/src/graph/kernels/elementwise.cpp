@@ -9,29 +9,28 @@
 namespace fastcalo::graph::FASTCALO_LEVEL {
 namespace {
 
-
-#define FASTCALO_UNARY(NAME, EXPRESSION)                                                                     \
-    template <class T, class R>                                                                              \
-    void NAME(void* d, const void* a, const void*, const void*, std::int64_t n) {                            \
-        R* to = static_cast<R*>(d);                                                                          \
-        const T* from = static_cast<const T*>(a);                                                            \
-        FASTCALO_VECTORISE                                                                                   \
-        for (std::int64_t i = 0; i < n; ++i) {                                                               \
-            const T x = from[i];                                                                             \
-            to[i] = static_cast<R>(EXPRESSION);                                                              \
-        }                                                                                                    \
+#define FASTCALO_UNARY(NAME, EXPRESSION)                                          \
+    template <class T, class R>                                                   \
+    void NAME(void* d, const void* a, const void*, const void*, std::int64_t n) { \
+        R* to = static_cast<R*>(d);                                               \
+        const T* from = static_cast<const T*>(a);                                 \
+        FASTCALO_VECTORISE                                                        \
+        for (std::int64_t i = 0; i < n; ++i) {                                    \
+            const T x = from[i];                                                  \
+            to[i] = static_cast<R>(EXPRESSION);                                   \
+        }                                                                         \
     }
-#define FASTCALO_BINARY(NAME, EXPRESSION)                                                                    \
-    template <class T, class R>                                                                              \
-    void NAME(void* d, const void* a, const void* b, const void*, std::int64_t n) {                          \
-        R* to = static_cast<R*>(d);                                                                          \
-        const T* first = static_cast<const T*>(a);                                                           \
-        const T* second = static_cast<const T*>(b);                                                          \
-        FASTCALO_VECTORISE                                                                                   \
-        for (std::int64_t i = 0; i < n; ++i) {                                                               \
-            const T x = first[i], y = second[i];                                                             \
-            to[i] = static_cast<R>(EXPRESSION);                                                              \
-        }                                                                                                    \
+#define FASTCALO_BINARY(NAME, EXPRESSION)                                           \
+    template <class T, class R>                                                     \
+    void NAME(void* d, const void* a, const void* b, const void*, std::int64_t n) { \
+        R* to = static_cast<R*>(d);                                                 \
+        const T* first = static_cast<const T*>(a);                                  \
+        const T* second = static_cast<const T*>(b);                                 \
+        FASTCALO_VECTORISE                                                          \
+        for (std::int64_t i = 0; i < n; ++i) {                                      \
+            const T x = first[i], y = second[i];                                    \
+            to[i] = static_cast<R>(EXPRESSION);                                     \
+        }                                                                           \
     }
 
 // Integers wrap around.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Kernels: loops over plain arrays, compiled once for each level of vector instructions and chosen when a graph is loaded.
+// Kernels: loops over plain arrays, compiled once for each level of vector instructions and chosen when a graph is
+// loaded.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +33,8 @@ struct Kernels {
     // The step of an operator for operands and result of some types (of Where: of its last operands); null if none.
     StepFn (*step)(Op op, Type operand, Type result);
     // Elements of a table at indices, of 4 or 8 bytes; negative ones count from the end. False if one is outside.
-    bool (*take)(void* d, const void* table, std::int64_t count, const void* index, std::int64_t n, int element, int wide);
+    bool (*take)(void* d, const void* table, std::int64_t count, const void* index, std::int64_t n, int element,
+                 int wide);
     void (*product)(const Product& p);
     // Elements that a packed matrix of k rows and n columns takes; and how it is packed, from element strides.
     std::int64_t (*packed_size)(std::int64_t k, std::int64_t n);
@@ -40,7 +42,8 @@ struct Kernels {
     // Softmax over the middle one of three axes.
     void (*softmax)(float* d, const float* a, std::int64_t outer, std::int64_t length, std::int64_t inner);
     // Sum, smallest (op Min) or largest (op Max) over the middle one of three axes.
-    void (*reduce)(Op op, Type type, void* d, const void* a, std::int64_t outer, std::int64_t length, std::int64_t inner);
+    void (*reduce)(Op op, Type type, void* d, const void* a, std::int64_t outer, std::int64_t length,
+                   std::int64_t inner);
 };
 
 // The best kernels for this processor, or those of a level named in the environment (FASTCALO_KERNELS).

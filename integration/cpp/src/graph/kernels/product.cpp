@@ -133,7 +133,8 @@ inline void one_panel(const Product& p, std::int64_t first, std::int64_t width) 
         a += p.a_column;
         b += kPanel;
     }
-    Vector one[1][2] = {{(sum[0][0] + sum[1][0]) + (sum[2][0] + sum[3][0]), (sum[0][1] + sum[1][1]) + (sum[2][1] + sum[3][1])}};
+    Vector one[1][2] = {
+        {(sum[0][0] + sum[1][0]) + (sum[2][0] + sum[3][0]), (sum[0][1] + sum[1][1]) + (sum[2][1] + sum[3][1])}};
     write<1>(p, 0, first, width, one);
 }
 
@@ -141,8 +142,7 @@ inline void one_panel(const Product& p, std::int64_t first, std::int64_t width) 
 void add_rows(const Product& p) {
     for (std::int64_t i = 0; i < p.m; ++i) {
         float* d = p.d + i * p.d_row;
-        for (std::int64_t j = 0; j < p.n; ++j)
-            d[j] = p.bias ? p.bias[i * p.bias_row + j * p.bias_column] : 0.0F;
+        for (std::int64_t j = 0; j < p.n; ++j) d[j] = p.bias ? p.bias[i * p.bias_row + j * p.bias_column] : 0.0F;
         for (std::int64_t k = 0; k < p.k; ++k) {
             const float x = p.a[i * p.a_row + k * p.a_column];
             const float* b = p.b + k * p.n;

@@ -118,7 +118,8 @@ void reduce(Op op, Type type, void* d, const void* a, std::int64_t outer, std::i
 #define FASTCALO_NAME(X) FASTCALO_TEXT(X)
 
 const Kernels& table() {
-    static const Kernels all = {FASTCALO_NAME(FASTCALO_LEVEL), find_step, take, product, packed_size, pack, softmax, reduce};
+    static const Kernels all = {
+        FASTCALO_NAME(FASTCALO_LEVEL), find_step, take, product, packed_size, pack, softmax, reduce};
     return all;
 }
 

@@ -7,8 +7,8 @@
 #include <memory>
 #include <vector>
 
-#include "graph/run/fused.hpp"
 #include "graph/build/ir.hpp"
+#include "graph/run/fused.hpp"
 
 namespace fastcalo::graph {
 

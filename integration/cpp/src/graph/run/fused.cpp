@@ -6,8 +6,8 @@
 #include <cstring>
 #include <map>
 
-#include "graph/run/executor.hpp"
 #include "graph/base/names.hpp"
+#include "graph/run/executor.hpp"
 
 namespace fastcalo::graph {
 namespace {
@@ -140,8 +140,7 @@ class ProgramMaker {
             const bool again = k > 0 && n.in[k] == n.in[0];
             if (made == made_.end() || outside_[made->second] || is_alias(made->second) || again) continue;
             if (k == 2 && n.in[2] == n.in[1]) continue;
-            if (is_last(n.in[k], j))
-                free_[size_of(ir_.value(n.in[k]).type)].push_back(registers_[n.in[k]]);
+            if (is_last(n.in[k], j)) free_[size_of(ir_.value(n.in[k]).type)].push_back(registers_[n.in[k]]);
         }
         if (!outside_[j] && is_last(v, j)) free_[size_of(result)].push_back(registers_[v]);
     }

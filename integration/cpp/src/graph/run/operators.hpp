@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "graph/run/executor.hpp"
 #include "graph/base/names.hpp"
+#include "graph/run/executor.hpp"
 
 namespace fastcalo::graph {
 

@@ -139,7 +139,8 @@ void run_scan(Run& run, const Instruction& i) {
             }
             Tensor& all = run.slot(i.out[k]);
             if (all.count != part.count * length) throw Error("Scan: an output changes its shape");
-            if (part.count) std::memcpy(all.data + static_cast<std::size_t>(at) * part.bytes(), part.data, part.bytes());
+            if (part.count)
+                std::memcpy(all.data + static_cast<std::size_t>(at) * part.bytes(), part.data, part.bytes());
             if (part.owner) run.arena->drop(part.owner);
         }
     }

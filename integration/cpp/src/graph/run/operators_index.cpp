@@ -45,8 +45,7 @@ void scatter_with(Tensor& to, const Tensor& index, const Tensor& updates, std::i
     T* d = to.as<T>();
     const T* u = updates.as<T>();
     if (to.shape.rank == 1) {
-        if (index.type == Type::i64)
-            return scatter_vector(d, to.count, index.as<std::int64_t>(), u, index.count, put);
+        if (index.type == Type::i64) return scatter_vector(d, to.count, index.as<std::int64_t>(), u, index.count, put);
         return scatter_vector(d, to.count, index.as<std::int32_t>(), u, index.count, put);
     }
     const Around a(to.shape, axis), b(index.shape, axis);
@@ -221,8 +220,9 @@ void run_nonzero(Run& run, const Instruction& i) {
     } else {
         const std::byte zero[8] = {};
         for (std::int64_t k = 0; k < n; ++k)
-            if (from.type == Type::f32 ? from.as<float>()[k] != 0
-                                       : std::memcmp(from.data + k * static_cast<std::int64_t>(element), zero, element) != 0)
+            if (from.type == Type::f32
+                    ? from.as<float>()[k] != 0
+                    : std::memcmp(from.data + k * static_cast<std::int64_t>(element), zero, element) != 0)
                 at[h++] = k;
     }
     Tensor& t = run.slot(i.out[0]);

@@ -118,7 +118,8 @@ void run_concat(Run& run, const Instruction& i) {
 
 void run_constant_of_shape(Run& run, const Instruction& i) {
     const Tensor& lengths = input(run, i, 0);
-    if (lengths.type != Type::i64 || lengths.shape.rank != 1) throw Error("ConstantOfShape: the shape must be int64 [n]");
+    if (lengths.type != Type::i64 || lengths.shape.rank != 1)
+        throw Error("ConstantOfShape: the shape must be int64 [n]");
     const Shape shape = Shape::of(lengths.as<std::int64_t>(), lengths.count);
     Tensor& t = run.make(i.out[0], i.p.value.type, shape);
     const std::size_t n = static_cast<std::size_t>(t.count);

@@ -19,10 +19,11 @@ void run_matmul(Run& run, const Instruction& i) {
     std::int64_t bias_row = 0, bias_column = 0;
     if (i.in.size() == 3) {
         const Tensor& c = input(run, i, 2);
-        const std::int64_t rows = c.shape.rank > 1 ? c.shape[0] : 1, columns = c.shape.rank ? c.shape[c.shape.rank - 1] : 1;
+        const std::int64_t rows = c.shape.rank > 1 ? c.shape[0] : 1,
+                           columns = c.shape.rank ? c.shape[c.shape.rank - 1] : 1;
         if (c.shape.rank > 2 || (rows != 1 && rows != m) || (columns != 1 && columns != n))
-            throw Error("a bias of shape " + c.shape.text() + " does not fit a product of " + std::to_string(m) + " by " +
-                        std::to_string(n));
+            throw Error("a bias of shape " + c.shape.text() + " does not fit a product of " + std::to_string(m) +
+                        " by " + std::to_string(n));
         p.bias = c.as<float>();
         bias_row = rows == 1 ? 0 : columns;
         bias_column = columns == 1 ? 0 : 1;
@@ -51,7 +52,8 @@ void run_matmul(Run& run, const Instruction& i) {
         copy_strided(turned, b.data, Shape{k, n}, stride, sizeof(float));
         p.b = reinterpret_cast<const float*>(turned);
     }
-    if (run.profile) run.profile->multiplications += static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
+    if (run.profile)
+        run.profile->multiplications += static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
     run.kernels->product(p);
 }
 
