@@ -63,7 +63,7 @@ def _nothing_is_left_running():
 @pytest.fixture(scope="session")
 def data(tmp_path_factory) -> Path:
     """Folder with 120 real showers in two files, ``a.h5`` and ``b.h5``; not to be changed."""
-    from helpers.shower_files import write_real
+    from helpers.files.shower_files import write_real
 
     folder = tmp_path_factory.mktemp("data")
     write_real(folder / "a.h5", 70)
@@ -74,7 +74,7 @@ def data(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory) -> Path:
     """Folder of a finished training of ``arch = "hits"``, of a few steps only; not to be changed."""
-    from helpers.tiny_training import tiny_config, write_data
+    from helpers.trainings.tiny_training import tiny_config, write_data
 
     from fastcalo.training.trainer import run_stages as train
 
@@ -86,7 +86,7 @@ def tiny_run(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def hadron_run(tmp_path_factory) -> Path:
     """As `tiny_run`, of hadrons in both sections."""
-    from helpers.tiny_training import hadron_config
+    from helpers.trainings.tiny_training import hadron_config
 
     from fastcalo.training.trainer import run_stages as train
 
@@ -98,7 +98,7 @@ def hadron_run(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def geant4():
     """Full simulation of the default detector in two processes, shared by all tests, for Geant4 takes time to start."""
-    from helpers.full_simulation import skip_without_geant4
+    from helpers.geant4.full_simulation import skip_without_geant4
 
     from fastcalo import Geant4Simulation, load_detector
 

@@ -2,10 +2,10 @@
 """Lifetimes and decays of the particles that generators leave undecayed, and of those that they decay to.
 
 From S. Navas et al. (Particle Data Group), Phys. Rev. D 110 (2024) 030001, summary tables of mesons, baryons and
-leptons, and their update of 2025 for the lifetimes. `tests/runtime/test_decay_table.py` compares lifetimes and masses
-with those of the `particle` package, and branching ratios with EvtGen's decay files, which DecayLanguage ships, and
-with Geant4's own table. Decays rarer than one in a thousand are left out, but for those of K0_L to two pions; what is
-left is scaled to one. Decays with a photon more are contained in those without.
+leptons, and their update of 2025 for the lifetimes. `tests/runtime/detector/test_decay_table.py` compares lifetimes and
+masses with those of the `particle` package, and branching ratios with EvtGen's decay files, which DecayLanguage ships,
+and with Geant4's own table. Decays rarer than one in a thousand are left out, but for those of K0_L to two pions; what
+is left is scaled to one. Decays with a photon more are contained in those without.
 """
 
 from __future__ import annotations

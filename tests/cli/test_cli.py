@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 import uproot
 from helpers.command import process_command, run_command
-from helpers.root_files import plain, write_tree
-from helpers.tiny_model import write_tiny_model
+from helpers.files.root_files import plain, write_tree
+from helpers.models.tiny_model import write_tiny_model
 
 from fastcalo.cli.commands import own_commands
 from fastcalo.events import Reason

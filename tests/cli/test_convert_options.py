@@ -7,8 +7,8 @@ import json
 
 import numpy as np
 import pytest
-from helpers.root_files import write_tree
-from helpers.tiny_model import write_tiny_model
+from helpers.files.root_files import write_tree
+from helpers.models.tiny_model import write_tiny_model
 
 from fastcalo.cli import main
 

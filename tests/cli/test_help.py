@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from helpers.command import process_command, run_command
-from helpers.tiny_model import write_tiny_model
+from helpers.models.tiny_model import write_tiny_model
 
 from fastcalo.cli.commands import own_commands
 from fastcalo.detector.description import parse_detector

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from helpers.browser import chromium
 from helpers.command import run_command
-from helpers.small_engine import make_engine
+from helpers.models.small_engine import make_engine
 
 from fastcalo import Reason, convert, open_hits
 from fastcalo.errors import InputError, OutputError

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from helpers.tiny_model import write_tiny_model
+from helpers.models.tiny_model import write_tiny_model
 
 from fastcalo.cli import output
 from fastcalo.cli.output import ProgressLines

@@ -10,9 +10,9 @@ import subprocess
 import pytest
 import torch
 from helpers.command import run_command
+from helpers.files.shower_files import write_real
 from helpers.fork_server import forked_python
 from helpers.mpi import ENVIRONMENT, MPIEXEC, write_config
-from helpers.shower_files import write_real
 
 from fastcalo import train
 from fastcalo.training.trainer import load_run

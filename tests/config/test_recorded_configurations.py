@@ -4,7 +4,7 @@
 import json
 
 import pytest
-from helpers.small_search import BASE, TUNE
+from helpers.trainings.small_search import BASE, TUNE
 
 from fastcalo.errors import ConfigError, TrainingError
 from fastcalo.training.architectures.hits.config import HitsNetworkConfig, LayersStageConfig

@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 import torch
 from helpers.command import run_command
-from helpers.windowed_model import WINDOWED_MODEL
+from helpers.models.windowed_model import WINDOWED_MODEL
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal

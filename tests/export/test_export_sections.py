@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from helpers.shower_files import HADRONS
+from helpers.files.shower_files import HADRONS
 from numpy.testing import assert_array_equal
 
 import fastcalo

@@ -6,8 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from helpers.event_lists import make_events
-from helpers.shower_files import WHOLE_SPECIES
+from helpers.files.event_lists import make_events
+from helpers.files.shower_files import WHOLE_SPECIES
 from numpy.testing import assert_array_equal
 
 from fastcalo.detector.description import load_detector

@@ -57,7 +57,7 @@ def digest(*values: Any) -> str:
 
 
 def _model(folder: Path) -> Path:
-    from helpers.tiny_model import write_tiny_model
+    from helpers.models.tiny_model import write_tiny_model
 
     return write_tiny_model(folder / "tiny.onnx")
 
@@ -101,7 +101,7 @@ def _particles(path: Path) -> str:
 
 
 def _hits(folder: Path) -> Path:
-    from helpers.hit_files import Content
+    from helpers.files.hit_files import Content
 
     content = Content(20)
     assert content.provenance is not None
@@ -131,7 +131,7 @@ def _read_hits(path: Path) -> str:
 
 
 def _showers(folder: Path) -> Path:
-    from helpers.shower_files import write_sparse
+    from helpers.files.shower_files import write_sparse
 
     return write_sparse(folder / "showers.h5", 40)
 
@@ -148,7 +148,7 @@ def _read_showers(path: Path) -> str:
 
 def _foreign(kind: str) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
-        from helpers import foreign_files
+        from helpers.files import foreign_files
 
         path = foreign_files.write_h5(folder / f"{kind}_gamma.h5", **getattr(foreign_files, kind)(3))
         if kind == "calochallenge":
@@ -179,7 +179,7 @@ TRAINED: Path | None = None
 def _run(folder: Path) -> Path:
     if TRAINED is not None:
         return Path(shutil.copytree(TRAINED, folder / "run"))
-    from helpers.tiny_training import tiny_config, write_data
+    from helpers.trainings.tiny_training import tiny_config, write_data
 
     from fastcalo.training.trainer import run_stages
 
@@ -247,7 +247,7 @@ def _read_metrics(path: Path) -> str:
 
 
 def _journal(folder: Path) -> Path:
-    from helpers.small_search import write_search
+    from helpers.trainings.small_search import write_search
 
     from fastcalo.training.tune.config import load_tune
     from fastcalo.training.tune.study.study import Outcome, Study
@@ -308,7 +308,7 @@ def _load_search(path: Path) -> Any:
 
 
 def _search(folder: Path) -> Path:
-    from helpers.small_search import write_search
+    from helpers.trainings.small_search import write_search
 
     return Path(write_search(folder))
 

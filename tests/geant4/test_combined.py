@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import uproot
 from helpers.command import run_command
-from helpers.hits_equal import assert_same_hits
+from helpers.files.hits_equal import assert_same_hits
 from numpy.testing import assert_array_equal
 
 from fastcalo import Events, FastSimulation, Geant4Simulation, Reason, convert, load_detector, merge, open_hits

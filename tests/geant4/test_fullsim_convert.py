@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import uproot
 from helpers.command import run_command
-from helpers.root_files import write_tree
+from helpers.files.root_files import write_tree
 from numpy.testing import assert_array_equal
 
 from fastcalo.events import Reason

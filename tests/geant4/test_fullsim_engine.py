@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers.full_simulation import detector_with, skip_without_geant4
+from helpers.geant4.full_simulation import detector_with, skip_without_geant4
 from numpy.testing import assert_array_equal
 
 import fastcalo

@@ -15,8 +15,8 @@ import h5py
 import numpy as np
 import pytest
 from helpers.command import process_command, run_command
-from helpers.full_simulation import detector_with, skip_without_geant4
-from helpers.shower_files import write_sparse
+from helpers.files.shower_files import write_sparse
+from helpers.geant4.full_simulation import detector_with, skip_without_geant4
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal

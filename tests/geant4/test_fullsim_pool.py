@@ -15,7 +15,7 @@ from importlib.util import find_spec
 import numpy as np
 import psutil
 import pytest
-from helpers.full_simulation import VARIABLES, detector_with, make_shots, run_without_data, skip_without_geant4
+from helpers.geant4.full_simulation import VARIABLES, detector_with, make_shots, run_without_data, skip_without_geant4
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -198,7 +198,7 @@ def test_a_death_between_showers_is_reported_too():
 ORPHANS = """
 import psutil, sys
 sys.path.insert(0, "tests")
-from helpers.full_simulation import make_shots
+from helpers.geant4.full_simulation import make_shots
 from fastcalo.detector.description import load_detector
 from fastcalo.fullsim.pool import Geant4Pool
 pool = Geant4Pool(load_detector(), 2)

@@ -19,7 +19,7 @@ PY = [[0.3, 1.0], [0.5], [], [-2.0]]
 
 @pytest.fixture(scope="module")
 def timed():
-    from helpers.full_simulation import skip_without_geant4
+    from helpers.geant4.full_simulation import skip_without_geant4
 
     skip_without_geant4()
     with Geant4Simulation(contributions=True) as engine:

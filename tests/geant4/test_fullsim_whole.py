@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.command import run_command
-from helpers.full_simulation import skip_without_geant4
-from helpers.shower_files import write_sparse
+from helpers.files.shower_files import write_sparse
+from helpers.geant4.full_simulation import skip_without_geant4
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastcalo.detector.description import load_detector

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.full_simulation import skip_without_geant4
+from helpers.geant4.full_simulation import skip_without_geant4
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastcalo import Events, FastSimulation
@@ -28,7 +28,7 @@ def run_program(name: str, folder: Path) -> dict[str, Any]:
     # Geant4 runs once in a process
     skip_without_geant4()
     output = folder / f"{name}.pickle"
-    command = [sys.executable, str(ROOT / "tests" / "helpers" / "geant4_hook.py"), name, str(output)]
+    command = [sys.executable, str(ROOT / "tests" / "helpers" / "geant4" / "geant4_hook.py"), name, str(output)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
     found: dict[str, Any] = pickle.loads(output.read_bytes())  # noqa: S301

@@ -153,12 +153,12 @@ def together(folder: Path, jobs: list[dict[str, Any]]) -> list[str]:
     """Command that runs several trainings in one start of as many ranks as the largest needs."""
     file = folder / "trainings.json"
     file.write_text(json.dumps(jobs, default=str))
-    program = ["-m", "mpi4py", str(Path(__file__).with_name("mpi_trainings.py")), str(file)]
+    program = ["-m", "mpi4py", str(Path(__file__).parent / "trainings" / "mpi_trainings.py"), str(file)]
     return [str(MPIEXEC), "-n", str(max(job["ranks"] for job in jobs)), *forked_python(), *program]
 
 
 def train_together(folder: Path, jobs: list[dict[str, Any]]) -> None:
-    """Run several trainings in one start; for the tables see `helpers.mpi_trainings`."""
+    """Run several trainings in one start; for the tables see `helpers.trainings.mpi_trainings`."""
     done = subprocess.run(
         together(folder, jobs), capture_output=True, text=True, check=False, timeout=400, env=ENVIRONMENT
     )

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.full_simulation import skip_without_geant4
-from helpers.geant4_prefix import make_prefix
+from helpers.geant4.full_simulation import skip_without_geant4
+from helpers.geant4.geant4_prefix import make_prefix
 
 import fastcalo
 from fastcalo.fullsim.data import find_data

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.windowed_model import WINDOWED_MODEL
+from helpers.models.windowed_model import WINDOWED_MODEL
 
 import fastcalo
 from fastcalo.errors import ConfigError, MissingDependencyError

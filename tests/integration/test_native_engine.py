@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.windowed_model import WINDOWED_MODEL
+from helpers.models.windowed_model import WINDOWED_MODEL
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))

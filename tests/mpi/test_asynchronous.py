@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.asynchronous_simulator import order_of, simulate
 from helpers.mpi import TREE, configure, needs_mpi, script, train_together
-from helpers.tiny_training import parallel_config
-from helpers.toy_problem import make_centre, make_masters, make_workers, stage
+from helpers.trainings.asynchronous_simulator import order_of, simulate
+from helpers.trainings.tiny_training import parallel_config
+from helpers.trainings.toy_problem import make_centre, make_masters, make_workers, stage
 
 from fastcalo.detector.description import load_detector
 from fastcalo.training.config import load_config
@@ -44,7 +44,7 @@ TOY = """
 import sys, json, time, torch
 from pathlib import Path
 from mpi4py import MPI
-from helpers.toy_problem import make_centre, make_masters, make_workers, stage
+from helpers.trainings.toy_problem import make_centre, make_masters, make_workers, stage
 from fastcalo.errors import InputError
 from fastcalo.training.config import STRATEGIES
 from fastcalo.training.distributed.allreduce_timing import wait_for

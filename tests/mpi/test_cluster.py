@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers.files.shower_files import write_real
 from helpers.fork_server import forked_python
 from helpers.mpi import MPIEXEC, write_config
-from helpers.shower_files import write_real
 
 from fastcalo.training.run import checkpoint
 

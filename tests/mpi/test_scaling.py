@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.files.shower_files import write_real
 from helpers.fork_server import forked_python
 from helpers.mpi import ENVIRONMENT, MPIEXEC, configure, write_config
-from helpers.shower_files import write_real
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.files.shower_files import write_sparse
 from helpers.mpi import (
     ENVIRONMENT,
     MPIEXEC,
@@ -25,7 +26,6 @@ from helpers.mpi import (
     until,
     write_config,
 )
-from helpers.shower_files import write_sparse
 
 from fastcalo.detector.description import load_detector
 from fastcalo.errors import InputError

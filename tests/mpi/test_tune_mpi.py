@@ -17,7 +17,7 @@ import pytest
 from helpers.command import run_command
 from helpers.fork_server import forked_python
 from helpers.mpi import ENVIRONMENT, MPIEXEC, start, until
-from helpers.tiny_search import write_search, write_showers_for_search
+from helpers.trainings.tiny_search import write_search, write_showers_for_search
 
 from fastcalo.export.exporter import export_unchecked
 from fastcalo.training.run import checkpoint

@@ -6,8 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers.small_engine import make_engine
-from helpers.tiny_model import write_tiny_model
+from helpers.models.small_engine import make_engine
+from helpers.models.tiny_model import write_tiny_model
 
 from fastcalo import FastSimulation, load_detector
 from fastcalo.production.convert import Engine

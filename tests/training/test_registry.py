@@ -7,9 +7,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from helpers.shower_files import write_real
-from helpers.toy_architecture.exportable import ExportableToyGan
-from helpers.toy_architecture.gan import ToyGan
+from helpers.files.shower_files import write_real
+from helpers.trainings.toy_architecture.exportable import ExportableToyGan
+from helpers.trainings.toy_architecture.gan import ToyGan
 
 import fastcalo
 from fastcalo.config.kinds import json_schema
@@ -43,7 +43,7 @@ batch = 8
 
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(ARCHITECTURES, "toy", "helpers.toy_architecture")
+    monkeypatch.setitem(ARCHITECTURES, "toy", "helpers.trainings.toy_architecture")
 
 
 @pytest.mark.usefixtures("registered")

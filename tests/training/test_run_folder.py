@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 import pytest
 import torch
-from helpers.tiny_training import STEPS, change_stage, tiny_config, write_data
+from helpers.trainings.tiny_training import STEPS, change_stage, tiny_config, write_data
 
 from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError, TrainingError

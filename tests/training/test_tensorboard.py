@@ -6,7 +6,7 @@ import re
 import sys
 
 import pytest
-from helpers.tiny_training import STEPS, tiny_config, write_data
+from helpers.trainings.tiny_training import STEPS, tiny_config, write_data
 
 from fastcalo.errors import MissingDependencyError
 from fastcalo.install import install_line

@@ -11,8 +11,8 @@ from collections import defaultdict
 from itertools import pairwise
 
 import pytest
+from helpers.files.shower_files import write_real
 from helpers.mpi import command, pid, start, train, until, write_config
-from helpers.shower_files import write_real
 
 from fastcalo.errors import OutputError
 from fastcalo.training.exchange import SingleProcess

@@ -12,8 +12,8 @@ import matplotlib.image
 import pytest
 import torch
 from helpers.command import run_command
-from helpers.shower_files import write_real
-from helpers.tiny_training import STAGES, STEPS, change_stage
+from helpers.files.shower_files import write_real
+from helpers.trainings.tiny_training import STAGES, STEPS, change_stage
 
 from fastcalo.errors import ConfigError, InputError, TrainingError
 from fastcalo.training.architectures.hits.config import HitsNetworkConfig

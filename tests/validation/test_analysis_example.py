@@ -13,7 +13,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 import uproot
-from helpers.root_files import write_tree
+from helpers.files.root_files import write_tree
 
 from fastcalo.events import Reason
 from fastcalo.io.particles.reader import open_events

@@ -13,7 +13,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 import uproot
-from helpers.hit_files import SECTIONS, Content, N
+from helpers.files.hit_files import SECTIONS, Content, N
 from numpy.testing import assert_allclose
 
 from fastcalo.detector.description import load_detector

@@ -11,7 +11,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 from helpers.command import run_command
-from helpers.hit_files import Content
+from helpers.files.hit_files import Content
 
 from fastcalo import compare
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from helpers.browser import Page, check_in_browser
 from helpers.command import run_command
-from helpers.foreign_files import BINNING, VOXELS, write_h5
-from helpers.windowed_model import WINDOWED_MODEL
+from helpers.files.foreign_files import BINNING, VOXELS, write_h5
+from helpers.models.windowed_model import WINDOWED_MODEL
 
 import fastcalo
 from fastcalo.errors import ConfigError, InputError

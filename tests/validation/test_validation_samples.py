@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.tiny_model import write_tiny_model
+from helpers.models.tiny_model import write_tiny_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

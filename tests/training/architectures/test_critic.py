@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers.hit_models import GEOMETRY, LAYERS, as_batch, make_conditions, true_batch, true_conditions
-from helpers.tiny_training import tiny_config
+from helpers.models.hit_models import GEOMETRY, LAYERS, as_batch, make_conditions, true_batch, true_conditions
+from helpers.trainings.tiny_training import tiny_config
 
 from fastcalo.training.architectures.hit_lists.drawn_hits import DrawnHits
 from fastcalo.training.architectures.hit_lists.gan import LIKELIHOOD_SCALE

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 
 import pytest
 import torch
-from helpers.hit_models import (
+from helpers.models.hit_models import (
     GEOMETRY,
     HALF,
     LAYERS,

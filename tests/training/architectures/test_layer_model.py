@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers.hit_models import GEOMETRY, LAYERS, THRESHOLD, make_conditions, make_layers, mean_over_error
+from helpers.models.hit_models import GEOMETRY, LAYERS, THRESHOLD, make_conditions, make_layers, mean_over_error
 
 from fastcalo.training.architectures.hit_lists.conditions import along_across, folded_offsets, hit_conditions
 from fastcalo.training.architectures.hits.sampler import HitsNoise

@@ -6,8 +6,17 @@ import math
 import numpy as np
 import pytest
 import torch
-from helpers.hit_models import GEOMETRY, HALF, LAYERS, draw, make_conditions, make_hits, true_conditions, wide_hits
-from helpers.shower_files import SAMPLE
+from helpers.files.shower_files import SAMPLE
+from helpers.models.hit_models import (
+    GEOMETRY,
+    HALF,
+    LAYERS,
+    draw,
+    make_conditions,
+    make_hits,
+    true_conditions,
+    wide_hits,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

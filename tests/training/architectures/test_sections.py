@@ -4,8 +4,8 @@
 import numpy as np
 import pytest
 import torch
-from helpers.shower_files import HADRONS
-from helpers.tiny_training import hadron_config, tiny_config
+from helpers.files.shower_files import HADRONS
+from helpers.trainings.tiny_training import hadron_config, tiny_config
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastcalo.detector.description import load_detector, parse_detector

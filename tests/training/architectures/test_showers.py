@@ -7,7 +7,7 @@ import dataclasses
 
 import pytest
 import torch
-from helpers.shower_files import WHOLE_HADRONS, WHOLE_SPECIES
+from helpers.files.shower_files import WHOLE_HADRONS, WHOLE_SPECIES
 
 from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError

@@ -4,7 +4,7 @@
 import json
 
 import pytest
-from helpers.small_search import BASE, TUNE, write_search
+from helpers.trainings.small_search import BASE, TUNE, write_search
 
 from fastcalo.errors import ConfigError
 from fastcalo.training.config import load_config, value_at, with_values

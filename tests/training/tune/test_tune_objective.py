@@ -9,9 +9,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from helpers.shower_files import SAMPLE, write_real
-from helpers.tiny_search import write_search, write_showers_for_search
-from helpers.tiny_training import tiny_config
+from helpers.files.shower_files import SAMPLE, write_real
+from helpers.trainings.tiny_search import write_search, write_showers_for_search
+from helpers.trainings.tiny_training import tiny_config
 
 from fastcalo.errors import ConfigError, InputError, TrainingError
 from fastcalo.export.exporter import export_unchecked

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.small_search import spaces
+from helpers.trainings.small_search import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skopt.acquisition import gaussian_ei

@@ -9,8 +9,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from helpers.shower_files import write_real
-from helpers.tiny_search import SPACE, write_search, write_showers_for_search
+from helpers.files.shower_files import write_real
+from helpers.trainings.tiny_search import SPACE, write_search, write_showers_for_search
 
 from fastcalo.errors import ConfigError, InputError, OutputError
 from fastcalo.export.exporter import export_unchecked

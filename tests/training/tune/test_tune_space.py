@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from helpers.small_search import dimensions, spaces
+from helpers.trainings.small_search import dimensions, spaces
 from hypothesis import given
 from hypothesis import strategies as st
 

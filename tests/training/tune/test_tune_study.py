@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers.small_search import write_search
+from helpers.trainings.small_search import write_search
 
 from fastcalo.errors import ConfigError, InputError, OutputError
 from fastcalo.training.tune.config import StoppingConfig, load_tune
