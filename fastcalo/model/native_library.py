@@ -178,7 +178,7 @@ class NativeModel:
     """A model that the native engine runs; many threads may use it at a time."""
 
     def __init__(self, library: _Library, image: bytes, where: str) -> None:
-        self._library = library
+        self._library, self._where = library, where
         self._model = ctypes.c_void_p()
         options = _Options(ctypes.sizeof(_Options), _NATIVE, None, 0)
         library.check(
@@ -218,6 +218,8 @@ class NativeModel:
         try:
             library.check(library.generate(self._model, ctypes.byref(particles), ctypes.byref(keys), showers))
             return [self._section(showers, k) for k in range(sections)]
+        except _UnknownGraph as error:
+            raise ContractError(f"{self._where}: could not be run: {error}") from error
         finally:
             library.showers_release(showers)
 

@@ -67,6 +67,12 @@ def _quota() -> int | None:
         return None
 
 
+def check_threads(threads: int | None) -> None:
+    """Raise ConfigError where a number of threads makes no sense."""
+    if threads is not None and not (type(threads) is int and 1 <= threads <= MOST_THREADS):
+        raise ConfigError(f"threads must be a whole number from 1 to {MOST_THREADS}, not {threads!r:.80}")
+
+
 def open_session(path: Path, threads: int | None, image: bytes | None = None) -> Any:
     """An inference session.
 
@@ -85,8 +91,7 @@ def open_session(path: Path, threads: int | None, image: bytes | None = None) ->
     MissingDependencyError
         See `import_onnxruntime`.
     """
-    if threads is not None and not (type(threads) is int and 1 <= threads <= MOST_THREADS):
-        raise ConfigError(f"threads must be a whole number from 1 to {MOST_THREADS}, not {threads!r:.80}")
+    check_threads(threads)
     ort = import_onnxruntime()
     options = ort.SessionOptions()
     # numbers given outright: left to itself, ONNX Runtime pins threads to cores that a cpuset may not hold

@@ -27,7 +27,7 @@ from .graph_check import KINEMATICS, check_graph
 from .native_library import NativeModel, open_native
 from .noise import draw_noise
 from .onnx_file import METADATA_KEY, read_image, read_onnx
-from .onnx_session import open_session
+from .onnx_session import check_threads, open_session
 from .random_numbers import RandomStreams, random_streams
 from .sparse_showers import SparseShowers
 
@@ -124,6 +124,7 @@ class ShowerModel:
     def __init__(self, path: Path, threads: int | None = None, backend: str = "auto") -> None:
         if backend not in BACKENDS:
             raise ConfigError(f"backend must be one of {', '.join(map(repr, BACKENDS))}, not {backend!r:.80}")
+        check_threads(threads)
         self.path, self.threads = path, threads
         self.network_seconds = 0.0
         image = read_image(path)
@@ -231,7 +232,7 @@ class ShowerModel:
         windows = {section: np.zeros(shape, np.float32) for section, shape in shapes.items()}
         for section, showers in self._sampled(*particles, random):
             shower, cell, deposit = showers.in_window(self.window_shape(section))
-            windows[section].reshape(n, -1)[shower, cell] = deposit
+            windows[section].reshape(n, math.prod(shapes[section][1:]))[shower, cell] = deposit
         return windows
 
     def sample(

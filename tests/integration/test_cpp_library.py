@@ -103,13 +103,13 @@ def test_the_library_exports_the_one_function_of_its_interface(built, run):
 
 
 def test_the_shipped_detector_is_that_of_python():
-    text = (SOURCES / "src" / "shipped_detectors.cpp").read_text()
+    text = (SOURCES / "src" / "detector" / "shipped_detectors.cpp").read_text()
     described = json.loads(re.search(r'R"json\((.*)\)json"', text, re.DOTALL).group(1))
     assert described == fastcalo.load_detector("clic-like").description
 
 
 def test_masses_and_charges_are_those_of_python():
-    text = (SOURCES / "src" / "particle_table.cpp").read_text()
+    text = (SOURCES / "src" / "detector" / "particle_table.cpp").read_text()
     rows = re.findall(r"\{(\d+), ([\d.e-]+), (-?\d)\}", text)
     assert len(rows) > 20
     codes = [int(code) for code, _, _ in rows]
@@ -126,7 +126,10 @@ def test_numbers_of_reasons_are_those_of_python():
 
 
 def test_every_species_of_a_model_and_every_substitute_is_in_the_table():
-    known = {int(c) for c in re.findall(r"\{(\d+), [\d.e-]+, -?\d\}", (SOURCES / "src/particle_table.cpp").read_text())}
+    known = {
+        int(c)
+        for c in re.findall(r"\{(\d+), [\d.e-]+, -?\d\}", (SOURCES / "src/detector/particle_table.cpp").read_text())
+    }
     wanted = {row.species for row in fastcalo.load_detector().substitutes.rows}
     for path in MODELS.glob("*.onnx"):
         contract = read_contract(read_onnx(path.read_bytes(), path.name).metadata[METADATA_KEY], path.name)

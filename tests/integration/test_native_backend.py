@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.models.tiny_model import write_wrong_shape
 from helpers.models.windowed_model import WINDOWED_MODEL
 
 import fastcalo
-from fastcalo.errors import ConfigError, MissingDependencyError
+from fastcalo.errors import ConfigError, ContractError, MissingDependencyError
 from fastcalo.model import native_library
 from fastcalo.model.native_library import ENTRIES, LIBRARY, library_path
 from fastcalo.model.random_numbers import random_streams
@@ -106,6 +107,22 @@ def cells(showers, n):
     order = np.lexsort(columns)
     rows = np.stack(columns[::-1], 1)[order]
     return rows, showers.deposit[order], np.searchsorted(rows[:, 0], np.arange(n + 1))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("library")
+def test_arguments_are_checked_as_without_it(tmp_path):
+    native, ort = (fastcalo.load_model(WINDOWED_MODEL, 1, backend) for backend in ("native", "onnxruntime"))
+    none = {"pdg": [], "kinetic_energy": [], "direction": np.zeros((0, 3)), "entry": np.zeros((0, 2))}
+    for model in (native, ort):
+        assert {name: window.shape for name, window in model.generate(**none).items()} == {"ECAL": (0, 25, 25, 25)}
+    with pytest.raises(ConfigError, match="threads must be a whole number"):
+        fastcalo.load_model("em", 0, "native")
+    with pytest.raises(ContractError, match=r"wrong\.onnx: could not be run: native engine: Reshape"):
+        fastcalo.load_model(write_wrong_shape(tmp_path / "wrong.onnx"), 1, "native").generate(
+            pdg=[22, 22], kinetic_energy=[2.0, 1.0], direction=[0, 0, 1], entry=[0, 0]
+        )
 
 
 @pytest.mark.slow

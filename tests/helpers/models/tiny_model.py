@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from fastcalo.detector.description import Detector, load_detector
 from fastcalo.model.contract import Contract, NoiseSpec
-from fastcalo.model.onnx_file import seal
+from fastcalo.model.onnx_file import METADATA_KEY, seal
 
 FRACTION = 0.025
 """Part of the kinetic energy that is deposited, on average."""
@@ -53,6 +53,16 @@ def write_tiny_model(path: Path, detector: Detector | None = None, **clauses: ob
     )
     onnx.checker.check_model(model)
     path.write_bytes(seal(model.SerializeToString(), replace(contract, **clauses).to_json()))
+    return path
+
+
+def write_wrong_shape(path: Path) -> Path:
+    """Write a model whose graph is well-formed, but no two showers can be brought to a shape that it asks for."""
+    model = onnx.load(write_tiny_model(path))
+    column = next(t for t in model.graph.initializer if t.name == "column")
+    column.CopyFrom(numpy_helper.from_array(np.array([7, 1, 1, 1], np.int64), "column"))
+    contract = next(p.value for p in model.metadata_props if p.key == METADATA_KEY)
+    path.write_bytes(seal(model.SerializeToString(), contract))
     return path
 
 

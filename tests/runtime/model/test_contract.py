@@ -346,8 +346,8 @@ def test_a_graph_that_takes_or_gives_something_else_is_refused(tmp_path, graph, 
     [
         ((), "'u'"),
         ((NoiseSpec("u", (1,), "uniform"), NoiseSpec("more", (2,), "normal")), "'more'"),
-        ((NoiseSpec("u", (2,), "uniform"),), r"\['N', 2\]"),
-        ((NoiseSpec("u", (1, 1), "uniform"),), r"\['N', 1, 1\]"),
+        ((NoiseSpec("u", (2,), "uniform"),), r"\['?N'?, 2\]"),
+        ((NoiseSpec("u", (1, 1), "uniform"),), r"\['?N'?, 1, 1\]"),
     ],
     ids=["missing", "extra", "longer", "more axes"],
 )
@@ -359,7 +359,7 @@ def test_a_contract_that_promises_other_noise_is_refused(tmp_path, noise, messag
 
 def test_a_contract_that_promises_lists_which_the_graph_lacks_is_refused(tmp_path):
     path = write_tiny_model(tmp_path / "tiny.onnx", sparse=True)
-    with pytest.raises(ContractError, match=r"clause 'sections'.*ECAL_cell"):
+    with pytest.raises(ContractError, match=r"clause 'sections'.*ECAL_(shower|cell)"):
         ShowerModel(path)
 
 

@@ -10,7 +10,7 @@ import random
 import numpy as np
 import onnx
 import pytest
-from helpers.models.tiny_model import write_tiny_model
+from helpers.models.tiny_model import write_tiny_model, write_wrong_shape
 from onnx import TensorProto, helper, numpy_helper
 
 import fastcalo
@@ -131,9 +131,9 @@ def test_deposits_that_are_no_energies_are_refused(tmp_path, value):
         template[0, 12, 12, 3] = value
 
     model = ShowerModel(change_weights(write_tiny_model(tmp_path / "tiny.onnx"), spoil))
-    with pytest.raises(
-        ContractError, match=r"model 'tiny' .*gives deposits that are no energies in ECAL: 2 of .* of gamma of 2 GeV"
-    ):
+    # ONNX Runtime's is followed by how many there are, and in showers of what; the native engine's by the first one
+    message = r"model 'tiny' .*gives deposits that are no energies in ECAL: (2 of .* of gamma of 2 GeV|.*layer 3)"
+    with pytest.raises(ContractError, match=message):
         model.generate(**PHOTON)
 
 
@@ -159,7 +159,7 @@ def test_lists_that_are_sound_are_taken(tmp_path):
 @pytest.mark.parametrize(
     ("shower", "cell", "deposit", "message"),
     [
-        ([0], [25**3], [0.5], r"hits outside the window \[25, 25, 25\]"),
+        ([0], [25**3], [0.5], r"hits outside the window( \[25, 25, 25\]| in ECAL)"),
         ([0], [-1], [0.5], "hits outside the window"),
         ([2], [0], [0.5], "hits outside the window"),
         ([-1], [0], [0.5], "hits outside the window"),
@@ -174,11 +174,6 @@ def test_lists_that_make_no_sense_are_refused(tmp_path, shower, cell, deposit, m
 
 
 def test_an_error_of_onnx_runtime_names_the_model(tmp_path):
-    path = write_tiny_model(tmp_path / "tiny.onnx")
-    model = onnx.load(path)
-    column = next(t for t in model.graph.initializer if t.name == "column")
-    # the graph is well-formed, but no two showers can be brought to this shape
-    column.CopyFrom(numpy_helper.from_array(np.array([7, 1, 1, 1], np.int64), "column"))
-    path.write_bytes(seal(model.SerializeToString(), contract_of(path)))
-    with pytest.raises(ContractError, match=r"model 'tiny' .*ONNX Runtime could not run it"):
+    path = write_wrong_shape(tmp_path / "tiny.onnx")
+    with pytest.raises(ContractError, match=r"tiny.*could not (run it|be run)"):
         ShowerModel(path).generate(**PHOTON)
