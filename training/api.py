@@ -125,7 +125,7 @@ def train(
     Examples
     --------
     >>> from fastcalo import export, train
-    >>> result = train("configs/hadron.toml", "runs/hadron", threads=2)  # doctest: +SKIP
+    >>> result = train("configs/hadron-start.toml", "runs/hadron", threads=2)  # doctest: +SKIP
     >>> export(result.path, "hadron.onnx")  # doctest: +SKIP
     """
     world = join_world()

@@ -56,10 +56,10 @@ def command(
 
     \b
     Examples:
-      fastcalo train configs/hadron.toml -o runs/hadron
-      fastcalo train configs/hadron.toml -o runs/hadron --resume
+      fastcalo train configs/hadron-start.toml -o runs/hadron
+      fastcalo train configs/hadron-start.toml -o runs/hadron --resume
       fastcalo train em-hits --steps 100 --set stage.hits.batch=32 --set 'data.train=["showers.h5"]'
-      mpiexec -n 8 fastcalo train configs/hadron.toml -o runs/hadron --threads 1
+      mpiexec -n 8 fastcalo train configs/hadron-start.toml -o runs/hadron --threads 1
     """  # noqa: D301
     from contextlib import nullcontext
 
