@@ -32,7 +32,7 @@ SHOWN = 8
 
 def model_vectors(name: str) -> dict[str, Any]:
     """Of one model: three particles of each second species, from particle to hits."""
-    model = fastcalo.load_model(MODELS[name])
+    model = fastcalo.load_model(MODELS[name], backend="onnxruntime")
     low, high = model.contract.kinetic_energy
     pdg = np.repeat(np.array(model.contract.species[:3], np.int64), 2)
     n = len(pdg)
@@ -123,7 +123,7 @@ def event_vectors() -> dict[str, Any]:
     events = fastcalo.Events.from_arrays(
         pdg=pdg, momentum=momentum, vertex=vertex, final=final, run=[3, 3], event=[10, 11], counts=np.diff(offsets)
     )
-    engine = fastcalo.FastSimulation("clic-like", ["em", "hadron", "muon"])
+    engine = fastcalo.FastSimulation("clic-like", ["em", "hadron", "muon"], backend="onnxruntime")
     hits = engine.run(events, seed=SEED)
     known = np.array([code != 443 for code in pdg])
     arrival = propagate(engine.detector, events.pdg[known], momentum[known], vertex[known])
