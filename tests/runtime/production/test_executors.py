@@ -8,7 +8,8 @@ import pickle
 import re
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -87,18 +88,31 @@ class Counted(list):
         return list, (list(self),)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_large_value_is_not_sent_with_every_call(workers):
+def results_of_calls(pool, calls: int) -> list[tuple[int, int]]:
+    """Results of calls with a large value: of the first two, which are under way together, and of others one by one."""
     Counted.sent = 0
-    with worker_processes(workers) as pool:
-        assert isinstance(pool, SerialExecutor) == (workers == 1)
-        shared = Shared(pool, Counted([20]))
-        first = [shared.submit(double, 2) for _ in range(2)]
-        results = [call.result() for call in first]
-        results += [shared.submit(double, 2).result() for _ in range(10)]
+    shared = Shared(pool, Counted([20]))
+    first = [shared.submit(double, 2) for _ in range(2)]
+    return [call.result() for call in first] + [shared.submit(double, 2).result() for _ in range(calls - 2)]
+
+
+def test_a_large_value_is_not_sent_with_every_call():
+    with worker_processes(1) as pool:
+        assert isinstance(pool, SerialExecutor)
+        assert {value for value, _ in results_of_calls(pool, 12)} == {42}
+        assert Counted.sent == 0
+    # two calls were under way when the worker did not have it
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        assert {value for value, _ in results_of_calls(pool, 12)} == {42}
+        assert Counted.sent == 2
+
+
+def test_a_worker_that_is_asked_later_is_sent_a_large_value_too():
+    # however slowly the second one starts: each worker answers some call first
+    with worker_processes(2) as pool:
+        results = results_of_calls(pool, 40)
     assert {value for value, _ in results} == {42}
-    # two calls were under way when no worker had it, and each worker may be asked later for the first time
-    assert Counted.sent <= (4 if workers > 1 else 0)
+    assert 1 <= Counted.sent < 40
 
 
 def fail(value: str, more: int) -> None:
