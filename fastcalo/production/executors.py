@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing import get_context
 from typing import Any, Generic, TypeGuard, TypeVar, cast
 
@@ -186,13 +187,25 @@ class Shared(Generic[T]):
 
     def __init__(self, pool: Executor, value: T) -> None:
         self._pool, self._value, self._key = pool, value, uuid.uuid4().hex
+        self._lacking = 0
 
     def submit(self, function: Callable[..., R], *args: Any) -> Call[R]:
         """Have a worker call ``function(value, *args)``."""
         if isinstance(self._pool, SerialExecutor):
             return Call(self._pool.submit(function, self._value, *args))
+        if self._lacking:
+            # idle workers take turns: what was sent again went to another one, and this call goes to the one that lacks it
+            self._lacking -= 1
+            return Call(self._with_value(function, args))
         first = self._pool.submit(_with_kept, self._key, function, args)
-        return Call(first, lambda: self._pool.submit(_with_value, self._key, self._value, function, args))
+        return Call(first, partial(self._again, function, args))
+
+    def _again(self, function: Callable[..., R], args: tuple[Any, ...]) -> Future[R]:
+        self._lacking += 1
+        return self._with_value(function, args)
+
+    def _with_value(self, function: Callable[..., R], args: tuple[Any, ...]) -> Future[R]:
+        return self._pool.submit(_with_value, self._key, self._value, function, args)
 
 
 class Call(Generic[R]):

@@ -101,18 +101,18 @@ def test_a_large_value_is_not_sent_with_every_call():
         assert isinstance(pool, SerialExecutor)
         assert {value for value, _ in results_of_calls(pool, 12)} == {42}
         assert Counted.sent == 0
-    # two calls were under way when the worker did not have it
+    # two calls were under way when the worker did not have it; after each of these it comes with another call
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         assert {value for value, _ in results_of_calls(pool, 12)} == {42}
-        assert Counted.sent == 2
+        assert Counted.sent == 4
 
 
 def test_a_worker_that_is_asked_later_is_sent_a_large_value_too():
-    # however slowly the second one starts: each worker answers some call first
     with worker_processes(2) as pool:
         results = results_of_calls(pool, 40)
     assert {value for value, _ in results} == {42}
-    assert 1 <= Counted.sent < 40
+    # idle workers take turns, so that it could be sent with every call, and always to the same one
+    assert 1 <= Counted.sent < 20
 
 
 def fail(value: str, more: int) -> None:
