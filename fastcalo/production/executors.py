@@ -194,7 +194,7 @@ class Shared(Generic[T]):
         if isinstance(self._pool, SerialExecutor):
             return Call(self._pool.submit(function, self._value, *args))
         if self._lacking:
-            # idle workers take turns: what was sent again went to another one, and this call goes to the one that lacks it
+            # idle workers take turns: what was sent again went to another one, this call goes to the one that lacks it
             self._lacking -= 1
             return Call(self._with_value(function, args))
         first = self._pool.submit(_with_kept, self._key, function, args)
