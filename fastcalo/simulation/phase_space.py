@@ -23,7 +23,8 @@ _NODES = 4097
 def break_up_momentum(mass: FloatArray, one: FloatArray, other: FloatArray) -> FloatArray:
     """Momentum of two bodies of masses `one` and `other` in the rest frame of their parent, GeV; 0 below threshold."""
     product = (mass - one - other) * (mass + one + other) * (mass - one + other) * (mass + one - other)
-    return np.sqrt(np.maximum(product, 0)) / (2 * mass)
+    # two massless particles may have no mass together: then they have no momentum in their own frame
+    return np.sqrt(np.maximum(product, 0)) / np.maximum(2 * mass, np.finfo(np.float64).tiny)
 
 
 def boosted(vector: FloatArray, energy: FloatArray, frame: FloatArray, mass: FloatArray) -> FloatArray:

@@ -13,7 +13,7 @@ import pytest
 import uproot
 from helpers.files.root_files import write_tree
 from helpers.models.small_engine import StraightEngine
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
@@ -76,15 +76,17 @@ def test_channels_are_drawn_by_their_branching_ratios():
 # kinematics
 
 finite = st.floats(-50, 50)
-units = st.floats(0, 1, exclude_min=True, exclude_max=True)
+# what single precision holds between 0 and 1
+units = st.floats(2**-30, 1 - 2**-24)
 
 
 @given(
     st.tuples(finite, finite, finite),
     st.floats(0.2, 5),
-    st.lists(st.floats(0, 1), min_size=2, max_size=3),
+    st.lists(st.just(0.0) | st.floats(1e-6, 1), min_size=2, max_size=3),
     st.lists(units, min_size=5, max_size=5),
 )
+@example((0.0, 0.0, 0.0), 1.0, [0.0, 0.0, 0.0], [0.5] * 5)
 def test_momentum_and_energy_are_kept(parent, released, masses, u):
     mass = sum(masses) + released
     padded = np.full((1, 3), np.nan)
