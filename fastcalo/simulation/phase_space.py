@@ -18,6 +18,8 @@ FloatArray = NDArray[np.float64]
 
 # nodes of the tables of masses of pairs: the mass is right to a part in a million of its range
 _NODES = 4097
+# least mass of a pair, over that of their parent
+_LEAST_PAIR = 1e-9
 
 
 def break_up_momentum(mass: FloatArray, one: FloatArray, other: FloatArray) -> FloatArray:
@@ -108,7 +110,8 @@ def _pair_masses(mass: FloatArray, masses: FloatArray, u: FloatArray) -> FloatAr
         chosen = which.ravel() == k
         grid, upto = _quantiles(*kind)
         out[chosen] = np.interp(u[chosen], upto, grid)
-    return out
+    # a pair without mass has no frame of its own to be boosted from
+    return np.maximum(out, _LEAST_PAIR * mass)
 
 
 @lru_cache(maxsize=256)

@@ -346,21 +346,21 @@ def test_a_graph_that_takes_or_gives_something_else_is_refused(tmp_path, graph, 
     [
         ((), "'u'"),
         ((NoiseSpec("u", (1,), "uniform"), NoiseSpec("more", (2,), "normal")), "'more'"),
-        ((NoiseSpec("u", (2,), "uniform"),), r"\['?N'?, 2\]"),
-        ((NoiseSpec("u", (1, 1), "uniform"),), r"\['?N'?, 1, 1\]"),
+        ((NoiseSpec("u", (2,), "uniform"),), r"\['N', 2\]"),
+        ((NoiseSpec("u", (1, 1), "uniform"),), r"\['N', 1, 1\]"),
     ],
     ids=["missing", "extra", "longer", "more axes"],
 )
 def test_a_contract_that_promises_other_noise_is_refused(tmp_path, noise, message):
     path = write_tiny_model(tmp_path / "tiny.onnx", noise=noise)
     with pytest.raises(ContractError, match=f"clause 'noise'.*{message}"):
-        ShowerModel(path)
+        ShowerModel(path, backend="onnxruntime")
 
 
 def test_a_contract_that_promises_lists_which_the_graph_lacks_is_refused(tmp_path):
     path = write_tiny_model(tmp_path / "tiny.onnx", sparse=True)
-    with pytest.raises(ContractError, match=r"clause 'sections'.*ECAL_(shower|cell)"):
-        ShowerModel(path)
+    with pytest.raises(ContractError, match=r"clause 'sections'.*ECAL_cell"):
+        ShowerModel(path, backend="onnxruntime")
 
 
 def test_a_window_of_another_size_than_the_graph_gives_is_refused(tmp_path):

@@ -130,10 +130,11 @@ def test_deposits_that_are_no_energies_are_refused(tmp_path, value):
     def spoil(template):
         template[0, 12, 12, 3] = value
 
-    model = ShowerModel(change_weights(write_tiny_model(tmp_path / "tiny.onnx"), spoil))
-    # ONNX Runtime's is followed by how many there are, and in showers of what; the native engine's by the first one
-    message = r"model 'tiny' .*gives deposits that are no energies in ECAL: (2 of .* of gamma of 2 GeV|.*layer 3)"
-    with pytest.raises(ContractError, match=message):
+    path = change_weights(write_tiny_model(tmp_path / "tiny.onnx"), spoil)
+    model = ShowerModel(path, backend="onnxruntime")
+    with pytest.raises(
+        ContractError, match=r"model 'tiny' .*gives deposits that are no energies in ECAL: 2 of .* of gamma of 2 GeV"
+    ):
         model.generate(**PHOTON)
 
 
@@ -148,7 +149,7 @@ def write_lists(path, shower, cell, deposit):
         element = TensorProto.FLOAT if kind is np.float32 else TensorProto.INT64
         model.graph.output.append(helper.make_tensor_value_info(f"ECAL_{name}", element, ["H"]))
     path.write_bytes(seal(model.SerializeToString(), contract_of(path)))
-    return ShowerModel(path)
+    return ShowerModel(path, backend="onnxruntime")
 
 
 def test_lists_that_are_sound_are_taken(tmp_path):
@@ -159,7 +160,7 @@ def test_lists_that_are_sound_are_taken(tmp_path):
 @pytest.mark.parametrize(
     ("shower", "cell", "deposit", "message"),
     [
-        ([0], [25**3], [0.5], r"hits outside the window( \[25, 25, 25\]| in ECAL)"),
+        ([0], [25**3], [0.5], r"hits outside the window \[25, 25, 25\]"),
         ([0], [-1], [0.5], "hits outside the window"),
         ([2], [0], [0.5], "hits outside the window"),
         ([-1], [0], [0.5], "hits outside the window"),
@@ -175,5 +176,5 @@ def test_lists_that_make_no_sense_are_refused(tmp_path, shower, cell, deposit, m
 
 def test_an_error_of_onnx_runtime_names_the_model(tmp_path):
     path = write_wrong_shape(tmp_path / "tiny.onnx")
-    with pytest.raises(ContractError, match=r"tiny.*could not (run it|be run)"):
-        ShowerModel(path).generate(**PHOTON)
+    with pytest.raises(ContractError, match=r"model 'tiny' .*ONNX Runtime could not run it"):
+        ShowerModel(path, backend="onnxruntime").generate(**PHOTON)

@@ -112,7 +112,8 @@ def test_a_worker_that_is_asked_later_is_sent_a_large_value_too():
         results = results_of_calls(pool, 40)
     assert {value for value, _ in results} == {42}
     # idle workers take turns, so that it could be sent with every call, and always to the same one
-    assert 1 <= Counted.sent < 20
+    # at most a few times more, where the second one starts late and misses its turn
+    assert 1 <= Counted.sent <= 12
 
 
 def fail(value: str, more: int) -> None:
