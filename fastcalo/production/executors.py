@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import resource_tracker
+from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any, Generic, TypeGuard, TypeVar, cast
 
 from ..errors import ConfigError, FastCaloError, MissingDependencyError, WorkerDiedError
@@ -26,6 +27,7 @@ R = TypeVar("R")
 LOCAL = "local"
 """In place of the address of a Dask scheduler: workers of Dask on this machine."""
 
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 _LOOK_AFTER_PARENT_S = 1.0
 _START_DASK_S = 60
 
@@ -51,18 +53,63 @@ def worker_processes(workers: int) -> Iterator[Executor]:
         yield SerialExecutor()
         return
     # a fork would copy the threads' locks of ONNX Runtime in whatever state they are
-    pool = ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=_begin_worker, initargs=(os.getpid(),)
-    )
+    pool = _Pool(workers, mp_context=_SpawnContext(), initializer=_begin_worker, initargs=(os.getpid(),))
     try:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
 
 
+class _WorkerProcess(SpawnProcess):
+    """Process that does without interrupts from its first instruction: the terminal sends them to every process."""
+
+    def start(self) -> None:
+        # it would let signals through again when it starts
+        resource_tracker.ensure_running()
+        # the new process inherits this
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            super().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _SpawnContext(SpawnContext):
+    Process = _WorkerProcess
+
+
+class _Pool(ProcessPoolExecutor):
+    """Pool of processes whose workers are started whole, and known to it, before a signal ends this process."""
+
+    def submit(self, function: Callable[..., R], /, *args: Any, **named: Any) -> Future[R]:
+        with _signals_put_off():
+            return super().submit(function, *args, **named)
+
+
+@contextmanager
+def _signals_put_off() -> Iterator[None]:
+    """Have SIGINT and SIGTERM act when the block has ended; only the main thread is disturbed by them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[int] = []
+    # a handler that was not set from Python, None, could not be set again
+    before = {number: handler for number in _ENDING if (handler := signal.getsignal(number)) is not None}
+    for number in before:
+        signal.signal(number, lambda received, _: arrived.append(received))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for received in arrived:
+            signal.raise_signal(received)
+
+
 def _begin_worker(parent: int) -> None:
     """Leave interrupts to the parent, and end when there is no parent any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_look_after, args=(parent,), daemon=True).start()
 
 

@@ -258,6 +258,28 @@ def test_a_signal_leaves_nothing(tmp_path, tiny_model, number, code, workers):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the starting of processes is read from /proc")
+@pytest.mark.parametrize("processes", [2, 3])
+def test_an_interrupt_while_workers_start_leaves_no_error(tmp_path, tiny_model, processes):
+    """Ctrl-C reaches the workers, too: when the first of them has just been started, or the second."""
+    options = ["--model", tiny_model, "--chunk", 20, "--workers", 2]
+    arguments = process_command("convert", *[DEMO] * 3, "-o", tmp_path / "hits.root", *options)
+    with subprocess.Popen(
+        arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        # one of them is the resource tracker of multiprocessing
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        limit = time.monotonic() + 60
+        while len(children.read_text().split()) < processes:
+            assert process.poll() is None
+            assert time.monotonic() < limit
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert list(tmp_path.iterdir()) == []
+
+
 SIGNAL_IN_A_DESTRUCTOR = """
 import os, sys, time
 from fastcalo.cli.signals import end_by_exceptions
