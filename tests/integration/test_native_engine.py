@@ -6,12 +6,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from helpers.models.windowed_model import WINDOWED_MODEL
 
+from fastcalo.export.onnx_graph import FLOAT, INT32, INT64, Graph
+
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
-from native_graph import Pair  # noqa: E402
+from native_graph import NativeGraph, Pair  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -37,3 +40,42 @@ def test_same_showers_as_onnx_runtime(library, name):
                 np.testing.assert_allclose(b, a, rtol=1e-4)
             else:
                 np.testing.assert_array_equal(b, a)
+
+
+def both(library, graph, feed):
+    """Outputs of a graph by either engine, ONNX Runtime's first."""
+    image = graph.model("small", "0").SerializeToString()
+    session = onnxruntime.InferenceSession(image, providers=["CPUExecutionProvider"])
+    names = [o.name for o in session.get_outputs()]
+    with NativeGraph(library, image, [i.name for i in session.get_inputs()], names) as native:
+        return zip(session.run(None, feed), native.run(feed), native.run(feed), strict=True)
+
+
+def test_scatters_into_one_fill(library):
+    """Two are read back where they wrote, a third as a whole: none sees what another left."""
+    g = Graph()
+    at, other = (g.input(name, INT64, ["N"]) for name in ("at", "other"))
+    value = g.input("value", FLOAT, ["N"])
+    fill = g.full(g.const([50], np.int64), 9.0, np.float32)
+    for k, index in enumerate((at, other)):
+        least = g.op("ScatterElements", fill, index, value, axis=0, reduction="min")
+        g.output(g.at(least, index), f"read_{k}", FLOAT, ["N"])
+    g.output(g.op("ScatterElements", fill, at, value, axis=0, reduction="add"), "whole", FLOAT, [50])
+    feed = {"at": np.array([3, 3, 0, 49]), "other": np.array([1, 2, 1, 2])}
+    feed["value"] = np.array([4, 2, 8, 5], np.float32)
+    for want, *got in both(library, g, feed):
+        for array in got:
+            np.testing.assert_array_equal(array, want)
+
+
+@pytest.mark.parametrize(("kind", "dtype"), [(FLOAT, np.float32), (INT32, np.int32), (INT64, np.int64)])
+def test_columns_side_by_side(library, kind, dtype):
+    """Narrow matrices and a wide one, of several numbers of columns."""
+    g, widths = Graph(), (1, 3, 12, 1)
+    columns = [g.input(f"x{k}", kind, ["N", n]) for k, n in enumerate(widths)]
+    g.output(g.op("Concat", *columns, axis=1), "y", kind, ["N", sum(widths)])
+    for rows in (1, 5):
+        feed = {f"x{k}": (100 * k + np.arange(rows * n)).astype(dtype).reshape(rows, n) for k, n in enumerate(widths)}
+        for want, *got in both(library, g, feed):
+            for array in got:
+                np.testing.assert_array_equal(array, want)

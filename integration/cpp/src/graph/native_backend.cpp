@@ -38,6 +38,7 @@ class NativeBackend final : public Backend {
     }
 
     std::string_view name() const noexcept override { return "native"; }
+    std::size_t batch() const noexcept override { return 128; }
     const std::vector<TensorInfo>& inputs() const noexcept override { return inputs_; }
     const std::vector<TensorInfo>& outputs() const noexcept override { return outputs_; }
 

@@ -86,6 +86,9 @@ class Backend {
     [[nodiscard]] virtual const std::vector<TensorInfo>& inputs() const noexcept = 0;
     [[nodiscard]] virtual const std::vector<TensorInfo>& outputs() const noexcept = 0;
 
+    // Showers of one run that it is best at: more share its fixed cost, fewer stay in the cache.
+    [[nodiscard]] virtual std::size_t batch() const noexcept = 0;
+
     // Outputs of these names, in this order. What is not asked for need not be computed.
     //
     // Throws fastcalo::core::Error (errors.hpp) with code `backend` where the graph cannot be run.

@@ -141,6 +141,7 @@ class OnnxRuntimeBackend final : public Backend {
     }
 
     [[nodiscard]] std::string_view name() const noexcept override { return "onnxruntime"; }
+    std::size_t batch() const noexcept override { return 256; }
     [[nodiscard]] const std::vector<TensorInfo>& inputs() const noexcept override { return inputs_; }
     [[nodiscard]] const std::vector<TensorInfo>& outputs() const noexcept override { return outputs_; }
 

@@ -15,7 +15,6 @@
 namespace fastcalo::core {
 namespace {
 
-constexpr std::size_t BATCH = 256;  // showers per call: bounds memory, and shares a call's fixed cost
 constexpr int WITHOUT_DIGEST = 1;   // last format of contracts whose files need not hold a digest
 // twice that of a simulation, which decides in double precision: what it accepts is never refused here
 constexpr double SLACK = 2e-6;
@@ -151,36 +150,57 @@ void ShowerModel::sample(const Particles& p, const Stream* streams, Showers& out
     std::iota(order.begin(), order.end(), std::int64_t{0});
     std::stable_sort(order.begin(), order.end(),
                      [&](std::int64_t a, std::int64_t b) { return p.kinetic_energy[a] < p.kinetic_energy[b]; });
-    std::vector<std::int32_t> pdg;
-    std::vector<float> energy, direction, entry;
-    std::vector<Stream> random;
-    std::vector<std::vector<float>> tensors(contract_.noise.size());
-    for (std::size_t start = 0; start < p.n; start += BATCH) {
-        const std::size_t n = std::min(BATCH, p.n - start);
-        pdg.resize(n);
-        energy.resize(n);
-        direction.resize(3 * n);
-        entry.resize(2 * n);
-        random.resize(n);
-        for (std::size_t k = 0; k < n; ++k) {
-            const auto i = static_cast<std::size_t>(order[start + k]);
-            pdg[k] = p.pdg[i];
-            energy[k] = p.kinetic_energy[i];
-            std::copy_n(p.direction + 3 * i, 3, &direction[3 * k]);
-            std::copy_n(p.entry + 2 * i, 2, &entry[2 * k]);
-            random[k] = streams[i];
-        }
-        std::vector<NoiseView> noise;
-        for (std::size_t t = 0; t < tensors.size(); ++t) {
-            const NoiseSpec& spec = contract_.noise[t];
-            std::int64_t rows = rows_needed(spec, energy.data(), n);
-            if (spec.capacity) rows = (rows + ROWS_STEP - 1) / ROWS_STEP * ROWS_STEP;
-            tensors[t].resize(n * static_cast<std::size_t>(rows) * spec.width());
-            draw(spec, t, random.data(), energy.data(), n, rows, tensors[t].data());
-            noise.push_back({tensors[t].data(), rows});
-        }
-        run_batch({n, pdg.data(), energy.data(), direction.data(), entry.data()}, noise, &order[start], out);
+    std::unique_ptr<Batch> batch = take();
+    const std::size_t most = backend_->batch();
+    for (std::size_t start = 0; start < p.n; start += most) {
+        const std::size_t n = std::min(most, p.n - start);
+        fill(*batch, p, streams, &order[start], n);
+        run_batch({n, batch->pdg.data(), batch->energy.data(), batch->direction.data(), batch->entry.data()},
+                  batch->noise, &order[start], out);
     }
+    give(std::move(batch));
+}
+
+void ShowerModel::fill(Batch& b, const Particles& p, const Stream* streams, const std::int64_t* order,
+                       std::size_t n) const {
+    b.pdg.resize(n);
+    b.energy.resize(n);
+    b.direction.resize(3 * n);
+    b.entry.resize(2 * n);
+    b.random.resize(n);
+    for (std::size_t k = 0; k < n; ++k) {
+        const auto i = static_cast<std::size_t>(order[k]);
+        b.pdg[k] = p.pdg[i];
+        b.energy[k] = p.kinetic_energy[i];
+        std::copy_n(p.direction + 3 * i, 3, &b.direction[3 * k]);
+        std::copy_n(p.entry + 2 * i, 2, &b.entry[2 * k]);
+        b.random[k] = streams[i];
+    }
+    b.tensors.resize(contract_.noise.size());
+    b.noise.clear();
+    for (std::size_t t = 0; t < b.tensors.size(); ++t) {
+        const NoiseSpec& spec = contract_.noise[t];
+        std::int64_t rows = rows_needed(spec, b.energy.data(), n);
+        if (spec.capacity) rows = (rows + ROWS_STEP - 1) / ROWS_STEP * ROWS_STEP;
+        const std::size_t numbers = n * static_cast<std::size_t>(rows) * spec.width();
+        // never shorter: what is added is set to zero first, which takes as long as the drawing
+        if (b.tensors[t].size() < numbers) b.tensors[t].resize(numbers);
+        draw(spec, t, b.random.data(), b.energy.data(), n, rows, b.tensors[t].data());
+        b.noise.push_back({b.tensors[t].data(), rows});
+    }
+}
+
+std::unique_ptr<ShowerModel::Batch> ShowerModel::take() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (spare_.empty()) return std::make_unique<Batch>();
+    std::unique_ptr<Batch> batch = std::move(spare_.back());
+    spare_.pop_back();
+    return batch;
+}
+
+void ShowerModel::give(std::unique_ptr<Batch> batch) const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    spare_.push_back(std::move(batch));
 }
 
 void ShowerModel::run(const Particles& p, const std::vector<NoiseView>& noise, Showers& out) const {

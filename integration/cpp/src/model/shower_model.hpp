@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -72,7 +73,20 @@ class ShowerModel {
     void run(const Particles& particles, const std::vector<NoiseView>& noise, Showers& out) const;
 
   private:
+    // Particles and noise of one call of the backend; its memory is kept for the next one.
+    struct Batch {
+        std::vector<std::int32_t> pdg;
+        std::vector<float> energy, direction, entry;
+        std::vector<Stream> random;
+        std::vector<std::vector<float>> tensors;
+        std::vector<NoiseView> noise;
+    };
+
     void check_graph() const;
+    std::unique_ptr<Batch> take() const;
+    void give(std::unique_ptr<Batch> batch) const;
+    void fill(Batch& batch, const Particles& particles, const Stream* streams, const std::int64_t* order,
+              std::size_t n) const;
     void run_batch(const Particles& particles, const std::vector<NoiseView>& noise, const std::int64_t* shower,
                    Showers& out) const;
     void append(const std::string& section, const std::vector<Tensor>& tensors, std::size_t first,
@@ -82,6 +96,8 @@ class ShowerModel {
     Contract contract_;
     std::unique_ptr<Backend> backend_;
     bool has_windows_ = false;
+    mutable std::mutex mutex_;
+    mutable std::vector<std::unique_ptr<Batch>> spare_;
 };
 
 std::unique_ptr<Backend> open_backend(std::string_view image, const ModelOptions& options);

@@ -84,6 +84,43 @@ void test_integers() {
     CHECK(!kernels().take(r.data(), table.data(), 3, near.data(), 2, 8, 8));
 }
 
+// Elements at indices that repeat, that fall, that count from the end, and that are wrong, of every width.
+template <class T, class I>
+void test_take() {
+    std::vector<T> table(100), r(300);
+    for (std::size_t k = 0; k < table.size(); ++k) table[k] = static_cast<T>(k + 1);
+    const auto taken = [&](const std::vector<I>& at) {
+        std::fill(r.begin(), r.end(), T{});
+        return kernels().take(r.data(), table.data(), 100, at.data(), static_cast<std::int64_t>(at.size()), sizeof(T),
+                              sizeof(I));
+    };
+    const auto right = [&](const std::vector<I>& at) {
+        bool same = taken(at);
+        for (std::size_t k = 0; k < at.size(); ++k)
+            same = same && r[k] == table[static_cast<std::size_t>(at[k] < 0 ? at[k] + 100 : at[k])];
+        return same;
+    };
+    for (const int every : {1, 3, 20, 60, 299})
+        for (const int n : {0, 1, 7, 8, 64, 299}) {
+            std::vector<I> rising, mixed, negative;
+            for (int k = 0; k < n; ++k) {
+                rising.push_back(static_cast<I>(k / every % 100));
+                mixed.push_back(static_cast<I>(k == n / 2 ? 99 : k * 37 / every % 100));
+                negative.push_back(static_cast<I>(k % 2 ? k / every % 100 : -1 - k % 100));
+            }
+            CHECK(right(rising) && right(mixed) && right(negative));
+            // the first and the last are alike, but not what stands between
+            if (n > 2) rising.back() = rising.front();
+            CHECK(right(rising));
+            for (const int wrong : {100, -101, 2000000000, -2000000000}) {
+                std::vector<I> at = rising;
+                if (at.empty()) continue;
+                at[at.size() / 3] = static_cast<I>(wrong);
+                CHECK(!taken(at));
+            }
+        }
+}
+
 // Products of every shape around the widths of panels and strips, packed and not, against sums in double precision.
 void test_products() {
     for (const std::int64_t m : {1, 2, 5, 6, 13})
@@ -120,6 +157,10 @@ int main() {
     test_accuracy();
     test_edges();
     test_integers();
+    test_take<std::uint8_t, std::int32_t>();
+    test_take<std::int16_t, std::int64_t>();
+    test_take<float, std::int64_t>();
+    test_take<std::int64_t, std::int32_t>();
     test_products();
     return CHECK_RESULT();
 }

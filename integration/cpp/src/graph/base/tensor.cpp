@@ -2,6 +2,10 @@
 // Tensors in C order, their types, shapes and memory.
 #include "graph/base/tensor.hpp"
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 #include <new>
 
 namespace fastcalo::graph {
@@ -74,23 +78,38 @@ std::string Shape::text() const {
 }
 
 Arena::~Arena() {
-    for (void* p : all_) ::operator delete(p, std::align_val_t{alignof(Buffer)});
+    for (void* p : slabs_) ::operator delete(p, std::align_val_t{kHugePage});
 }
 
 Buffer* Arena::grow(unsigned k) {
     const std::size_t bytes = std::size_t{1} << (k + kSmallest);
     if (bytes > limit_ || held_ > limit_ - bytes)
         throw Error("a run needs more than the " + std::to_string(limit_ >> 20) + " MiB that it may take");
-    all_.reserve(all_.size() + 1);
     // vectors may be read and written whole, beyond the last element
-    void* p = ::operator new(sizeof(Buffer) + bytes + 64, std::align_val_t{alignof(Buffer)});
-    all_.push_back(p);
+    const std::size_t need = sizeof(Buffer) + bytes + 64;
+    if (left_ < need) add_slab(need);
+    Buffer* b = new (next_) Buffer;
+    next_ += need;
+    left_ -= need;
     held_ += bytes;
-    Buffer* b = new (p) Buffer;
     b->capacity = bytes;
     b->users = 1;
     b->size_class = k;
     return b;
+}
+
+// Slabs double, so that a run of one shower takes little; what is left of the one before is lost.
+void Arena::add_slab(std::size_t need) {
+    const std::size_t doubled = kHugePage << std::min<std::size_t>(slabs_.size(), kMostDoublings);
+    const std::size_t size = (std::max(doubled, need) + kHugePage - 1) / kHugePage * kHugePage;
+    slabs_.reserve(slabs_.size() + 1);
+    next_ = static_cast<std::byte*>(::operator new(size, std::align_val_t{kHugePage}));
+    slabs_.push_back(next_);
+    left_ = size;
+#ifdef MADV_HUGEPAGE
+    // a batch walks through tens of megabytes in steps longer than a page; a refusal only costs time
+    static_cast<void>(madvise(next_, size, MADV_HUGEPAGE));
+#endif
 }
 
 }  // namespace fastcalo::graph

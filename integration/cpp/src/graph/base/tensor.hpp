@@ -115,11 +115,16 @@ class Arena {
                    ? 0
                    : 64 - static_cast<unsigned>(__builtin_clzll(bytes - 1)) - kSmallest;
     }
+    static constexpr std::size_t kHugePage = std::size_t{2} << 20, kMostDoublings = 4;
     Buffer* grow(unsigned k);
+    void add_slab(std::size_t need);
 
     std::size_t limit_, held_ = 0;
     std::array<Buffer*, 64> free_{};
-    std::vector<void*> all_;
+    // pieces are cut from slabs, one after the other
+    std::vector<void*> slabs_;
+    std::byte* next_ = nullptr;
+    std::size_t left_ = 0;
 };
 
 // A tensor: memory, its owner (none where it belongs to the graph or the caller), type and shape.

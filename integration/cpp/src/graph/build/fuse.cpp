@@ -155,7 +155,7 @@ std::vector<int> reads_of(const Ir& ir, const Node& n) {
 }
 
 void join_scatters(Ir& ir) {
-    const std::vector<int> readers = count_readers(ir);
+    std::vector<int> readers = count_readers(ir);
     for (Block& b : ir.blocks) {
         std::map<int, std::size_t> made;
         std::vector<char> gone(b.nodes.size(), 0);
@@ -168,7 +168,7 @@ void join_scatters(Ir& ir) {
             const Node& scatter = b.nodes[from->second];
             if (scatter.op != Op::ScatterElements || scatter.in[1] != n.in[1]) continue;
             const auto filled = made.find(scatter.in[0]);
-            if (filled == made.end() || readers[static_cast<std::size_t>(scatter.in[0])] != 1) continue;
+            if (filled == made.end()) continue;
             const Node& fill = b.nodes[filled->second];
             if (fill.op != Op::ConstantOfShape) continue;
             Node joined;
@@ -177,7 +177,9 @@ void join_scatters(Ir& ir) {
             joined.out = n.out;
             joined.p.mode = scatter.p.mode;
             joined.p.value = fill.p.value;
-            gone[from->second] = gone[filled->second] = 1;
+            gone[from->second] = 1;
+            // others may be scattered into the same fill
+            gone[filled->second] = --readers[static_cast<std::size_t>(scatter.in[0])] == 0;
             n = std::move(joined);
         }
         remove(b, gone);

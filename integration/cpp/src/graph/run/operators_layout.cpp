@@ -34,6 +34,23 @@ void share_part(Run& run, int slot, const Tensor& of, std::int64_t first, const 
     t.count = shape.count();
 }
 
+// The columns of a matrix of `width`, from a narrow one of `own` columns.
+template <class T>
+void put_columns(std::byte* to, const std::byte* from, std::int64_t rows, std::int64_t own, std::int64_t width) {
+    T* d = reinterpret_cast<T*>(to);
+    const T* a = reinterpret_cast<const T*>(from);
+    for (std::int64_t r = 0; r < rows; ++r, d += width, a += own)
+        for (std::int64_t c = 0; c < own; ++c) d[c] = a[c];
+}
+
+using PutColumns = void (*)(std::byte*, const std::byte*, std::int64_t, std::int64_t, std::int64_t);
+PutColumns put_columns_of(std::size_t element) {
+    return element == 1   ? put_columns<std::uint8_t>
+           : element == 2 ? put_columns<std::uint16_t>
+           : element == 4 ? put_columns<std::uint32_t>
+                          : put_columns<std::uint64_t>;
+}
+
 }  // namespace
 
 void copy_strided(std::byte* to, const std::byte* from, const Shape& shape, const std::int64_t* stride,
@@ -107,13 +124,20 @@ void run_concat(Run& run, const Instruction& i) {
     } else {
         to = run.make(i.out[0], first.type, shape).data;
     }
-    for (std::int64_t o = 0; o < outer; ++o)
-        for (std::size_t j = k; j < i.in.size(); ++j) {
-            const Tensor& t = input(run, i, j);
-            const std::size_t piece = static_cast<std::size_t>(t.shape[axis] * inner) * element;
-            if (piece) std::memcpy(to, t.data + static_cast<std::size_t>(o) * piece, piece);
-            to += piece;
-        }
+    constexpr std::int64_t kNarrow = 8;
+    const std::int64_t width = shape[axis] * inner;
+    for (std::size_t j = k; j < i.in.size(); ++j) {
+        const Tensor& t = input(run, i, j);
+        const std::int64_t own = t.shape[axis] * inner;
+        const std::size_t piece = static_cast<std::size_t>(own) * element;
+        if (piece && outer > 1 && own <= kNarrow)
+            put_columns_of(element)(to, t.data, outer, own, width);
+        else if (piece)
+            for (std::int64_t o = 0; o < outer; ++o)
+                std::memcpy(to + static_cast<std::size_t>(o * width) * element,
+                            t.data + static_cast<std::size_t>(o) * piece, piece);
+        to += piece;
+    }
 }
 
 void run_constant_of_shape(Run& run, const Instruction& i) {
