@@ -3,10 +3,10 @@
 
     python benchmarks/showers.py [--models NAME ...] [--geant4 N] [--repeats N] [--out FOLDER]
 
-One core. Needs Geant4 (see docs/fullsim.md). Particles are those of `fastcalo fullsim gun`: species of the model,
-angles up to 56 degrees, energies even in their logarithm. Between parts of Geant4's work each backend draws a batch of
-256, the first of them the same particles. Times are of processor, of noise and network for the model: the sum of
-Geant4's parts, the least of the model's batches. The native engine, which `convert` takes where it is there, is left
+One core. Needs Geant4 (see docs/detectors/fullsim.md). Particles are those of `fastcalo fullsim gun`: species of the
+model, angles up to 56 degrees, energies even in their logarithm. Between parts of Geant4's work each backend draws a
+batch of 256, the first of them the same particles. Times are of processor, of noise and network for the model: the sum
+of Geant4's parts, the least of the model's batches. The native engine, which `convert` takes where it is there, is left
 out where it is not (make native, or FASTCALO_LIBRARY).
 
 Numbers of one machine compare with numbers of the same machine only; nothing here passes or fails.

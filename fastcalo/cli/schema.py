@@ -16,8 +16,8 @@ def command(
 ) -> None:
     """Print the JSON schema of a configuration file, for editors.
 
-    With it, editors of TOML complete keys, show what they mean and mark what is wrong. docs/configuration.md has the
-    same as a page.
+    With it, editors of TOML complete keys, show what they mean and mark what is wrong.
+    docs/training/configuration.md has the same as a page.
 
     \b
     Examples:

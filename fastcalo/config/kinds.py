@@ -57,19 +57,21 @@ KINDS = {
         "fastcalo.training.tune.config", "TuneFile",
     ),
     "detector": FileKind(
-        "Detector", "Read wherever a detector is named: [how to describe one](detector.md).",
+        "Detector", "Read wherever a detector is named: [how to describe one](../detectors/detector.md).",
         "fastcalo.detector.tables", "DetectorFile",
     ),
     "particles-schema": FileKind(
-        "Branches of particles", "Read by `fastcalo convert --schema`: [which files are understood](formats.md).",
+        "Branches of particles",
+        "Read by `fastcalo convert --schema`: [which files are understood](../hits/formats.md).",
         "fastcalo.io.particles.schema_file", "SchemaFile",
     ),
     "limits": FileKind(
-        "Limits of a validation", "Read by `fastcalo validate --limits`: [how to compare](validation.md).",
+        "Limits of a validation", "Read by `fastcalo validate --limits`: [how to compare](../models/validation.md).",
         "fastcalo.validation.limits", "LimitsFile",
     ),
     "compare-limits": FileKind(
-        "Limits of a comparison of hits", "Read by `fastcalo compare --limits`: [how to compare](comparing.md).",
+        "Limits of a comparison of hits",
+        "Read by `fastcalo compare --limits`: [how to compare](../hits/comparing.md).",
         "fastcalo.validation.hits.limits", "HitsLimitsFile",
     ),
 }  # fmt: skip

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Reference page of every key of every configuration file, written from the models.
 
-``python -m fastcalo.config.reference > docs/configuration.md`` renews the page.
+``python -m fastcalo.config.reference > docs/training/configuration.md`` renews the page.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ _HEAD = """\
 # Configuration
 
 Every key of every configuration file. This page is written from the models that check the files, by
-`python -m fastcalo.config.reference > docs/configuration.md`. Where no source is named, a key and its default are of
-fastcalo's own making.
+`python -m fastcalo.config.reference > docs/training/configuration.md`. Where no source is named, a key and its default
+are of fastcalo's own making.
 
 All values are checked when a file is read: an unknown key, a key that has no effect where it stands, a value of the
 wrong type or out of range is refused with file, key and what to write instead. Whole numbers may stand for numbers.

@@ -18,7 +18,7 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 # trains classifiers
 SLOW = {"fastcalo.validation.showers.validate"}
 # documents whose commands run one after the other, as they stand; Geant4 takes minutes for these events
-COMMANDS = {"README.md": "convert|inspect", "docs/quickstart.md": "convert|inspect"}
+COMMANDS = {"README.md": "convert|inspect", "docs/hits/quickstart.md": "convert|inspect"}
 
 
 def modules_with_examples() -> list[object]:
@@ -102,4 +102,5 @@ def test_commands_and_python_of_a_document_run(document: str) -> None:
 
 
 def test_the_documents_with_examples_are_found() -> None:
-    assert {"README.md", "docs/quickstart.md", "docs/python.md", "docs/detector.md"} <= set(documents_with_python())
+    some = {"README.md", "docs/hits/quickstart.md", "docs/hits/python.md", "docs/detectors/detector.md"}
+    assert some <= set(documents_with_python())

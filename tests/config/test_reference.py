@@ -25,8 +25,8 @@ FILES = {
 
 
 def test_the_page_is_the_one_that_the_models_give():
-    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    assert page == reference_page(), "renew it: python -m fastcalo.config.reference > docs/configuration.md"
+    page = (ROOT / "docs" / "training" / "configuration.md").read_text(encoding="utf-8")
+    assert page == reference_page(), "renew it: python -m fastcalo.config.reference > docs/training/configuration.md"
 
 
 def every_model(model):

@@ -20,7 +20,7 @@ int main(void) {
     CHECK(fastcalo_get_api(FASTCALO_API_VERSION + 1) == NULL);
     CHECK(api->version == FASTCALO_API_VERSION);
     CHECK(strlen(api->library_version()) > 0);
-    /* the examples of docs/models.md */
+    /* the examples of docs/models/models.md */
     CHECK(api->event_digest(7, 0, 42, 0) == 0x6EAB8625DF268FBCu);
     CHECK(api->event_digest(7, 3, 42, 0) == 0x4F1091D3CBB321DCu);
     status = api->model_open("no such file.onnx", NULL, &model);

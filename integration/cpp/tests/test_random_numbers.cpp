@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Random numbers: published answers, and the digest of events that docs/models.md gives as examples.
+// Random numbers: published answers, and the digest of events that docs/models/models.md gives as examples.
 #include <cmath>
 
 #include "check.hpp"

@@ -226,7 +226,7 @@ def test_toml(tmp_path):
 
 
 def test_the_example_of_the_documentation_names_every_role(tmp_path):
-    text = (Path(__file__).parents[3] / "docs" / "formats.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "hits" / "formats.md").read_text(encoding="utf-8")
     path = tmp_path / "schema.toml"
     path.write_text(text.split("```toml\n")[1].split("```")[0])
     assert load_overrides(path).branches.keys() == set(ROLES) - {

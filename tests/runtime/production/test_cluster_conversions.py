@@ -83,7 +83,7 @@ def test_workers_of_dask(environment, source, tmp_path):
 @pytest.mark.parametrize("name", ["convert.slurm", "convert.condor", "convert.sh", "convert_dask.py"])
 def test_the_page_shows_the_files_as_they_are(name):
     assert f"```\n{(CLUSTER / name).read_text()}```" in re.sub(
-        r"^```\w+$", "```", (ROOT / "docs" / "production.md").read_text(), flags=re.MULTILINE
+        r"^```\w+$", "```", (ROOT / "docs" / "hits" / "production.md").read_text(), flags=re.MULTILINE
     )
 
 

@@ -183,7 +183,7 @@ def test_digests_of_events_by_hand():
     with_block = mixed(mixed(mixed(run) ^ block) ^ event)
     assert event_digest(*given[:3]).item() == with_block
     assert event_digest(*given).item() == mixed(with_block ^ word)
-    # the examples of docs/models.md
+    # the examples of docs/models/models.md
     assert mixed(0) == 0xE220A8397B1DCDAF
     seven, answer, three = (np.array([x]) for x in (7, 42, 3))
     assert event_digest(seven, answer).item() == 0x6EAB8625DF268FBC

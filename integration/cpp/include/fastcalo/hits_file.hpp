@@ -5,7 +5,7 @@
 //     file.write(event, hits);   // once an event
 //     file.close();              // the last line states that the file is whole
 //
-// docs/formats.md describes the lines.
+// docs/hits/formats.md describes the lines.
 #pragma once
 
 #include <array>
