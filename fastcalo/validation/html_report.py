@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PAGE, NUMBERS = "index.html", "report.json"
 
 INK, GREY, COLOUR = "#1d2733", "#9aa5b1", "#c2410c"
-"""Colours of figures: of what is held against, of what stands back, of what is judged."""
+"""Colours of figures: of the reference, of what is secondary, of what is judged."""
 
 _DPI = 100
 

@@ -104,7 +104,7 @@ class LimitResult:
     limit : Limit
     number : Estimate
     bound : float
-        What the number was held against; with the baseline, where the limit is relative to it.
+        What the number is compared with; with the baseline, where the limit is relative to it.
     kept : bool
         Never, where the number is none.
     """

@@ -11,7 +11,7 @@ COMMANDS = tuple(
     Subcommand(name, summary, f"{_FOLDER}.{name}", extra, joins_others=True)
     for name, extra, summary in (
         ("train", "train", "Train a shower model on full simulation."),
-        ("doctor", "mpi", "Check whether this machine is fit to train, and what to repair."),
+        ("doctor", "mpi", "Check whether this machine can train, and what to repair."),
         ("scaling", "mpi", "Measure how fast a training is on several numbers of ranks."),
         ("tune", "tune", "Search for the best hyper-parameters of a training."),
     )

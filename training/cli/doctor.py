@@ -16,7 +16,7 @@ def command(
     folder: Annotated[Path, Option(metavar="FOLDER", help="Where runs are to be written.")] = Path(),
     json: Annotated[bool, Option("--json", help="Print a list of findings as JSON.")] = False,
 ) -> None:
-    """Check whether this machine is fit to train, and what to repair.
+    """Check whether this machine can train, and what to repair.
 
     Alone, or started as a training is to be started: by mpiexec or srun. Looks at MPI and its launcher, cores and
     threads of each rank, ONNX Runtime, sums over all ranks, the folder of the run, and the data of Geant4. Ends with 1

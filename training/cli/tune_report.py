@@ -47,7 +47,7 @@ def command(
 
 
 def _show(report: TuneReport) -> None:
-    """Print the head, the best trials and what they are held against."""
+    """Print the head, the best trials and what they are compared with."""
     from fastcalo.cli.output import show_rows
 
     show_rows(report.title, report.summary())

@@ -100,7 +100,7 @@ class TuneFile(TuneSettings, SpaceFile):
 
 
 class TuneConfig(TuneSettings):
-    """A search whose space has been held against its training.
+    """A search whose space has been checked against its training.
 
     Attributes
     ----------

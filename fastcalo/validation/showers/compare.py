@@ -48,7 +48,7 @@ class ThreeSamples:
     baseline: ShowerSample
 
     def pairs(self) -> tuple[ShowerSample, ShowerSample]:
-        """What is held against the reference: candidate and baseline."""
+        """What is compared with the reference: candidate and baseline."""
         return self.candidate, self.baseline
 
 
