@@ -22,6 +22,8 @@ FloatArray = NDArray[np.float64]
 _EVENTS_PER_BIN = 4
 # bins with a difference in fewer events than this are not normally distributed: they are left out of the test
 _FEWEST = 10
+# a smaller difference, relative to the larger content, is rounding: engines that draw the same showers sum otherwise
+_ROUNDING = 1e-5
 # directions with less of the variance than this are sums that cannot differ, or rounding
 _NEGLIGIBLE = 1e-9
 
@@ -146,7 +148,8 @@ class PairedSpectrum:
             self._sums[i] += content.sum(axis=0)
             self._squares[i] += (content**2).sum(axis=0)
         self._difference += difference.T @ difference
-        self._touched += np.count_nonzero(difference, axis=0)
+        seen = np.abs(difference) > _ROUNDING * np.maximum(np.abs(full), np.abs(fast))
+        self._touched += np.count_nonzero(seen, axis=0)
 
     @property
     def mean(self) -> FloatArray:
@@ -178,13 +181,13 @@ class PairedSpectrum:
     def test(self) -> tuple[float, int, float]:
         """Hotelling's test of equal means of all bins: chi2, degrees of freedom, p-value.
 
-        Bins that hardly ever differ are left out. chi2 is corrected for the covariance that is estimated from few
-        events: by (n − k) / (n − 1) for k degrees of freedom. All NaN, or no degree of freedom, where there are too few
-        events for the bins.
+        Bins that hardly ever differ by more than rounding are left out. chi2 is corrected for the covariance that is
+        estimated from few events: by (n − k) / (n − 1) for k degrees of freedom. All NaN, or no degree of freedom,
+        where there are too few events for the bins.
         """
         kept = np.flatnonzero(self._touched >= _FEWEST)
         if not len(kept):
-            return (0.0, 0, 1.0) if self.n and not self._difference.any() else (math.nan, 0, math.nan)
+            return (0.0, 0, 1.0) if self.n and not self._touched.any() else (math.nan, 0, math.nan)
         if self.n < _EVENTS_PER_BIN * len(kept):
             return math.nan, 0, math.nan
         covariance = self._covariance[np.ix_(kept, kept)]
