@@ -26,7 +26,8 @@ MODELS = Path(fastcalo.__file__).parent / "model"
 DETECTOR = fastcalo.load_detector()
 EM = MODELS / f"{DEFAULT_MODELS[0]}.onnx"
 
-# event, code, kinetic energy, direction, point on the face; 15 MeV are below the range of the model, and a proton is of no
+# event, code, kinetic energy, direction, point on the face; 15 MeV are below the range of the model, and a proton is of
+# no species that it knows
 OBLIQUE = (0.36, -0.48, 0.8)
 SHOTS = [
     (0, 22, 2.0, *OBLIQUE, 40.3, -12.7),
