@@ -58,27 +58,15 @@ Graph::Result::~Result() {
     run.slots = workspace_->slots.data();
     run.arena = workspace_->arena.get();
     for (const int s : graph_->code_->left) run.release(s);
-    graph_->give(std::move(workspace_));
+    graph_->spares_.give(std::move(workspace_));
 }
 
 std::unique_ptr<Workspace> Graph::take() const {
-    {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        if (!spare_.empty()) {
-            std::unique_ptr<Workspace> w = std::move(spare_.back());
-            spare_.pop_back();
-            return w;
-        }
-    }
+    if (std::unique_ptr<Workspace> w = spares_.take()) return w;
     auto w = std::make_unique<Workspace>();
     w->slots = initial_;
     w->arena = std::make_unique<Arena>(limit_);
     return w;
-}
-
-void Graph::give(std::unique_ptr<Workspace> w) const {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    spare_.push_back(std::move(w));
 }
 
 void Graph::bind(Run& run, const std::vector<Input>& inputs) const {

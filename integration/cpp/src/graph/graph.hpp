@@ -3,11 +3,11 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "graph/run/executor.hpp"
+#include "support/spares.hpp"
 
 namespace fastcalo::graph {
 
@@ -65,7 +65,6 @@ class Graph {
   private:
     friend class Result;
     std::unique_ptr<Workspace> take() const;
-    void give(std::unique_ptr<Workspace> w) const;
     void bind(Run& run, const std::vector<Input>& inputs) const;
 
     std::unique_ptr<Ir> ir_;
@@ -73,8 +72,7 @@ class Graph {
     std::vector<Tensor> initial_;  // slots before a run: constants
     std::vector<int> defaults_;    // of each input, the constant that it has when it is left out, or -1
     std::size_t limit_, instructions_ = 0;
-    mutable std::mutex mutex_;
-    mutable std::vector<std::unique_ptr<Workspace>> spare_;
+    mutable core::Spares<Workspace> spares_;
 };
 
 }  // namespace fastcalo::graph

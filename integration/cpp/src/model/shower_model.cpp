@@ -15,7 +15,7 @@
 namespace fastcalo::core {
 namespace {
 
-constexpr int WITHOUT_DIGEST = 1;   // last format of contracts whose files need not hold a digest
+constexpr int WITHOUT_DIGEST = 1;  // last format of contracts whose files need not hold a digest
 // twice that of a simulation, which decides in double precision: what it accepts is never refused here
 constexpr double SLACK = 2e-6;
 constexpr double FARTHEST_MM = 1e5;    // of an entry in the frame of its module: larger than any module
@@ -150,7 +150,8 @@ void ShowerModel::sample(const Particles& p, const Stream* streams, Showers& out
     std::iota(order.begin(), order.end(), std::int64_t{0});
     std::stable_sort(order.begin(), order.end(),
                      [&](std::int64_t a, std::int64_t b) { return p.kinetic_energy[a] < p.kinetic_energy[b]; });
-    std::unique_ptr<Batch> batch = take();
+    std::unique_ptr<Batch> batch = spares_.take();
+    if (!batch) batch = std::make_unique<Batch>();
     const std::size_t most = backend_->batch();
     for (std::size_t start = 0; start < p.n; start += most) {
         const std::size_t n = std::min(most, p.n - start);
@@ -158,7 +159,7 @@ void ShowerModel::sample(const Particles& p, const Stream* streams, Showers& out
         run_batch({n, batch->pdg.data(), batch->energy.data(), batch->direction.data(), batch->entry.data()},
                   batch->noise, &order[start], out);
     }
-    give(std::move(batch));
+    spares_.give(std::move(batch));
 }
 
 void ShowerModel::fill(Batch& b, const Particles& p, const Stream* streams, const std::int64_t* order,
@@ -188,19 +189,6 @@ void ShowerModel::fill(Batch& b, const Particles& p, const Stream* streams, cons
         draw(spec, t, b.random.data(), b.energy.data(), n, rows, b.tensors[t].data());
         b.noise.push_back({b.tensors[t].data(), rows});
     }
-}
-
-std::unique_ptr<ShowerModel::Batch> ShowerModel::take() const {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (spare_.empty()) return std::make_unique<Batch>();
-    std::unique_ptr<Batch> batch = std::move(spare_.back());
-    spare_.pop_back();
-    return batch;
-}
-
-void ShowerModel::give(std::unique_ptr<Batch> batch) const {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    spare_.push_back(std::move(batch));
 }
 
 void ShowerModel::run(const Particles& p, const std::vector<NoiseView>& noise, Showers& out) const {

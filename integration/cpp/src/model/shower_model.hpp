@@ -5,7 +5,6 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,6 +12,7 @@
 #include "model/backend.hpp"
 #include "model/contract.hpp"
 #include "support/random_numbers.hpp"
+#include "support/spares.hpp"
 
 namespace fastcalo::core {
 
@@ -83,8 +83,6 @@ class ShowerModel {
     };
 
     void check_graph() const;
-    std::unique_ptr<Batch> take() const;
-    void give(std::unique_ptr<Batch> batch) const;
     void fill(Batch& batch, const Particles& particles, const Stream* streams, const std::int64_t* order,
               std::size_t n) const;
     void run_batch(const Particles& particles, const std::vector<NoiseView>& noise, const std::int64_t* shower,
@@ -96,8 +94,7 @@ class ShowerModel {
     Contract contract_;
     std::unique_ptr<Backend> backend_;
     bool has_windows_ = false;
-    mutable std::mutex mutex_;
-    mutable std::vector<std::unique_ptr<Batch>> spare_;
+    mutable Spares<Batch> spares_;
 };
 
 std::unique_ptr<Backend> open_backend(std::string_view image, const ModelOptions& options);

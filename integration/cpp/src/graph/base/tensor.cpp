@@ -2,11 +2,12 @@
 // Tensors in C order, their types, shapes and memory.
 #include "graph/base/tensor.hpp"
 
+#include <algorithm>
+#include <new>
+
 #ifdef __linux__
 #include <sys/mman.h>
 #endif
-
-#include <new>
 
 namespace fastcalo::graph {
 
