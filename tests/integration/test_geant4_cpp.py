@@ -26,14 +26,14 @@ MODELS = Path(fastcalo.__file__).parent / "model"
 DETECTOR = fastcalo.load_detector()
 EM = MODELS / f"{DEFAULT_MODELS[0]}.onnx"
 
-# event, code, kinetic energy, direction, point on the face; 15 MeV are below the range of the model, and a proton is of
-# no species that it knows
+# event, code, kinetic energy, direction, point on the face; 15 and 18 MeV are below the range of the model, and a
+# proton is of no species that it knows
 OBLIQUE = (0.36, -0.48, 0.8)
 SHOTS = [
     (0, 22, 2.0, *OBLIQUE, 40.3, -12.7),
     (1, 22, 0.015, 0.0, 0.0, 1.0, -30.0, 200.0),
     (2, 22, 2.0, *OBLIQUE, 40.3, -12.7),
-    (2, 22, 0.015, 0.0, 0.0, 1.0, -30.0, 200.0),
+    (2, 22, 0.018, 0.0, 0.0, 1.0, -30.0, 200.0),
     (2, 2212, 0.3, 0.0, 0.0, 1.0, 100.0, 0.0),
     (4, 11, 1.5, *OBLIQUE, 0.0, 0.0),
     (5, -11, 3.0, *OBLIQUE, 10.0, 0.0),
@@ -156,7 +156,7 @@ def test_what_enters_is_what_was_shot_and_all_of_it_has_a_reason(fast):
     assert found[fastcalo.Reason.SIMULATED.text] == (len(simulated), sum(shot[2] for shot in simulated))
     # what comes back, and enters again, is counted as well
     assert found[fastcalo.Reason.ENERGY_TOO_LOW.text][0] >= 2
-    assert found[fastcalo.Reason.ENERGY_TOO_LOW.text][1] >= 2 * 0.015
+    assert found[fastcalo.Reason.ENERGY_TOO_LOW.text][1] >= 0.015 + 0.018
     assert found[fastcalo.Reason.UNKNOWN_SPECIES.text][0] >= 1
     assert found[fastcalo.Reason.UNKNOWN_SPECIES.text][1] >= 0.3
 
@@ -188,13 +188,18 @@ def test_four_threads_give_the_hits_of_one(program, fast):
 
 
 def test_commands_change_what_is_stopped(program, without):
+    """Where nothing is stopped, hits are those of models that are disabled.
+
+    Those of a run without the plug-in can differ by single steps: the process that Geant4 attaches locates the volumes
+    anew when a track starts.
+    """
+    disabled, printed = program("disabled", "--command", "/fastcalo/enable false")
+    assert "fastcalo:" not in printed
+    assert disabled.sections["ECAL"].energy.sum() == pytest.approx(without.sections["ECAL"].energy.sum(), rel=0.05)
     hits, printed = program("commands", "--command", "/fastcalo/minEnergy 2.5 GeV", "--command", "/fastcalo/exclude e+")
     assert counts(printed)["kept from the models by a cut"][0] >= 4
     assert fastcalo.Reason.SIMULATED.text not in counts(printed)
-    assert same(hits, without)
-    hits, printed = program("disabled", "--command", "/fastcalo/enable false")
-    assert "fastcalo:" not in printed
-    assert same(hits, without)
+    assert same(hits, disabled)
     seeded = program("seeded", "--command", "/fastcalo/seed 18446744073709551615", "--count", "1")[0]
     assert cells(seeded, "ECAL", 0) != cells(hits, "ECAL", 0)
 
