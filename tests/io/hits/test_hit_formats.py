@@ -189,6 +189,37 @@ def test_levels_and_methods_change_the_size_only(source, folder, form, tmp_path)
     assert sizes["none"] > 1.05 * max(sizes["lz4"], sizes["zlib:9"], sizes["zstd:1"])
 
 
+@pytest.mark.parametrize("form", FORMATS[:2])
+def test_zlib_is_the_same_without_isa_l(source, folder, form, tmp_path, monkeypatch):
+    """Content, size and stated method do not depend on what compresses; ROOT reads both, as other tests show."""
+    paths = tmp_path / "isal", tmp_path / "zlib"
+    convert(source, paths[0], ENGINE, seed=1, format=form, contributions=True)
+    monkeypatch.setitem(sys.modules, "isal", None)
+    convert(source, paths[1], ENGINE, seed=1, format=form, contributions=True)
+    assert paths[0].read_bytes() != paths[1].read_bytes()
+    for path in paths:
+        assert columns(path) == columns(folder / form)
+        with uproot.open(path) as file:
+            assert file.file.compression.code == uproot.ZLIB(1).code
+    assert paths[0].stat().st_size == pytest.approx(paths[1].stat().st_size, rel=0.1)
+
+
+def test_flipped_bits_of_a_basket_are_noticed(source, tmp_path):
+    """The checksum of ZLIB, which ISA-L writes as well, is the only one in a ROOT file."""
+    convert(source, tmp_path / "hits.root", ENGINE, seed=1)
+    image = (tmp_path / "hits.root").read_bytes()
+    with uproot.open(tmp_path / "hits.root") as file:
+        branch = file["Events"]["ECAL_energy"]
+        start, n = branch.member("fBasketSeek")[0], branch.member("fBasketBytes")[0]
+    rng = np.random.default_rng(1)
+    for place in rng.integers(start + n // 4, start + n, 30):
+        damaged = bytearray(image)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        (tmp_path / "damaged.root").write_bytes(damaged)
+        with pytest.raises(InputError), open_hits(tmp_path / "damaged.root") as hits:
+            hits.read()
+
+
 def test_what_is_no_compression_is_refused():
     assert str(Compression.parse("ZSTD")) == "zstd:5"
     assert str(Compression.parse("none")) == "none"
