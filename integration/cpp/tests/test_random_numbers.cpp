@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Random numbers: published answers, and the digest of events that docs/models/models.md gives as examples.
 #include <cmath>
+#include <vector>
 
 #include "check.hpp"
+#include "graph/kernels/kernels.hpp"
 #include "model/noise.hpp"
 #include "support/errors.hpp"
 #include "support/random_numbers.hpp"
 
 using namespace fastcalo::core;
+namespace graph = fastcalo::graph;
 
 namespace {
 
@@ -27,14 +30,27 @@ void test_digests() {
 }
 
 void test_tables() {
-    CHECK(uniform_table().size() == 65536 && normal_table().size() == 65536 && logistic_table().size() == 65536);
+    CHECK(normal_table().size() == 65536 && logistic_table().size() == 65536);
     CHECK(uniform(0) > 0 && uniform(0xFFFFFFFF) < 1);
-    for (std::size_t k = 0; k < 65536; ++k) {
-        CHECK(uniform_table()[k] == (static_cast<float>(k) + 0.5f) * 0x1p-16f);
-        CHECK(normal_table()[k] == -normal_table()[65535 - k]);
-    }
+    for (std::size_t k = 0; k < 65536; ++k) CHECK(normal_table()[k] == -normal_table()[65535 - k]);
     CHECK(std::fabs(normal_quantile(0.975) - 1.959963984540054) < 1e-15);
     CHECK(std::fabs(normal_quantile(1e-10) + 6.361340902404056) < 1e-14);
+}
+
+// what the vectors of this processor make is what one block after the other gives
+void test_halves() {
+    const Stream stream{0x123456789ABCDEF0u, 0x0FEDCBA987654321u, 77};
+    constexpr std::size_t blocks = 100;
+    std::vector<float> middles(8 * blocks), values(8 * blocks);
+    const graph::RandomBlocks all{stream.seed, stream.digest, stream.particle, 5};
+    graph::kernels().random_halves(all, blocks, nullptr, middles.data());
+    graph::kernels().random_halves(all, blocks, normal_table().data(), values.data());
+    for (std::size_t k = 0; k < 8 * blocks; ++k) {
+        const std::uint32_t word = stream.block(static_cast<std::uint32_t>(5 + k / 8))[k / 2 % 4];
+        const std::uint32_t half = k % 2 == 0 ? word & 0xFFFF : word >> 16;
+        CHECK(middles[k] == (static_cast<float>(half) + 0.5f) * 0x1p-16f);
+        CHECK(values[k] == normal_table()[half]);
+    }
 }
 
 // rows beyond a shower's capacity are zero, and nothing depends on how many there are
@@ -68,6 +84,7 @@ int main() {
     test_philox();
     test_digests();
     test_tables();
+    test_halves();
     test_rows();
     return CHECK_RESULT();
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "graph/kernels/kernels.hpp"
 #include "support/constants.hpp"
 #include "support/errors.hpp"
 
@@ -12,7 +13,6 @@ namespace {
 
 constexpr std::uint32_t TENSOR_STRIDE = 1u << 24;  // blocks that are set aside for each tensor of a shower
 constexpr std::size_t WORDS = 4, HALVES = 8;       // numbers of 32 or 16 bits that a block holds
-constexpr std::size_t LANES = 16;                  // blocks that are made together: the compiler makes vectors of them
 
 double logistic(float u) noexcept {
     const double x = u;
@@ -44,70 +44,32 @@ void draw_words(Distribution distribution, const Stream& stream, std::uint32_t f
     }
 }
 
-const std::vector<float>& table_of(Distribution distribution) {
+// Quantiles of a distribution; null for the uniform one, where they are the numbers themselves.
+const float* table_of(Distribution distribution) {
     switch (distribution) {
         case Distribution::normal:
-            return normal_table();
+            return normal_table().data();
         case Distribution::logistic:
-            return logistic_table();
+            return logistic_table().data();
         case Distribution::uniform:
             break;
     }
-    return uniform_table();
-}
-
-// LANES blocks from one on; word k of lane l is words[k][l].
-void many_blocks(const Stream& stream, std::uint32_t first, std::uint32_t (&words)[WORDS][LANES]) noexcept {
-    std::uint32_t x0[LANES], x1[LANES], x2[LANES], x3[LANES];
-    for (std::size_t l = 0; l < LANES; ++l) {
-        x0[l] = first + static_cast<std::uint32_t>(l);
-        x1[l] = stream.particle;
-        x2[l] = static_cast<std::uint32_t>(stream.digest);
-        x3[l] = static_cast<std::uint32_t>(stream.digest >> 32);
-    }
-    auto k0 = static_cast<std::uint32_t>(stream.seed), k1 = static_cast<std::uint32_t>(stream.seed >> 32);
-    for (int round = 0; round < 10; ++round) {
-        for (std::size_t l = 0; l < LANES; ++l) {
-            const std::uint64_t p0 = std::uint64_t{0xD2511F53u} * x0[l], p1 = std::uint64_t{0xCD9E8D57u} * x2[l];
-            x0[l] = static_cast<std::uint32_t>(p1 >> 32) ^ x1[l] ^ k0;
-            x1[l] = static_cast<std::uint32_t>(p1);
-            x2[l] = static_cast<std::uint32_t>(p0 >> 32) ^ x3[l] ^ k1;
-            x3[l] = static_cast<std::uint32_t>(p0);
-        }
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-    std::copy_n(x0, LANES, words[0]);
-    std::copy_n(x1, LANES, words[1]);
-    std::copy_n(x2, LANES, words[2]);
-    std::copy_n(x3, LANES, words[3]);
+    return nullptr;
 }
 
 // Numbers with 16 bits each, in whole blocks of eight; the last block is cut at `most`.
 void draw_halves(Distribution distribution, const Stream& stream, std::uint32_t first, std::size_t blocks,
                  std::size_t most, float* out) {
-    const float* const table = table_of(distribution).data();
-    std::uint32_t words[WORDS][LANES];
-    for (std::size_t block = 0; block < blocks; block += LANES) {
-        many_blocks(stream, first + static_cast<std::uint32_t>(block), words);
-        for (std::size_t l = 0; l < LANES && block + l < blocks; ++l) {
-            float numbers[HALVES];
-            for (std::size_t k = 0; k < WORDS; ++k) {
-                const std::uint32_t word = words[k][l];
-                // a half h of a word gives the quantile at (h + 1/2) 2^-16; of the uniform distribution that is itself
-                if (distribution == Distribution::uniform) {
-                    numbers[2 * k] = (static_cast<float>(word & 0xFFFF) + 0.5f) * 0x1p-16f;
-                    numbers[2 * k + 1] = (static_cast<float>(word >> 16) + 0.5f) * 0x1p-16f;
-                } else {
-                    numbers[2 * k] = table[word & 0xFFFF];
-                    numbers[2 * k + 1] = table[word >> 16];
-                }
-            }
-            const std::size_t at = (block + l) * HALVES;
-            if (at >= most) return;
-            std::copy_n(numbers, std::min(HALVES, most - at), out + at);
-        }
-    }
+    const float* const table = table_of(distribution);
+    const graph::RandomBlocks all{stream.seed, stream.digest, stream.particle, first};
+    const std::size_t whole = std::min(blocks, most / HALVES);
+    graph::kernels().random_halves(all, static_cast<std::int64_t>(whole), table, out);
+    if (whole == blocks) return;
+    const graph::RandomBlocks last{stream.seed, stream.digest, stream.particle,
+                                   first + static_cast<std::uint32_t>(whole)};
+    float numbers[HALVES];
+    graph::kernels().random_halves(last, 1, table, numbers);
+    std::copy_n(numbers, most - whole * HALVES, out + whole * HALVES);
 }
 
 }  // namespace

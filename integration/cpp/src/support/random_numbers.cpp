@@ -73,11 +73,6 @@ double normal_quantile(double p) noexcept {
     return q < 0 ? -x : x;
 }
 
-const std::vector<float>& uniform_table() {
-    static const std::vector<float> table = table_of([](double u) { return u; });
-    return table;
-}
-
 const std::vector<float>& logistic_table() {
     static const std::vector<float> table = table_of([](double u) { return std::log(u / (1 - u)); });
     return table;

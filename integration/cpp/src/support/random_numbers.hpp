@@ -49,7 +49,6 @@ struct Stream {
 inline float uniform(std::uint32_t word) noexcept { return (static_cast<float>(word >> 9) + 0.5f) * 0x1p-23f; }
 
 // Quantiles of a distribution at the middles of 2^16 equal bins between 0 and 1: what halves of words stand for.
-const std::vector<float>& uniform_table();
 const std::vector<float>& logistic_table();
 const std::vector<float>& normal_table();
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <new>
+#include <utility>
 
 #ifdef __linux__
 #include <sys/mman.h>
@@ -97,6 +98,51 @@ Buffer* Arena::grow(unsigned k) {
     b->users = 1;
     b->size_class = k;
     return b;
+}
+
+Buffer* Arena::take_filled(std::size_t bytes, std::uint64_t value, std::size_t element) {
+    for (Buffer** at = &filled_; *at; at = &(*at)->next) {
+        Buffer* const b = *at;
+        if (b->size_class != size_class(bytes) || b->value != value || b->filled != element) continue;
+        *at = b->next;
+        b->users = 1;
+        return b;
+    }
+    Buffer* const b = take(bytes);
+    fill(b->bytes(), b->capacity / element, value, element);
+    b->value = value;
+    b->filled = static_cast<std::uint8_t>(element);
+    return b;
+}
+
+void Arena::clean(Buffer* b) {
+    for (std::uint32_t k = 0; k < b->n_places; ++k) {
+        std::int64_t at = 0;
+        if (b->wide == 8)
+            at = reinterpret_cast<const std::int64_t*>(b->places)[k];
+        else
+            at = reinterpret_cast<const std::int32_t*>(b->places)[k];
+        fill(b->bytes() + static_cast<std::size_t>(at) * b->filled, 1, b->value, b->filled);
+    }
+    Buffer* const owner = std::exchange(b->places_owner, nullptr);
+    b->next = filled_;
+    filled_ = b;
+    drop(owner);
+}
+
+void fill(std::byte* to, std::size_t n, std::uint64_t value, std::size_t element) {
+    switch (element) {
+        case 1:
+            return static_cast<void>(std::fill_n(reinterpret_cast<std::uint8_t*>(to), n, static_cast<std::uint8_t>(value)));
+        case 2:
+            return static_cast<void>(
+                std::fill_n(reinterpret_cast<std::uint16_t*>(to), n, static_cast<std::uint16_t>(value)));
+        case 4:
+            return static_cast<void>(
+                std::fill_n(reinterpret_cast<std::uint32_t*>(to), n, static_cast<std::uint32_t>(value)));
+        default:
+            return static_cast<void>(std::fill_n(reinterpret_cast<std::uint64_t*>(to), n, value));
+    }
 }
 
 // Slabs double, so that a run of one shower takes little; what is left of the one before is lost.

@@ -76,9 +76,17 @@ struct alignas(64) Buffer {
     std::size_t capacity = 0;
     std::uint32_t users = 0;
     std::uint32_t size_class = 0;
+    // one value throughout, of so many bytes (0: of no such kind), but for the elements at these places
+    std::uint64_t value = 0;
+    const std::byte* places = nullptr;
+    Buffer* places_owner = nullptr;
+    std::uint32_t n_places = 0;
+    std::uint8_t filled = 0;
+    std::uint8_t wide = 0;  // bytes of a place
 
     std::byte* bytes() { return reinterpret_cast<std::byte*>(this + 1); }
 };
+static_assert(sizeof(Buffer) == 64);
 
 // Memory of one run at a time: pieces whose sizes are powers of two, kept in lists when free.
 //
@@ -96,15 +104,19 @@ class Arena {
         if (Buffer* b = free_[k]) {
             free_[k] = b->next;
             b->users = 1;
+            b->filled = 0;
             return b;
         }
         return grow(k);
     }
+    // A buffer that holds a value of 1, 2, 4 or 8 bytes throughout. Who changes elements lists their places in it: they
+    // are cleaned when nobody uses it any more, and it stays filled for the next who asks.
+    Buffer* take_filled(std::size_t bytes, std::uint64_t value, std::size_t element);
     void drop(Buffer* b) {
-        if (--b->users == 0) {
-            b->next = free_[b->size_class];
-            free_[b->size_class] = b;
-        }
+        if (--b->users) return;
+        if (b->places_owner) return clean(b);
+        b->next = free_[b->size_class];
+        free_[b->size_class] = b;
     }
     std::size_t limit() const { return limit_; }
 
@@ -117,15 +129,20 @@ class Arena {
     }
     static constexpr std::size_t kHugePage = std::size_t{2} << 20, kMostDoublings = 4;
     Buffer* grow(unsigned k);
+    void clean(Buffer* b);
     void add_slab(std::size_t need);
 
     std::size_t limit_, held_ = 0;
     std::array<Buffer*, 64> free_{};
+    Buffer* filled_ = nullptr;
     // pieces are cut from slabs, one after the other
     std::vector<void*> slabs_;
     std::byte* next_ = nullptr;
     std::size_t left_ = 0;
 };
+
+// Fill n elements of 1, 2, 4 or 8 bytes with a value.
+void fill(std::byte* to, std::size_t n, std::uint64_t value, std::size_t element);
 
 // A tensor: memory, its owner (none where it belongs to the graph or the caller), type and shape.
 struct Tensor {

@@ -28,6 +28,12 @@ struct Product {
     bool silu = false;
 };
 
+// Blocks of Philox4x32-10 from one on (support/random_numbers.hpp): its key, and the rest of its counter.
+struct RandomBlocks {
+    std::uint64_t seed, digest;
+    std::uint32_t particle, first;
+};
+
 struct Kernels {
     const char* name;
     // The step of an operator for operands and result of some types (of Where: of its last operands); null if none.
@@ -44,6 +50,9 @@ struct Kernels {
     // Sum, smallest (op Min) or largest (op Max) over the middle one of three axes.
     void (*reduce)(Op op, Type type, void* d, const void* a, std::int64_t outer, std::int64_t length,
                    std::int64_t inner);
+    // The eight halves of each of n blocks as numbers: what a table of 2^16 has for them, or, without one, the middle of
+    // the bin that each is of between 0 and 1.
+    void (*random_halves)(const RandomBlocks& blocks, std::int64_t n, const float* table, float* d);
 };
 
 // The best kernels for this processor, or those of a level named in the environment (FASTCALO_KERNELS).

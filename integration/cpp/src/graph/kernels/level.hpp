@@ -28,6 +28,7 @@ std::int64_t packed_size(std::int64_t k, std::int64_t n);
 void pack(float* to, const float* b, std::int64_t k, std::int64_t n, std::int64_t row, std::int64_t column);
 void softmax(float* d, const float* a, std::int64_t outer, std::int64_t length, std::int64_t inner);
 void reduce(Op op, Type type, void* d, const void* a, std::int64_t outer, std::int64_t length, std::int64_t inner);
+void random_halves(const RandomBlocks& blocks, std::int64_t n, const float* table, float* d);
 const Kernels& table();
 
 }  // namespace fastcalo::graph::FASTCALO_LEVEL

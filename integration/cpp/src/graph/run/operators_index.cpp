@@ -116,10 +116,38 @@ std::byte* clean_array(Run& run, const Tensor& value, std::int64_t length) {
     return array->bytes.data();
 }
 
+// The vector that a few elements are scattered into: of one value throughout, it needs no copy.
+Tensor* filled_vector(Run& run, int out, const Tensor& from, const Tensor& index) {
+    const std::size_t element = size_of(from.type);
+    if (!from.owner || from.owner->filled != element || from.owner->places_owner || from.shape.rank != 1 ||
+        !index.owner || index.count > from.count / 8 || index.count > INT32_MAX)
+        return nullptr;
+    const auto places = [&](auto zero) {
+        using I = decltype(zero);
+        const I* at = index.as<I>();
+        // an index that counts from the end is seldom
+        return std::all_of(at, at + index.count, [&](I i) { return i >= 0 && i < from.count; });
+    };
+    if (!(index.type == Type::i64 ? places(std::int64_t{}) : places(std::int32_t{}))) return nullptr;
+    Tensor& t = run.slot(out);
+    t.owner = run.arena->take_filled(from.bytes(), from.owner->value, element);
+    t.data = t.owner->bytes();
+    t.type = from.type;
+    t.shape = from.shape;
+    t.count = from.count;
+    t.owner->places = index.data;
+    t.owner->places_owner = index.owner;
+    t.owner->n_places = static_cast<std::uint32_t>(index.count);
+    t.owner->wide = static_cast<std::uint8_t>(size_of(index.type));
+    ++index.owner->users;
+    return &t;
+}
+
 // A tensor with the elements of an input: in its place where nobody else reads that, else a copy.
 Tensor& own(Run& run, int out, int in, bool last) {
     Tensor& from = run.slot(in);
-    if (last && from.owner && from.owner->users == 1) {
+    if (last && from.owner && from.owner->users == 1 && !from.owner->places_owner) {
+        from.owner->filled = 0;
         Tensor& t = run.slot(out);
         t = from;
         from.owner = nullptr;
@@ -130,34 +158,92 @@ Tensor& own(Run& run, int out, int in, bool last) {
     return t;
 }
 
+template <class Key>
 struct Item {
-    std::uint64_t key;
-    std::int64_t at;
+    Key key;
+    Key at;
 };
 
-// Stable: by insertion where items are nearly sorted, else digit by digit.
-void sort_items(Item* items, Item* other, std::int64_t n) {
-    std::int64_t moves = 8 * n, k = 1;
-    for (; k < n && moves > 0; ++k) {
-        const Item x = items[k];
+// Sort by insertion, which equal ones keep their order in, and give up after so many moves.
+template <class Key>
+bool insert_items(Item<Key>* items, std::int64_t n, std::int64_t moves) {
+    for (std::int64_t k = 1; k < n; ++k) {
+        const Item<Key> x = items[k];
         std::int64_t j = k;
         for (; j > 0 && items[j - 1].key > x.key; --j) items[j] = items[j - 1];
         items[j] = x;
         moves -= k - j;
+        if (moves < 0) return false;
     }
-    if (k >= n) return;
-    std::uint64_t varies = 0;
-    for (std::int64_t i = 1; i < n; ++i) varies |= items[i].key ^ items[0].key;
-    Item *from = items, *to = other;
-    for (int shift = 0; shift < 64; shift += 8) {
-        if (!(varies >> shift & 0xFF)) continue;
-        std::int64_t first[257] = {};
-        for (std::int64_t i = 0; i < n; ++i) ++first[(from[i].key >> shift & 0xFF) + 1];
-        for (int d = 0; d < 256; ++d) first[d + 1] += first[d];
-        for (std::int64_t i = 0; i < n; ++i) to[first[from[i].key >> shift & 0xFF]++] = from[i];
+    return true;
+}
+
+// Sort by the bits of the keys from `shift` on, digit by digit; equal ones keep their order.
+template <class Key>
+void sort_digits(Item<Key>* items, Item<Key>* other, std::int64_t n, int shift, Key varies) {
+    constexpr int kBits = 11;
+    constexpr Key kMask = (Key{1} << kBits) - 1;
+    Item<Key>*from = items, *to = other;
+    for (; shift < static_cast<int>(8 * sizeof(Key)) && varies >> shift; shift += kBits) {
+        if (!(varies >> shift & kMask)) continue;
+        std::int64_t first[kMask + 2] = {};
+        for (std::int64_t i = 0; i < n; ++i) ++first[(from[i].key >> shift & kMask) + 1];
+        for (Key d = 0; d < kMask; ++d) first[d + 1] += first[d];
+        for (std::int64_t i = 0; i < n; ++i) to[first[from[i].key >> shift & kMask]++] = from[i];
         std::swap(from, to);
     }
     if (from != items) std::copy(from, from + n, items);
+}
+
+// Stable: by the two highest digits, and the rest by insertion where that needs few moves, else digit by digit.
+template <class Key>
+void sort_items(Item<Key>* items, Item<Key>* other, std::int64_t n) {
+    if (insert_items(items, n, n + 64)) return;
+    Key varies = 0;
+    for (std::int64_t i = 1; i < n; ++i) varies |= items[i].key ^ items[0].key;
+    int low = 0;
+    while (varies >> low >= Key{1} << 22) ++low;
+    sort_digits(items, other, n, low, varies);
+    if (low > 0 && !insert_items(items, n, 8 * n)) sort_digits(items, other, n, 0, varies);
+}
+
+// Numbers whose order is that of the elements.
+std::int64_t order_of(float x) {
+    std::int32_t bits;
+    std::memcpy(&bits, &x, sizeof bits);
+    return bits < 0 ? INT32_MIN - static_cast<std::int64_t>(bits) : bits;
+}
+template <class T>
+std::int64_t order_of(T x) {
+    return x;
+}
+
+// Places of the first k of n elements in order, by keys counted from the lowest, or down from the highest.
+template <class Key, class T>
+void sort_by(Run& run, const T* from, std::int64_t n, std::uint64_t end, bool falling, std::int64_t* at,
+             std::int64_t k) {
+    auto* items = reinterpret_cast<Item<Key>*>(run.bytes(static_cast<std::size_t>(2 * n + 2) * sizeof(Item<Key>)));
+    for (std::int64_t j = 0; j < n; ++j) {
+        const auto key = static_cast<std::uint64_t>(order_of(from[j]));
+        items[j] = {static_cast<Key>(falling ? end - key : key - end), static_cast<Key>(j)};
+    }
+    sort_items(items, items + n + 1, n);
+    for (std::int64_t j = 0; j < k; ++j) at[j] = static_cast<std::int64_t>(items[j].at);
+}
+
+template <class T>
+void sort_places(Run& run, const T* from, std::int64_t n, bool falling, std::int64_t* at, std::int64_t k) {
+    std::int64_t least = INT64_MAX, most = INT64_MIN;
+    for (std::int64_t j = 0; j < n; ++j) {
+        least = std::min(least, order_of(from[j]));
+        most = std::max(most, order_of(from[j]));
+    }
+    const auto low = static_cast<std::uint64_t>(least), high = static_cast<std::uint64_t>(most);
+    // half the memory, where it does
+    if (n <= UINT32_MAX && high - low <= UINT32_MAX)
+        sort_by<std::uint32_t>(run, from, n, falling ? high : low, falling, at, k);
+    else
+        sort_by<std::uint64_t>(run, from, n, falling ? high : low, falling, at, k);
 }
 
 }  // namespace
@@ -237,7 +323,8 @@ void run_nonzero(Run& run, const Instruction& i) {
 void run_scatter(Run& run, const Instruction& i) {
     const Tensor &index = input(run, i, 1), &updates = input(run, i, 2);
     if (index.shape != updates.shape) throw Error("ScatterElements: indices and updates differ in shape");
-    Tensor& t = own(run, i.out[0], i.in[0], i.p.flag);
+    Tensor* const filled = filled_vector(run, i.out[0], input(run, i, 0), index);
+    Tensor& t = filled ? *filled : own(run, i.out[0], i.in[0], i.p.flag);
     switch (t.type) {
         case Type::f32:
             return scatter<float>(t, index, updates, i.p);
@@ -309,28 +396,16 @@ void run_topk(Run& run, const Instruction& i) {
     if (k < 0 || k > n) throw Error("TopK: more elements than there are");
     if (from.type != Type::i64 && from.type != Type::i32 && from.type != Type::f32)
         throw Error(std::string("TopK of ") + name_of(from.type) + " is not supported");
-    auto* items = reinterpret_cast<Item*>(run.bytes(static_cast<std::size_t>(2 * n + 2) * sizeof(Item)));
-    for (std::int64_t j = 0; j < n; ++j) {
-        std::int64_t x;
-        if (from.type == Type::f32) {
-            std::int32_t bits;
-            std::memcpy(&bits, from.as<float>() + j, sizeof bits);
-            x = bits < 0 ? INT32_MIN - static_cast<std::int64_t>(bits) : bits;
-        } else {
-            x = integer_at(from, j);
-        }
-        const std::uint64_t key = static_cast<std::uint64_t>(x) ^ (std::uint64_t{1} << 63);
-        items[j] = {i.p.flag ? ~key : key, j};
-    }
-    sort_items(items, items + n + 1, n);
     Tensor& values = run.make(i.out[0], from.type, Shape{k});
-    Tensor& at = run.make(i.out[1], Type::i64, Shape{k});
-    const std::size_t element = size_of(from.type);
-    for (std::int64_t j = 0; j < k; ++j) {
-        at.as<std::int64_t>()[j] = items[j].at;
-        std::memcpy(values.data + static_cast<std::size_t>(j) * element,
-                    from.data + static_cast<std::size_t>(items[j].at) * element, element);
-    }
+    Tensor& places = run.make(i.out[1], Type::i64, Shape{k});
+    auto* const at = places.as<std::int64_t>();
+    if (from.type == Type::f32)
+        sort_places(run, from.as<float>(), n, i.p.flag, at, k);
+    else if (from.type == Type::i64)
+        sort_places(run, from.as<std::int64_t>(), n, i.p.flag, at, k);
+    else
+        sort_places(run, from.as<std::int32_t>(), n, i.p.flag, at, k);
+    run.kernels->take(values.data, from.data, n, at, k, static_cast<int>(size_of(from.type)), sizeof(std::int64_t));
 }
 
 }  // namespace fastcalo::graph

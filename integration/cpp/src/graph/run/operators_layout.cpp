@@ -103,8 +103,9 @@ void run_concat(Run& run, const Instruction& i) {
     std::size_t k = 0;
     std::byte* to = nullptr;
     if (i.p.flag && outer == 1) {
-        if (first.owner && first.owner->users == 1 && first.data == first.owner->bytes() &&
-            first.owner->capacity >= bytes) {
+        if (first.owner && first.owner->users == 1 && !first.owner->places_owner &&
+            first.data == first.owner->bytes() && first.owner->capacity >= bytes) {
+            first.owner->filled = 0;
             Tensor& t = run.slot(i.out[0]);
             to = first.data + first.bytes();
             t = first;
@@ -146,21 +147,12 @@ void run_constant_of_shape(Run& run, const Instruction& i) {
         throw Error("ConstantOfShape: the shape must be int64 [n]");
     const Shape shape = Shape::of(lengths.as<std::int64_t>(), lengths.count);
     Tensor& t = run.make(i.out[0], i.p.value.type, shape);
-    const std::size_t n = static_cast<std::size_t>(t.count);
-    const std::byte* v = i.p.value.data;
-    switch (size_of(t.type)) {
-        case 1:
-            std::memset(t.data, static_cast<int>(*v), n);
-            break;
-        case 2:
-            std::fill_n(t.as<std::uint16_t>(), n, *reinterpret_cast<const std::uint16_t*>(v));
-            break;
-        case 4:
-            std::fill_n(t.as<std::uint32_t>(), n, *reinterpret_cast<const std::uint32_t*>(v));
-            break;
-        default:
-            std::fill_n(t.as<std::uint64_t>(), n, *reinterpret_cast<const std::uint64_t*>(v));
-    }
+    const std::size_t element = size_of(t.type);
+    std::uint64_t value = 0;
+    std::memcpy(&value, i.p.value.data, element);
+    fill(t.data, static_cast<std::size_t>(t.count), value, element);
+    t.owner->value = value;
+    t.owner->filled = static_cast<std::uint8_t>(element);
 }
 
 void run_gather(Run& run, const Instruction& i) {
