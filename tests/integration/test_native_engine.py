@@ -68,6 +68,47 @@ def test_scatters_into_one_fill(library):
             np.testing.assert_array_equal(array, want)
 
 
+@pytest.mark.parametrize("places", [(2, 3998, 0), (-1, 7, -4001)])
+def test_scatters_of_few_into_a_large_fill(library, places):
+    """Its memory is kept between uses: of what others wrote there, nobody sees anything."""
+    g = Graph()
+    at, other = (g.op("Add", g.input(name, INT64, ["N"]), g.const(1, np.int64)) for name in ("at", "other"))
+    value = g.input("value", FLOAT, ["N"])
+    fill = g.full(g.const([4001], np.int64), 9.0, np.float32)
+    sums = [g.op("ScatterElements", fill, index, value, axis=0, reduction="add") for index in (at, other, at)]
+    g.output(g.op("ScatterElements", sums[0], other, value, axis=0), "twice", FLOAT, [4001])
+    for k, x in enumerate((*sums, fill)):
+        g.output(x, f"whole_{k}", FLOAT, [4001])
+    feed = {"at": np.array(places) - 1, "other": np.array([5, 2, 5]) - 1}
+    feed["value"] = np.array([4, 2, 8], np.float32)
+    for want, *got in both(library, g, feed):
+        for array in got:
+            np.testing.assert_array_equal(array, want)
+
+
+@pytest.mark.parametrize("largest", [0, 1])
+@pytest.mark.parametrize("keys", ["narrow", "wide", "few", "nearly sorted", "floats"])
+def test_sorting(library, keys, largest):
+    """Of equal ones, the first comes first."""
+    rng = np.random.default_rng(1)
+    x = {
+        "narrow": rng.integers(-1000, 1000, 5000),
+        "wide": rng.integers(-(2**45), 2**45, 5000) // 64 * 64,
+        "few": np.repeat(rng.integers(0, 2**40, 50), 100) + rng.integers(0, 4, 5000),
+        "nearly sorted": np.arange(5000) // 3 + (np.arange(5000) % 7 == 0),
+        "floats": np.round(rng.normal(size=5000), 2).astype(np.float32),
+    }[keys]
+    g = Graph()
+    kind = FLOAT if keys == "floats" else INT64
+    values, places = g.ops("TopK", 2, g.input("x", kind, ["N"]), g.input("k", INT64, [1]), axis=0, largest=largest)
+    g.output(values, "values", kind, ["K"])
+    g.output(places, "places", INT64, ["K"])
+    for k in (len(x), 1200):
+        for want, *got in both(library, g, {"x": x, "k": np.array([k])}):
+            for array in got:
+                np.testing.assert_array_equal(array, want)
+
+
 @pytest.mark.parametrize(("kind", "dtype"), [(FLOAT, np.float32), (INT32, np.int32), (INT64, np.int64)])
 def test_columns_side_by_side(library, kind, dtype):
     """Narrow matrices and a wide one, of several numbers of columns."""
