@@ -186,6 +186,35 @@ void join_scatters(Ir& ir) {
     }
 }
 
+void join_gathers(Ir& ir) {
+    std::vector<int> readers = count_readers(ir);
+    for (Block& b : ir.blocks) {
+        std::map<int, std::size_t> made;
+        std::vector<char> gone(b.nodes.size(), 0);
+        const auto source = [&](int v, Op op) {
+            const auto at = made.find(v);
+            return at == made.end() || b.nodes[at->second].op != op ? kAbsent : b.nodes[at->second].in[0];
+        };
+        for (std::size_t j = 0; j < b.nodes.size(); ++j) {
+            Node& n = b.nodes[j];
+            made[n.out[0]] = j;
+            if (n.op != Op::GatherElements || n.p.axis != 1) continue;
+            const int index = n.in[1];
+            int vector = source(index, Op::Expand);
+            if (vector == kAbsent) continue;
+            if (ir.value(vector).dims.size() == 2) vector = source(vector, Op::Reshape);
+            const std::vector<Dim>&lines = ir.value(n.in[0]).dims, &wanted = ir.value(index).dims;
+            if (vector == kAbsent || lines.size() != 2 || wanted.size() != 2 || lines[0] != wanted[0]) continue;
+            if (ir.value(vector).dims != std::vector<Dim>{wanted[1]}) continue;
+            n.op = Op::Gather;
+            n.in[1] = vector;
+            ++readers[static_cast<std::size_t>(vector)];
+            gone[made[index]] = --readers[static_cast<std::size_t>(index)] == 0;
+        }
+        remove(b, gone);
+    }
+}
+
 void join_products(Ir& ir) {
     const std::vector<int> readers = count_readers(ir);
     for (Block& b : ir.blocks) {

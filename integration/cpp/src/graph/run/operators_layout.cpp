@@ -177,8 +177,16 @@ void run_gather(Run& run, const Instruction& i) {
         return;
     }
     Tensor& t = run.make(i.out[0], from.type, shape);
-    const std::size_t piece = static_cast<std::size_t>(a.inner) * size_of(from.type);
+    const std::size_t element = size_of(from.type), piece = static_cast<std::size_t>(a.inner) * element;
     std::byte* to = t.data;
+    if (a.inner == 1) {
+        for (std::int64_t o = 0; o < a.outer; ++o, to += static_cast<std::size_t>(index.count) * element)
+            if (!run.kernels->take(to, from.data + static_cast<std::size_t>(o * a.length) * element, a.length,
+                                   index.data, index.count, static_cast<int>(element),
+                                   static_cast<int>(size_of(index.type))))
+                throw Error("Gather: an index is outside an axis of " + std::to_string(a.length));
+        return;
+    }
     for (std::int64_t o = 0; o < a.outer; ++o)
         for (std::int64_t k = 0; k < index.count; ++k, to += piece) {
             const std::size_t line = static_cast<std::size_t>(o * a.length + at(k));
