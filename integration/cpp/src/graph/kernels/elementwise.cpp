@@ -121,7 +121,35 @@ inline std::int64_t cut64(float x) {
     return fits ? static_cast<std::int64_t>(fits ? x : 0.0F) : INT64_MIN;
 }
 FASTCALO_UNARY(cut_to_32, cut32(x))
-FASTCALO_UNARY(cut_to_64, cut64(x))
+
+// Vectors convert 32 bits, not 64, before AVX-512; that is nearly always enough.
+template <class T, class R>
+void cut_to_64(void* d, const void* a, const void*, const void*, std::int64_t n) {
+    std::int64_t* to = static_cast<std::int64_t*>(d);
+    const float* from = static_cast<const float*>(a);
+    std::int32_t wide = 0;
+    for (std::int64_t i = 0; i < n; ++i) wide |= from[i] > -2147483648.0F && from[i] < 2147483648.0F ? 0 : 1;
+    if (wide) {
+        for (std::int64_t i = 0; i < n; ++i) to[i] = cut64(from[i]);
+    } else {
+        FASTCALO_VECTORISE
+        for (std::int64_t i = 0; i < n; ++i) to[i] = static_cast<std::int32_t>(from[i]);
+    }
+}
+inline void integers_to_real(float* to, const std::int64_t* from, std::int64_t n) {
+    std::uint64_t wide = 0;
+    for (std::int64_t i = 0; i < n; ++i) wide |= (static_cast<std::uint64_t>(from[i]) + 0x80000000U) >> 32;
+    if (wide) {
+        for (std::int64_t i = 0; i < n; ++i) to[i] = static_cast<float>(from[i]);
+    } else {
+        FASTCALO_VECTORISE
+        for (std::int64_t i = 0; i < n; ++i) to[i] = static_cast<float>(static_cast<std::int32_t>(from[i]));
+    }
+}
+template <>
+void convert<std::int64_t, float>(void* d, const void* a, const void*, const void*, std::int64_t n) {
+    integers_to_real(static_cast<float*>(d), static_cast<const std::int64_t*>(a), n);
+}
 
 template <class T, class R>
 void power(void* d, const void* a, const void* b, const void*, std::int64_t n) {

@@ -34,13 +34,21 @@ struct RandomBlocks {
     std::uint32_t particle, first;
 };
 
+// The highest of some indices, whether one is negative, and whether they never fall and mostly repeat.
+struct Places {
+    std::int64_t highest;
+    bool negative, repeated;
+};
+
 struct Kernels {
     const char* name;
     // The step of an operator for operands and result of some types (of Where: of its last operands); null if none.
     StepFn (*step)(Op op, Type operand, Type result);
-    // Elements of a table at indices, of 4 or 8 bytes; negative ones count from the end. False if one is outside.
+    // What there is to know about indices of 4 or 8 bytes (wide).
+    Places (*look)(const void* index, std::int64_t n, int wide);
+    // Elements of a table at indices that were looked at; negative ones count from the end. False if one is outside.
     bool (*take)(void* d, const void* table, std::int64_t count, const void* index, std::int64_t n, int element,
-                 int wide);
+                 int wide, const Places& places);
     void (*product)(const Product& p);
     // Elements that a packed matrix of k rows and n columns takes; and how it is packed, from element strides.
     std::int64_t (*packed_size)(std::int64_t k, std::int64_t n);

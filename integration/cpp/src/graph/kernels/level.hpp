@@ -22,7 +22,9 @@
 namespace fastcalo::graph::FASTCALO_LEVEL {
 
 StepFn find_step(Op op, Type operand, Type result);
-bool take(void* d, const void* table, std::int64_t count, const void* index, std::int64_t n, int element, int wide);
+Places look(const void* index, std::int64_t n, int wide);
+bool take(void* d, const void* table, std::int64_t count, const void* index, std::int64_t n, int element, int wide,
+          const Places& places);
 void product(const Product& p);
 std::int64_t packed_size(std::int64_t k, std::int64_t n);
 void pack(float* to, const float* b, std::int64_t k, std::int64_t n, std::int64_t row, std::int64_t column);

@@ -119,7 +119,7 @@ void reduce(Op op, Type type, void* d, const void* a, std::int64_t outer, std::i
 
 const Kernels& table() {
     static const Kernels all = {
-        FASTCALO_NAME(FASTCALO_LEVEL), find_step, take, product, packed_size, pack, softmax, reduce,
+        FASTCALO_NAME(FASTCALO_LEVEL), find_step, look, take, product, packed_size, pack, softmax, reduce,
         random_halves};
     return all;
 }

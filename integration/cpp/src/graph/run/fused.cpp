@@ -126,6 +126,9 @@ class ProgramMaker {
             s.c = static_cast<std::uint16_t>(registers_.at(n.in[1]));
             s.element = static_cast<std::uint8_t>(size_of(result));
             s.wide = static_cast<std::uint8_t>(size_of(ir_.value(n.in[1]).type));
+            const auto [at, is_new] = places_.try_emplace(n.in[1], places_.size());
+            s.places = static_cast<std::uint8_t>(at->second);
+            s.looks = is_new;
         } else {
             s.fn = kernels_.step(n.op, operand, result);
             if (!s.fn)
@@ -152,6 +155,7 @@ class ProgramMaker {
     std::vector<Dim> shape_;
     std::map<int, std::size_t> made_;
     std::map<int, int> registers_, tables_;
+    std::map<int, std::size_t> places_;  // by indices, which are made once
     std::map<std::size_t, std::vector<int>> free_;
     int next_ = 0;
     Program p_;

@@ -132,6 +132,7 @@ void run_program(Run& run, const Program& p) {
     std::byte* const scratch = run.bytes(p.scratch);
     std::byte* registers[kMostRegisters];
     Pattern patterns[kMostRegisters / 8];
+    Places places[kMostRegisters];
     std::size_t broadcast = 0;
     std::uint8_t moving[kMostRegisters];  // operands that are read on from block to block
     const std::size_t operands = p.operands.size();
@@ -178,7 +179,9 @@ void run_program(Run& run, const Program& p) {
                 continue;
             }
             const Tensor& table = run.slot(p.operands[s.b].slot);
-            if (!run.kernels->take(registers[s.d], table.data, table.count, registers[s.c], n, s.element, s.wide))
+            if (s.looks) places[s.places] = run.kernels->look(registers[s.c], n, s.wide);
+            if (!run.kernels->take(registers[s.d], table.data, table.count, registers[s.c], n, s.element, s.wide,
+                                   places[s.places]))
                 throw Error("an index is outside a vector of " + std::to_string(table.count) + " elements");
         }
     }

@@ -23,6 +23,11 @@ void cumsum(T* to, const T* from, const Around& a, bool exclusive, bool reverse)
         }
 }
 
+bool take(const Run& run, void* d, const void* table, std::int64_t count, const void* index, std::int64_t n,
+          int element, int wide) {
+    return run.kernels->take(d, table, count, index, n, element, wide, run.kernels->look(index, n, wide));
+}
+
 [[noreturn]] void outside(std::int64_t length) {
     throw Error("ScatterElements: an index is outside an axis of " + std::to_string(length));
 }
@@ -274,8 +279,8 @@ void run_gather_elements(Run& run, const Instruction& i) {
     const int element = static_cast<int>(size_of(from.type)), wide = static_cast<int>(size_of(index.type));
     if (b.inner == 1) {
         for (std::int64_t o = 0; o < b.outer; ++o)
-            if (!run.kernels->take(t.data + o * b.length * element, from.data + o * a.length * element, a.length,
-                                   index.data + o * b.length * wide, b.length, element, wide))
+            if (!take(run, t.data + o * b.length * element, from.data + o * a.length * element, a.length,
+                      index.data + o * b.length * wide, b.length, element, wide))
                 throw Error("GatherElements: an index is outside an axis of " + std::to_string(a.length));
         return;
     }
@@ -405,7 +410,7 @@ void run_topk(Run& run, const Instruction& i) {
         sort_places(run, from.as<std::int64_t>(), n, i.p.flag, at, k);
     else
         sort_places(run, from.as<std::int32_t>(), n, i.p.flag, at, k);
-    run.kernels->take(values.data, from.data, n, at, k, static_cast<int>(size_of(from.type)), sizeof(std::int64_t));
+    take(run, values.data, from.data, n, at, k, static_cast<int>(size_of(from.type)), sizeof(std::int64_t));
 }
 
 }  // namespace fastcalo::graph

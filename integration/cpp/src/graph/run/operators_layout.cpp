@@ -180,10 +180,11 @@ void run_gather(Run& run, const Instruction& i) {
     const std::size_t element = size_of(from.type), piece = static_cast<std::size_t>(a.inner) * element;
     std::byte* to = t.data;
     if (a.inner == 1) {
+        const int wide = static_cast<int>(size_of(index.type));
+        const Places places = run.kernels->look(index.data, index.count, wide);
         for (std::int64_t o = 0; o < a.outer; ++o, to += static_cast<std::size_t>(index.count) * element)
             if (!run.kernels->take(to, from.data + static_cast<std::size_t>(o * a.length) * element, a.length,
-                                   index.data, index.count, static_cast<int>(element),
-                                   static_cast<int>(size_of(index.type))))
+                                   index.data, index.count, static_cast<int>(element), wide, places))
                 throw Error("Gather: an index is outside an axis of " + std::to_string(a.length));
         return;
     }
