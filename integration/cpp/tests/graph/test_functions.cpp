@@ -64,6 +64,14 @@ void test_edges() {
     CHECK(std::isnan(m[0]) && std::isnan(m[1]) && m[2] == 2);
 }
 
+template <class T, class I>
+bool take(T* to, const std::vector<T>& table, const std::vector<I>& at) {
+    const auto n = static_cast<std::int64_t>(at.size());
+    const auto places = kernels().look(at.data(), n, sizeof(I));
+    return kernels().take(to, table.data(), static_cast<std::int64_t>(table.size()), at.data(), n, sizeof(T), sizeof(I),
+                          places);
+}
+
 void test_integers() {
     const std::vector<std::int64_t> a = {7, -7, 7, -7, 5, INT64_MIN}, b = {3, 3, -3, -3, 0, -1};
     std::vector<std::int64_t> r(a.size());
@@ -77,11 +85,18 @@ void test_integers() {
     CHECK(i[0] == 1 && i[1] == -1 && i[2] == INT32_MIN && i[3] == INT32_MIN && i[4] == INT32_MIN && i[5] == 2147483520);
     kernels().step(Op::Cast, Type::f32, Type::i64)(r.data(), x.data(), nullptr, nullptr, 6);
     CHECK(r[0] == 1 && r[1] == -1 && r[2] == 3000000000 && r[3] == -3000000000 && r[4] == INT64_MIN);
+    kernels().step(Op::Cast, Type::f32, Type::i64)(r.data(), x.data(), nullptr, nullptr, 2);
+    CHECK(r[0] == 1 && r[1] == -1);
+    const std::vector<std::int64_t> low = {-2147483648LL, 16777217, 2147483647}, high = {1, 2147483648LL, -2147483649LL};
+    std::vector<float> y(3), z(3);
+    kernels().step(Op::Cast, Type::i64, Type::f32)(y.data(), low.data(), nullptr, nullptr, 3);
+    kernels().step(Op::Cast, Type::i64, Type::f32)(z.data(), high.data(), nullptr, nullptr, 3);
+    for (std::size_t k = 0; k < 3; ++k)
+        CHECK(y[k] == static_cast<float>(low[k]) && z[k] == static_cast<float>(high[k]));
     const std::vector<std::int64_t> table = {10, 20, 30}, at = {2, -1, -3};
-    CHECK(kernels().take(r.data(), table.data(), 3, at.data(), 3, 8, 8) && r[0] == 30 && r[1] == 30 && r[2] == 10);
-    const std::vector<std::int64_t> far = {0, 3}, near = {0, -4};
-    CHECK(!kernels().take(r.data(), table.data(), 3, far.data(), 2, 8, 8));
-    CHECK(!kernels().take(r.data(), table.data(), 3, near.data(), 2, 8, 8));
+    CHECK(take(r.data(), table, at) && r[0] == 30 && r[1] == 30 && r[2] == 10);
+    CHECK(!take(r.data(), table, std::vector<std::int64_t>{0, 3}));
+    CHECK(!take(r.data(), table, std::vector<std::int64_t>{0, -4}));
 }
 
 // Elements at indices that repeat, that fall, that count from the end, and that are wrong, of every width.
@@ -91,8 +106,7 @@ void test_take() {
     for (std::size_t k = 0; k < table.size(); ++k) table[k] = static_cast<T>(k + 1);
     const auto taken = [&](const std::vector<I>& at) {
         std::fill(r.begin(), r.end(), T{});
-        return kernels().take(r.data(), table.data(), 100, at.data(), static_cast<std::int64_t>(at.size()), sizeof(T),
-                              sizeof(I));
+        return take(r.data(), table, at);
     };
     const auto right = [&](const std::vector<I>& at) {
         bool same = taken(at);
