@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from whole_events import SAMPLES, SECTIONS, Block, blocks_of, seed_of
 
 import fastcalo
-from fastcalo.events import Reason
+from fastcalo.event.events import Reason
 from fastcalo.io.hits.hit_files import open_hit_file
 from fastcalo.simulation.decays import decay
 
@@ -54,7 +54,7 @@ class Sums:
     energy, cosine : float64 [n]
         Kinetic, GeV; and of the polar angle, without sign.
     reason : int [n]
-        What the models do with it, see `fastcalo.events.Reason`.
+        What the models do with it, see `fastcalo.event.events.Reason`.
     numbers : dict
         By section and side, [n, 2]: contributions above the threshold, and energy, GeV.
     shared : dict

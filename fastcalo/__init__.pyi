@@ -4,13 +4,13 @@ from ._version import __version__ as __version__
 from .detector.description import Detector as Detector
 from .detector.description import load_detector as load_detector
 from .errors import FastCaloError as FastCaloError
-from .events import Events as Events
-from .events import Reason as Reason
+from .event.events import Events as Events
+from .event.events import Reason as Reason
+from .event.hits import Hits as Hits
+from .event.hits import SectionHits as SectionHits
 from .export.exporter import export as export
 from .fullsim.campaign import gun as gun
 from .fullsim.engine import Geant4Simulation as Geant4Simulation
-from .hits import Hits as Hits
-from .hits import SectionHits as SectionHits
 from .io.hits.stream import open_hits as open_hits
 from .io.hits.writer import write_hits as write_hits
 from .io.particles.reader import open_events as open_events

@@ -17,8 +17,6 @@ BANDS = ("fastcalo", "training", "export", "integration")
 """The levels, from below to above."""
 LEFT_OUT = {"_version", "errors", "display", "__main__", "py"}
 """Modules that everything uses, and those that only lead to others."""
-TOGETHER = {"events": "events, particles", "particles": "events, particles", "reasons": "events, particles"}
-TOGETHER |= {"event_arrays": "events, particles"}
 
 WIDTH, BOX_HEIGHT, ROW, GAP, MARGIN = 980, 30, 64, 16, 26
 
@@ -82,8 +80,7 @@ def place_of(module: str) -> tuple[str, str]:
     parts = module.split(".")
     band = parts[0] if parts[0] in BANDS[1:] else "fastcalo"
     inside = parts[1:] if band != "fastcalo" else parts
-    name = inside[0] if inside and inside[0] else ""
-    return band, TOGETHER.get(name, name)
+    return band, inside[0] if inside else ""
 
 
 def folder_graph(root: Path) -> tuple[dict[str, dict[str, set[str]]], dict[tuple[str, str], int]]:

@@ -138,7 +138,7 @@ def _show_verdicts(result: HitsComparison) -> None:
 
 
 def _accounts(result: HitsComparison) -> Table:
-    from ..events import Reason
+    from ..event.events import Reason
 
     texts = {reason.name.lower(): reason.text for reason in Reason}
     columns = ("FULL", "GeV", "FAST", "GeV", "FAST − FULL [GeV]")

@@ -195,7 +195,7 @@ def show_summary(summary: Summary) -> None:
     """Print what a conversion did: the particles by what became of them, and the hits."""
     from rich.table import Table
 
-    from ..events import NOT_TO_SIMULATE, Reason
+    from ..event.events import NOT_TO_SIMULATE, Reason
     from ..particles import name_of
 
     particles = Table(title="Particles", title_justify="left", title_style="bold")

@@ -11,9 +11,9 @@ import numpy as np
 
 from ..detector.description import Detector
 from ..errors import ConfigError
-from ..events import Events, Reason
-from ..hits import Hits, SectionHits
-from ..reasons import NEVER_REJECTED
+from ..event.events import Events, Reason
+from ..event.hits import Hits, SectionHits
+from ..event.reasons import NEVER_REJECTED
 from ..simulation.fast import FastSimulation
 from ..simulation.placing import deposits_of_hits, sum_deposits, with_source
 from .engine import Geant4Simulation

@@ -11,10 +11,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..contributions import FULL_STEP_MM
 from ..detector.description import DEFAULT_DETECTOR, DetectorLike, load_detector
-from ..events import Events, Reason
-from ..hits import Hits
+from ..event.contributions import FULL_STEP_MM
+from ..event.events import Events, Reason
+from ..event.hits import Hits
 from ..model.random_numbers import streams_of
 from ..simulation.acceptance import first_reason, outside_range
 from ..simulation.placing import Deposits, DepositSource, sum_deposits

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..events import Events, Reason
+from ..event.events import Events, Reason
 
 THETA_DEG = np.linspace(0, 180, 19)
 PHI_DEG = np.linspace(-180, 180, 13)

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..errors import ConfigError, OutputError
-from ..events import Events
-from ..hits import Hits
+from ..event.events import Events
+from ..event.hits import Hits
 from ..io.atomic import check_output
 from ..io.compression import Compression
 from ..io.event_streams.batches import FileEvents, limit_particles

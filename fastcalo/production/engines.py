@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import Any, Protocol, runtime_checkable
 
 from ..detector.description import Detector
-from ..events import Events
-from ..hits import Hits
+from ..event.events import Events
+from ..event.hits import Hits
 
 
 class Engine(Protocol):

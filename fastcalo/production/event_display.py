@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from .. import particles
 from ..detector.description import Detector, DetectorLike
 from ..errors import FastCaloError, InputError
-from ..events import Events
-from ..hits import Hits
+from ..event.events import Events
+from ..event.hits import Hits
 from ..io.atomic import output_errors, whole_file
 from ..io.hits.stream import HitsReader, open_hits
 from ..io.particles.reader import open_events

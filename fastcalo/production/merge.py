@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._version import __version__
-from ..contributions import Contributions
 from ..detector.description import Detector, DetectorLike, load_detector
 from ..errors import InputError, OutputError
-from ..events import Reason
-from ..hits import SectionHits
+from ..event.contributions import Contributions
+from ..event.events import Reason
+from ..event.hits import SectionHits
+from ..event.reasons import NEVER_REJECTED
 from ..io.atomic import check_output
 from ..io.hits.event_order import EventOrder
 from ..io.hits.hit_files import open_hit_file
 from ..io.hits.reader import PARTICLES, Chunk, HitFile, hits_tree, read_chunk
 from ..io.hits.schema import schema_differences
-from ..reasons import NEVER_REJECTED
 from ..simulation.placing import Deposits, deposits_of_hits, sum_deposits, with_source
 from .convert import Progress
 from .merged_file import merged_file

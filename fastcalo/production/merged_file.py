@@ -13,10 +13,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..contributions import Contributions
 from ..detector.description import Detector
 from ..errors import InputError
-from ..hits import SectionHits
+from ..event.contributions import Contributions
+from ..event.hits import SectionHits
 from ..io.compression import Compression
 from ..io.hits.edm4hep_file import Edm4hepFile
 from ..io.hits.edm4hep_particles import BIT_FAST, PARTICLES

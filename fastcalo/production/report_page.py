@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..events import NOT_TO_SIMULATE, Reason
+from ..event.events import NOT_TO_SIMULATE, Reason
 from ..io.atomic import output_errors, whole_file
 from ..particles import name_of
 from .acceptance_map import ENERGY_GEV, MAPPED, PHI_DEG, THETA_DEG, AcceptanceMap

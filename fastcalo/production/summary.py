@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..display import html_table
-from ..events import Events, Reason
-from ..hits import Hits, SectionHits
+from ..event.events import Events, Reason
+from ..event.hits import Hits, SectionHits
 from .acceptance_map import AcceptanceMap
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..events import Events, Reason
+from ..event.events import Events, Reason
 from ..particles import is_invisible
 
 

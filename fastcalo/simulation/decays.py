@@ -7,7 +7,7 @@ length, of mean c tau p / m. If that ends before the particle leaves the volume 
 there, by phase space, and so do its daughters. Spins are not followed.
 
 The random numbers are the particle's own. With D and i by what it draws them (`Events.random_keys`), and M of
-`event_digests.mix`: D' = M(M(D xor 0x6465636179) xor i). The decay draws from the stream of D' and particle
+`event.digests.mix`: D' = M(M(D xor 0x6465636179) xor i). The decay draws from the stream of D' and particle
 number 2**32 - 1: block 0 gives the length, the channel, and the direction of the last daughter; block 1, for three
 daughters, the direction of the first in the rest frame of the first two, and their mass. Daughter k draws by D' and k.
 """
@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from .. import particles
 from ..detector.description import Detector
-from ..event_digests import mix
-from ..events import Events
-from ..lineage import Lineage
+from ..event.digests import mix
+from ..event.events import Events
+from ..event.lineage import Lineage
 from ..model.random_numbers import streams_of
 from .acceptance import good_numbers
 from .decay_table import decay_table

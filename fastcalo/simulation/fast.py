@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ..detector.description import DEFAULT_DETECTOR, DetectorLike, load_detector
 from ..errors import ConfigError
-from ..events import Events, Reason
-from ..hits import Hits
+from ..event.events import Events, Reason
+from ..event.hits import Hits
 from ..model.random_numbers import streams_of
 from ..model.shower_model import DEFAULT_MODELS, ShowerModel, load_model
 from ..model.sparse_showers import SparseShowers

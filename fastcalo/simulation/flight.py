@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..contributions import FAST_STEP_MM
 from ..detector.section import Section
+from ..event.contributions import FAST_STEP_MM
 from .placing import DepositSource
 from .propagation import LIGHT_MM_PER_NS, flight_time
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..contributions import Contributions
 from ..detector.description import Detector
 from ..detector.section import Section
 from ..errors import InputError
-from ..hits import SectionHits
+from ..event.contributions import Contributions
+from ..event.hits import SectionHits
 
 _CELL = ("event", "module", "layer", "ix", "iy")
 

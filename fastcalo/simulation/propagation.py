@@ -24,7 +24,7 @@ from .. import particles
 from ..detector.description import Detector
 from ..detector.modules import FloatArray
 from ..errors import InputError
-from ..events import Reason
+from ..event.events import Reason
 
 LIGHT_MM_PER_NS = 299.792458
 """Speed of light."""

@@ -13,8 +13,8 @@ import numpy as np
 
 from fastcalo.detector.description import DEFAULT_DETECTOR, DetectorLike
 from fastcalo.errors import ConfigError
-from fastcalo.events import Events, Reason
-from fastcalo.hits import Hits
+from fastcalo.event.events import Events, Reason
+from fastcalo.event.hits import Hits
 from fastcalo.model.shower_model import DEFAULT_MODELS
 from fastcalo.simulation.fast import FastSimulation, ModelLike
 from fastcalo.simulation.placing import Deposits, sum_deposits

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from fastcalo.reasons import Reason
+from fastcalo.event.reasons import Reason
 
 
 @dataclass

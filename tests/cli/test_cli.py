@@ -21,7 +21,7 @@ from helpers.files.root_files import plain, write_tree
 from helpers.models.tiny_model import write_tiny_model
 
 from fastcalo.cli.commands import own_commands
-from fastcalo.events import Reason
+from fastcalo.event.events import Reason
 from fastcalo.install import install_line
 from fastcalo.io.showers.native import ShowerFile
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import fastcalo
-from fastcalo.event_digests import event_digest
+from fastcalo.event.digests import event_digest
 from fastcalo.model.noise import draw_noise
 from fastcalo.model.random_numbers import streams_of
 from fastcalo.simulation.propagation import propagate

@@ -15,7 +15,7 @@ from helpers.command import run_command
 from helpers.files.root_files import write_tree
 from numpy.testing import assert_array_equal
 
-from fastcalo.events import Reason
+from fastcalo.event.events import Reason
 from fastcalo.fullsim.engine import Geant4Simulation
 from fastcalo.io.particles.reader import open_events
 from fastcalo.production.convert import convert

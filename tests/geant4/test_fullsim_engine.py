@@ -16,9 +16,9 @@ from numpy.testing import assert_array_equal
 import fastcalo
 from fastcalo import particles
 from fastcalo.detector.description import load_detector
-from fastcalo.events import Events, Reason
+from fastcalo.event.events import Events, Reason
+from fastcalo.event.hits import Hits
 from fastcalo.fullsim.engine import Geant4Simulation
-from fastcalo.hits import Hits
 from fastcalo.production.convert import TracedEngine
 
 DETECTOR = load_detector()

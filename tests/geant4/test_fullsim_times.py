@@ -9,7 +9,7 @@ import uproot
 from numpy.testing import assert_array_equal
 
 from fastcalo import Events, Geant4Simulation, convert
-from fastcalo.contributions import FULL_STEP_MM
+from fastcalo.event.contributions import FULL_STEP_MM
 from fastcalo.io.hits.edm4hep_particles import BIT_FAST
 
 PDG = [[22, 211], [2112], [], [11]]

@@ -16,8 +16,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from fastcalo import Events, FastSimulation
 from fastcalo.detector.description import load_detector
-from fastcalo.events import Reason
-from fastcalo.hits import Hits
+from fastcalo.event.events import Reason
+from fastcalo.event.hits import Hits
 
 ROOT = Path(__file__).parents[2]
 DETECTOR = load_detector()

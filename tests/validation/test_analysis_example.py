@@ -15,7 +15,7 @@ import pytest
 import uproot
 from helpers.files.root_files import write_tree
 
-from fastcalo.events import Reason
+from fastcalo.event.events import Reason
 from fastcalo.io.particles.reader import open_events
 from fastcalo.production.convert import convert
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...events import Events
+from ...event.events import Events
 
 
 @dataclass(frozen=True, repr=False)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ...event_digests import block_digest, mix
-from ...events import Identifier
+from ...event.digests import block_digest, mix
+from ...event.events import Identifier
 
 COLUMNS = ("run", "event", "luminosity_block", "repeat")
 

@@ -8,7 +8,7 @@ bear the same numbers again, events would share showers. So each such event gets
   the word is 0 for k = 0, and M(M(0) xor k) otherwise.
 - If another file has them too, it is M(M(F) xor k) for every k, with the word F of its file.
 
-M is `event_digests.mix`; `event_digests.event_digest` states how the word enters. F is the first eight
+M is `event.digests.mix`; `event.digests.event_digest` states how the word enters. F is the first eight
 bytes, low one first, of SHA-256 of the file's UUID and the name of the tree. Files that have both in common are known
 apart by their first particles, and by their order if these are the same, too: then they are copies. So the word depends
 on neither chunks nor workers nor the order of files.
@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ...event_digests import event_digest, mix
+from ...event.digests import event_digest, mix
 from .batches import FileEvents
 from .gather import Rows, gather_rows
 from .identifiers import COLUMNS, MOST_RUNS, IdentifierRuns, Identifiers

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ...errors import InputError
-from ...hits import SectionHits
+from ...event.hits import SectionHits
 from .root_tree import Lists
 
 CONTRIBUTION: dict[str, DTypeLike] = {

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...contributions import Contributions
 from ...detector.cell_id import CellEncoding
 from ...detector.description import Detector
 from ...errors import DetectorError, InputError
+from ...event.contributions import Contributions
 from ..particles.columns import Column
 from ..particles.tree import OpenTree
 from ..podio.frames import METADATA as PODIO_METADATA

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ... import particles
 from ...errors import InputError, OutputError
-from ...events import Events, Reason
+from ...event.events import Events, Reason
 from ..podio.data_types import EVENT_HEADER, MC_PARTICLE
 from ..podio.frames import Collection, References
 from ..truth.edm4hep_truth import RELATIONS, Truth

@@ -15,8 +15,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from ...detector.description import Detector
 from ...errors import InputError
-from ...events import Events, Reason
-from ...hits import Hits, SectionHits
+from ...event.events import Events, Reason
+from ...event.hits import Hits, SectionHits
 from ..atomic import output_errors, whole_file
 from ..compression import Compression
 from ..podio.data_types import CALORIMETER_HIT, CONTRIBUTION, EVENT_HEADER, MC_PARTICLE, DataType

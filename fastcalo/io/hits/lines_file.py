@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...contributions import Contributions
 from ...detector.description import Detector, load_detector
 from ...errors import DetectorError, InputError
-from ...reasons import Reason
+from ...event.contributions import Contributions
+from ...event.reasons import Reason
 from ..particles.columns import Column
 from .reader import PARTICLES, HitFile
 from .root_tree import TREE

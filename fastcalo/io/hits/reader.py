@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...contributions import Contributions
 from ...detector.description import Detector
 from ...errors import InputError
+from ...event.contributions import Contributions
 from ..particles.columns import Column, to_column
 from ..root_files import branch_names, read_branch, reading_errors
 from .formats import HitsFormat

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...detector.cell_id import CellEncoding
 from ...detector.description import Detector
 from ...detector.readout import DetectorReadout
-from ...hits import SectionHits
+from ...event.hits import SectionHits
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ...contributions import Contributions
 from ...detector.description import Detector, DetectorLike, load_detector
 from ...display import html_table
 from ...errors import ConfigError, InputError
-from ...events import Identifier, Reason
-from ...hits import Hits, SectionHits
+from ...event.contributions import Contributions
+from ...event.events import Identifier, Reason
+from ...event.hits import Hits, SectionHits
 from ...memory import bytes_of, check_memory
 from .edm4hep_file import Edm4hepFile
 from .hit_files import open_hit_file

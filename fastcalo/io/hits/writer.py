@@ -16,9 +16,9 @@ from numpy.typing import DTypeLike, NDArray
 from ..._version import __version__
 from ...detector.description import Detector, DetectorLike, load_detector
 from ...errors import InputError
-from ...events import Events, Reason
-from ...hits import Hits, SectionHits
-from ...reasons import NEVER_REJECTED
+from ...event.events import Events, Reason
+from ...event.hits import Hits, SectionHits
+from ...event.reasons import NEVER_REJECTED
 from ..atomic import check_output
 from ..compression import Compression
 from .contribution_lists import CONTRIBUTION, CONTRIBUTION_UNITS, CONTRIBUTIONS, RowsOf, contribution_lists, with_rows

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ... import particles
 from ...errors import InputError
-from ...events import Identifier
+from ...event.events import Identifier
 from ..event_streams.batches import FileEvents
 from ..event_streams.identifiers import Identifiers
 from .schemas import CARTESIAN, EVENT_ROLES, LENGTH_UNITS, MOMENTUM_UNITS, POLAR, VERTEX, Schema

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...detector.description import Detector, DetectorLike, load_detector
 from ...errors import InputError, OutputError
-from ...hits import Hits
+from ...event.hits import Hits
 from ...io.atomic import check_output
 from ...io.hits.edm4hep_file import Edm4hepFile
 from ...io.hits.edm4hep_particles import PARTICLES

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...events import Reason
+from ...event.events import Reason
 from ...io.hits.reader import PARTICLES, Chunk, SectionChunk
 from .paired import FloatArray, PairedMean, PairedSpectrum
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastcalo.hits import Hits
+from fastcalo.event.hits import Hits
 
 CLOSE = 1e-4
 """Energies are the same when they differ by no more than this, relatively."""

@@ -12,8 +12,8 @@ import numpy as np
 
 from fastcalo import particles
 from fastcalo.detector.description import Detector, load_detector
-from fastcalo.events import Events, Reason
-from fastcalo.hits import Hits, SectionHits
+from fastcalo.event.events import Events, Reason
+from fastcalo.event.hits import Hits, SectionHits
 from fastcalo.simulation.propagation import propagate
 
 FRACTION = 0.03

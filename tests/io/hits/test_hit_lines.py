@@ -8,8 +8,8 @@ import pytest
 
 import fastcalo
 from fastcalo.errors import InputError
+from fastcalo.event.reasons import Reason
 from fastcalo.production.merge import merge
-from fastcalo.reasons import Reason
 from fastcalo.validation.hits.compare import compare
 
 DETECTOR = fastcalo.load_detector()

@@ -20,14 +20,14 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from fastcalo.errors import InputError, OutputError
-from fastcalo.events import Reason
-from fastcalo.hits import Hits, SectionHits
+from fastcalo.event.events import Reason
+from fastcalo.event.hits import Hits, SectionHits
+from fastcalo.event.reasons import NEVER_REJECTED
 from fastcalo.io.atomic import whole_file
 from fastcalo.io.event_streams.batches import FileEvents
 from fastcalo.io.hits import root_tree as trees
 from fastcalo.io.hits.writer import HitsWriter, RejectedWriter, identifier_types
 from fastcalo.io.particles.reader import open_events
-from fastcalo.reasons import NEVER_REJECTED
 
 SECTIONS = ("ECAL", "HCAL")
 WITH_BLOCKS = identifier_types({"luminosity_block": np.int64}, repeat=False)

@@ -18,7 +18,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from fastcalo import particles
 from fastcalo.errors import InputError
-from fastcalo.events import Events
+from fastcalo.event.events import Events
 from fastcalo.io.event_streams.batches import FileEvents, limit_particles
 from fastcalo.io.particles import tree as tree_module
 from fastcalo.io.particles.reader import EventReader, open_events

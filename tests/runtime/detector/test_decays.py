@@ -20,7 +20,7 @@ from scipy import stats
 
 from fastcalo import Events, convert, load_detector, merge, particles
 from fastcalo.errors import InputError
-from fastcalo.events import Reason
+from fastcalo.event.events import Reason
 from fastcalo.simulation.decay_table import decay_table
 from fastcalo.simulation.decays import decay
 from fastcalo.simulation.phase_space import daughters

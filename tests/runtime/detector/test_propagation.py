@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from fastcalo.detector.description import load_detector
 from fastcalo.errors import InputError
-from fastcalo.events import Reason
+from fastcalo.event.events import Reason
 from fastcalo.simulation.propagation import propagate
 
 DETECTOR = load_detector()

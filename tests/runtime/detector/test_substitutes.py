@@ -17,7 +17,7 @@ import fastcalo
 from fastcalo import particles
 from fastcalo.detector.description import load_detector, parse_detector
 from fastcalo.errors import DetectorError
-from fastcalo.events import Reason
+from fastcalo.event.events import Reason
 from fastcalo.model.shower_model import ShowerModel
 from fastcalo.simulation.fast import FastSimulation
 

@@ -20,7 +20,7 @@ from helpers.models.tiny_model import FRACTION as MODEL_FRACTION
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastcalo.detector.description import load_detector
-from fastcalo.events import Reason
+from fastcalo.event.events import Reason
 from fastcalo.io.particles.reader import open_events
 from fastcalo.production import convert as conversion
 from fastcalo.production.convert import convert

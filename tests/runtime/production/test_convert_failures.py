@@ -14,8 +14,8 @@ from helpers.models.small_engine import StraightEngine, make_engine
 
 from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError, FastCaloError, InputError, OutputError
-from fastcalo.events import Events
-from fastcalo.hits import Hits
+from fastcalo.event.events import Events
+from fastcalo.event.hits import Hits
 from fastcalo.production.convert import convert
 
 DEMO = Path(__file__).parents[3] / "examples" / "demo" / "events.root"

@@ -16,7 +16,7 @@ from helpers.models.tiny_model import write_tiny_model
 
 from fastcalo import FastSimulation, convert, load_detector
 from fastcalo.errors import InputError, OutputError
-from fastcalo.events import Reason
+from fastcalo.event.events import Reason
 from fastcalo.io.root_files import PROVENANCE
 from fastcalo.production.merge import merge
 

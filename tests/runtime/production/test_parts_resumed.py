@@ -25,8 +25,8 @@ from helpers.mpi import ENVIRONMENT, MPIEXEC
 
 from fastcalo import convert, load_detector, open_events
 from fastcalo.errors import InputError, OutputError, WorkerDiedError
-from fastcalo.events import Events
-from fastcalo.hits import Hits
+from fastcalo.event.events import Events
+from fastcalo.event.hits import Hits
 from fastcalo.production.parts.join import join_parts
 from fastcalo.production.parts.manifest import read_manifest
 from fastcalo.production.parts.plan import Share

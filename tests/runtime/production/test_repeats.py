@@ -18,7 +18,7 @@ from helpers.models.tiny_model import FRACTION, write_tiny_model
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastcalo import FastSimulation, convert, load_detector, open_events
-from fastcalo.event_digests import event_digest
+from fastcalo.event.digests import event_digest
 from fastcalo.production.merge import merge
 from fastcalo.validation.hits.compare import compare
 

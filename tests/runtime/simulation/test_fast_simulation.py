@@ -22,7 +22,7 @@ import fastcalo
 from fastcalo import particles
 from fastcalo.detector.description import load_detector, parse_detector
 from fastcalo.errors import ConfigError, InputError
-from fastcalo.events import Events, Reason
+from fastcalo.event.events import Events, Reason
 from fastcalo.model.shower_model import ShowerModel
 from fastcalo.simulation.fast import FastSimulation
 from fastcalo.simulation.propagation import propagate

@@ -11,7 +11,7 @@ from numpy.testing import assert_array_equal
 
 import fastcalo
 from fastcalo.detector.description import load_detector
-from fastcalo.events import Reason
+from fastcalo.event.events import Reason
 from fastcalo.simulation.fast import FastSimulation
 
 DETECTOR = load_detector()

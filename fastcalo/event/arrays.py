@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import particles
-from .errors import InputError
+from .. import particles
+from ..errors import InputError
 
 _INT32 = np.iinfo(np.int32)
 

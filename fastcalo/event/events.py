@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .display import html_table
-from .errors import InputError
-from .event_arrays import ParticleColumns, event_lists, masses_of, momentum_of, vertex_of
-from .event_digests import event_digest
+from ..display import html_table
+from ..errors import InputError
+from .arrays import ParticleColumns, event_lists, masses_of, momentum_of, vertex_of
+from .digests import event_digest
 from .lineage import Lineage
 from .reasons import NOT_TO_SIMULATE, Reason
 

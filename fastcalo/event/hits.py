@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..display import html_table
+from .arrays import event_lists
 from .contributions import Contributions
-from .display import html_table
-from .event_arrays import event_lists
 from .events import Identifier
 from .reasons import Reason
 
