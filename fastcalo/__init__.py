@@ -24,7 +24,7 @@ def __getattr__(name: str) -> Any:
         if str(error.name).partition(".")[0] == __name__:
             raise
         from .errors import MissingDependencyError
-        from .install import install_line
+        from .system.install import install_line
 
         # only these two import more than the runtime has before they are called
         extra = name if name in {"train", "export"} else "cpu"

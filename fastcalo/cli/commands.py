@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from ..install import install_line
+from ..system.install import install_line
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

@@ -223,8 +223,8 @@ class _Settings:
 @contextmanager
 def _executor(settings: _Settings) -> Iterator[tuple[Executor | None, int] | None]:
     """Where to simulate, if not in processes of this one, and how many workers there are; None on ranks that work."""
-    from ..launcher import ranks_started
     from ..production.executors import dask_workers, mpi_ranks
+    from ..system.launcher import ranks_started
 
     if ranks_started() > 1:
         with mpi_ranks() as ranks:

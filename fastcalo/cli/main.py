@@ -18,7 +18,7 @@ from typer.main import get_command
 
 from .._version import __version__
 from ..errors import CommandError, FastCaloError, MissingDependencyError
-from ..launcher import end_before_mpi, end_by_signal
+from ..system.launcher import end_before_mpi, end_by_signal
 from .commands import Subcommand, load_plugin, own_commands, plugin_commands
 from .output import LOG_FORMAT, LogFormatter, log_to_file, printable
 from .signals import SIGNALLED, end_by_exceptions

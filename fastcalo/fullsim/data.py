@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import Geant4DataError, MissingDependencyError
-from ..install import install_line
+from ..system.install import install_line
 
 _ROOT = "GEANT4_DATA_DIR"
 

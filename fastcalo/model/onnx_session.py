@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, ContractError, MissingDependencyError
-from ..install import install_line
+from ..system.install import install_line
 
 _PREFERRED = ("CUDAExecutionProvider", "CPUExecutionProvider")
 _ENOUGH_THREADS = 2

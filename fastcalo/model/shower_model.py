@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..config.shipped import RENAMED
 from ..display import html_table
 from ..errors import ConfigError, ContractError, InputError, ModelNotFoundError
-from ..memory import check_memory
+from ..system.memory import check_memory
 from .contract import read_contract
 from .description import WINDOWS, describe_model, tensors_of
 from .graph_check import KINEMATICS, check_graph

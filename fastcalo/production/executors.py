@@ -18,8 +18,8 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any, Generic, TypeGuard, TypeVar, cast
 
 from ..errors import ConfigError, FastCaloError, MissingDependencyError, WorkerDiedError
-from ..install import install_line
-from ..launcher import ranks_started
+from ..system.install import install_line
+from ..system.launcher import ranks_started
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -22,8 +22,8 @@ from helpers.models.tiny_model import write_tiny_model
 
 from fastcalo.cli.commands import own_commands
 from fastcalo.event.events import Reason
-from fastcalo.install import install_line
 from fastcalo.io.showers.native import ShowerFile
+from fastcalo.system.install import install_line
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "examples" / "demo" / "events.root"

@@ -24,7 +24,7 @@ from fastcalo.errors import ConfigError, DetectorError, Geant4Error
 from fastcalo.fullsim.data import find_data
 from fastcalo.fullsim.pool import Geant4Pool
 from fastcalo.fullsim.shots import Shots, seeds_from
-from fastcalo.install import install_line
+from fastcalo.system.install import install_line
 
 DETECTOR = load_detector()
 GUN = ("-m", "fastcalo", "fullsim", "gun", "-n", "2", "--energy", "0.1", "0.2")

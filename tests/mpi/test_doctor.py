@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fastcalo.install import install_line
+from fastcalo.system.install import install_line
 from fastcalo.training.diagnostics.doctor_gpu import check_gpus
 from fastcalo.training.diagnostics.findings import RankFacts, check_binding, check_threads, check_versions, format_ranks
 

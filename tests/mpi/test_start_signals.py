@@ -12,7 +12,7 @@ import pytest
 from helpers.fork_server import forked_python
 from helpers.mpi import ENVIRONMENT, MPIEXEC, needs_mpi, write_config
 
-from fastcalo.launcher import end_by_signal, ranks_started
+from fastcalo.system.launcher import end_by_signal, ranks_started
 
 pytestmark = needs_mpi
 

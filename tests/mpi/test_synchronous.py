@@ -29,7 +29,7 @@ from helpers.mpi import (
 
 from fastcalo.detector.description import load_detector
 from fastcalo.errors import InputError
-from fastcalo.install import install_line
+from fastcalo.system.install import install_line
 from fastcalo.training.config import load_config
 from fastcalo.training.data.showers import ShowerData
 from fastcalo.training.run import checkpoint

@@ -21,9 +21,7 @@ MOST = 15
 ORDER = (
     "_version",
     "errors",
-    "memory",
-    "launcher",
-    "install",
+    "system",
     "display",
     "particles",
     "event",

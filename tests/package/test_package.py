@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from fastcalo.install import install_line
+from fastcalo.system.install import install_line
 
 ROOT = Path(__file__).parents[2]
 UPPER = ("training", "export", "integration")

@@ -20,8 +20,8 @@ from numpy.testing import assert_array_equal
 import fastcalo
 from fastcalo import Events, FastSimulation, Hits, Reason
 from fastcalo.errors import ConfigError, InputError, OutputError
-from fastcalo.install import install_line
 from fastcalo.io.hits.root_tree import Lists, open_tree
+from fastcalo.system.install import install_line
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "examples" / "demo" / "events.root"

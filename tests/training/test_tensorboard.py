@@ -9,7 +9,7 @@ import pytest
 from helpers.trainings.tiny_training import STEPS, tiny_config, write_data
 
 from fastcalo.errors import MissingDependencyError
-from fastcalo.install import install_line
+from fastcalo.system.install import install_line
 from fastcalo.training.run.throughput import TIMINGS
 from fastcalo.training.trainer import run_stages as train
 

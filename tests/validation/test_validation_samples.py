@@ -300,7 +300,7 @@ def test_samples_that_memory_cannot_hold_are_refused_before_they_are_read(monkey
     def never(*_, **__):
         raise AssertionError("showers were read")
 
-    monkeypatch.setattr("fastcalo.memory.available_bytes", lambda: 1_000_000)
+    monkeypatch.setattr("fastcalo.system.memory.available_bytes", lambda: 1_000_000)
     monkeypatch.setattr("fastcalo.validation.showers.selection.read_sample", never)
     with pytest.raises(
         InputError, match=r"comparing \d+ showers of .* hits needs about .* of memory, but 0.001 GB are"

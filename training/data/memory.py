@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fastcalo.errors import InputError
-from fastcalo.memory import available_bytes, gigabytes
+from fastcalo.system.memory import available_bytes, gigabytes
 
 from ..exchange import Exchange
 from .showers import ShowerData

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from fastcalo.errors import FastCaloError
-from fastcalo.install import install_line
-from fastcalo.launcher import ranks_started
 from fastcalo.model.onnx_session import available_cores
+from fastcalo.system.install import install_line
+from fastcalo.system.launcher import ranks_started
 
 from ..distributed.allreduce_timing import check_allreduce, time_allreduce
 from .doctor_gpu import diagnose_gpus, list_gpus

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fastcalo.install import install_line
+from fastcalo.system.install import install_line
 
 GOOD, WARNING, BAD = "good", "warning", "bad"
 _BINDING = {

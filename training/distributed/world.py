@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from fastcalo.errors import FastCaloError, MissingDependencyError, TrainingError
-from fastcalo.install import install_line
-from fastcalo.launcher import ranks_started
+from fastcalo.system.install import install_line
+from fastcalo.system.launcher import ranks_started
 
 _READ_S = 1.0
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fastcalo.errors import MissingDependencyError
-from fastcalo.install import install_line
+from fastcalo.system.install import install_line
 
 from ..architectures.base import Metrics
 from .throughput import TIMINGS

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastcalo.errors import MissingDependencyError
-from fastcalo.install import install_line
+from fastcalo.system.install import install_line
 
 from ..config import TrainConfig
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ...errors import MissingDependencyError
-from ...install import install_line
+from ...system.install import install_line
 from ..atomic import output_errors, whole_file
 from ..compression import Compression
 from ..page_checksums import page_checksums

@@ -18,7 +18,7 @@ from ...errors import ConfigError, InputError
 from ...event.contributions import Contributions
 from ...event.events import Identifier, Reason
 from ...event.hits import Hits, SectionHits
-from ...memory import bytes_of, check_memory
+from ...system.memory import bytes_of, check_memory
 from .edm4hep_file import Edm4hepFile
 from .hit_files import open_hit_file
 from .reader import PARTICLES, Chunk, SectionChunk, hits_tree, read_chunk

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError, MissingDependencyError
-from ...install import install_line
+from ...system.install import install_line
 from ..root_files import reading_errors
 from .columns import Column
 from .tree import OpenFile, OpenTree

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ...display import html_table
 from ...errors import FastCaloError, InputError
-from ...memory import check_memory
+from ...system.memory import check_memory
 from .hdf5_heaps import check_heaps
 
 if TYPE_CHECKING:

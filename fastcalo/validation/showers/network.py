@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import MissingDependencyError
-from ...install import install_line
+from ...system.install import install_line
 from .classifier import auc_with_error
 from .hit_patterns import CellGrid
 from .observables import all_species, conditions

@@ -17,8 +17,8 @@ from ...detector.description import DEFAULT_DETECTOR, Detector, load_detector, p
 from ...errors import InputError
 from ...io.showers.reader import open_showers
 from ...io.showers.slices import ShowerSource
-from ...memory import check_memory
 from ...model.shower_model import ShowerModel
+from ...system.memory import check_memory
 from .compare import ThreeSamples
 from .sample import generate_sample, read_sample
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from ..._version import __version__
 from ...errors import ConfigError, MissingDependencyError
-from ...install import install_line
 from ...model.shower_model import ShowerModel, load_model
+from ...system.install import install_line
 from ..limits import check_limits, load_limits
 from .compare import JUDGES, compare_showers
 from .figures import draw_figures

@@ -42,7 +42,7 @@ def test_a_tree_that_has_them_is_read(tmp_path):
 
 def test_reading_all_at_once_is_refused_before_memory_runs_out(tmp_path, monkeypatch):
     path = Content(60).write(tmp_path / "hits.root")
-    monkeypatch.setattr("fastcalo.memory.available_bytes", lambda: 10_000)
+    monkeypatch.setattr("fastcalo.system.memory.available_bytes", lambda: 10_000)
     with open_hits(path) as file:
         with pytest.raises(
             InputError, match=r"all 60 events at once needs about .* of memory, but 1e-05 GB are left: .*iterate"

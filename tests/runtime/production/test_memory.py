@@ -9,7 +9,7 @@ from helpers.models.small_engine import make_engine
 
 from fastcalo import convert, open_hits
 from fastcalo.errors import ConfigError
-from fastcalo.memory import bytes_of
+from fastcalo.system.memory import bytes_of
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ import pytest
 from helpers.models.tiny_model import write_tiny_model
 
 import fastcalo
-from fastcalo import memory
 from fastcalo.cli.output import printable
 from fastcalo.errors import ConfigError, InputError
 from fastcalo.model.random_numbers import random_streams
 from fastcalo.production.convert import convert
+from fastcalo.system import memory
 
 PHOTON = {"pdg": 22, "kinetic_energy": [2.0, 5.0], "direction": [0, 0, 1], "entry": [0, 0]}
 

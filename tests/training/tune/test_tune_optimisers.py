@@ -17,7 +17,7 @@ from skopt.acquisition import gaussian_ei
 from skopt.learning.gaussian_process.kernels import ConstantKernel, Matern
 
 from fastcalo.errors import MissingDependencyError
-from fastcalo.install import install_line
+from fastcalo.system.install import install_line
 from fastcalo.training.tune.optimisers import make_optimiser
 from fastcalo.training.tune.optimisers.base import kept_points, penalty
 from fastcalo.training.tune.optimisers.gp import MOST, GaussianProcess, _Model, _regressor

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastcalo.errors import MissingDependencyError
-from fastcalo.install import install_line
+from fastcalo.system.install import install_line
 
 from ..space import Floats, Space
 from .base import History, kept_points, penalty

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastcalo.errors import MissingDependencyError
-from fastcalo.install import install_line
+from fastcalo.system.install import install_line
 
 from ..space import Choice, Dimension, Floats, Integer, Point
 from .base import History, kept_points

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastcalo.errors import MissingDependencyError
-from fastcalo.install import install_line
+from fastcalo.system.install import install_line
 
 from ..space import Floats
 from .base import History

@@ -13,7 +13,7 @@ from typing import Any
 
 from fastcalo._version import __version__
 from fastcalo.errors import InputError, MissingDependencyError
-from fastcalo.install import install_line
+from fastcalo.system.install import install_line
 from fastcalo.validation.html_report import NUMBERS, PAGE, Figure, numbers_text, write_texts
 
 from ...config import TrainConfig, value_at, with_values
