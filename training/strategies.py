@@ -13,7 +13,7 @@ from .distributed.asynchronous.exchange import ServerExchange
 from .distributed.asynchronous.stage import AsynchronousStageTraining
 from .distributed.synchronous.allreduce import AllReduce
 from .exchange import Exchange
-from .stage import StageSetup, StageTraining
+from .stages.stage import StageSetup, StageTraining
 
 
 class StageRunner(Protocol):

@@ -25,7 +25,6 @@ from .config import TrainConfig, run_folder
 from .data.folds import Fold
 from .data.memory import check_showers_fit
 from .data.splits import open_splits
-from .device import choose_device
 from .distributed.malloc import keep_freed_memory
 from .exchange import Exchange, SingleProcess
 from .random_numbers import combine_seeds, short_digest
@@ -33,12 +32,13 @@ from .registry import architecture_entry, load_object
 from .run import checkpoint
 from .run.callback import Callback
 from .run.curves import draw_curves
+from .run.device import choose_device
 from .run.metrics_log import MetricsLog, Report
 from .run.run_folder import forgotten_if_it_fails, open_run, read_config
 from .run.signals import Signals
 from .run.threads import set_threads
 from .run.timeline import NoTimeline, Timeline
-from .stage import StageSetup
+from .stages.stage import StageSetup
 from .strategies import check_ranks, make_stage
 
 

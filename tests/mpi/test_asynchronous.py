@@ -23,10 +23,10 @@ from fastcalo.training.distributed.asynchronous.stage import WorkerBatches
 from fastcalo.training.distributed.asynchronous.sub_server import SubServer
 from fastcalo.training.distributed.asynchronous.topology import Topology
 from fastcalo.training.distributed.asynchronous.worker import Worker
-from fastcalo.training.optimisers import make_optimiser
 from fastcalo.training.random_numbers import ShowerRandom, combine_seeds
 from fastcalo.training.run import checkpoint
 from fastcalo.training.run.curves import read_metrics
+from fastcalo.training.stages.optimisers import make_optimiser
 from fastcalo.training.trainer import build_architecture
 
 STRATEGIES = ("downpour", "easgd", "gem")

@@ -81,7 +81,7 @@ def check_gpus(everyone: list[RankFacts], driver: bool) -> Iterator[Finding]:
 
 def own_gpu(ranks: list[RankFacts], place: int) -> tuple[int, int]:
     """Number of the GPU that the rank in some place of its node trains on, and of the ranks that do so."""
-    from ..device import assign_gpu as chosen
+    from ..run.device import assign_gpu as chosen
 
     return chosen([tuple(name for name, _ in facts.gpus) for facts in ranks], place)
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Folder of a training run: checkpoints, metrics, curves, timeline."""
+"""Run of a training: its folder with checkpoints, metrics, curves and timeline; its device and threads."""

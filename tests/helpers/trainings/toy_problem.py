@@ -14,8 +14,8 @@ from fastcalo.training.distributed.asynchronous.messages import Pull, Push
 from fastcalo.training.distributed.asynchronous.parameter_server import ParameterServer
 from fastcalo.training.distributed.asynchronous.sub_server import SubServer
 from fastcalo.training.distributed.asynchronous.worker import Worker
-from fastcalo.training.gradient_accumulation import PartialLoss
-from fastcalo.training.optimisers import make_optimiser
+from fastcalo.training.stages.gradient_accumulation import PartialLoss
+from fastcalo.training.stages.optimisers import make_optimiser
 
 TRUTH = torch.tensor([1.0, -2.0, 0.5])
 RATE = {"downpour": 0.05, "easgd": 0.1, "gem": 0.05}

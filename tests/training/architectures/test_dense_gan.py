@@ -20,7 +20,6 @@ from fastcalo.export.dense_gan import ExportableDenseGan
 from fastcalo.export.exporter import export
 from fastcalo.export.parity import check_parity
 from fastcalo.model.onnx_session import open_session
-from fastcalo.training import stage as stage_module
 from fastcalo.training import trainer as loop
 from fastcalo.training.architectures.dense_gan.config import DenseNetworkConfig, DenseStageConfig, DenseTrainConfig
 from fastcalo.training.architectures.dense_gan.frame import compress, expand, fold, fold_cells, unfold
@@ -30,6 +29,7 @@ from fastcalo.training.config import DataConfig, load_config
 from fastcalo.training.data.batch import Batch
 from fastcalo.training.data.showers import ShowerData
 from fastcalo.training.random_numbers import ShowerRandom
+from fastcalo.training.stages import stage as stage_module
 
 SHOWERS = Path(__file__).parents[3] / "examples" / "data" / "em_geant4.h5"
 SPECIES = (11, -11, 22)

@@ -22,7 +22,7 @@ from fastcalo.training.distributed.asynchronous.messages import Pull, Push
 from fastcalo.training.distributed.asynchronous.topology import Topology
 from fastcalo.training.distributed.asynchronous.update_rules import Downpour, Easgd, Gem
 from fastcalo.training.distributed.asynchronous.worker import Worker
-from fastcalo.training.optimisers import make_optimiser, set_rate
+from fastcalo.training.stages.optimisers import make_optimiser, set_rate
 
 STRATEGIES = list(RATE)
 

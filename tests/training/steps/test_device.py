@@ -13,15 +13,14 @@ from hypothesis import strategies as st
 
 from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError
-from fastcalo.training import device
 from fastcalo.training.architectures.dense_gan.config import DenseNetworkConfig, DenseStageConfig
 from fastcalo.training.data.showers import ShowerData
-from fastcalo.training.device import assign_gpu, choose_device, local_rank
 from fastcalo.training.distributed.asynchronous.messages import Pull
 from fastcalo.training.distributed.asynchronous.stage import WorkerBatches
 from fastcalo.training.distributed.asynchronous.worker import Worker
 from fastcalo.training.exchange import SingleProcess
-from fastcalo.training.run import checkpoint
+from fastcalo.training.run import checkpoint, device
+from fastcalo.training.run.device import assign_gpu, choose_device, local_rank
 from fastcalo.training.run.throughput import TIMINGS
 from fastcalo.training.trainer import build_architecture, load_run
 from fastcalo.training.trainer import run_stages as train

@@ -16,14 +16,14 @@ from helpers.trainings.tiny_training import parallel_config, tiny_config, update
 
 from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError
-from fastcalo.training import stage as stage_module
 from fastcalo.training.architectures.dense_gan.config import DenseNetworkConfig, DenseStageConfig
 from fastcalo.training.data.showers import ShowerData
 from fastcalo.training.distributed.asynchronous.messages import Pull
 from fastcalo.training.distributed.asynchronous.stage import WorkerBatches
 from fastcalo.training.distributed.asynchronous.worker import Worker
-from fastcalo.training.gradient_accumulation import partial_losses
 from fastcalo.training.run.throughput import TIMINGS
+from fastcalo.training.stages import stage as stage_module
+from fastcalo.training.stages.gradient_accumulation import partial_losses
 from fastcalo.training.trainer import build_architecture, run_stages
 
 SPECIES = (11, -11, 22)

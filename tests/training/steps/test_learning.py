@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from fastcalo.detector.description import load_detector
 from fastcalo.training.architectures.hits.config import HitsNetworkConfig
 from fastcalo.training.data.showers import ShowerData
-from fastcalo.training.optimisers import learning_rate
 from fastcalo.training.random_numbers import ShowerRandom
 from fastcalo.training.run.curves import read_metrics
+from fastcalo.training.stages.optimisers import learning_rate
 from fastcalo.training.trainer import build_architecture, load_run
 from fastcalo.training.trainer import run_stages as train
 

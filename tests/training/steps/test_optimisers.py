@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers.trainings.tiny_training import tiny_config, write_data
 
-from fastcalo.training.optimisers import AdamW
+from fastcalo.training.stages.optimisers import AdamW
 
 
 def train(optimiser: torch.optim.Optimizer, parameters: list[torch.nn.Parameter], steps: int) -> None:

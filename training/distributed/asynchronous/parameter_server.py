@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...config import ServerConfig, StageConfig
-from ...optimisers import set_rate
+from ...stages.optimisers import set_rate
 from .flat_parameters import FlatParameters
 from .messages import Pull, Push
 from .topology import Topology

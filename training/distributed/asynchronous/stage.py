@@ -18,10 +18,10 @@ from ...architectures.base import Architecture, Metrics
 from ...config import EasgdConfig, ServerConfig, StageConfig
 from ...data.batch import Batch
 from ...data.showers import ShowerData
-from ...gradient_accumulation import PartialLoss, partial_losses
 from ...random_numbers import combine_seeds
 from ...run.signals import Stopped
-from ...stage import LOG_EVERY, StageSetup, StageState
+from ...stages.gradient_accumulation import PartialLoss, partial_losses
+from ...stages.stage import LOG_EVERY, StageSetup, StageState
 from .exchange import ServerExchange
 from .flat_parameters import FlatParameters
 from .message_metrics import MessageMetrics

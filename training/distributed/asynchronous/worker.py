@@ -17,10 +17,10 @@ from fastcalo.errors import TrainingError
 from ...architectures.base import Metrics
 from ...config import ServerConfig, StageConfig
 from ...exchange import SingleProcess
-from ...gan_step import GanStep
-from ...gradient_accumulation import PartialLoss
-from ...optimisers import make_optimiser
 from ...run import checkpoint
+from ...stages.gan_step import GanStep
+from ...stages.gradient_accumulation import PartialLoss
+from ...stages.optimisers import make_optimiser
 from .flat_parameters import FlatParameters
 from .messages import Pull, Push
 from .update_rules import make_update_rule

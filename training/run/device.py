@@ -11,8 +11,8 @@ import torch
 
 from fastcalo.errors import ConfigError
 
-from .config import TrainConfig
-from .exchange import Exchange
+from ..config import TrainConfig
+from ..exchange import Exchange
 
 _LOCAL_RANKS = ("OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "PALS_LOCAL_RANKID", "SLURM_LOCALID")
 

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .architectures.base import Architecture, Metrics
-from .config import StageConfig
-from .data.batch import Batch
-from .random_numbers import ShowerRandom
+from ..architectures.base import Architecture, Metrics
+from ..config import StageConfig
+from ..data.batch import Batch
+from ..random_numbers import ShowerRandom
 
 
 class PartialLoss(NamedTuple):

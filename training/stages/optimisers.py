@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .config import CriticStageConfig, StageConfig
+from ..config import CriticStageConfig, StageConfig
 
 _STEP = inspect.unwrap(torch.optim.AdamW.step)
 

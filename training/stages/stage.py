@@ -14,21 +14,21 @@ import torch
 
 from fastcalo.errors import TrainingError
 
-from .architectures.base import Architecture, Metrics
-from .config import StageConfig
-from .data.batch import Batch
-from .data.showers import ShowerData
-from .exchange import Exchange
+from ..architectures.base import Architecture, Metrics
+from ..config import StageConfig
+from ..data.batch import Batch
+from ..data.showers import ShowerData
+from ..exchange import Exchange
+from ..random_numbers import combine_seeds
+from ..run import checkpoint
+from ..run.callback import Callback
+from ..run.metrics_log import MetricsLog
+from ..run.signals import Signals, Stopped
+from ..run.throughput import Throughput
+from ..run.timeline import Timeline
 from .gan_step import GanStep
 from .gradient_accumulation import partial_losses
 from .optimisers import load_optimiser, make_optimiser
-from .random_numbers import combine_seeds
-from .run import checkpoint
-from .run.callback import Callback
-from .run.metrics_log import MetricsLog
-from .run.signals import Signals, Stopped
-from .run.throughput import Throughput
-from .run.timeline import Timeline
 
 log = logging.getLogger(__name__)
 EVALUATION_SHOWERS = 2_000

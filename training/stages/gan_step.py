@@ -9,8 +9,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from .architectures.base import Metrics
-from .config import StageConfig
+from ..architectures.base import Metrics
+from ..config import StageConfig
 from .gradient_accumulation import PartialLoss
 from .optimisers import set_rate
 
@@ -25,8 +25,8 @@ class Backward(Protocol):
 class GanStep:
     """Updates each optimiser of a stage by the gradient of its loss, one loss after the other.
 
-    Used by every strategy: in step (`fastcalo.training.stage`) and by the workers of an asynchronous training. It works
-    where the losses and the parameters are, on the CPU or on a GPU.
+    Used by every strategy: in step (`fastcalo.training.stages.stage`) and by the workers of an asynchronous training.
+    It works where the losses and the parameters are, on the CPU or on a GPU.
 
     Parameters
     ----------
