@@ -2,7 +2,7 @@
 // SHA-256 against the examples of FIPS 180-4, and in pieces of any length.
 #include <string>
 
-#include "check.hpp"
+#include "../check.hpp"
 #include "support/sha256.hpp"
 
 using namespace fastcalo::core;

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <vector>
 
-#include "check.hpp"
+#include "../check.hpp"
 #include "graph/kernels/kernels.hpp"
 #include "model/noise.hpp"
 #include "support/errors.hpp"

@@ -2,7 +2,7 @@
 // JSON: what is read, what is refused, and the canonical text, which must be Python's.
 #include <string>
 
-#include "check.hpp"
+#include "../check.hpp"
 #include "support/json.hpp"
 #include "support/utf8.hpp"
 
