@@ -58,7 +58,7 @@ bench: $(FOR_DEMO)  ## speed and memory on one core, written to benchmarks/resul
 	$(BIN)/python benchmarks/run.py
 
 bench-parallel: $(FOR_TEST)  ## training on two ranks, beside torch's own way; for a machine with nothing else to do
-	$(BIN)/python benchmarks/parallel.py
+	$(BIN)/python benchmarks/training/parallel.py
 
 native:  ## compile the native engine into fastcalo/_native, where load_model finds it (needs cmake and a C++ compiler)
 	cmake -S integration/cpp -B build/native -DCMAKE_BUILD_TYPE=Release -DFASTCALO_BUILD_TESTS=OFF

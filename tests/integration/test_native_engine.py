@@ -13,7 +13,7 @@ from helpers.models.windowed_model import WINDOWED_MODEL
 from fastcalo.export.onnx_graph import FLOAT, INT32, INT64, Graph
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "benchmarks"))
+sys.path.insert(0, str(ROOT / "benchmarks" / "engines"))
 from native_graph import NativeGraph, Pair  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]

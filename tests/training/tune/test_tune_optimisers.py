@@ -227,7 +227,7 @@ def test_designs_are_even_in_every_dimension(kind):
 
 @pytest.fixture(scope="module")
 def benchmark():
-    folder = str(Path(__file__).parents[3] / "benchmarks")
+    folder = str(Path(__file__).parents[3] / "benchmarks" / "training")
     sys.path.insert(0, folder)  # processes that share the work find it there too
     yield importlib.import_module("tuning")
     sys.path.remove(folder)

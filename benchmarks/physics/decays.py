@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Compare decays before the calorimeter with Geant4 that decays the same particles itself.
 
-    python benchmarks/decays.py FOLDER --seconds 3600     # simulates, and goes on where it was ended
-    python benchmarks/decays.py FOLDER --report           # the table of what there is
+    python benchmarks/physics/decays.py FOLDER --seconds 3600     # simulates, and goes on where it was ended
+    python benchmarks/physics/decays.py FOLDER --report           # the table of what there is
 
 Particles of a kinetic energy fly from the middle of the detector to a stave of its barrel, without a field. `reference`
 is Geant4 that tracks them through 1.5 m of vacuum into the same stack; `engine` is `Geant4Simulation`, and

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Measure response, its width and the number of hits of a model, against every shower of files of full simulation.
 
-    python benchmarks/response.py MODEL SHOWERS.h5 [...] [--draws N] [--out FOLDER]
+    python benchmarks/physics/response.py MODEL SHOWERS.h5 [...] [--draws N] [--out FOLDER]
 
 For each shower the model draws N with the very same particle, so that spectra of energy and angle have no part in the
 errors, which are those of a bootstrap over the particles: of full simulation, and of the model. `fastcalo validate`,
@@ -17,6 +17,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+# what benchmarks share
+sys.path.insert(0, str(Path(__file__).parents[1]))
 import measure
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +28,7 @@ from fastcalo.io.showers.native import ShowerFile
 from fastcalo.model.random_numbers import random_streams
 from fastcalo.model.shower_model import ShowerModel
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 PACKAGES = ("fastcalo", "numpy", "onnxruntime")
 BOOTSTRAPS = 200
 
@@ -110,7 +112,7 @@ def main() -> None:
     parser.add_argument("model", help="a shipped model's name, or a file")
     parser.add_argument("showers", type=Path, nargs="+", help="HDF5 of full simulation")
     parser.add_argument("--draws", type=int, default=2, help="showers that the model draws for each")
-    parser.add_argument("--out", type=Path, default=HERE / "results", help="folder for the results")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results", help="folder for the results")
     options = parser.parse_args()
 
     model = fastcalo.load_model(options.model)

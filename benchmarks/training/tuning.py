@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Measure optimisers on functions whose minimum is known, print a table, and write benchmarks/results/tuning.json.
 
-    python benchmarks/tuning.py [--seeds N] [--first-seed N] [--evaluations N] [--optimisers gp optuna] [--out FOLDER]
+    python benchmarks/training/tuning.py [--seeds N] [--first-seed N] [--evaluations N] [--optimisers gp optuna]
+        [--out FOLDER]
 
 Branin's function (2 dimensions) and Hartmann's (6), in the forms of Dixon & Szegö, Towards Global Optimisation 2
 (1978), with noise and without. Regret is the true value, less the minimum, of the point that a search ends with: that
@@ -34,7 +35,7 @@ from fastcalo.training.tune.optimisers import make_optimiser
 from fastcalo.training.tune.report.surface import ResponseSurface
 from fastcalo.training.tune.space import Point, Real, Space
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -223,7 +224,7 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--evaluations", type=int, default=40)
     parser.add_argument("--optimisers", nargs="+", default=["gp"], choices=["gp", "optuna"])
-    parser.add_argument("--out", type=Path, default=HERE / "results")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     options = parser.parse_args()
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     rows = compare(options.optimisers, seeds, options.evaluations)

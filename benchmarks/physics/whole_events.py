@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Compare whole events of the fast simulation with Geant4's: hits and energy per event, for three samples.
 
-    python benchmarks/whole_events.py FOLDER                          # makes what is not there, and the table
-    python benchmarks/whole_events.py FOLDER --fast-only --model em.onnx --model hadron.onnx --model muon.onnx
-    python benchmarks/whole_events.py FOLDER --report                 # the table of what there is
+    python benchmarks/physics/whole_events.py FOLDER                          # makes what is not there, and the table
+    python benchmarks/physics/whole_events.py FOLDER --fast-only --model em.onnx --model hadron.onnx --model muon.onnx
+    python benchmarks/physics/whole_events.py FOLDER --report                 # the table of what there is
 
 The samples are the events of the demo, and Z -> hadrons (91.2 GeV) and t tbar (500 GeV) of e+ e- collisions by
 Pythia 8, 300 events each, in blocks. Full simulation takes long, for t tbar most; it is made block by
@@ -25,8 +25,8 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-HERE = Path(__file__).resolve().parent
-DEMO = HERE.parent / "examples" / "demo"
+ROOT = Path(__file__).resolve().parents[2]
+DEMO = ROOT / "examples" / "demo"
 SECTIONS = ("ECAL", "HCAL")
 KEYS = {"hits": "hits", "energy": "energy"}
 # how far a ratio may be from one, and how many standard errors more

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Run the C++ tests of the backend ``onnxruntime``, compiled once, with the library of each version of ONNX Runtime.
 
-    python benchmarks/onnxruntime_versions.py BUILD [VERSION ...] [--wheels FOLDER]
+    python benchmarks/engines/onnxruntime_versions.py BUILD [VERSION ...] [--wheels FOLDER]
 
 BUILD is a folder in which integration/cpp was built with its tests. The Python wheels of the versions are downloaded
 into the folder, but for those already there, and the library in each is opened by the same programs: ``test_vectors``
@@ -19,7 +19,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 VERSIONS = (
     "1.21.0", "1.21.1", "1.22.0", "1.22.1", "1.23.2", "1.24.4", "1.25.1", "1.26.0", "1.27.0", "1.28.0", "1.29.0",
     "1.30.0", "1.31.1", "1.32.0",

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Waiting time of the groups of a hyper-parameter search for its coordinator, up to 512 groups.
 
-    python benchmarks/coordinator.py [--groups N ...] [--rounds N] [--out FOLDER]
+    python benchmarks/training/coordinator.py [--groups N ...] [--rounds N] [--out FOLDER]
 
 The coordinator, the study with its journal on a disk, and the optimiser are the real ones. Groups are simulated: how
 long a trial takes is drawn (log-normal), and their time passes at once. What the coordinator itself takes, its loop and
@@ -20,6 +20,7 @@ import heapq
 import json
 import logging
 import math
+import sys
 import tempfile
 import time
 from collections import deque
@@ -28,6 +29,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
+# what benchmarks share
+sys.path.insert(0, str(Path(__file__).parents[1]))
 import measure
 import numpy as np
 
@@ -40,7 +43,7 @@ from fastcalo.training.tune.running.trial_queue import NoDisplay
 from fastcalo.training.tune.space import Space, read_space
 from fastcalo.training.tune.study.study import Outcome, Study
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 GROUPS = (2, 8, 32, 128, 512)
 MEDIAN_S, SPREAD = 1_800.0, 0.4
 """Of a trial's time: median, and standard deviation of its logarithm."""
@@ -231,10 +234,10 @@ def main() -> None:
     parser.add_argument("--groups", type=int, nargs="+", default=list(GROUPS))
     parser.add_argument("--rounds", type=float, default=3.0, help="trials of a group, in the mean")
     parser.add_argument("--optimiser", default="gp", choices=["gp", "optuna", "random"])
-    parser.add_argument("--out", type=Path, default=HERE / "results")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)
-    base = load_config(HERE.parent / "configs" / "em-hits.toml")
+    base = load_config(ROOT / "configs" / "em-hits.toml")
     rows = []
     print("groups trials stopped    busy  wait: mean    99 %     most [s]  thread   loop  thread s/trial")
     for groups in arguments.groups:

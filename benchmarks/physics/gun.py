@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Compare showers of `fastcalo fullsim gun` with a reference sample: physics by species and energy, and speed.
 
-    python benchmarks/gun.py GUN.h5 REFERENCE.h5
+    python benchmarks/physics/gun.py GUN.h5 REFERENCE.h5
 
 For every species, decade of energy and section, and for every observable, the table has the mean of both samples and
 how many standard errors they differ by, those of both samples together. In the same physics most are below 2, one in

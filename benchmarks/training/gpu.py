@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Measure training and drawing on a GPU, beside a CPU of the same machine, in one call of a few minutes.
 
-    python benchmarks/gpu.py SHOWERS.h5 [MORE.h5 ...] [--out FOLDER] [--budget SECONDS] [--train run.toml]
-    python benchmarks/gpu.py SHOWERS.h5 --device cpu --tiny       a trial without a GPU, of seconds
+    python benchmarks/training/gpu.py SHOWERS.h5 [MORE.h5 ...] [--out FOLDER] [--budget SECONDS] [--train run.toml]
+    python benchmarks/training/gpu.py SHOWERS.h5 --device cpu --tiny       a trial without a GPU, of seconds
 
 SHOWERS.h5 are whole showers (`fastcalo fullsim gun --entry-spread 15 --window 0`). In this order, each part only while
 time is left:
@@ -67,7 +67,7 @@ def configuration(files: list[str], tiny: bool) -> TrainConfig:
                 {"name": "adversarial", **stage, "critic_only": 0},
             ],
         },
-        "benchmarks/gpu.py",
+        "benchmarks/training/gpu.py",
     )
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Measure training on two ranks: print a table, and write it with the hardware to benchmarks/results.
 
-    python benchmarks/parallel.py [--repeats N] [--stage NAME ...] [--showers N] [--out FOLDER]
+    python benchmarks/training/parallel.py [--repeats N] [--stage NAME ...] [--showers N] [--out FOLDER]
 
 Showers are those of FASTCALO_DATA, or the shipped sample. One core and one thread per rank. All trainings are alive at
 once and take turns of a second or two, so that a machine that grows slower does so for all; what stands in the table
@@ -33,13 +33,15 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
+# what benchmarks share
+sys.path.insert(0, str(Path(__file__).parents[1]))
 import measure
 import numpy as np
 
-HERE = Path(__file__).parent
-RANK = HERE / "parallel_rank.py"
-CONFIGS = HERE.parent / "configs"
-SAMPLE = HERE.parent / "examples" / "data" / "em_geant4.h5"
+ROOT = Path(__file__).parents[2]
+RANK = Path(__file__).with_name("parallel_rank.py")
+CONFIGS = ROOT / "configs"
+SAMPLE = ROOT / "examples" / "data" / "em_geant4.h5"
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 PACKAGES = ("fastcalo", "numpy", "torch", "mpi4py")
 WARM_UP = 2
@@ -242,7 +244,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=11, help="how often each time is taken")
     parser.add_argument("--stage", action="append", choices=list(STAGES), help="may be repeated; all by default")
     parser.add_argument("--showers", type=int, help="of a rank's batch; by default the configuration's")
-    parser.add_argument("--out", type=Path, default=HERE / "results", help="folder for the results")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results", help="folder for the results")
     options = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0, 1]
     if len(cores) < 2 or not MPIEXEC.exists():

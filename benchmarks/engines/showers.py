@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Measure the time of a shower, of Geant4 and of the models, for the same particles, by decade of energy.
 
-    python benchmarks/showers.py [--models NAME ...] [--geant4 N] [--repeats N] [--out FOLDER]
+    python benchmarks/engines/showers.py [--models NAME ...] [--geant4 N] [--repeats N] [--out FOLDER]
 
 One core. Needs Geant4 (see docs/detectors/fullsim.md). Particles are those of `fastcalo fullsim gun`: species of the
 model, angles up to 56 degrees, energies even in their logarithm. Between parts of Geant4's work each backend draws a
@@ -22,11 +22,14 @@ if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 import argparse
+import sys
 import time
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+# what benchmarks share
+sys.path.insert(0, str(Path(__file__).parents[1]))
 import measure
 import numpy as np
 
@@ -37,7 +40,7 @@ from fastcalo.model.native_library import library_path
 from fastcalo.model.random_numbers import random_streams
 from fastcalo.model.shower_model import ShowerModel
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 MODELS = ("em", "hadron")
 BATCH = 256
 PACKAGES = ("fastcalo", "numpy", "onnxruntime", "geant4-pybind")
@@ -104,7 +107,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=MODELS)
     parser.add_argument("--geant4", type=int, default=120, help="showers of Geant4 in each decade")
     parser.add_argument("--repeats", type=int, default=12, help="parts that they are shot in")
-    parser.add_argument("--out", type=Path, default=HERE / "results", help="folder for the results")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results", help="folder for the results")
     options = parser.parse_args()
 
     machine = measure.hardware(PACKAGES)

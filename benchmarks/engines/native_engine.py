@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The native engine against ONNX Runtime: CPU time a shower, and whether the showers are the same.
 
-    python benchmarks/native_engine.py LIBRARY [--models NAME ...] [--batches N ...] [--rounds N] [--compare SHOWERS]
+    python benchmarks/engines/native_engine.py LIBRARY [--models NAME ...] [--batches N ...] [--rounds N]
+        [--compare SHOWERS]
 
 LIBRARY is libfastcalo_graph.so from a build of integration/cpp with its tests (build/.../tests/graph). Both run with
 one thread and the same inputs, in turns; times are those of the thread, so that only their ratio depends little on what

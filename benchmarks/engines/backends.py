@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Processor time of a shower by size of batch and backend, in C++ and in Python, beside Geant4's; and of conversions.
 
-    python benchmarks/backends.py [--models NAME ...] [--geant4 N] [--rounds N] [--convert EVENTS] [--out FOLDER]
+    python benchmarks/engines/backends.py [--models NAME ...] [--geant4 N] [--rounds N] [--convert EVENTS]
+        [--out FOLDER]
 
 One core and one run: backends take turns in every round, and the least time of the rounds is given, so that the ratios
 depend little on what else the machine does. Times are of processor, in ms a shower, with the noise. Showers are
@@ -17,6 +18,7 @@ import os
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
 import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,6 +28,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+# what benchmarks share
+sys.path.insert(0, str(Path(__file__).parents[1]))
 import measure
 import numpy as np
 from cpp_model import CppModel
@@ -36,8 +40,8 @@ from fastcalo.fullsim.pool import Geant4Pool
 from fastcalo.model.random_numbers import random_streams
 from fastcalo.model.shower_model import ShowerModel
 
-HERE = Path(__file__).parent
-EVENTS = HERE.parent / "examples" / "demo" / "events.root"
+ROOT = Path(__file__).parents[2]
+EVENTS = ROOT / "examples" / "demo" / "events.root"
 MODELS = ("em", "hadron", "muon")
 BATCHES = {1: 40, 16: 6, 256: 1}
 """Sizes of batches, and how many different ones of each."""
@@ -145,7 +149,7 @@ def main() -> None:
     parser.add_argument("--geant4", type=int, default=120, help="showers of Geant4 of each model")
     parser.add_argument("--rounds", type=int, default=5, help="how often each time is taken")
     parser.add_argument("--convert", type=int, default=10_000, help="events to convert")
-    parser.add_argument("--out", type=Path, default=HERE / "results", help="folder for the results")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results", help="folder for the results")
     options = parser.parse_args()
 
     machine = measure.hardware(PACKAGES)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Find out which particles make the difference between fast simulation and Geant4 in whole events.
 
-    python benchmarks/whole_event_particles.py FOLDER [SAMPLE ...]
+    python benchmarks/physics/whole_event_particles.py FOLDER [SAMPLE ...]
 
 After `whole_events.py FOLDER`: sums, over all events, of what each particle contributed to hits, by species, by kinetic
 energy and by polar angle; how much full simulation has of particles that the models refuse; and how much is due to hits
