@@ -11,7 +11,7 @@ from .event.hits import SectionHits as SectionHits
 from .export.exporter import export as export
 from .fullsim.campaign import gun as gun
 from .fullsim.engine import Geant4Simulation as Geant4Simulation
-from .io.hits.stream import open_hits as open_hits
+from .io.hits.any_format.stream import open_hits as open_hits
 from .io.hits.writer import write_hits as write_hits
 from .io.particles.reader import open_events as open_events
 from .io.showers.reader import open_showers as open_showers

@@ -23,7 +23,7 @@ from whole_events import SAMPLES, SECTIONS, Block, blocks_of, seed_of
 
 import fastcalo
 from fastcalo.event.events import Reason
-from fastcalo.io.hits.hit_files import open_hit_file
+from fastcalo.io.hits.any_format.hit_files import open_hit_file
 from fastcalo.simulation.decays import decay
 
 FloatArray = NDArray[np.float64]

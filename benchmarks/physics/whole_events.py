@@ -137,7 +137,7 @@ def simulate_fully(folder: Path, seconds: float) -> None:
 def simulate_fast(folder: Path, models: list[str], anew: bool) -> None:
     """Simulate by models the blocks that Geant4 has simulated."""
     import fastcalo
-    from fastcalo.io.hits.hit_files import open_hit_file
+    from fastcalo.io.hits.any_format.hit_files import open_hit_file
 
     engines = {
         made: fastcalo.FastSimulation(models=models, contributions=made) if models
@@ -155,7 +155,7 @@ def simulate_fast(folder: Path, models: list[str], anew: bool) -> None:
 
 def seed_of(hits: Path) -> int:
     """Seed by which a file was made: particles decay by it, too."""
-    from fastcalo.io.hits.hit_files import open_hit_file
+    from fastcalo.io.hits.any_format.hit_files import open_hit_file
 
     with open_hit_file(str(hits), None) as file:
         return int(file.provenance["seed"])
@@ -195,7 +195,7 @@ def compare_sample(folder: Path, name: str) -> dict[str, Any] | None:
 
 def add_block(physics: Physics, full: Path, fast: Path) -> dict[str, Any]:
     """Add two files of the same events to sums; return what became of their particles."""
-    from fastcalo.io.hits.hit_files import open_hit_file
+    from fastcalo.io.hits.any_format.hit_files import open_hit_file
     from fastcalo.io.hits.reader import read_chunk
     from fastcalo.validation.hits.physics import accounts
 

@@ -18,7 +18,7 @@ from ..errors import FastCaloError, InputError
 from ..event.events import Events
 from ..event.hits import Hits
 from ..io.atomic import output_errors, whole_file
-from ..io.hits.stream import HitsReader, open_hits
+from ..io.hits.any_format.stream import HitsReader, open_hits
 from ..io.particles.reader import open_events
 from ..simulation.propagation import free_paths
 

@@ -20,8 +20,8 @@ from ..event.events import Reason
 from ..event.hits import SectionHits
 from ..event.reasons import NEVER_REJECTED
 from ..io.atomic import check_output
+from ..io.hits.any_format.hit_files import open_hit_file
 from ..io.hits.event_order import EventOrder
-from ..io.hits.hit_files import open_hit_file
 from ..io.hits.reader import PARTICLES, Chunk, HitFile, hits_tree, read_chunk
 from ..io.hits.schema import schema_differences
 from ..simulation.placing import Deposits, deposits_of_hits, sum_deposits, with_source

@@ -18,9 +18,9 @@ from ..errors import InputError
 from ..event.contributions import Contributions
 from ..event.hits import SectionHits
 from ..io.compression import Compression
-from ..io.hits.edm4hep_file import Edm4hepFile
-from ..io.hits.edm4hep_particles import BIT_FAST, PARTICLES
-from ..io.hits.edm4hep_writer import ROW, Edm4hepWriter
+from ..io.hits.edm4hep.particles import BIT_FAST, PARTICLES
+from ..io.hits.edm4hep.reader import Edm4hepFile
+from ..io.hits.edm4hep.writer import ROW, Edm4hepWriter
 from ..io.hits.reader import Chunk, HitFile
 from ..io.hits.writer import HitsWriter
 from ..io.podio.data_types import EVENT_HEADER, MC_PARTICLE

@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from ..errors import ConfigError
 from ..io.compression import Compression
 from ..io.event_streams.batches import FileEvents
-from ..io.hits.edm4hep_writer import Edm4hepWriter
+from ..io.hits.edm4hep.writer import Edm4hepWriter
 from ..io.hits.formats import HitsFormat
 from ..io.hits.writer import HitsWriter
 from ..io.particles.reader import EventReader

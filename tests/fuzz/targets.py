@@ -111,7 +111,7 @@ def _hits(folder: Path) -> Path:
 
 
 def _read_hits(path: Path) -> str:
-    from fastcalo.io.hits.hit_files import open_hit_file
+    from fastcalo.io.hits.any_format.hit_files import open_hit_file
     from fastcalo.io.hits.reader import hits_tree, read_chunk
     from fastcalo.production.inspect import inspect
 

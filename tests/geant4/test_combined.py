@@ -18,7 +18,7 @@ from fastcalo import Events, FastSimulation, Geant4Simulation, Reason, convert, 
 from fastcalo.errors import ConfigError
 from fastcalo.fullsim.combined import CombinedSimulation
 from fastcalo.fullsim.extent import cells_across, with_widest_range
-from fastcalo.io.hits.edm4hep_particles import BIT_FAST
+from fastcalo.io.hits.edm4hep.particles import BIT_FAST
 from fastcalo.io.particles.reader import open_events
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo" / "events.root"

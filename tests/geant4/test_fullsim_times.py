@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 
 from fastcalo import Events, Geant4Simulation, convert
 from fastcalo.event.contributions import FULL_STEP_MM
-from fastcalo.io.hits.edm4hep_particles import BIT_FAST
+from fastcalo.io.hits.edm4hep.particles import BIT_FAST
 
 PDG = [[22, 211], [2112], [], [11]]
 PX = [[2.0, 1.5], [-1.0], [], [0.1]]

@@ -33,6 +33,8 @@ ORDER = (
     "io.particles",
     "io.truth",
     "io.hits",
+    "io.hits.edm4hep",
+    "io.hits.any_format",
     "io.showers",
     "model",
     "simulation",

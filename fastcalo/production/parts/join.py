@@ -15,11 +15,11 @@ from ...detector.description import Detector, DetectorLike, load_detector
 from ...errors import InputError, OutputError
 from ...event.hits import Hits
 from ...io.atomic import check_output
-from ...io.hits.edm4hep_file import Edm4hepFile
-from ...io.hits.edm4hep_particles import PARTICLES
-from ...io.hits.edm4hep_writer import ROW, Edm4hepWriter
+from ...io.hits.any_format.stream import HitsReader
+from ...io.hits.edm4hep.particles import PARTICLES
+from ...io.hits.edm4hep.reader import Edm4hepFile
+from ...io.hits.edm4hep.writer import ROW, Edm4hepWriter
 from ...io.hits.reader import HitFile
-from ...io.hits.stream import HitsReader
 from ...io.hits.writer import LUMINOSITY_BLOCK, REPEAT, HitsWriter, file_provenance
 from ...io.podio.frames import Parameter
 from ...io.truth.edm4hep_truth import read_truth

@@ -10,8 +10,8 @@ from typing import Any
 
 from ...detector.description import DetectorLike, load_detector
 from ...display import html_table
+from ...io.hits.any_format.hit_files import open_hit_file
 from ...io.hits.event_order import EventOrder
-from ...io.hits.hit_files import open_hit_file
 from ...io.hits.reader import Chunk, HitFile, hits_tree, read_chunk
 from ...io.hits.schema import doubts, schema_differences, unknowns
 from ..limits import LimitResult

@@ -18,7 +18,7 @@ import fastcalo
 from fastcalo import FastSimulation, Reason, compare, convert, merge, open_hits
 from fastcalo.errors import ConfigError, InputError, OutputError
 from fastcalo.event.contributions import FAST_STEP_MM
-from fastcalo.io.hits.edm4hep_particles import BIT_CREATED_IN_SIMULATION, BIT_DECAYED_IN_TRACKER, BIT_FAST
+from fastcalo.io.hits.edm4hep.particles import BIT_CREATED_IN_SIMULATION, BIT_DECAYED_IN_TRACKER, BIT_FAST
 from fastcalo.io.podio.data_types import collection_id
 from fastcalo.io.podio.frames import PodioFile
 

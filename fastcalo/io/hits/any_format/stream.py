@@ -12,17 +12,17 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ...detector.description import Detector, DetectorLike, load_detector
-from ...display import html_table
-from ...errors import ConfigError, InputError
-from ...event.contributions import Contributions
-from ...event.events import Identifier, Reason
-from ...event.hits import Hits, SectionHits
-from ...system.memory import bytes_of, check_memory
-from .edm4hep_file import Edm4hepFile
+from ....detector.description import Detector, DetectorLike, load_detector
+from ....display import html_table
+from ....errors import ConfigError, InputError
+from ....event.contributions import Contributions
+from ....event.events import Identifier, Reason
+from ....event.hits import Hits, SectionHits
+from ....system.memory import bytes_of, check_memory
+from ..edm4hep.reader import Edm4hepFile
+from ..reader import PARTICLES, Chunk, SectionChunk, hits_tree, read_chunk
+from ..writer import LUMINOSITY_BLOCK, REPEAT
 from .hit_files import open_hit_file
-from .reader import PARTICLES, Chunk, SectionChunk, hits_tree, read_chunk
-from .writer import LUMINOSITY_BLOCK, REPEAT
 
 # by which the size of all events is estimated, and how often what is read is in memory at the peak
 _STEP_BYTES, _COPIES = 16e6, 2

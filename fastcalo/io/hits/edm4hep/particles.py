@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import particles
-from ...errors import InputError, OutputError
-from ...event.events import Events, Reason
-from ..podio.data_types import EVENT_HEADER, MC_PARTICLE
-from ..podio.frames import Collection, References
-from ..truth.edm4hep_truth import RELATIONS, Truth
+from .... import particles
+from ....errors import InputError, OutputError
+from ....event.events import Events, Reason
+from ...podio.data_types import EVENT_HEADER, MC_PARTICLE
+from ...podio.frames import Collection, References
+from ...truth.edm4hep_truth import RELATIONS, Truth
 
 PARTICLES, HEADER = "MCParticles", "EventHeader"
 

@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...detector.cell_id import CellEncoding
-from ...detector.description import Detector
-from ...errors import DetectorError, InputError
-from ...event.contributions import Contributions
-from ..particles.columns import Column
-from ..particles.tree import OpenTree
-from ..podio.frames import METADATA as PODIO_METADATA
-from ..root_files import reading_errors
-from .edm4hep_writer import COUNT, ENCODING, EVENTS, METADATA
-from .formats import HitsFormat
-from .reader import HitFile
-from .readouts import Readout, readouts_of
-from .root_tree import TREE
-from .writer import LUMINOSITY_BLOCK, REPEAT
+from ....detector.cell_id import CellEncoding
+from ....detector.description import Detector
+from ....errors import DetectorError, InputError
+from ....event.contributions import Contributions
+from ...particles.columns import Column
+from ...particles.tree import OpenTree
+from ...podio.frames import METADATA as PODIO_METADATA
+from ...root_files import reading_errors
+from ..formats import HitsFormat
+from ..reader import HitFile
+from ..readouts import Readout, readouts_of
+from ..root_tree import TREE
+from ..writer import LUMINOSITY_BLOCK, REPEAT
+from .writer import COUNT, ENCODING, EVENTS, METADATA
 
 _AXES = "xyz"
 _TYPES = {"cell_id": "uint64_t[]", "energy": "float[]", **dict.fromkeys(_AXES, "float[]"), "layer": "int16_t[]"}

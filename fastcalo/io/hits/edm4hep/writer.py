@@ -13,20 +13,20 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ...detector.description import Detector
-from ...errors import InputError
-from ...event.events import Events, Reason
-from ...event.hits import Hits, SectionHits
-from ..atomic import output_errors, whole_file
-from ..compression import Compression
-from ..podio.data_types import CALORIMETER_HIT, CONTRIBUTION, EVENT_HEADER, MC_PARTICLE, DataType
-from ..podio.frames import Collection, Parameter, PodioFile, References
-from ..root_files import PROVENANCE
-from ..truth.edm4hep_truth import WEIGHT_NAMES, Truth, TruthReader
-from .contribution_lists import RowsOf
-from .edm4hep_particles import HEADER, PARTICLES, header_collection, particle_collection
-from .readouts import Readout, readouts_of
-from .writer import IDENTIFIERS, LUMINOSITY_BLOCK, REPEAT
+from ....detector.description import Detector
+from ....errors import InputError
+from ....event.events import Events, Reason
+from ....event.hits import Hits, SectionHits
+from ...atomic import output_errors, whole_file
+from ...compression import Compression
+from ...podio.data_types import CALORIMETER_HIT, CONTRIBUTION, EVENT_HEADER, MC_PARTICLE, DataType
+from ...podio.frames import Collection, Parameter, PodioFile, References
+from ...root_files import PROVENANCE
+from ...truth.edm4hep_truth import WEIGHT_NAMES, Truth, TruthReader
+from ..contribution_lists import RowsOf
+from ..readouts import Readout, readouts_of
+from ..writer import IDENTIFIERS, LUMINOSITY_BLOCK, REPEAT
+from .particles import HEADER, PARTICLES, header_collection, particle_collection
 
 EVENTS, RUNS, METADATA = "events", "runs", "metadata"
 ENCODING = "__CellIDEncoding"

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from ...detector.description import Detector, load_detector
-from ...errors import DetectorError, InputError
-from ..root_files import PROVENANCE, open_root, reading_errors, stated_provenance, tree_names
-from .edm4hep_file import Edm4hepFile, is_edm4hep
-from .lines_file import SUFFIX, LinesFile
-from .parquet_file import is_parquet, open_parquet, parquet_file
-from .reader import HitFile, hits_tree
+from ....detector.description import Detector, load_detector
+from ....errors import DetectorError, InputError
+from ...root_files import PROVENANCE, open_root, reading_errors, stated_provenance, tree_names
+from ..edm4hep.reader import Edm4hepFile, is_edm4hep
+from ..lines_file import SUFFIX, LinesFile
+from ..parquet_file import is_parquet, open_parquet, parquet_file
+from ..reader import HitFile, hits_tree
 
 # what is read of a file's provenance: types by key, any key where there is an asterisk
 _STATED: dict[str, Any] = {
