@@ -3,6 +3,7 @@
 
     python benchmarks/physics/whole_events.py FOLDER                          # makes what is not there, and the table
     python benchmarks/physics/whole_events.py FOLDER --fast-only --model em.onnx --model hadron.onnx --model muon.onnx
+    python benchmarks/physics/whole_events.py FOLDER --both                   # Geant4 simulates what the models refuse
     python benchmarks/physics/whole_events.py FOLDER --report                 # the table of what there is
 
 The samples are the events of the demo, and Z -> hadrons (91.2 GeV) and t tbar (500 GeV) of e+ e- collisions by
@@ -78,7 +79,7 @@ class Block:
     number: int
 
     def path(self, what: str) -> Path:
-        """Name of a file: ``events``, ``full`` or ``fast``."""
+        """Name of a file: ``events``, ``full``, ``fast`` or ``both``."""
         return self.folder / self.sample / f"{what}_{self.number:03}.root"
 
 
@@ -137,19 +138,37 @@ def simulate_fully(folder: Path, seconds: float) -> None:
 def simulate_fast(folder: Path, models: list[str], anew: bool) -> None:
     """Simulate by models the blocks that Geant4 has simulated."""
     import fastcalo
-    from fastcalo.io.hits.any_format.hit_files import open_hit_file
 
     engines = {
         made: fastcalo.FastSimulation(models=models, contributions=made) if models
         else fastcalo.FastSimulation(contributions=made)
         for made in (False, True)
     }  # fmt: skip
+    simulate_again(folder, "fast", engines, anew)
+
+
+def simulate_both(folder: Path) -> None:
+    """Simulate by models, and by Geant4 what they refuse, the blocks that Geant4 has simulated."""
+    import fastcalo
+    from fastcalo.fullsim.combined import CombinedSimulation
+
+    with fastcalo.Geant4Simulation(workers=1, contributions=True) as full:
+        engine = CombinedSimulation(fastcalo.FastSimulation(contributions=True), full)
+        simulate_again(folder, "both", dict.fromkeys((False, True), engine), anew=False)
+
+
+def simulate_again(folder: Path, kind: str, engines: dict[bool, Any], anew: bool) -> None:
+    """Simulate the blocks that Geant4 has simulated; engines are those without and with contributions."""
+    import fastcalo
+    from fastcalo.io.hits.any_format.hit_files import open_hit_file
+
     for block in in_turn(folder):
-        if not block.path("full").exists() or (block.path("fast").exists() and not anew):
+        target = block.path(kind)
+        if not block.path("full").exists() or (target.exists() and not anew):
             continue
         with open_hit_file(str(block.path("full")), None) as file:
             made = "ECALContribution_hit" in file.branches("Events")
-        seed, target = seed_of(block.path("full")), block.path("fast")
+        seed = seed_of(block.path("full"))
         fastcalo.convert(block.path("events"), target, engines[made], seed=seed, contributions=made, overwrite=True)
 
 
@@ -161,15 +180,15 @@ def seed_of(hits: Path) -> int:
         return int(file.provenance["seed"])
 
 
-def compare_sample(folder: Path, name: str) -> dict[str, Any] | None:
-    """Numbers of a sample, of the blocks that both have; None where there is none."""
+def compare_sample(folder: Path, name: str, kind: str) -> dict[str, Any] | None:
+    """Numbers of a sample, of the blocks that Geant4 and files of a kind have; None where there is none."""
     import fastcalo
     from fastcalo.validation.hits.physics import Physics
 
     physics, differences = Physics(), set()
     accounts: dict[str, dict[str, dict[str, float]]] = {}
     for block in blocks_of(folder, name):
-        full, fast = block.path("full"), block.path("fast")
+        full, fast = block.path("full"), block.path(kind)
         if not full.exists() or not fast.exists():
             continue
         differences |= set(fastcalo.compare(full, fast).differences)
@@ -240,13 +259,14 @@ def table(results: dict[str, dict[str, Any]]) -> list[str]:
     return lines
 
 
-def report(folder: Path) -> None:
-    """Write and print the table."""
-    found = {name: compare_sample(folder, name) for name in SAMPLES}
+def report(folder: Path, kind: str) -> None:
+    """Write and print the table of files of a kind."""
+    found = {name: compare_sample(folder, name, kind) for name in SAMPLES}
     results = {name: numbers for name, numbers in found.items() if numbers is not None}
     lines = table(results)
-    (folder / "whole_events.json").write_text(json.dumps(results, indent=1) + "\n")
-    (folder / "whole_events.md").write_text("\n".join(lines) + "\n")
+    stem = "whole_events" if kind == "fast" else f"whole_events_{kind}"
+    (folder / f"{stem}.json").write_text(json.dumps(results, indent=1) + "\n")
+    (folder / f"{stem}.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
     for name, numbers in results.items():
         print(f"{name}: schema: {'; '.join(numbers['schema_differences']) or 'no difference'}")
@@ -262,21 +282,26 @@ def main() -> None:
     what.add_argument("--events-only", action="store_true", help="make the events")
     what.add_argument("--full-only", action="store_true", help="simulate fully what is not there")
     what.add_argument("--fast-only", action="store_true", help="simulate anew by models, then the table")
+    what.add_argument("--both", action="store_true", help="simulate by models, by Geant4 what they refuse; the table")
     what.add_argument("--report", action="store_true", help="the table of what there is")
     options = parser.parse_args()
-    if not (options.report or options.fast_only):
+    if not (options.report or options.fast_only or options.both):
         make_events(options.folder)
-    if options.events_only:
-        return
-    if not (options.report or options.fast_only):
+        if options.events_only:
+            return
         simulate_fully(options.folder, options.seconds)
     if options.full_only:
         # Geant4's processes have ended; what it left in this one need not be taken down
         sys.stdout.flush()
         os._exit(0)
-    if not options.report:
+    if options.both:
+        simulate_both(options.folder)
+    elif not options.report:
         simulate_fast(options.folder, options.model, anew=options.fast_only or bool(options.model))
-    report(options.folder)
+    report(options.folder, "both" if options.both else "fast")
+    if options.both:
+        sys.stdout.flush()
+        os._exit(0)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 from helpers.models.windowed_model import WINDOWED_MODEL
 
-from fastcalo.export.onnx_graph import FLOAT, INT32, INT64, Graph
+from fastcalo.export.onnx_graph import BOOL, FLOAT, INT32, INT64, Graph
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks" / "engines"))
@@ -51,36 +51,83 @@ def both(library, graph, feed):
         return zip(session.run(None, feed), native.run(feed), native.run(feed), strict=True)
 
 
+def filled(g, value=9.0):
+    """A vector of one value, as long as an input of its own: of a length that is no constant."""
+    return g.full(g.size(g.input("long", FLOAT, ["M"])), value, np.float32)
+
+
 def test_scatters_into_one_fill(library):
     """Two are read back where they wrote, a third as a whole: none sees what another left."""
     g = Graph()
     at, other = (g.input(name, INT64, ["N"]) for name in ("at", "other"))
     value = g.input("value", FLOAT, ["N"])
-    fill = g.full(g.const([50], np.int64), 9.0, np.float32)
+    fill = filled(g)
     for k, index in enumerate((at, other)):
         least = g.op("ScatterElements", fill, index, value, axis=0, reduction="min")
         g.output(g.at(least, index), f"read_{k}", FLOAT, ["N"])
-    g.output(g.op("ScatterElements", fill, at, value, axis=0, reduction="add"), "whole", FLOAT, [50])
-    feed = {"at": np.array([3, 3, 0, 49]), "other": np.array([1, 2, 1, 2])}
+    g.output(g.op("ScatterElements", fill, at, value, axis=0, reduction="add"), "whole", FLOAT, ["M"])
+    feed = {"long": np.zeros(50, np.float32), "at": np.array([3, 3, 0, 49]), "other": np.array([1, 2, 1, 2])}
     feed["value"] = np.array([4, 2, 8, 5], np.float32)
     for want, *got in both(library, g, feed):
         for array in got:
             np.testing.assert_array_equal(array, want)
 
 
-@pytest.mark.parametrize("places", [(2, 3998, 0), (-1, 7, -4001)])
-def test_scatters_of_few_into_a_large_fill(library, places):
+@pytest.mark.parametrize("kind", [INT32, INT64])
+@pytest.mark.parametrize("places", [(2, 3998, 0), (-1, 7, -4001), ()])
+def test_scatters_of_few_into_a_large_fill(library, places, kind):
     """Its memory is kept between uses: of what others wrote there, nobody sees anything."""
     g = Graph()
-    at, other = (g.op("Add", g.input(name, INT64, ["N"]), g.const(1, np.int64)) for name in ("at", "other"))
-    value = g.input("value", FLOAT, ["N"])
-    fill = g.full(g.const([4001], np.int64), 9.0, np.float32)
+    at, other = (g.cast(g.op("Add", g.input(x, INT64, ["N"]), g.const(1, np.int64)), kind) for x in ("at", "other"))
+    value, fill = g.input("value", FLOAT, ["N"]), filled(g)
     sums = [g.op("ScatterElements", fill, index, value, axis=0, reduction="add") for index in (at, other, at)]
-    g.output(g.op("ScatterElements", sums[0], other, value, axis=0), "twice", FLOAT, [4001])
+    g.output(g.op("ScatterElements", sums[0], other, value, axis=0), "twice", FLOAT, ["M"])
+    g.output(g.op("Concat", sums[1], g.slice(sums[2], 0, 1, 4000), axis=0), "longer", FLOAT, ["L"])
     for k, x in enumerate((*sums, fill)):
-        g.output(x, f"whole_{k}", FLOAT, [4001])
-    feed = {"at": np.array(places) - 1, "other": np.array([5, 2, 5]) - 1}
-    feed["value"] = np.array([4, 2, 8], np.float32)
+        g.output(x, f"whole_{k}", FLOAT, ["M"])
+    feed = {"long": np.zeros(4001, np.float32), "at": np.array(places, np.int64) - 1}
+    feed["other"] = np.array([5, 2, 5][: len(places)], np.int64) - 1
+    feed["value"] = np.array([4, 2, 8][: len(places)], np.float32)
+    for want, *got in both(library, g, feed):
+        for array in got:
+            np.testing.assert_array_equal(array, want)
+
+
+def test_scatters_by_what_was_scattered(library):
+    """Indices out of a vector that was scattered into, in each iteration of a loop those out of the one before."""
+
+    def body(b):
+        b.input("i", INT64, [])
+        b.input("go", BOOL, [])
+        at = b.input("at", INT64, [1])
+        whole = b.op("ScatterElements", fill, at, b.const([0], np.int64), axis=0)
+        b.output(b.op("Identity", "go"), "go_on", BOOL, [])
+        b.output(b.op("Slice", whole, *(b.const([k], np.int64) for k in (0, 1, 0))), "next", INT64, [1])
+
+    g = Graph()
+    fill = g.full(g.size(g.input("long", FLOAT, ["M"])), 9, np.int64)
+    start = g.input("at", INT64, [1])
+    count = g.input("count", INT64, [])
+    g.output(g.op("Loop", count, "", start, body=g.body("body", body)), "last", INT64, [1])
+    feed = {"long": np.zeros(5000, np.float32), "at": np.array([3]), "count": np.array(30_000)}
+    for want, *got in both(library, g, feed):
+        for array in got:
+            np.testing.assert_array_equal(array, want)
+
+
+@pytest.mark.parametrize(
+    ("names", "axis", "lines", "places"),
+    [("LP", 0, 3, 5), ("LP", 0, 5, 5), ("LP", 1, 5, 5), ("LP", 0, 1, 0), ("NN", 0, 5, 5), ("NN", 1, 5, 5)],
+)
+def test_one_vector_of_places_for_all_lines(library, names, axis, lines, places):
+    """Repeated for each line, or for each column, which has the same shape where there are as many of either."""
+    g = Graph()
+    matrix, at = g.input("matrix", FLOAT, [names[0], "K"]), g.input("places", INT64, [names[1]])
+    shape = g.op("Concat", g.size(matrix), g.size(at), axis=0)
+    index = g.op("Expand", g.op("Unsqueeze", at, g.const([axis], np.int64)), shape)
+    g.output(g.op("GatherElements", matrix, index, axis=1), "y", FLOAT, list(names))
+    feed = {"matrix": np.arange(6 * lines, dtype=np.float32).reshape(lines, 6)}
+    feed["places"] = np.array([0, 2, -1, 4, 5])[:places]
     for want, *got in both(library, g, feed):
         for array in got:
             np.testing.assert_array_equal(array, want)

@@ -1,27 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Which backend runs a graph.
+#include "graph/native_backend.hpp"
 #include "model/onnxruntime_backend.hpp"
 #include "model/shower_model.hpp"
 #include "support/errors.hpp"
-#ifdef FASTCALO_NATIVE
-#include "graph/native_backend.hpp"
-#endif
 
 namespace fastcalo::core {
 
 std::unique_ptr<Backend> open_backend(std::string_view image, const ModelOptions& options) {
     if (options.backend == BackendKind::onnxruntime)
         return open_onnxruntime(image, options.onnxruntime_library, options.threads);
-    std::string problem = "this library was built without the native engine";
-#ifdef FASTCALO_NATIVE
+    std::string problem;
     try {
         return open_native(image);
     } catch (const Error& error) {
         if (options.backend == BackendKind::native || error.code() != Code::backend) throw;
         problem = std::string("the native engine does not run it: ") + error.what();
     }
-#endif
-    if (options.backend == BackendKind::native) fail(Code::backend, problem + "; ask for the backend onnxruntime");
     try {
         return open_onnxruntime(image, options.onnxruntime_library, options.threads);
     } catch (const Error& error) {

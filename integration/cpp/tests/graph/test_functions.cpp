@@ -97,6 +97,8 @@ void test_integers() {
     CHECK(take(r.data(), table, at) && r[0] == 30 && r[1] == 30 && r[2] == 10);
     CHECK(!take(r.data(), table, std::vector<std::int64_t>{0, 3}));
     CHECK(!take(r.data(), table, std::vector<std::int64_t>{0, -4}));
+    CHECK(!take(r.data(), table, std::vector<std::int64_t>{INT64_MIN, 1}));
+    CHECK(!take(r.data(), table, std::vector<std::int32_t>{INT32_MIN, INT32_MAX}));
 }
 
 // Elements at indices that repeat, that fall, that count from the end, and that are wrong, of every width.

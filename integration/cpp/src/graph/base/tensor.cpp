@@ -103,7 +103,7 @@ Buffer* Arena::grow(unsigned k) {
 Buffer* Arena::take_filled(std::size_t bytes, std::uint64_t value, std::size_t element) {
     for (Buffer** at = &filled_; *at; at = &(*at)->next) {
         Buffer* const b = *at;
-        if (b->size_class != size_class(bytes) || b->value != value || b->filled != element) continue;
+        if (b->size_class != size_class(bytes) || b->value != value || b->element != element) continue;
         *at = b->next;
         b->users = 1;
         return b;
@@ -111,7 +111,7 @@ Buffer* Arena::take_filled(std::size_t bytes, std::uint64_t value, std::size_t e
     Buffer* const b = take(bytes);
     fill(b->bytes(), b->capacity / element, value, element);
     b->value = value;
-    b->filled = static_cast<std::uint8_t>(element);
+    b->element = static_cast<std::uint8_t>(element);
     return b;
 }
 
@@ -122,7 +122,7 @@ void Arena::clean(Buffer* b) {
             at = reinterpret_cast<const std::int64_t*>(b->places)[k];
         else
             at = reinterpret_cast<const std::int32_t*>(b->places)[k];
-        fill(b->bytes() + static_cast<std::size_t>(at) * b->filled, 1, b->value, b->filled);
+        fill(b->bytes() + static_cast<std::size_t>(at) * b->element, 1, b->value, b->element);
     }
     Buffer* const owner = std::exchange(b->places_owner, nullptr);
     b->next = filled_;

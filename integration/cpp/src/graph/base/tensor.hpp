@@ -76,12 +76,12 @@ struct alignas(64) Buffer {
     std::size_t capacity = 0;
     std::uint32_t users = 0;
     std::uint32_t size_class = 0;
-    // one value throughout, of so many bytes (0: of no such kind), but for the elements at these places
+    // of a buffer that is filled with one value: the value, its bytes (0: not filled), and where elements differ
     std::uint64_t value = 0;
     const std::byte* places = nullptr;
     Buffer* places_owner = nullptr;
     std::uint32_t n_places = 0;
-    std::uint8_t filled = 0;
+    std::uint8_t element = 0;
     std::uint8_t wide = 0;  // bytes of a place
 
     std::byte* bytes() { return reinterpret_cast<std::byte*>(this + 1); }
@@ -104,13 +104,14 @@ class Arena {
         if (Buffer* b = free_[k]) {
             free_[k] = b->next;
             b->users = 1;
-            b->filled = 0;
+            b->element = 0;
             return b;
         }
         return grow(k);
     }
-    // A buffer that holds a value of 1, 2, 4 or 8 bytes throughout. Who changes elements lists their places in it: they
-    // are cleaned when nobody uses it any more, and it stays filled for the next who asks.
+    // A buffer that holds a value of 1, 2, 4 or 8 bytes throughout. Who changes elements lists their places in it, which
+    // lie inside and are not negative, and becomes a user of the buffer that they lie in. They are cleaned when nobody
+    // uses the filled one any more, and it stays filled for the next who asks.
     Buffer* take_filled(std::size_t bytes, std::uint64_t value, std::size_t element);
     void drop(Buffer* b) {
         if (--b->users) return;

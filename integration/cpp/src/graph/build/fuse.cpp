@@ -188,6 +188,7 @@ void join_scatters(Ir& ir) {
 
 void join_gathers(Ir& ir) {
     std::vector<int> readers = count_readers(ir);
+    const Dim one = ir.symbols.constant(1);
     for (Block& b : ir.blocks) {
         std::map<int, std::size_t> made;
         std::vector<char> gone(b.nodes.size(), 0);
@@ -202,7 +203,9 @@ void join_gathers(Ir& ir) {
             const int index = n.in[1];
             int vector = source(index, Op::Expand);
             if (vector == kAbsent) continue;
-            if (ir.value(vector).dims.size() == 2) vector = source(vector, Op::Reshape);
+            // a line, not a column
+            const std::vector<Dim>& shape = ir.value(vector).dims;
+            if (shape.size() == 2) vector = shape[0] == one ? source(vector, Op::Reshape) : kAbsent;
             const std::vector<Dim>&lines = ir.value(n.in[0]).dims, &wanted = ir.value(index).dims;
             if (vector == kAbsent || lines.size() != 2 || wanted.size() != 2 || lines[0] != wanted[0]) continue;
             if (ir.value(vector).dims != std::vector<Dim>{wanted[1]}) continue;

@@ -16,8 +16,9 @@ Places look_at(const I* at, std::int64_t n) {
         signs |= at[i];
     }
     const bool negative = signs < 0;
-    const std::int64_t span = n > 0 ? static_cast<std::int64_t>(at[n - 1]) - static_cast<std::int64_t>(at[0]) : -1;
-    const bool repeated = !negative && span >= 0 && span < n / 16;
+    const std::int64_t span =
+        n > 0 && !negative ? static_cast<std::int64_t>(at[n - 1]) - static_cast<std::int64_t>(at[0]) : -1;
+    const bool repeated = span >= 0 && span < n / 16;
     if (repeated)
         for (std::int64_t i = 0; i + 1 < n; ++i) falls |= at[i + 1] - at[i];
     return {static_cast<std::int64_t>(highest), negative, repeated && falls >= 0};

@@ -21,7 +21,7 @@ struct Step {
     StepFn fn = nullptr;  // none: take elements of table b at indices c
     std::uint16_t d = 0, a = 0, b = 0, c = 0;
     std::uint8_t element = 0, wide = 0;
-    // of a take: the number of its indices among those that several share; the first of them looks at them
+    // of a take: the number of its indices among all of this program; the first take that reads them looks at them
     std::uint8_t places = 0;
     bool looks = false;
 };

@@ -121,11 +121,15 @@ std::byte* clean_array(Run& run, const Tensor& value, std::int64_t length) {
     return array->bytes.data();
 }
 
-// The vector that a few elements are scattered into: of one value throughout, it needs no copy.
-Tensor* filled_vector(Run& run, int out, const Tensor& from, const Tensor& index) {
+// The vector that a few elements are scattered into: of one value throughout, it needs no copy. Null where `own` is
+// needed; it copies nothing either where nobody else reads the vector.
+Tensor* filled_vector(Run& run, int out, const Tensor& from, const Tensor& index, bool last) {
     const std::size_t element = size_of(from.type);
-    if (!from.owner || from.owner->filled != element || from.owner->places_owner || from.shape.rank != 1 ||
-        !index.owner || index.count > from.count / 8 || index.count > INT32_MAX)
+    if (!from.owner || from.owner->element != element || from.owner->places_owner || from.shape.rank != 1 ||
+        (last && from.owner->users == 1))
+        return nullptr;
+    // indices that lie in such a buffer would keep another one alive, and that the next
+    if (!index.owner || index.owner->places_owner || index.count > from.count / 8 || index.count > INT32_MAX)
         return nullptr;
     const auto places = [&](auto zero) {
         using I = decltype(zero);
@@ -152,7 +156,7 @@ Tensor* filled_vector(Run& run, int out, const Tensor& from, const Tensor& index
 Tensor& own(Run& run, int out, int in, bool last) {
     Tensor& from = run.slot(in);
     if (last && from.owner && from.owner->users == 1 && !from.owner->places_owner) {
-        from.owner->filled = 0;
+        from.owner->element = 0;
         Tensor& t = run.slot(out);
         t = from;
         from.owner = nullptr;
@@ -225,12 +229,12 @@ std::int64_t order_of(T x) {
 
 // Places of the first k of n elements in order, by keys counted from the lowest, or down from the highest.
 template <class Key, class T>
-void sort_by(Run& run, const T* from, std::int64_t n, std::uint64_t end, bool falling, std::int64_t* at,
-             std::int64_t k) {
+void sort_by(Run& run, const T* from, std::int64_t n, std::uint64_t first_key, bool falling,
+             std::int64_t* at, std::int64_t k) {
     auto* items = reinterpret_cast<Item<Key>*>(run.bytes(static_cast<std::size_t>(2 * n + 2) * sizeof(Item<Key>)));
     for (std::int64_t j = 0; j < n; ++j) {
         const auto key = static_cast<std::uint64_t>(order_of(from[j]));
-        items[j] = {static_cast<Key>(falling ? end - key : key - end), static_cast<Key>(j)};
+        items[j] = {static_cast<Key>(falling ? first_key - key : key - first_key), static_cast<Key>(j)};
     }
     sort_items(items, items + n + 1, n);
     for (std::int64_t j = 0; j < k; ++j) at[j] = static_cast<std::int64_t>(items[j].at);
@@ -328,7 +332,7 @@ void run_nonzero(Run& run, const Instruction& i) {
 void run_scatter(Run& run, const Instruction& i) {
     const Tensor &index = input(run, i, 1), &updates = input(run, i, 2);
     if (index.shape != updates.shape) throw Error("ScatterElements: indices and updates differ in shape");
-    Tensor* const filled = filled_vector(run, i.out[0], input(run, i, 0), index);
+    Tensor* const filled = filled_vector(run, i.out[0], input(run, i, 0), index, i.p.flag);
     Tensor& t = filled ? *filled : own(run, i.out[0], i.in[0], i.p.flag);
     switch (t.type) {
         case Type::f32:

@@ -105,7 +105,7 @@ void run_concat(Run& run, const Instruction& i) {
     if (i.p.flag && outer == 1) {
         if (first.owner && first.owner->users == 1 && !first.owner->places_owner &&
             first.data == first.owner->bytes() && first.owner->capacity >= bytes) {
-            first.owner->filled = 0;
+            first.owner->element = 0;
             Tensor& t = run.slot(i.out[0]);
             to = first.data + first.bytes();
             t = first;
@@ -152,7 +152,7 @@ void run_constant_of_shape(Run& run, const Instruction& i) {
     std::memcpy(&value, i.p.value.data, element);
     fill(t.data, static_cast<std::size_t>(t.count), value, element);
     t.owner->value = value;
-    t.owner->filled = static_cast<std::uint8_t>(element);
+    t.owner->element = static_cast<std::uint8_t>(element);
 }
 
 void run_gather(Run& run, const Instruction& i) {
