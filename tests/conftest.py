@@ -25,6 +25,16 @@ LONGEST = {
 """Groups of tests that take long: they begin first, so that no process has one to do when the others have done all."""
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a pytest with which pytest-xdist silently distributes tests one by one (9.2, with xdist 3.8)."""
+    # xdist puts a test's group behind this name, and distributes by what stands there
+    if getattr(config.option, "dist", "no") == "loadgroup" and not hasattr(pytest.Item, "_nodeid"):
+        raise pytest.UsageError(
+            f"pytest {pytest.__version__} and pytest-xdist would tear apart tests that belong together: "
+            "pip install --constraint constraints.txt pytest pytest-xdist"
+        )
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark tests of Geant4, and keep together, in one of several processes, what shares a file's fixtures or Geant4.
