@@ -35,6 +35,7 @@ BAR, ERRORS = 0.015, 2.0
 SEED = 1
 
 if TYPE_CHECKING:
+    from fastcalo import FastSimulation
     from fastcalo.validation.hits.physics import Physics
 
 
@@ -137,24 +138,26 @@ def simulate_fully(folder: Path, seconds: float) -> None:
 
 def simulate_fast(folder: Path, models: list[str], anew: bool) -> None:
     """Simulate by models the blocks that Geant4 has simulated."""
-    import fastcalo
-
-    engines = {
-        made: fastcalo.FastSimulation(models=models, contributions=made) if models
-        else fastcalo.FastSimulation(contributions=made)
-        for made in (False, True)
-    }  # fmt: skip
+    engines = {made: fast_engine(models, contributions=made) for made in (False, True)}
     simulate_again(folder, "fast", engines, anew)
 
 
-def simulate_both(folder: Path) -> None:
-    """Simulate by models, and by Geant4 what they refuse, the blocks that Geant4 has simulated."""
+def fast_engine(models: list[str], *, contributions: bool) -> FastSimulation:
+    """Some models, or the shipped ones."""
+    import fastcalo
+    from fastcalo.model.shower_model import DEFAULT_MODELS
+
+    return fastcalo.FastSimulation(models=models or list(DEFAULT_MODELS), contributions=contributions)
+
+
+def simulate_both(folder: Path, models: list[str]) -> None:
+    """Simulate anew by models, and by Geant4 what they refuse, the blocks that Geant4 has simulated."""
     import fastcalo
     from fastcalo.fullsim.combined import CombinedSimulation
 
     with fastcalo.Geant4Simulation(workers=1, contributions=True) as full:
-        engine = CombinedSimulation(fastcalo.FastSimulation(contributions=True), full)
-        simulate_again(folder, "both", dict.fromkeys((False, True), engine), anew=False)
+        engine = CombinedSimulation(fast_engine(models, contributions=True), full)
+        simulate_again(folder, "both", dict.fromkeys((False, True), engine), anew=True)
 
 
 def simulate_again(folder: Path, kind: str, engines: dict[bool, Any], anew: bool) -> None:
@@ -282,7 +285,7 @@ def main() -> None:
     what.add_argument("--events-only", action="store_true", help="make the events")
     what.add_argument("--full-only", action="store_true", help="simulate fully what is not there")
     what.add_argument("--fast-only", action="store_true", help="simulate anew by models, then the table")
-    what.add_argument("--both", action="store_true", help="simulate by models, by Geant4 what they refuse; the table")
+    what.add_argument("--both", action="store_true", help="simulate anew by models, by Geant4 what they refuse")
     what.add_argument("--report", action="store_true", help="the table of what there is")
     options = parser.parse_args()
     if not (options.report or options.fast_only or options.both):
@@ -295,13 +298,10 @@ def main() -> None:
         sys.stdout.flush()
         os._exit(0)
     if options.both:
-        simulate_both(options.folder)
+        simulate_both(options.folder, options.model)
     elif not options.report:
         simulate_fast(options.folder, options.model, anew=options.fast_only or bool(options.model))
     report(options.folder, "both" if options.both else "fast")
-    if options.both:
-        sys.stdout.flush()
-        os._exit(0)
 
 
 if __name__ == "__main__":
