@@ -112,7 +112,6 @@ Graph::Result Graph::run(const std::vector<Input>& inputs, bool profile) const {
     run.arena = w->arena.get();
     run.kernels = &kernels();
     run.scratch = &w->scratch;
-    run.clean = &w->clean;
     w->profile = Profile{};
     run.profile = profile ? &w->profile : nullptr;
     if (profile) {

@@ -21,7 +21,6 @@ struct Input {
 struct Workspace {
     std::vector<Tensor> slots;
     std::vector<std::byte> scratch;
-    std::vector<CleanArray> clean;
     std::unique_ptr<Arena> arena;
     Profile profile;
 };

@@ -16,7 +16,8 @@ namespace {
 
 std::vector<float> applied(Op op, const std::vector<float>& x, const std::vector<float>& y = {}) {
     std::vector<float> r(x.size());
-    kernels().step(op, Type::f32, Type::f32)(r.data(), x.data(), y.data(), nullptr, static_cast<std::int64_t>(x.size()));
+    kernels().step(op, Type::f32, Type::f32)(r.data(), x.data(), y.data(), nullptr,
+                                             static_cast<std::int64_t>(x.size()));
     return r;
 }
 
@@ -87,7 +88,8 @@ void test_integers() {
     CHECK(r[0] == 1 && r[1] == -1 && r[2] == 3000000000 && r[3] == -3000000000 && r[4] == INT64_MIN);
     kernels().step(Op::Cast, Type::f32, Type::i64)(r.data(), x.data(), nullptr, nullptr, 2);
     CHECK(r[0] == 1 && r[1] == -1);
-    const std::vector<std::int64_t> low = {-2147483648LL, 16777217, 2147483647}, high = {1, 2147483648LL, -2147483649LL};
+    const std::vector<std::int64_t> low = {-2147483648LL, 16777217, 2147483647},
+                                    high = {1, 2147483648LL, -2147483649LL};
     std::vector<float> y(3), z(3);
     kernels().step(Op::Cast, Type::i64, Type::f32)(y.data(), low.data(), nullptr, nullptr, 3);
     kernels().step(Op::Cast, Type::i64, Type::f32)(z.data(), high.data(), nullptr, nullptr, 3);
@@ -143,7 +145,8 @@ void test_products() {
         for (const std::int64_t n : {1, 7, 16, 33, 140})
             for (const bool packed : {false, true}) {
                 const std::int64_t k = 19;
-                std::vector<float> a(static_cast<std::size_t>(m * k)), b(static_cast<std::size_t>(k * n)), bias(a.size() + b.size());
+                std::vector<float> a(static_cast<std::size_t>(m * k)), b(static_cast<std::size_t>(k * n)),
+                    bias(a.size() + b.size());
                 for (std::size_t j = 0; j < a.size(); ++j) a[j] = static_cast<float>(j * 7 % 13) - 6;
                 for (std::size_t j = 0; j < b.size(); ++j) b[j] = static_cast<float>(j * 5 % 11) - 5;
                 for (std::size_t j = 0; j < bias.size(); ++j) bias[j] = static_cast<float>(j % 3);

@@ -112,6 +112,7 @@ Buffer* Arena::take_filled(std::size_t bytes, std::uint64_t value, std::size_t e
     fill(b->bytes(), b->capacity / element, value, element);
     b->value = value;
     b->element = static_cast<std::uint8_t>(element);
+    b->kept = true;
     return b;
 }
 
@@ -124,16 +125,17 @@ void Arena::clean(Buffer* b) {
             at = reinterpret_cast<const std::int32_t*>(b->places)[k];
         fill(b->bytes() + static_cast<std::size_t>(at) * b->element, 1, b->value, b->element);
     }
-    Buffer* const owner = std::exchange(b->places_owner, nullptr);
+    b->n_places = 0;
     b->next = filled_;
     filled_ = b;
-    drop(owner);
+    if (Buffer* const owner = std::exchange(b->places_owner, nullptr)) drop(owner);
 }
 
 void fill(std::byte* to, std::size_t n, std::uint64_t value, std::size_t element) {
     switch (element) {
         case 1:
-            return static_cast<void>(std::fill_n(reinterpret_cast<std::uint8_t*>(to), n, static_cast<std::uint8_t>(value)));
+            return static_cast<void>(
+                std::fill_n(reinterpret_cast<std::uint8_t*>(to), n, static_cast<std::uint8_t>(value)));
         case 2:
             return static_cast<void>(
                 std::fill_n(reinterpret_cast<std::uint16_t*>(to), n, static_cast<std::uint16_t>(value)));

@@ -83,6 +83,7 @@ struct alignas(64) Buffer {
     std::uint32_t n_places = 0;
     std::uint8_t element = 0;
     std::uint8_t wide = 0;  // bytes of a place
+    bool kept = false;      // filled throughout, and cleaned and kept so when nobody uses it
 
     std::byte* bytes() { return reinterpret_cast<std::byte*>(this + 1); }
 };
@@ -109,13 +110,13 @@ class Arena {
         }
         return grow(k);
     }
-    // A buffer that holds a value of 1, 2, 4 or 8 bytes throughout. Who changes elements lists their places in it, which
-    // lie inside and are not negative, and becomes a user of the buffer that they lie in. They are cleaned when nobody
-    // uses the filled one any more, and it stays filled for the next who asks.
+    // A buffer that holds a value of 1, 2, 4 or 8 bytes throughout. Who changes elements cleans them, or lists their
+    // places in it, which lie inside and are not negative, and becomes a user of the buffer that they lie in: they are
+    // cleaned when nobody uses the filled one any more. It stays filled for the next who asks.
     Buffer* take_filled(std::size_t bytes, std::uint64_t value, std::size_t element);
     void drop(Buffer* b) {
         if (--b->users) return;
-        if (b->places_owner) return clean(b);
+        if (b->kept) return clean(b);
         b->next = free_[b->size_class];
         free_[b->size_class] = b;
     }

@@ -58,8 +58,8 @@ struct Kernels {
     // Sum, smallest (op Min) or largest (op Max) over the middle one of three axes.
     void (*reduce)(Op op, Type type, void* d, const void* a, std::int64_t outer, std::int64_t length,
                    std::int64_t inner);
-    // The eight halves of each of n blocks as numbers: what a table of 2^16 has for them, or, without one, the middle of
-    // the bin that each is of between 0 and 1.
+    // The eight halves of each of n blocks as numbers: what a table of 2^16 has for them, or, without one, the middle
+    // of the bin that each is of between 0 and 1.
     void (*random_halves)(const RandomBlocks& blocks, std::int64_t n, const float* table, float* d);
 };
 

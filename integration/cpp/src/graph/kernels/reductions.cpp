@@ -118,9 +118,16 @@ void reduce(Op op, Type type, void* d, const void* a, std::int64_t outer, std::i
 #define FASTCALO_NAME(X) FASTCALO_TEXT(X)
 
 const Kernels& table() {
-    static const Kernels all = {
-        FASTCALO_NAME(FASTCALO_LEVEL), find_step, look, take, product, packed_size, pack, softmax, reduce,
-        random_halves};
+    static const Kernels all = {FASTCALO_NAME(FASTCALO_LEVEL),
+                                find_step,
+                                look,
+                                take,
+                                product,
+                                packed_size,
+                                pack,
+                                softmax,
+                                reduce,
+                                random_halves};
     return all;
 }
 

@@ -225,8 +225,6 @@ std::vector<Tensor> evaluate(Ir& ir, const Node& n, Arena& arena) {
     run.arena = &arena;
     run.kernels = &kernels();
     run.scratch = &scratch;
-    std::vector<CleanArray> clean;
-    run.clean = &clean;
     for (const int v : n.in)
         if (v != kAbsent) run.slot(v) = ir.value(v).constant;
     if (is_elementwise(n.op)) {

@@ -14,13 +14,6 @@ namespace fastcalo::graph {
 
 struct Code;
 
-// Arrays that hold one value everywhere between uses (operators_index.cpp).
-struct CleanArray {
-    std::uint64_t value = 0;
-    std::size_t element = 0;
-    std::vector<std::byte> bytes;
-};
-
 // Seconds, calls and multiplications by kind of instruction.
 enum Kind : std::uint8_t { kElementwise, kProduct, kIndexing, kLayout, kReduction, kControl, kKinds };
 struct Profile {
@@ -78,7 +71,6 @@ struct Run {
     Arena* arena = nullptr;
     const Kernels* kernels = nullptr;
     std::vector<std::byte>* scratch = nullptr;
-    std::vector<CleanArray>* clean = nullptr;
     Profile* profile = nullptr;
 
     Tensor& slot(int s) { return slots[s]; }

@@ -101,36 +101,15 @@ void scatter_take(Tensor& out, std::byte* array, std::int64_t length, T value, c
     for (std::int64_t k = 0; k < index.count; ++k) d[place(at[k])] = value;
 }
 
-// An array of a value, kept from run to run.
-std::byte* clean_array(Run& run, const Tensor& value, std::int64_t length) {
-    const std::size_t element = size_of(value.type), bytes = static_cast<std::size_t>(length) * element;
-    std::uint64_t bits = 0;
-    std::memcpy(&bits, value.data, element);
-    CleanArray* array = nullptr;
-    for (CleanArray& c : *run.clean)
-        if (c.value == bits && c.element == element) array = &c;
-    if (!array) {
-        run.clean->push_back({bits, element, {}});
-        array = &run.clean->back();
-    }
-    if (bytes > run.arena->limit()) throw Error("a run needs more memory than it may take");
-    for (std::size_t at = array->bytes.size(); at < bytes; at += element) {
-        if (at == array->bytes.size()) array->bytes.resize(bytes);
-        std::memcpy(array->bytes.data() + at, value.data, element);
-    }
-    return array->bytes.data();
-}
-
 // The vector that a few elements are scattered into: of one value throughout, it needs no copy. Null where `own` is
 // needed; it copies nothing either where nobody else reads the vector.
 Tensor* filled_vector(Run& run, int out, const Tensor& from, const Tensor& index, bool last) {
     const std::size_t element = size_of(from.type);
-    if (!from.owner || from.owner->element != element || from.owner->places_owner || from.shape.rank != 1 ||
+    if (!from.owner || from.owner->element != element || from.owner->kept || from.shape.rank != 1 ||
         (last && from.owner->users == 1))
         return nullptr;
     // indices that lie in such a buffer would keep another one alive, and that the next
-    if (!index.owner || index.owner->places_owner || index.count > from.count / 8 || index.count > INT32_MAX)
-        return nullptr;
+    if (!index.owner || index.owner->kept || index.count > from.count / 8 || index.count > INT32_MAX) return nullptr;
     const auto places = [&](auto zero) {
         using I = decltype(zero);
         const I* at = index.as<I>();
@@ -155,7 +134,7 @@ Tensor* filled_vector(Run& run, int out, const Tensor& from, const Tensor& index
 // A tensor with the elements of an input: in its place where nobody else reads that, else a copy.
 Tensor& own(Run& run, int out, int in, bool last) {
     Tensor& from = run.slot(in);
-    if (last && from.owner && from.owner->users == 1 && !from.owner->places_owner) {
+    if (last && from.owner && from.owner->users == 1 && !from.owner->kept) {
         from.owner->element = 0;
         Tensor& t = run.slot(out);
         t = from;
@@ -229,8 +208,8 @@ std::int64_t order_of(T x) {
 
 // Places of the first k of n elements in order, by keys counted from the lowest, or down from the highest.
 template <class Key, class T>
-void sort_by(Run& run, const T* from, std::int64_t n, std::uint64_t first_key, bool falling,
-             std::int64_t* at, std::int64_t k) {
+void sort_by(Run& run, const T* from, std::int64_t n, std::uint64_t first_key, bool falling, std::int64_t* at,
+             std::int64_t k) {
     auto* items = reinterpret_cast<Item<Key>*>(run.bytes(static_cast<std::size_t>(2 * n + 2) * sizeof(Item<Key>)));
     for (std::int64_t j = 0; j < n; ++j) {
         const auto key = static_cast<std::uint64_t>(order_of(from[j]));
@@ -353,15 +332,19 @@ void run_scatter_take(Run& run, const Instruction& i) {
     if (index.shape != updates.shape) throw Error("ScatterElements: indices and updates differ in shape");
     if (lengths.type != Type::i64 || lengths.count != 1) throw Error("ScatterElements: a vector is needed");
     const std::int64_t length = Shape{*lengths.as<std::int64_t>()}.count();
-    std::byte* array = clean_array(run, i.p.value, length);
+    const std::size_t element = size_of(i.p.value.type);
+    std::uint64_t bits = 0;
+    std::memcpy(&bits, i.p.value.data, element);
+    Buffer* const array = run.arena->take_filled(static_cast<std::size_t>(length) * element, bits, element);
     Tensor& t = run.make(i.out[0], i.p.value.type, index.shape);
     const auto as = [&](auto zero) {
         using T = decltype(zero);
         const T value = *reinterpret_cast<const T*>(i.p.value.data);
         if (index.type == Type::i64)
-            scatter_take<T, std::int64_t>(t, array, length, value, index, updates, i.p.mode);
+            scatter_take<T, std::int64_t>(t, array->bytes(), length, value, index, updates, i.p.mode);
         else
-            scatter_take<T, std::int32_t>(t, array, length, value, index, updates, i.p.mode);
+            scatter_take<T, std::int32_t>(t, array->bytes(), length, value, index, updates, i.p.mode);
+        run.arena->drop(array);
     };
     switch (t.type) {
         case Type::f32:

@@ -103,8 +103,8 @@ void run_concat(Run& run, const Instruction& i) {
     std::size_t k = 0;
     std::byte* to = nullptr;
     if (i.p.flag && outer == 1) {
-        if (first.owner && first.owner->users == 1 && !first.owner->places_owner &&
-            first.data == first.owner->bytes() && first.owner->capacity >= bytes) {
+        if (first.owner && first.owner->users == 1 && !first.owner->kept && first.data == first.owner->bytes() &&
+            first.owner->capacity >= bytes) {
             first.owner->element = 0;
             Tensor& t = run.slot(i.out[0]);
             to = first.data + first.bytes();
