@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Functions of single precision against those of the standard library in double precision, and operators at the edges.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -170,6 +171,35 @@ void test_products() {
             }
 }
 
+// Small whole numbers, whose sums are exact in all types and in any order.
+template <class T>
+void test_reductions(Type type) {
+    for (const std::int64_t inner : {1, 2, 5, 8, 17})
+        for (std::int64_t length = 1; length < 90; ++length) {
+            const std::int64_t outer = 3;
+            std::vector<T> a(static_cast<std::size_t>(outer * length * inner));
+            for (std::size_t j = 0; j < a.size(); ++j) a[j] = static_cast<T>(j * j * 7 % 1013) - T{300};
+            for (const Op op : {Op::Add, Op::Min, Op::Max}) {
+                std::vector<T> d(static_cast<std::size_t>(outer * inner));
+                kernels().reduce(op, type, d.data(), a.data(), outer, length, inner);
+                bool same = true;
+                for (std::int64_t o = 0; o < outer; ++o)
+                    for (std::int64_t j = 0; j < inner; ++j) {
+                        const auto at = [&](std::int64_t k) {
+                            return a[static_cast<std::size_t>((o * length + k) * inner + j)];
+                        };
+                        T all = at(0);
+                        for (std::int64_t k = 1; k < length; ++k)
+                            all = op == Op::Add   ? static_cast<T>(all + at(k))
+                                  : op == Op::Min ? std::min(all, at(k))
+                                                  : std::max(all, at(k));
+                        same = same && d[static_cast<std::size_t>(o * inner + j)] == all;
+                    }
+                CHECK_MORE(same, std::to_string(length) + " by " + std::to_string(inner));
+            }
+        }
+}
+
 }  // namespace
 
 int main() {
@@ -181,5 +211,8 @@ int main() {
     test_take<float, std::int64_t>();
     test_take<std::int64_t, std::int32_t>();
     test_products();
+    test_reductions<float>(Type::f32);
+    test_reductions<std::int64_t>(Type::i64);
+    test_reductions<std::int32_t>(Type::i32);
     return CHECK_RESULT();
 }

@@ -57,20 +57,31 @@ struct Larger {
     }
 };
 
+// Four parts, of every fourth element each, which need not wait for each other. Each has a loop of its own: one loop
+// over all four becomes wrong code with GCC 12 and AVX2, which forgets half of the elements of some lengths.
+template <class F, class T>
+T reduced(const T* a, std::int64_t length) {
+    T all = a[0];
+    std::int64_t k = 1;
+    if (length >= 8) {
+        T part[4];
+        k = length / 4 * 4;
+        for (std::int64_t q = 0; q < 4; ++q) {
+            T one = a[q];
+            for (std::int64_t i = q + 4; i < k; i += 4) one = F::join(one, a[i]);
+            part[q] = one;
+        }
+        all = F::join(F::join(part[0], part[1]), F::join(part[2], part[3]));
+    }
+    for (; k < length; ++k) all = F::join(all, a[k]);
+    return all;
+}
+
 template <class F, class T>
 void reduce_as(T* d, const T* a, std::int64_t outer, std::int64_t length, std::int64_t inner) {
     for (std::int64_t o = 0; o < outer; ++o, a += length * inner, d += inner) {
         if (inner == 1) {
-            T part[4] = {a[0], 0, 0, 0};
-            std::int64_t k = 1;
-            if (length >= 8) {
-                for (int q = 1; q < 4; ++q) part[q] = a[q];
-                for (k = 4; k + 4 <= length; k += 4)
-                    for (int q = 0; q < 4; ++q) part[q] = F::join(part[q], a[k + q]);
-                part[0] = F::join(F::join(part[0], part[1]), F::join(part[2], part[3]));
-            }
-            for (; k < length; ++k) part[0] = F::join(part[0], a[k]);
-            d[0] = part[0];
+            d[0] = reduced<F>(a, length);
             continue;
         }
         for (std::int64_t j = 0; j < inner; ++j) d[j] = a[j];
