@@ -32,7 +32,7 @@ from .optimisers import load_optimiser, make_optimiser
 
 log = logging.getLogger(__name__)
 EVALUATION_SHOWERS = 2_000
-CALIBRATION_SHOWERS = 3_000
+CALIBRATION_SHOWERS = 10_000
 LOG_EVERY = 50
 
 

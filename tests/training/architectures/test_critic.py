@@ -57,18 +57,50 @@ def test_observables_of_a_shower_without_hits_are_finite():
     assert torch.isfinite(features(GEOMETRY, c, hits, nothing)).all()
 
 
-def test_the_critic_takes_its_scale_from_true_showers(batch):
+def test_the_critic_sees_observables_as_deviations_from_what_is_expected(batch):
     torch.manual_seed(0)
     critic, c = HitCritic(GEOMETRY, 16), true_conditions(batch)
     observed = features(GEOMETRY, c, batch, torch.ones_like(batch.deposit))
-    critic.calibrate(observed)
-    assert torch.allclose(critic.mean, observed.mean(0))
-    assert (critic.deviation > 0).all()
     context = critic.context(c, batch.layer_energy, batch.layer_count)
-    score = critic(context, observed)
+    critic.calibrate(context, observed)
+    standardised = critic.standardised(context, observed)
+    assert standardised.shape == observed.shape
+    assert torch.isfinite(standardised).all()
+    score = critic(context, standardised)
     assert score.shape == (len(batch),)
     # no observable, however far off, can move the score without bound
-    assert torch.equal(critic(context, observed + 1e6), critic(context, observed + 1e9))
+    far, farther = (critic(context, critic.standardised(context, observed + x)) for x in (1e6, 1e9))
+    assert torch.equal(far, farther)
+
+
+def test_expectations_follow_from_what_is_given():
+    """Observables of showers that were not fitted have mean 0 and deviation 1, in every part of what is given."""
+    torch.manual_seed(0)
+    critic = HitCritic(GEOMETRY, 16)
+    width = critic.expectation_IF.shape[0] // 2
+    features = critic.expectation_IF.shape[1]
+    slope, curve = torch.randn(width, features) / 10, torch.randn(width, features) / 10
+    spread = torch.randn(width, features) / 20
+
+    def showers(n: int) -> tuple[torch.Tensor, torch.Tensor]:
+        context = torch.randn(n, width)
+        deviation = 0.1 * torch.exp(context @ spread)
+        return context, context @ slope + context.square() @ curve + deviation * torch.randn(n, features)
+
+    critic.calibrate(*showers(6_000))
+    context, observed = showers(4_000)
+    standardised = critic.standardised(context, observed)
+    for part in (context[:, 0] < -0.7, context[:, 0] > 0.7):
+        assert standardised[part].mean(0).abs().max() < 0.2
+        assert standardised[part].std(0) == pytest.approx(np.ones(features), abs=0.25)
+
+
+def test_few_true_showers_give_no_deviations_that_are_too_small():
+    torch.manual_seed(0)
+    critic = HitCritic(GEOMETRY, 16)
+    width, features = critic.expectation_IF.shape[0] // 2, critic.expectation_IF.shape[1]
+    critic.calibrate(torch.randn(40, width), torch.randn(40, features))
+    assert critic.standardised(torch.randn(500, width), torch.randn(500, features)).square().mean() < 9
 
 
 # --- physics numbers
@@ -106,3 +138,29 @@ def test_the_generator_is_held_by_likelihoods_of_true_hits_and_of_the_rates_of_d
     held = sum(metrics[name] for name in ("cells", "energy", "latent", "rates")) / LIKELIHOOD_SCALE
     assert abs(metrics["rates"]) > 1
     assert losses["generator"].item() == pytest.approx(stage.adversarial_weight * metrics["generator"] + held, rel=1e-5)
+
+
+@pytest.mark.parametrize("updates", [1, 3])
+def test_every_part_of_a_batch_updates_both_networks_by_showers_drawn_once(batch, updates, monkeypatch):
+    torch.manual_seed(0)
+    gan = HitGan(tiny_config(DataConfig(train=("none.h5",))))
+    stage = AdversarialStageConfig(name="adversarial", steps=10, critic_only=0, updates=updates)
+    gan.begin("adversarial", batch)
+    drawn, draw, seen = [], gan.draw_hits, []
+    monkeypatch.setattr(gan, "draw_hits", lambda *a, **k: drawn.append(draw(*a, **k)) or drawn[-1])
+    with_gradient = gan.with_gradient
+
+    def noted(c, energy, count, noise, hits):
+        seen.append((len(c), count, hits))
+        return with_gradient(c, energy, count, noise, hits)
+
+    monkeypatch.setattr(gan, "with_gradient", noted)
+    losses = [name for name, loss in gan.losses(stage, batch, 1, {}, ShowerRandom(0, batch.slot)) if loss.isfinite()]
+    assert losses == ["critic", "generator"] * updates
+    assert len(drawn) == 1
+    assert sum(n for n, _, _ in seen) == len(batch)
+    assert torch.equal(torch.cat([count for _, count, _ in seen]), batch.layer_count)
+    assert torch.equal(torch.cat([hits.deposit for _, _, hits in seen]), drawn[0].deposit)
+    for n, _, hits in seen:
+        assert hits.row.min() >= 0
+        assert hits.row.max() < n

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -84,7 +85,7 @@ class HitConditions:
     along_B2: Tensor
     offset_BL2: Tensor
 
-    def __getitem__(self, index: slice) -> HitConditions:
+    def __getitem__(self, index: slice) -> Self:
         return type(self)(*(getattr(self, f)[index] for f in self.__dataclass_fields__))
 
     def __len__(self) -> int:

@@ -66,6 +66,14 @@ class AdversarialStageConfig(CriticStageConfig):
     variant: ClassVar[str] = 'stage "adversarial" of arch = "hits"'
 
     name: Annotated[Literal["adversarial"], about("A critic removes the differences that the likelihood leaves")]
+    updates: Annotated[
+        int,
+        about(
+            "Parts of a batch by each of which both networks are updated in a step; the showers of a batch are drawn "
+            "at once, which takes most of the time",
+            ge=1, le=100,
+        ),
+    ] = 1  # fmt: skip
 
 
 HitsStage: TypeAlias = Annotated[

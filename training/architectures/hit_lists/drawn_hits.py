@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -47,6 +47,12 @@ class DrawnHits:
     previous: Tensor
     component: Tensor
     quantile: Tensor
+
+    def showers(self, first: int, stop: int) -> DrawnHits:
+        """Hits of some of the showers, which are counted from the first of these on."""
+        begin, end = torch.searchsorted(self.row, torch.tensor([first, stop], device=self.row.device)).tolist()
+        cut = DrawnHits(*(getattr(self, f.name)[begin:end] for f in fields(self)))
+        return replace(cut, row=cut.row - first)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from dataclasses import dataclass
+from typing import ClassVar, Generic, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from fastcalo.detector.description import load_detector
 
-from ...config import CriticStageConfig, StageConfig, TrainConfig
+from ...config import StageConfig, TrainConfig
 from ...data.batch import Batch
 from ...data.layer_stack import LayerStack
 from ...random_numbers import ShowerRandom
@@ -21,7 +22,7 @@ from ..base import Metrics
 from ..nets import group_sum
 from ..response import response_metrics
 from .conditions import Geometry, HitConditions
-from .config import HitsStageConfig, LayersStageConfig
+from .config import AdversarialStageConfig, HitsStageConfig, LayersStageConfig
 from .critic import ObservableCritic
 from .drawn_hits import DrawnHits
 from .hit_networks import LATENT, HitNetworks
@@ -29,6 +30,7 @@ from .layer_model import LayerModel
 from .noise import Noise
 from .observables import HitLike
 
+CALIBRATION_PART = 500
 LIKELIHOOD_SCALE = 250.0
 """About the number of hits in a shower: brings the likelihood per shower to order one."""
 NOISE_STREAMS = 8
@@ -65,6 +67,16 @@ def latent_weight(stage: HitsStageConfig, step: int) -> float:
     return min(1.0, 0.01 + max(0, step - stage.latent_start) / stage.latent_ramp)
 
 
+@dataclass(frozen=True)
+class _Pair(Generic[C, N]):
+    """True showers, and those drawn for the same conditions, layer energies and counts."""
+
+    conditions: C
+    true: Batch
+    noise: N
+    drawn: DrawnHits
+
+
 class HitListGan(ABC, Generic[C, H, N]):
     """Networks and losses of an architecture that draws lists of hits.
 
@@ -77,7 +89,15 @@ class HitListGan(ABC, Generic[C, H, N]):
     critic : ObservableCritic
     noise_type : type
         Class of the noise.
+
+    Attributes
+    ----------
+    trains_with_late_points : bool
+        Whether the critic sees showers just as they are drawn later. Late points have not the chances that gradients
+        take them to have; without them, layers of narrow blobs lack hits, which the critic sees.
     """
+
+    trains_with_late_points: ClassVar[bool]
 
     def __init__(self, layers: LayerModel, hits: H, critic: ObservableCritic, noise_type: type[N]) -> None:
         self.geometry, self.layers, self.hits, self.critic = hits.geometry, layers, hits, critic
@@ -141,9 +161,18 @@ class HitListGan(ABC, Generic[C, H, N]):
         return {"layers": ("layers",), "hits": ("hits",), "adversarial": ("hits", "critic")}[stage]
 
     def begin(self, stage: str, batch: Batch) -> None:
-        """The critic takes the scale of its observables from true showers."""
+        """The critic learns what to expect of the observables of true showers."""
         if stage == "adversarial":
-            self.critic.calibrate(self.observables(self.conditions(batch), batch, torch.ones_like(batch.deposit)))
+            # a part at a time, for the maps of all cells take much memory
+            parts = [self._what_critic_sees(part) for part in batch.split(-(-len(batch) // CALIBRATION_PART))]
+            self.critic.calibrate(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+
+    @torch.no_grad()
+    def _what_critic_sees(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Context and observables of true showers."""
+        c = self.conditions(batch)
+        context = self.critic.context(c, batch.layer_energy, batch.layer_count)
+        return context, self.observables(c, batch, torch.ones_like(batch.deposit))
 
     def losses(
         self, stage: StageConfig, batch: Batch, step: int, metrics: Metrics, draws: ShowerRandom
@@ -155,33 +184,47 @@ class HitListGan(ABC, Generic[C, H, N]):
             metrics.update(count=count.item(), energy=energy.item())
             yield "generator", count + energy
         elif isinstance(stage, HitsStageConfig):
-            yield "generator", self._likelihood(c, batch, latent_weight(stage, step), metrics, draws)
-        elif isinstance(stage, CriticStageConfig):
+            normal_BZ = draws.normal(POSTERIOR_STREAM, LATENT)
+            yield "generator", self._likelihood(c, batch, latent_weight(stage, step), metrics, normal_BZ)
+        elif isinstance(stage, AdversarialStageConfig):
             yield from self._adversarial(stage, c, batch, step, metrics, draws)
         else:
             raise TypeError(f"{type(stage).__name__} is no stage of this architecture")
 
-    def _likelihood(self, c: C, batch: Batch, weight: float, metrics: Metrics, draws: ShowerRandom) -> Tensor:
-        terms = self.negative_elbo(batch, c, draws.normal(POSTERIOR_STREAM, LATENT))
+    def _likelihood(self, c: C, batch: Batch, weight: float, metrics: Metrics, normal_BZ: Tensor) -> Tensor:
+        terms = self.negative_elbo(batch, c, normal_BZ)
         metrics.update({name: value.item() for name, value in terms.items()})
         return (terms["cells"] + terms["energy"] + weight * terms["latent"]) / LIKELIHOOD_SCALE
 
     def _adversarial(
-        self, stage: CriticStageConfig, c: C, batch: Batch, step: int, metrics: Metrics, draws: ShowerRandom
+        self, stage: AdversarialStageConfig, c: C, batch: Batch, step: int, metrics: Metrics, draws: ShowerRandom
     ) -> Iterator[tuple[str, Tensor]]:
+        """Showers drawn at once, which takes most of the time, and an update of both networks by each part of them."""
+        noise = self.draw_noise(batch.layer_count, draws)
+        drawn = self.draw_hits(c, batch.layer_energy, batch.layer_count, noise, late=self.trains_with_late_points)
+        normal_BZ = draws.normal(POSTERIOR_STREAM, LATENT)
+        parts, end = batch.split(stage.updates), 0
+        for k, part in enumerate(parts):
+            begin, end = end, end + len(part)
+            pair = _Pair(c[begin:end], part, noise.showers(begin, end), drawn.showers(begin, end))
+            yield from self._update(stage, pair, step, step * len(parts) + k, metrics, normal_BZ[begin:end])
+
+    def _update(
+        self, stage: AdversarialStageConfig, pair: _Pair[C, N], step: int, update: int, metrics: Metrics,
+        normal_BZ: Tensor,
+    ) -> Iterator[tuple[str, Tensor]]:  # fmt: skip
         """Relativistic pairing of true and drawn showers of the same conditions, layer energies and counts.
 
         Softplus of the score difference (Jolicoeur-Martineau, arXiv:1807.00734) with zero-centred gradient
-        penalties on true and drawn showers (R1 + R2; Huang et al., arXiv:2501.05441), every few steps. The
+        penalties on true and drawn showers (R1 + R2; Huang et al., arXiv:2501.05441), every few updates. The
         generator stays anchored to its likelihood, and its rates to that of the drawn hits.
         """
+        c, batch, drawn = pair.conditions, pair.true, pair.drawn
         energy, count = batch.layer_energy, batch.layer_count
         context = self.critic.context(c, energy, count)
-        noise = self.draw_noise(count, draws)
-        drawn = self.draw_hits(c, energy, count, noise, late=False)
-        true = self.observables(c, batch, torch.ones_like(batch.deposit))
-        fake = self.observables(c, drawn, drawn.weight)
-        penalise = step % stage.penalty_every == 0
+        true = self._standardised(context, c, batch, torch.ones_like(batch.deposit))
+        fake = self._standardised(context, c, drawn, drawn.weight)
+        penalise = update % stage.penalty_every == 0
         true.requires_grad_(penalise)
         fake.requires_grad_(penalise)
         score_true, score_fake = self.critic(context, true), self.critic(context, fake)
@@ -189,21 +232,25 @@ class HitListGan(ABC, Generic[C, H, N]):
         metrics["critic"] = loss.item()
         if penalise:
             grads = torch.autograd.grad(score_true.sum() + score_fake.sum(), [true, fake], create_graph=True)
-            size = sum((g * self.critic.deviation).square().sum(1).mean() for g in grads)
+            size = sum(g.square().sum(1).mean() for g in grads)
             loss = loss + stage.penalty_every * stage.gradient_penalty / 2 * size
         yield "critic", loss
         if step < stage.critic_only:
             return
-        moved, likelihood_of_rates = self.with_gradient(c, energy, count, noise, drawn)
-        score_fake = self.critic(context, self.observables(c, moved, moved.weight))
+        moved, likelihood_of_rates = self.with_gradient(c, energy, count, pair.noise, drawn)
+        score_fake = self.critic(context, self._standardised(context, c, moved, moved.weight))
         with torch.no_grad():
             score_true = self.critic(context, true)
         fooled = F.softplus(score_true - score_fake).mean()
         metrics["generator"] = fooled.item()
         rates = likelihood_of_rates()
         metrics["rates"] = rates.item()
-        anchor = self._likelihood(c, batch, 1.0, metrics, draws) + rates / LIKELIHOOD_SCALE
+        anchor = self._likelihood(c, batch, 1.0, metrics, normal_BZ) + rates / LIKELIHOOD_SCALE
         yield "generator", stage.adversarial_weight * fooled + anchor
+
+    def _standardised(self, context: Tensor, c: C, hits: HitLike, weight_H: Tensor) -> Tensor:
+        """Observables as the critic's network sees them, float32 [B, F]."""
+        return self.critic.standardised(context, self.observables(c, hits, weight_H))
 
     @torch.no_grad()
     def evaluate(self, stage: StageConfig, batch: Batch) -> Metrics:

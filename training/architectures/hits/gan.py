@@ -27,6 +27,8 @@ class HitGan(HitListGan[HitConditions, HitModel, HitsNoise]):
     config : HitsTrainConfig
     """
 
+    trains_with_late_points = False
+
     def __init__(self, config: HitsTrainConfig) -> None:
         geometry, size = geometry_of(config), config.network
         layers = LayerModel(geometry, size.layer_width)

@@ -28,6 +28,8 @@ class ShowerGan(HitListGan[ShowerConditions, HitModel, ShowersNoise]):
     config : ShowersTrainConfig
     """
 
+    trains_with_late_points = True
+
     def __init__(self, config: ShowersTrainConfig) -> None:
         geometry, size = geometry_of(config), config.network
         layers = LayerModel(geometry, size.layer_width)
