@@ -11,6 +11,7 @@ from helpers.trainings.tiny_training import tiny_config
 
 from fastcalo.training.architectures.hit_lists.drawn_hits import DrawnHits
 from fastcalo.training.architectures.hit_lists.gan import LIKELIHOOD_SCALE
+from fastcalo.training.architectures.hit_lists.observables import canonical_azimuth
 from fastcalo.training.architectures.hits.config import AdversarialStageConfig
 from fastcalo.training.architectures.hits.critic import HitCritic, features, n_features
 from fastcalo.training.architectures.hits.gan import HitGan
@@ -31,7 +32,7 @@ MIRRORS = [(sx, sy, swap) for sx in (1, -1) for sy in (1, -1) for swap in (False
 
 
 @pytest.mark.parametrize(("sx", "sy", "swap"), MIRRORS)
-def test_observables_are_the_same_for_mirrored_showers(batch, sx, sy, swap):
+def test_observables_are_the_same_for_turned_showers_and_of_the_other_hand_for_mirrored_ones(batch, sx, sy, swap):
     def mirrored(x, y):
         return (sx * y, sy * x) if swap else (sx * x, sy * y)
 
@@ -44,8 +45,15 @@ def test_observables_are_the_same_for_mirrored_showers(batch, sx, sy, swap):
     a = features(GEOMETRY, true_conditions(batch), batch, one)
     b = features(GEOMETRY, true_conditions(other), other, one)
     assert a.shape == (len(batch), n_features(GEOMETRY))
-    assert torch.allclose(a, b, atol=2e-3, rtol=1e-3)
     assert torch.isfinite(a).all()
+    turned = (sx == sy) != swap
+    # how far hits stand aside changes its sign, and nothing else
+    assert torch.allclose(a.abs(), b.abs(), atol=2e-3, rtol=1e-3)
+    assert torch.allclose(a, b, atol=2e-3, rtol=1e-3) == turned
+    azimuths = [canonical_azimuth(true_conditions(x).along_B2) for x in (batch, other)]
+    assert torch.allclose(azimuths[0].abs(), azimuths[1].abs(), atol=1e-5)
+    assert torch.allclose(*azimuths, atol=1e-5) == turned
+    assert (azimuths[0][:, 0] >= azimuths[0][:, 1].abs()).all()
 
 
 def test_observables_of_a_shower_without_hits_are_finite():

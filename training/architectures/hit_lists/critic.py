@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..nets import mlp
 from .conditions import Geometry, HitConditions
 from .hit_networks import log_mean_energy
+from .observables import canonical_azimuth
 
 CLIP = 8.0
 """Deviations beyond which observables do not count as farther."""
@@ -51,11 +52,10 @@ class ObservableCritic(nn.Module):
 
     def context(self, c: HitConditions, energy_BL: Tensor, count_BL: Tensor) -> Tensor:
         """What the critic knows of a shower besides its hits."""
-        u = c.along_B2.abs()
         return torch.cat(
             [
                 c.globals_BG,
-                torch.stack([u.amax(1), u.amin(1)], 1) * 2 - 1,
+                canonical_azimuth(c.along_B2),
                 # a list as an index would be copied to the device every time
                 torch.cat([c.offset_BL2[:, layer] for layer in self.given], 1),
                 (count_BL + 0.5).sqrt() / 3 - 1,

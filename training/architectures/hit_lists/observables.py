@@ -113,11 +113,25 @@ def layer_observables(
 
 
 def canonical(along_B2: Tensor, row: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Fold cells by the square's symmetries, so that the azimuth of incidence has x >= y >= 0."""
+    """Cells in a frame turned by quarter turns so that the azimuth of incidence is within 45 degrees of its x axis.
+
+    Mirrored showers stay apart: a model that shifts hits to one side of the azimuth of incidence would look like a
+    symmetric one if they were not.
+    """
     u = along_B2[row]
-    x, y = torch.where(u[:, 0] < 0, -x, x), torch.where(u[:, 1] < 0, -y, y)
-    swap = u[:, 1].abs() > u[:, 0].abs()
-    return torch.where(swap, y, x), torch.where(swap, x, y)
+    return _turned(u, x, y)
+
+
+def canonical_azimuth(along_B2: Tensor) -> Tensor:
+    """The azimuth of incidence in the frame of `canonical`, [B, 2]."""
+    return torch.stack(_turned(along_B2, *along_B2.unbind(1)), 1)
+
+
+def _turned(along: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    swap = along[:, 1].abs() > along[:, 0].abs()
+    x, y = torch.where(swap, y, x), torch.where(swap, -x, y)
+    backwards = torch.where(swap, along[:, 1], along[:, 0]) < 0
+    return torch.where(backwards, -x, x), torch.where(backwards, -y, y)
 
 
 def _soft_step(e: Tensor, edge: float) -> Tensor:
