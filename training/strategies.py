@@ -39,13 +39,22 @@ def open_exchange(config: Parallel, world: Any, run: Path) -> AllReduce:
 
 
 def check_ranks(config: TrainConfig, exchange: Exchange, where: str) -> None:
-    """Check that there are enough processes for the strategy of a configuration.
+    """Check that there are enough processes for the strategy of a configuration, and not too many for its batches.
 
     Raises
     ------
     ConfigError
-        The strategy needs more: a master and a worker, or sub-masters and a worker for each.
+        The strategy needs more: a master and a worker, or sub-masters and a worker for each. Or a process would have
+        fewer showers of a batch than it has updates to make, so that ranks would wait for each other for ever.
     """
+    for stage in config.stage:
+        updates = getattr(stage, "updates", 1)
+        if updates > 1 and stage.batch // (exchange.size * stage.accumulate) < updates:
+            raise ConfigError(
+                f"{where}: stage {stage.name!r}: a batch of {stage.batch} is too small for updates = {updates} in "
+                f"{exchange.size} process(es), accumulate = {stage.accumulate}; it needs at least "
+                f"{updates * exchange.size * stage.accumulate} showers"
+            )
     if isinstance(config.parallel, AllReduceConfig):
         return
     strategy, masters = config.parallel.strategy, config.parallel.masters

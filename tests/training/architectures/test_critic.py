@@ -2,13 +2,15 @@
 """What the critic sees of showers, and the numbers that a training is followed by."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from helpers.models.hit_models import GEOMETRY, LAYERS, as_batch, make_conditions, true_batch, true_conditions
-from helpers.trainings.tiny_training import tiny_config
+from helpers.trainings.tiny_training import change_stage, tiny_config
 
+from fastcalo.errors import ConfigError
 from fastcalo.training.architectures.hit_lists.drawn_hits import DrawnHits
 from fastcalo.training.architectures.hit_lists.gan import LIKELIHOOD_SCALE
 from fastcalo.training.architectures.hit_lists.observables import canonical_azimuth
@@ -19,6 +21,7 @@ from fastcalo.training.architectures.response import response_metrics
 from fastcalo.training.config import DataConfig
 from fastcalo.training.data.batch import Batch
 from fastcalo.training.random_numbers import ShowerRandom
+from fastcalo.training.strategies import check_ranks
 
 
 @pytest.fixture(scope="module")
@@ -172,3 +175,14 @@ def test_every_part_of_a_batch_updates_both_networks_by_showers_drawn_once(batch
     for n, _, hits in seen:
         assert hits.row.min() >= 0
         assert hits.row.max() < n
+
+
+@pytest.mark.parametrize(("ranks", "fits"), [(1, True), (2, True), (3, False)])
+def test_more_updates_than_a_rank_has_showers_are_refused(ranks, fits):
+    config = change_stage(tiny_config(DataConfig(train=("none.h5",))), "adversarial", batch=12, updates=6)
+    exchange = SimpleNamespace(size=ranks)
+    if fits:
+        check_ranks(config, exchange, "run.toml")
+        return
+    with pytest.raises(ConfigError, match=r"updates = 6 in 3 process.*at least 18 showers"):
+        check_ranks(config, exchange, "run.toml")
