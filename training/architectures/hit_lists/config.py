@@ -70,7 +70,8 @@ class AdversarialStageConfig(CriticStageConfig):
         int,
         about(
             "Parts of a batch by each of which both networks are updated in a step; the showers of a batch are drawn "
-            "at once, which takes most of the time",
+            "at once, which takes most of the time. Above 1, which showers make an update depends on the number of "
+            "ranks",
             ge=1, le=100,
         ),
     ] = 1  # fmt: skip
