@@ -46,6 +46,8 @@ class ExportableHitLists(ABC, Generic[C, H, N]):
     ----------
     measured_showers : int
         Number of showers from which the need of noise is measured.
+    candidates : int
+        How many times each layer's hits are drawn.
     """
 
     format: int
@@ -54,6 +56,7 @@ class ExportableHitLists(ABC, Generic[C, H, N]):
     tolerance = 1e-3
     allowed_beyond = 1e-4
     measured_showers: int
+    candidates = 1
 
     def __init__(self, model: HitListGan[C, H, N]) -> None:
         self.model = model
@@ -76,7 +79,7 @@ class ExportableHitLists(ABC, Generic[C, H, N]):
         layers = self.model.geometry.layers
         points, hits = self._measure_capacities(contract)
         return (
-            NoiseSpec("layer_uniform", (layers, 2), "uniform"),
+            NoiseSpec("layer_uniform", (layers, 2 if self.candidates == 1 else 3), "uniform"),
             NoiseSpec("layer_logistic", (layers,), "logistic"),
             NoiseSpec("layer_normal", (layers,), "normal"),
             NoiseSpec("latent_normal", (LATENT,), "normal"),
@@ -107,11 +110,12 @@ class ExportableHitLists(ABC, Generic[C, H, N]):
         c = model.conditions_of(energy, direction, entry, pdg)
         noise = model.draw_noise(torch.zeros(n, model.geometry.layers))
         layer_energy, count = model.draw_layers(c, noise)
-        points, hits = (
+        points = points_of(count, model.log_rates(c, layer_energy, count, noise))
+        of_points, of_hits = (
             fit_capacity(energy.double().numpy(), rows.sum(1).double().numpy())
-            for rows in (points_of(count, model.log_rates(c, layer_energy, count, noise)), count)
+            for rows in (self.candidates * points, count)
         )
-        return points, hits
+        return of_points, of_hits
 
 
 def capacities(contract: Contract) -> tuple[Capacity, Capacity]:

@@ -88,7 +88,7 @@ def draw_layers(g: Graph, model: LayerModel, cond: dict[str, str], noise: dict[s
     layers = model.geometry.layers
     count, energy = weights_of(model.count), weights_of(model.energy)
     first = _First.of(model, count, energy)
-    uniform = g.ops("Split", 2, noise["layer_uniform"], axis=2, num_outputs=2)
+    uniform = [g.slice(noise["layer_uniform"], 2, i, i + 1) for i in range(2)]
     per_layer = [g.op("Unsqueeze", noise[f"layer_{kind}"], g.const([2], np.int64)) for kind in ("logistic", "normal")]
     sections = model.section_LS.numpy() if model.n_history else np.zeros((layers, 0), np.float32)
     fold = cond["folded"]  # [L, N, 2]

@@ -15,7 +15,7 @@ from fastcalo.training.architectures.hit_lists.drawn_hits import DrawnHits
 from fastcalo.training.architectures.showers.cell_model import HitModel
 from fastcalo.training.architectures.showers.conditions import ShowerConditions
 from fastcalo.training.architectures.showers.gan import ShowerGan
-from fastcalo.training.architectures.showers.sampler import ShowersNoise
+from fastcalo.training.architectures.showers.placing import ShowersNoise
 
 from ..hit_lists import ExportableHitLists, capacities
 from .graph import build_graph
@@ -26,16 +26,17 @@ class ExportableShowerGan(ExportableHitLists[ShowerConditions, HitModel, Showers
 
     format = WHOLE
     parity_showers = 1_000
+    measured_showers = 10_000
     entry_period = 510.0
     """Of the cells of all sections of the default calorimeter, mm."""
 
     def __init__(self, model: ShowerGan) -> None:
         super().__init__(model)
-        self.measured_showers = 10_000
+        self.choice, self.candidates = model.choice, model.candidates
 
     def graph(self, contract: Contract) -> onnx.ModelProto:
         """The whole sampler."""
-        return build_graph(self.model.layers, self.model.hits, contract, *capacities(contract))
+        return build_graph(self.model.layers, self.model.hits, self.choice, contract, *capacities(contract))
 
     def outputs(self, _c: ShowerConditions, hits: DrawnHits, /) -> dict[str, NDArray[Any]]:
         """Lists of the hits of each section."""

@@ -17,6 +17,7 @@ from fastcalo.training.architectures.hit_lists.conditions import Geometry
 from fastcalo.training.architectures.hit_lists.hit_networks import LATENT
 from fastcalo.training.architectures.hit_lists.layer_model import LayerModel
 from fastcalo.training.architectures.showers.cell_model import HitModel
+from fastcalo.training.architectures.showers.choice import CANDIDATES, ChoiceNetwork
 from fastcalo.training.architectures.showers.conditions import EXTRA_ENERGY
 
 from ..hit_lists import Capacity
@@ -25,6 +26,7 @@ from ..hits.graph import conditions, noise_rows
 from ..hits.layers import draw_layers
 from ..hits.points import Placed, layers_of_hits, lines_for_hits
 from ..onnx_graph import BOOL, FLOAT, INT32, INT64, Graph
+from .choice import choice_tables
 from .energies import known_of_hits
 from .order import ordered
 from .points import Points, place_hits
@@ -37,13 +39,15 @@ LENGTH_SLACK = 1e-3
 
 
 def build_graph(
-    layers: LayerModel, hits: HitModel, contract: Contract, capacity: Capacity, hit_capacity: Capacity
-) -> onnx.ModelProto:
+    layers: LayerModel, hits: HitModel, choice: ChoiceNetwork | None, contract: Contract, capacity: Capacity,
+    hit_capacity: Capacity,
+) -> onnx.ModelProto:  # fmt: skip
     """The whole sampler.
 
     Parameters
     ----------
-    layers, hits : trained networks
+    layers, hits, choice : trained networks
+        The last one where each layer is drawn twice.
     contract : Contract
         Its ranges determine which particles are drawn.
     capacity, hit_capacity : (float, float, float)
@@ -56,7 +60,7 @@ def build_graph(
     entry = g.input("entry", FLOAT, ["N", 2])
     species = g.input("species", INT64, ["N"])
     noise = {
-        "layer_uniform": g.input("layer_uniform", FLOAT, ["N", n_layers, 2]),
+        "layer_uniform": g.input("layer_uniform", FLOAT, ["N", n_layers, 3 if choice else 2]),
         "layer_logistic": g.input("layer_logistic", FLOAT, ["N", n_layers]),
         "layer_normal": g.input("layer_normal", FLOAT, ["N", n_layers]),
         "latent_normal": g.input("latent_normal", FLOAT, ["N", LATENT]),
@@ -76,9 +80,13 @@ def build_graph(
     count = g.cast(count_NL, INT64)
     rows = noise_rows(g, energy, capacity, noise["point_uniform"])
     hit_rows = noise_rows(g, energy, hit_capacity, noise["hit_uniform"])
-    points, asked = _points(g, tables, cond, count, rows, noise, showers)
+    points, asked = _points(g, tables, cond, count, rows, noise, showers, CANDIDATES if choice else 1)
+    choices = None
+    if choice:
+        uniform = g.slice(noise["layer_uniform"], 2, 2, 3)
+        choices = choice_tables(g, choice, cond, tables.per_layer, uniform, showers)
     groups = g.size(cond["row"])
-    placed, seen = ordered(g, cond, n_layers, place_hits(g, hits, tables, points, showers), groups)
+    placed, seen = ordered(g, cond, n_layers, place_hits(g, hits, tables, points, showers, choices), groups)
     ranks = by_rank(g, placed)
     seen = [g.at(n, ranks.order) for n in seen]
     served = reordered(g, placed, ranks.order)
@@ -139,23 +147,31 @@ def _conditions(g: Graph, geometry: Geometry, energy: str, direction: str, entry
 
 
 def _points(
-    g: Graph, tables: Tables, cond: dict[str, str], count: str, rows: str, noise: dict[str, str], showers: str
-) -> tuple[Points, str]:
+    g: Graph, tables: Tables, cond: dict[str, str], count: str, rows: str, noise: dict[str, str], showers: str,
+    candidates: int,
+) -> tuple[Points, str]:  # fmt: skip
     """`reference.points_of` and `reference.rows_of`, and how many points each shower asks for, int64 [N]."""
     count_LN = g.op("Transpose", count, perm=[1, 0])
     log_rate = g.op("Squeeze", tables.log_rate, g.const([1], np.int64))
     number = _number(g, count_LN, log_rate)
-    asked = g.sum(number, 0, keep=False)
-    one = g.const(1, np.int64)
+    times, one = g.const(candidates, np.int64), g.const(1, np.int64)
+    asked = g.op("Mul", g.sum(number, 0, keep=False), times)
     number = g.op("Min", number, rows)
-    first = g.op("CumSum", number, g.const(0, np.int64), exclusive=1)
-    free = g.op("Sub", rows, number)
+    first = g.op("Mul", g.op("CumSum", number, g.const(0, np.int64), exclusive=1), times)
+    # candidates stand beside each other, each with rows of its own
+    third = g.const([2], np.int64)
+    of_candidate = g.op("Mul", g.op("Unsqueeze", number, third), g.const(np.arange(candidates), np.int64))
+    first = g.op("Add", g.op("Unsqueeze", first, third), of_candidate)
+    free = g.op("Unsqueeze", g.op("Sub", rows, number), third)
     first = g.op("Where", g.op("Greater", first, free), g.op("Mod", first, g.op("Add", free, one)), first)
-    lines = g.op("Mul", g.arange(showers), g.op("Shape", noise["point_uniform"], start=1, end=2))
+    shower = g.flat(g.op("Add", g.column(g.arange(showers)), g.const(np.zeros(candidates), np.int64)))
+    lines = g.op("Mul", shower, g.op("Shape", noise["point_uniform"], start=1, end=2))
+    number = g.op("Gather", number, shower, axis=1)
     offset = g.op("Concat", cond["offset_x"], cond["offset_y"], axis=1)
     uniform, normal = (g.flat(noise[f"point_{kind}"]) for kind in ("uniform", "normal"))
-    line = g.op("Add", first, lines)
-    return Points(count_LN, number, line, uniform, normal, cond["along_x"], cond["along_y"], offset), asked
+    line = g.op("Add", g.op("Reshape", first, g.op("Shape", number)), lines)
+    azimuth = cond["along_x"], cond["along_y"]
+    return Points(count_LN, number, line, uniform, normal, *azimuth, offset, shower), asked
 
 
 def _number(g: Graph, count: str, log_rate: str) -> str:

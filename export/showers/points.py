@@ -9,19 +9,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastcalo.training.architectures.hit_lists import points as reference
-from fastcalo.training.architectures.showers import sampler
+from fastcalo.training.architectures.showers import placing
 from fastcalo.training.architectures.showers.blobs import BLOBS, GATES, NARROW, WIDE
 from fastcalo.training.architectures.showers.cell_model import HitModel
+from fastcalo.training.architectures.showers.choice import CANDIDATES
 from fastcalo.training.architectures.showers.neighbours import DIRECTIONS, EDGES, SIDE
 
 from ..hits.layers import weights_of
 from ..onnx_graph import BOOL, FLOAT, INT16, INT32, INT64, UINT8, Graph
+from .choice import Choice, kept_hits
 from .order import Drawn
 from .surroundings import STEPS, Surroundings
 from .tables import Tables
 
 _CELLS = SIDE * SIDE
-_NOWHERE = 2 * sampler.FARTHEST
+_NOWHERE = 2 * placing.FARTHEST
 _STATE = (
     *((name, FLOAT, "Q") for name in ("centre_x", "centre_y", "accepted")),
     *((name, INT64, "N") for name in ("first", "held")),
@@ -39,9 +41,9 @@ _STATE = (
 class Points:
     """Names of what the Loop takes besides the tables.
 
-    ``count``, ``number``, ``line``: int64 [L, N], hits asked for, points drawn, and where the first point's row stands
-    in the noise seen as rows; ``uniform``, ``normal``: flat noise; ``along_x``, ``along_y``: [N]; ``offset``:
-    [L, 2, N].
+    ``count``: int64 [L, N], hits asked for; ``number``, ``line``: int64 [L, N K], points drawn for each candidate, and
+    where the first point's row stands in the noise seen as rows; ``uniform``, ``normal``: flat noise; ``along_x``,
+    ``along_y``: [N]; ``offset``: [L, 2, N]; ``shower``: that of each candidate, int64 [N K].
     """
 
     count: str
@@ -52,9 +54,10 @@ class Points:
     along_x: str
     along_y: str
     offset: str
+    shower: str
 
 
-def place_hits(g: Graph, model: HitModel, tables: Tables, points: Points, showers: str) -> Drawn:
+def place_hits(g: Graph, model: HitModel, tables: Tables, points: Points, showers: str, choice: Choice | None) -> Drawn:
     """Hits of all layers.
 
     Parameters
@@ -65,6 +68,8 @@ def place_hits(g: Graph, model: HitModel, tables: Tables, points: Points, shower
     points : Points
     showers : str
         Their number, int64 [1].
+    choice : Choice, optional
+        Between two candidates of each layer.
     """
     layers, t = model.geometry.layers, tables
     of_next = [
@@ -94,7 +99,7 @@ def place_hits(g: Graph, model: HitModel, tables: Tables, points: Points, shower
     }  # fmt: skip
 
     def body(b: Graph) -> None:
-        _Layer(b, model, points, showers).build(pack, left, b.const(ratio), b.const(same))
+        _Layer(b, model, points, showers, choice).build(pack, left, b.const(ratio), b.const(same))
 
     state = list(start.values())
     passes, go_on = g.const(layers, np.int64), g.const(True, np.bool_)
@@ -111,9 +116,13 @@ def place_hits(g: Graph, model: HitModel, tables: Tables, points: Points, shower
 class _Layer(Surroundings):
     """One layer of all showers: the body of the Loop."""
 
-    def __init__(self, b: Graph, model: HitModel, points: Points, showers: str) -> None:
-        super().__init__(b, showers)
-        self.model, self.points = model, points
+    def __init__(self, b: Graph, model: HitModel, points: Points, showers: str, choice: Choice | None) -> None:
+        super().__init__(b, showers, (points.along_x, points.along_y), CANDIDATES if choice else 1)
+        self.model, self.points, self.choice = model, points, choice
+
+    def shower(self, candidate: str) -> str:
+        """Shower of each candidate."""
+        return self.b.at(self.points.shower, candidate) if self.choice else candidate
 
     def build(self, pack: str, left: str, ratio: str, same: str) -> None:
         b = self.b
@@ -133,20 +142,28 @@ class _Layer(Surroundings):
         self.kappa, self.chained, self.kernel, self.kernel_inverse, self.drift, self.gates, offset, before = p[7:]
         self.offset = [b.flat(x) for x in b.ops("Split", 2, offset, axis=0, num_outputs=2)]
         before_xy = [b.flat(x) for x in b.ops("Split", 2, before, axis=0, num_outputs=2)]
-        count = one(self.points.count)
-        row, start, xy, inside, place, brings = self._points(one, at, parents, first, held, ratio)
-        keep = self._first_distinct(row, start, xy, inside, place, count)
-        row, xy, start, inside, place = self._with_successors(row, xy, brings, keep)
-        keep = self._first_distinct(row, start, xy, inside, place, count)
-        row, x, y = (b.at(v, keep) for v in (row, *xy))
+        count = self._of_candidates(one(self.points.count))
+        candidate, start, xy, inside, place, brings = self._points(one, at, parents, first, held, ratio)
+        keep = self._first_distinct(candidate, start, xy, inside, place, count)
+        candidate, xy, start, inside, place = self._with_successors(candidate, xy, brings, keep)
+        keep = self._first_distinct(candidate, start, xy, inside, place, count)
+        candidate, x, y = (b.at(v, keep) for v in (candidate, *xy))
+        row, same_section = self.shower(candidate), b.op("Gather", same, at, axis=0)
+        d = [b.op("Sub", v, b.at(o, row)) for v, o in zip((x, y), self.offset, strict=True)]
+        filled = self._filled(self.sets, candidate, x, y)
+        nearer, farther, corner = self.neighbours(filled, candidate, (x, y), d)
+        before, step = self.before(state["hit"], row, d, before_xy, same_section)
+        if self.choice:
+            edge = b.op("Sub", b.op("Add", nearer, farther), corner)
+            near = (edge, corner, before, *step)
+            keep = kept_hits(self, self.choice, at, candidate, row, d, near)
+            row, x, y, nearer, farther, before, *pairs = (
+                b.at(v, keep) for v in (row, x, y, nearer, farther, before, *d, *step)
+            )
+            d, step = pairs[:2], pairs[2:]
+            filled = self._filled(self.showers, row, x, y)
         number = b.op("ScatterElements", b.full(self.showers, 0), row, b.full(b.size(row), 1), axis=0, reduction="add")
         begin = b.op("CumSum", number, b.const(0, np.int64), exclusive=1)
-        cells = b.full(b.op("Mul", self.showers, b.const([_CELLS], np.int64)), 0, np.uint8)
-        filled = b.op("ScatterElements", cells, self.torus(row, x, y), b.full(b.size(row), 1, np.uint8), axis=0)
-        same_section = b.op("Gather", same, at, axis=0)
-        d = [b.op("Sub", v, b.at(o, row)) for v, o in zip((x, y), self.offset, strict=True)]
-        nearer, farther = self.neighbours(filled, row, (x, y), d)
-        before, step = self.before(state["hit"], row, d, before_xy, same_section)
         centre = self._parents(row, d, b.op("Add", nearer, farther), before, step)
         behind = self.behind(filled, state, same_section)
         here = b.op("Add", b.full(b.size(row), 0), layer)
@@ -160,10 +177,20 @@ class _Layer(Surroundings):
         for name, kind, length in _STATE:
             b.output(new[name], f"{name}_out", kind, [length])
 
+    def _of_candidates(self, of_showers: str) -> str:
+        """What is the same for all candidates of a shower, [N K]."""
+        return self.b.at(of_showers, self.points.shower) if self.choice else of_showers
+
+    def _filled(self, sets: str, row: str, x: str, y: str) -> str:
+        """Which cells are hit on the tori of so many sets of hits, uint8."""
+        b = self.b
+        cells = b.full(b.op("Mul", sets, b.const([_CELLS], np.int64)), 0, np.uint8)
+        return b.op("ScatterElements", cells, self.torus(row, x, y), b.full(b.size(row), 1, np.uint8), axis=0)
+
     def _points(
         self, one: Callable[[str], str], at: str, parents: list[str], first: str, held: str, ratio: str
     ) -> tuple[str, str, list[str], str, str, str]:
-        """Points of a layer: shower, first point of each, cell, whether it is one, place, number for its successor."""
+        """Points of a layer: candidate, first point of each, cell, whether it is one, place, its successor's number."""
         b, zero = self.b, self.b.const(0, np.int64)
         number, line = one(self.points.number), one(self.points.line)
         end = b.op("CumSum", number, zero)
@@ -171,9 +198,10 @@ class _Layer(Surroundings):
         total = b.sum(number, 0)
         marks = b.full(b.op("Add", total, b.const([1], np.int64)), 0)
         marks = b.op("ScatterElements", marks, end, b.full(b.size(end), 1), axis=0, reduction="add")
-        row = b.op("CumSum", b.slice(marks, 0, 0, total), zero)
-        place = b.op("Sub", b.arange(total), b.at(start, row))
-        noise = b.op("Add", place, b.at(line, row))
+        candidate = b.op("CumSum", b.slice(marks, 0, 0, total), zero)
+        row = self.shower(candidate)
+        place = b.op("Sub", b.arange(total), b.at(start, candidate))
+        noise = b.op("Add", place, b.at(line, candidate))
         three, two = b.op("Mul", noise, b.const(3, np.int64)), b.op("Mul", noise, b.const(2, np.int64))
         which, whose, brings = (b.at(self.points.uniform, b.op("Add", three, b.const(k, np.int64))) for k in range(3))
         zx, zy = (b.at(self.points.normal, b.op("Add", two, b.const(k, np.int64))) for k in range(2))
@@ -209,11 +237,11 @@ class _Layer(Surroundings):
             b.op("Add", b.op("Mul", number, b.const(part, np.int64)), b.const(whole - 1, np.int64)),
             b.const(whole, np.int64),
         )
-        late = b.op("GreaterOrEqual", place, b.at(first_late, row))
+        late = b.op("GreaterOrEqual", place, b.at(first_late, candidate))
         inverse = b.op("Where", late, b.clip(inverse, None, 1 / reference.LATE_WIDTH), inverse)
         w = b.op("Max", b.op("Sub", blob, b.const(NARROW, np.int64)), zero)
         scale, tail, stretch = (self.picked(t, w, row) for t in (self.scale, self.tail, self.stretch))
-        square = b.op("Add", b.op("Add", b.op("Mul", zx, zx), b.op("Mul", zy, zy)), b.const(sampler.LEAST_SQUARE))
+        square = b.op("Add", b.op("Add", b.op("Mul", zx, zx), b.op("Mul", zy, zy)), b.const(placing.LEAST_SQUARE))
         grown = b.op("Sub", b.op("Exp", b.op("Div", square, b.op("Mul", tail, b.const(2.0)))), b.const(1.0))
         factor = b.op("Mul", scale, b.op("Sqrt", b.op("Div", grown, square)))
         along, across = b.op("Mul", b.op("Mul", factor, stretch), zx), b.op("Mul", factor, zy)
@@ -230,13 +258,13 @@ class _Layer(Surroundings):
             value = b.op("Add", self.picked(centre, blob, row), b.op("Where", close, b.op("Div", z, inverse), away))
             value = b.op("Where", rejected, b.const(_NOWHERE), b.op("Where", descends, c, value))
             xy.append(b.op("Floor", b.op("Add", b.clip(value, -_NOWHERE, _NOWHERE), b.const(0.5))))
-        return row, start, xy, self.inside(xy), place, brings
+        return candidate, start, xy, self.inside(xy), place, brings
 
-    def _first_distinct(self, row: str, start: str, xy: list[str], inside: str, place: str, count: str) -> str:
+    def _first_distinct(self, candidate: str, start: str, xy: list[str], inside: str, place: str, count: str) -> str:
         """Indices of the points that are kept, int64 [H]."""
         b = self.b
-        cells = b.op("Mul", self.showers, b.const([_CELLS], np.int64))
-        cell = b.op("Where", inside, self.torus(row, *xy), b.cast(cells, INT32))
+        cells = b.op("Mul", self.sets, b.const([_CELLS], np.int64))
+        cell = b.op("Where", inside, self.torus(candidate, *xy), b.cast(cells, INT32))
         seen = b.full(b.op("Add", cells, b.const([1], np.int64)), np.iinfo(np.int16).max, np.int16)
         place = b.cast(place, INT16)
         seen = b.op("ScatterElements", seen, cell, place, axis=0, reduction="min")
@@ -245,14 +273,17 @@ class _Layer(Surroundings):
         # the last showers may have no point
         padded = b.op("Concat", before, b.const([0], np.int64), axis=0)
         limit = b.op("Add", b.at(padded, start), count)
-        return b.flat(b.op("NonZero", b.op("And", new, b.op("Less", before, b.at(limit, row)))))
+        return b.flat(b.op("NonZero", b.op("And", new, b.op("Less", before, b.at(limit, candidate)))))
 
-    def _with_successors(self, row: str, xy: list[str], brings: str, keep: str) -> tuple[str, list[str], str, str, str]:
+    def _with_successors(
+        self, candidate: str, xy: list[str], brings: str, keep: str
+    ) -> tuple[str, list[str], str, str, str]:
         """The points that are kept, each followed by the one that it brings about or by one far away."""
         b = self.b
-        row, x, y, brings = (b.at(v, keep) for v in (row, *xy, brings))
+        candidate, x, y, brings = (b.at(v, keep) for v in (candidate, *xy, brings))
+        row = self.shower(candidate)
         d = [b.op("Sub", v, b.at(o, row)) for v, o in zip((x, y), self.offset, strict=True)]
-        square = b.op("Add", b.op("Mul", d[0], d[0]), b.op("Mul", d[1], d[1]))
+        square = self.square(d)
         strength = b.op("Div", square, b.op("Add", square, b.const(1.0)))
         kappa = b.op("GatherElements", self.kappa, b.op("Expand", b.row(row), self.shape(2, row)), axis=1)
         rate = b.op("Mul", kappa, strength)
@@ -270,9 +301,11 @@ class _Layer(Surroundings):
         ]
         both = [
             b.flat(b.op("Concat", b.column(a), b.column(c), axis=1))
-            for a, c in zip((row, x, y), (row, *then), strict=True)
+            for a, c in zip((candidate, x, y), (candidate, *then), strict=True)
         ]
-        number = b.op("ScatterElements", b.full(self.showers, 0), row, b.full(b.size(row), 2), axis=0, reduction="add")
+        number = b.op(
+            "ScatterElements", b.full(self.sets, 0), candidate, b.full(b.size(candidate), 2), axis=0, reduction="add"
+        )
         start = b.op("CumSum", number, b.const(0, np.int64), exclusive=1)
         place = b.op("Sub", b.arange(b.size(both[0])), b.at(start, both[0]))
         return both[0], both[1:], start, self.inside(both[1:]), place
@@ -280,10 +313,8 @@ class _Layer(Surroundings):
     def _parents(self, row: str, d: list[str], beside: str, before: str, step: list[str]) -> list[str]:
         """Where children of each hit stand, and whether it is accepted as a parent."""
         b = self.b
-        u, w = b.at(self.points.along_x, row), b.at(self.points.along_y, row)
-        along = b.op("Add", b.op("Mul", d[0], u), b.op("Mul", d[1], w))
-        across = b.op("Abs", b.op("Sub", b.op("Mul", d[1], u), b.op("Mul", d[0], w)))
-        square = b.op("Add", b.op("Mul", d[0], d[0]), b.op("Mul", d[1], d[1]))
+        along, across, _ = self.along_across(row, d)
+        across, square = b.op("Abs", across), self.square(d)
         five = b.const(5.0)
         rows = [
             b.op("Log", b.op("Add", square, b.const(0.1))),

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastcalo.training.architectures.showers import sampler
-from fastcalo.training.architectures.showers.neighbours import DIRECTIONS, NINE, SIDE
+from fastcalo.training.architectures.showers import placing
+from fastcalo.training.architectures.showers.neighbours import DIRECTIONS, EDGES, NINE, SIDE
 
 from ..onnx_graph import FLOAT, INT32, Graph
 
@@ -22,17 +22,24 @@ class Surroundings:
         Body of the Loop over layers.
     showers : str
         Their number, int64 [1].
+    along : (str, str)
+        Azimuth of incidence of each shower, float32 [N] each.
+    candidates : int
+        How many times each layer is drawn.
 
     Attributes
     ----------
+    sets : str
+        Number of sets of hits of a layer, candidates of a shower beside each other, int64 [1].
     offset : list of str
         Where the line of flight crosses the layer, from the cell that it crosses, along x and y, float32 [N].
     """
 
     offset: list[str]
 
-    def __init__(self, b: Graph, showers: str) -> None:
-        self.b, self.showers = b, showers
+    def __init__(self, b: Graph, showers: str, along: tuple[str, str], candidates: int) -> None:
+        self.b, self.showers, self.along = b, showers, along
+        self.sets = b.op("Mul", showers, b.const([candidates], np.int64)) if candidates > 1 else showers
 
     def picked(self, table: str, which: str, row: str) -> str:
         """``table[which, row]`` of a table [F, N]."""
@@ -45,9 +52,9 @@ class Surroundings:
         return b.op("Concat", b.const([rows], np.int64), b.size(like), axis=0)
 
     def inside(self, xy: list[str]) -> str:
-        """Whether cells lie within `sampler.FARTHEST`, bool."""
+        """Whether cells lie within `placing.FARTHEST`, bool."""
         b = self.b
-        return b.op("LessOrEqual", b.op("Max", *(b.op("Abs", v) for v in xy)), b.const(sampler.FARTHEST))
+        return b.op("LessOrEqual", b.op("Max", *(b.op("Abs", v) for v in xy)), b.const(placing.FARTHEST))
 
     def torus(self, row: str, x: str, y: str) -> str:
         """Number of each cell on the torus of its shower, int32; rows and cells broadcast."""
@@ -56,14 +63,34 @@ class Surroundings:
         x, y = (b.op("BitwiseAnd", b.cast(v, INT32), last) for v in (x, y))
         return b.op("Add", b.op("Mul", b.op("Add", b.op("Mul", b.cast(row, INT32), side), x), side), y)
 
-    def neighbours(self, filled: str, row: str, xy: tuple[str, str], d: list[str]) -> tuple[str, str]:
-        """How many of the eight cells around that are nearer to the line of flight, and farther, are hit."""
+    def along_across(self, row: str, d: list[str]) -> tuple[str, str, list[str]]:
+        """Position along the azimuth of incidence and across it, and the azimuth, of each hit."""
+        b = self.b
+        u, v = (b.at(x, row) for x in self.along)
+        along = b.op("Add", b.op("Mul", d[0], u), b.op("Mul", d[1], v))
+        return along, b.op("Sub", b.op("Mul", d[1], u), b.op("Mul", d[0], v)), [u, v]
+
+    def square(self, d: list[str]) -> str:
+        """Squared length of vectors."""
+        return self.b.op("Add", *(self.b.op("Mul", v, v) for v in d))
+
+    def neighbours(self, filled: str, row: str, xy: tuple[str, str], d: list[str]) -> tuple[str, str, str]:
+        """How many of the eight cells around are hit that are nearer to the line of flight, farther, across a corner.
+
+        Parameters
+        ----------
+        filled, row : str
+            Cells that are hit, and in which set of hits each hit is.
+        xy, d : of str
+            Cells, and their positions from the line of flight.
+        """
         b = self.b
         steps = [b.const(STEPS[:, k : k + 1]) for k in range(2)]
         cell = self.torus(b.row(row), *(b.op("Add", b.row(v), s) for v, s in zip(xy, steps, strict=True)))
         found = b.cast(b.reshape(b.at(filled, b.flat(cell)), len(DIRECTIONS), -1), FLOAT)
         farther = b.sum(b.op("Mul", found, self.outwards(d)), 0, keep=False)
-        return b.op("Sub", b.sum(found, 0, keep=False), farther), farther
+        corner = b.sum(b.slice(found, 0, EDGES, len(DIRECTIONS)), 0, keep=False)
+        return b.op("Sub", b.sum(found, 0, keep=False), farther), farther, corner
 
     def outwards(self, d: list[str]) -> str:
         """Which steps lead away from the line of flight, float32 [8, H]."""

@@ -17,7 +17,8 @@ from fastcalo.training.architectures.showers.conditions import Geometry, ShowerC
 from fastcalo.training.architectures.showers.critic import features, n_features
 from fastcalo.training.architectures.showers.likelihood import negative_elbo, pairs, rates_of
 from fastcalo.training.architectures.showers.neighbours import SIDE, neighbours, place_on_torus, projected
-from fastcalo.training.architectures.showers.sampler import FARTHEST, ShowersNoise, sample_hits, with_gradient
+from fastcalo.training.architectures.showers.placing import FARTHEST, ShowersNoise
+from fastcalo.training.architectures.showers.sampler import sample_hits, with_gradient
 from fastcalo.training.data.batch import Batch
 from fastcalo.training.data.layer_stack import LayerStack
 from fastcalo.training.data.showers import ShowerData

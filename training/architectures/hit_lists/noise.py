@@ -25,7 +25,8 @@ class Noise:
     ----------
     POINTS : tuple of PointNoise
         Both tensors of points, ``point_uniform`` first.
-    layer_uniform : float32 [B, L, 2]
+    layer_uniform : float32 [B, L, 2 or 3]
+        The third column is there where layers have several candidates: which one is kept.
     layer_logistic, layer_normal : float32 [B, L]
         See `LayerModel.sample`.
     latent_normal : float32 [B, Z]
@@ -51,7 +52,7 @@ class Noise:
     hit_capacity: Tensor
 
     @classmethod
-    def draw(cls, count_BL: Tensor, draws: ShowerRandom | None = None) -> Self:
+    def draw(cls, count_BL: Tensor, draws: ShowerRandom | None = None, candidates: int = 1) -> Self:
         """As much noise as showers of known hit counts need, for training.
 
         Parameters
@@ -59,9 +60,11 @@ class Noise:
         count_BL : Tensor [B, L]
         draws : ShowerRandom, optional
             Random numbers of the showers; fresh ones unless given.
+        candidates : int
+            How many times each layer's hits are drawn.
         """
         (batch, layers), device = count_BL.shape, count_BL.device
-        points, hits = needed_rows(count_BL)
+        points, hits = needed_rows(count_BL, candidates)
         d = draws or ShowerRandom.fresh(batch, device)
         # a subclass has a field for each of its tensors of points
         of_points = {
@@ -69,7 +72,7 @@ class Noise:
             for stream, (name, width, distribution) in enumerate(cls.POINTS, 4)
         }
         return cls(
-            layer_uniform=d.uniform(0, layers, 2),
+            layer_uniform=d.uniform(0, layers, 2 if candidates == 1 else 3),
             layer_logistic=d.logistic(1, layers),
             layer_normal=d.normal(2, layers),
             latent_normal=d.normal(3, LATENT),

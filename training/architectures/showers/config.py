@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The file of a training of ``arch = "showers"``; its stages are those of ``arch = "hits"``."""
+"""The file of a training of ``arch = "showers"``; its stages are those of ``arch = "hits"``, and ``choice``."""
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
 from fastcalo.config.base import AtLeastOne, Several, about
 from fastcalo.config.validation import WrongValue
 
+from ...config.stages import StageConfig
 from ...config.train_config import TrainConfig
-from ..hit_lists.config import HitsNetworkConfig, HitsStage
+from ..hit_lists.config import AdversarialStageConfig, HitsNetworkConfig, HitsStageConfig, LayersStageConfig
 
 
 class ShowersNetworkConfig(HitsNetworkConfig):
@@ -27,6 +28,41 @@ class ShowersNetworkConfig(HitsNetworkConfig):
             unit="layers",
         ),
     ] = ()
+    candidates: Annotated[
+        Literal[1, 2],
+        about(
+            "How many times each layer's hits are drawn. Of two sets the one is kept that looks more like full "
+            'simulation to a network that stage "choice" trains',
+        ),
+    ] = 1
+
+
+class ChoiceStageConfig(StageConfig):
+    """Stage ``choice`` of ``arch = "showers"``: which of two sets of hits of a layer is kept."""
+
+    variant: ClassVar[str] = 'stage "choice" of arch = "showers"'
+
+    name: Annotated[
+        Literal["choice"],
+        about(
+            "Which of two sets of hits of a layer is kept; between the stages hits and adversarial, which then sees "
+            "what is kept. Only with candidates = 2"
+        ),
+    ]
+    updates: Annotated[
+        int,
+        about(
+            "Parts of a batch by each of which the network is updated in a step; the layers of a batch are drawn at "
+            "once, which takes most of the time",
+            ge=1, le=100,
+        ),
+    ] = 1  # fmt: skip
+
+
+ShowersStage: TypeAlias = Annotated[
+    LayersStageConfig | HitsStageConfig | AdversarialStageConfig | ChoiceStageConfig, Field(discriminator="name")
+]
+"""Any stage of ``arch = "showers"``."""
 
 
 class ShowersTrainConfig(TrainConfig):
@@ -39,16 +75,18 @@ class ShowersTrainConfig(TrainConfig):
         Literal["showers"], about("Hit by hit without a window, each layer's hits given those of the layer before")
     ]
     network: Annotated[ShowersNetworkConfig, about("Sizes of the networks")] = ShowersNetworkConfig()
-    stage: Annotated[AtLeastOne[HitsStage], about("Parts of the training, in their order, each once")]
+    stage: Annotated[AtLeastOne[ShowersStage], about("Parts of the training, in their order, each once")]
 
     @model_validator(mode="after")
-    def _layers_fit(self) -> Self:
+    def _network_fits(self) -> Self:
         layers = self.network.section_layers
         if layers and len(layers) != len(self.sections):
             raise WrongValue(
                 f"must hold a number for each of the sections {list(self.sections)}, but is {list(layers)}",
                 "network.section_layers",
             )
+        if self.network.candidates == 1 and any(stage.name == "choice" for stage in self.stage):
+            raise WrongValue('must be 2 where there is a stage "choice", but is 1', "network.candidates")
         return self
 
     @property

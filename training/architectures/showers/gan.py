@@ -1,23 +1,30 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Architecture ``showers``: two likelihood stages and an adversarial stage."""
+"""Architecture ``showers``: two likelihood stages, an adversarial stage, and the choice between candidates."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
+from ...config import StageConfig
 from ...data.batch import Batch
+from ...random_numbers import ShowerRandom
+from ..base import Metrics
 from ..hit_lists.drawn_hits import DrawnHits
-from ..hit_lists.gan import HitListGan, geometry_of
+from ..hit_lists.gan import CALIBRATION_PART, HitListGan, geometry_of
 from ..hit_lists.observables import HitLike
 from .cell_model import HitModel
+from .choice import CANDIDATES, ChoiceNetwork
+from .choice_training import LayerPairs, choice_loss, layer_pairs, margins
 from .conditions import ShowerConditions, shower_conditions
-from .config import ShowersTrainConfig
+from .config import ChoiceStageConfig, ShowersTrainConfig
 from .critic import Critic, features
 from .layer_model import LayerModel
 from .likelihood import negative_elbo
-from .sampler import ShowersNoise, sample_hits, with_gradient
+from .placing import ShowersNoise
+from .sampler import sample_hits, with_gradient
 
 
 class ShowerGan(HitListGan[ShowerConditions, HitModel, ShowersNoise]):
@@ -35,6 +42,14 @@ class ShowerGan(HitListGan[ShowerConditions, HitModel, ShowersNoise]):
         layers = LayerModel(geometry, size.layer_width)
         hits = HitModel(geometry, size.hit_width, size.share_width)
         super().__init__(layers, hits, Critic(geometry, size.critic_width), ShowersNoise)
+        self.choice = ChoiceNetwork(geometry) if size.candidates > 1 else None
+        if self.choice:
+            self.networks["choice"] = self.choice
+
+    @property
+    def candidates(self) -> int:
+        """How many times each layer is drawn."""
+        return CANDIDATES if self.choice else 1
 
     def conditions_of(
         self, kinetic_energy_B: Tensor, direction_B3: Tensor, entry_B2: Tensor, pdg_B: Tensor
@@ -58,7 +73,11 @@ class ShowerGan(HitListGan[ShowerConditions, HitModel, ShowersNoise]):
         self, c: ShowerConditions, energy_BL: Tensor, count_BL: Tensor, noise: ShowersNoise, *, late: bool = True
     ) -> DrawnHits:
         """Hits of showers whose layer energies and counts are known."""
-        return sample_hits(self.hits, c, energy_BL, count_BL, noise, late=late)
+        return sample_hits(self.hits, c, energy_BL, count_BL, noise, choice=self.choice, late=late)
+
+    def draw_noise(self, count_BL: Tensor, draws: ShowerRandom | None = None) -> ShowersNoise:
+        """As much noise as showers of known hit counts need; fresh random numbers unless given."""
+        return ShowersNoise.draw(count_BL, draws, self.candidates)
 
     def with_gradient(
         self, c: ShowerConditions, energy_BL: Tensor, count_BL: Tensor, noise: ShowersNoise, hits: DrawnHits
@@ -66,3 +85,60 @@ class ShowerGan(HitListGan[ShowerConditions, HitModel, ShowersNoise]):
         """The same hits as differentiable functions of the parameters, and what gives the likelihood of their rates."""
         moved, rates = with_gradient(self.hits, c, energy_BL, count_BL, noise.latent_normal, hits)
         return moved, lambda: rates
+
+    def trained_by(self, stage: str) -> dict[str, list[nn.Parameter]]:
+        """Parameters of each optimiser of a stage."""
+        if stage == "choice":
+            return {"generator": list(self._choice().parameters())}
+        return super().trained_by(stage)
+
+    def kept_by(self, stage: str) -> tuple[str, ...]:
+        """Networks that a stage changes."""
+        return ("choice",) if stage == "choice" else super().kept_by(stage)
+
+    def begin(self, stage: str, batch: Batch) -> None:
+        """The choice learns the scale of what it sees."""
+        if stage != "choice":
+            super().begin(stage, batch)
+            return
+        part = batch.split(-(-len(batch) // CALIBRATION_PART))[0]
+        pairs = self._pairs(part, self.conditions(part))
+        self._choice().calibrate(pairs.true_BLF[pairs.count_BL > 0])
+
+    def losses(
+        self, stage: StageConfig, batch: Batch, step: int, metrics: Metrics, draws: ShowerRandom
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Losses of one step, one optimiser after the other."""
+        if not isinstance(stage, ChoiceStageConfig):
+            yield from super().losses(stage, batch, step, metrics, draws)
+            return
+        c = self.conditions(batch)
+        pairs, end = self._pairs(batch, c, draws), 0
+        for part in batch.split(stage.updates):
+            begin, end = end, end + len(part)
+            known = self._choice().known_of_layers(c[begin:end], part.layer_energy, part.layer_count)
+            margin = margins(self._choice(), known, pairs[begin:end])
+            metrics["recognised"] = (margin > 0).float().mean().item()
+            yield "generator", choice_loss(margin, len(part))
+
+    @torch.no_grad()
+    def evaluate(self, stage: StageConfig, batch: Batch) -> Metrics:
+        """Generated against true showers, and how many true layers the choice tells from drawn ones."""
+        metrics = super().evaluate(stage, batch)
+        if not isinstance(stage, ChoiceStageConfig):
+            return metrics
+        c = self.conditions(batch)
+        known = self._choice().known_of_layers(c, batch.layer_energy, batch.layer_count)
+        margin = margins(self._choice(), known, self._pairs(batch, c))
+        loss = choice_loss(margin, len(batch)).item()
+        return {**metrics, "held_out_choice": loss, "held_out_recognised": (margin > 0).float().mean().item()}
+
+    def _choice(self) -> ChoiceNetwork:
+        if self.choice is None:
+            raise TypeError("there is nothing to choose from; candidates must be 2")
+        return self.choice
+
+    @torch.no_grad()
+    def _pairs(self, batch: Batch, c: ShowerConditions, draws: ShowerRandom | None = None) -> LayerPairs:
+        """True and drawn layers of some showers."""
+        return layer_pairs(self.hits, c, batch, ShowersNoise.draw(batch.layer_count, draws))

@@ -55,6 +55,28 @@ class Neighbours:
     step_H2: Tensor
 
 
+@dataclass(frozen=True)
+class Near:
+    """What stands beside the hits of one layer, and in the layer before.
+
+    Attributes
+    ----------
+    edge_H, corner_H : float32 [H]
+        How many of the four cells across an edge, and of the four across a corner, are hit.
+    before_H : float32 [H]
+    step_H2 : float32 [H, 2]
+        As in `Neighbours`.
+    """
+
+    edge_H: Tensor
+    corner_H: Tensor
+    before_H: Tensor
+    step_H2: Tensor
+
+    def __getitem__(self, index_K: Tensor) -> Near:
+        return Near(self.edge_H[index_K], self.corner_H[index_K], self.before_H[index_K], self.step_H2[index_K])
+
+
 def strength(square_H: Tensor) -> Tensor:
     """Part of kappa that applies at a squared distance in cells."""
     return square_H / (square_H + 1)
@@ -128,6 +150,14 @@ def projected(hit: Tensor, group_H: Tensor, d_H2: Tensor, offset_H2: Tensor) -> 
     number = found.sum(1)
     away = d_H2 - (cell - offset_H2) - found @ steps / number.clamp_min(1)[:, None]
     return number, away * (number > 0)[:, None]
+
+
+def beside(hit: Tensor, group_H: Tensor, x_H: Tensor, y_H: Tensor) -> tuple[Tensor, Tensor]:
+    """How many of the cells across an edge of each hit, and across a corner, are hit, [H] each."""
+    steps = torch.tensor(DIRECTIONS, device=x_H.device, dtype=x_H.dtype)
+    xy = torch.stack([x_H, y_H], 1)[:, None] + steps
+    found = hit[place_on_torus(group_H[:, None], xy[..., 0], xy[..., 1])].float()
+    return found[:, :EDGES].sum(1), found[:, EDGES:].sum(1)
 
 
 def successors(kappa_H2: Tensor, d_H2: Tensor, xy_H2: Tensor, uniform_H: Tensor, nowhere: float) -> Tensor:

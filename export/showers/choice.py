@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""ONNX graph of the choice between two candidates of a layer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fastcalo.training.architectures.showers import choice as reference
+from fastcalo.training.architectures.showers.choice import ACROSS, ALONG, FEATURES, SPREAD, WIDTHS, ChoiceNetwork
+
+from ..hits.layers import weights_of
+from ..onnx_graph import FLOAT, Graph
+from .surroundings import Surroundings
+
+_OF_LAYER = 6
+"""Inputs of the choice that a layer has of its own."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Names of what the Loop over layers takes to choose.
+
+    ``known``: float32 [L, FEATURES + WIDTHS[1], N]; ``uniform``: float32 [L, N]; ``first``: number of each shower's
+    first candidate, int64 [N].
+    """
+
+    network: ChoiceNetwork
+    known: str
+    uniform: str
+    first: str
+
+
+def choice_tables(
+    g: Graph, network: ChoiceNetwork, cond: dict[str, str], per_layer: str, uniform: str, showers: str
+) -> Choice:
+    """`ChoiceNetwork.known_of_layers` of all layers.
+
+    Parameters
+    ----------
+    g : Graph
+    network : ChoiceNetwork
+    cond : dict
+        ``globals`` [N, G]; ``folded`` [L, N, 2].
+    per_layer : str
+        As in `Tables`.
+    uniform : str
+        Uniform numbers, float32 [N, L, 1].
+    showers : str
+    """
+    energies, counts = (g.slice(per_layer, 1, i, i + 1) for i in range(2))
+    first = g.op("Add", g.op("Mul", g.slice(counts, 0, 0, 1), g.const(0.0)), g.const(math.sqrt(0.5) / 3 - 1))
+    before = g.op("Concat", first, g.slice(counts, 0, 0, -1), axis=0)
+    root = g.op("Mul", g.op("Add", counts, g.const(1.0)), g.const(3.0))
+    rows = g.op("Concat", counts, before, g.op("Reciprocal", root), energies, axis=1)
+    rows = g.op("Concat", g.op("Transpose", rows, perm=[0, 2, 1]), cond["folded"], axis=2)
+    (weight, bias), *others = weights_of(network.known)
+    width = WIDTHS[0]
+    of_shower = g.row(g.gemm(cond["globals"], weight[:-_OF_LAYER], bias))
+    of_layer = g.reshape(g.gemm(g.reshape(rows, -1, _OF_LAYER), weight[-_OF_LAYER:]), len(network.layer), -1, width)
+    x = g.op("Add", g.op("Add", of_layer, g.const(_array(network.layer)[:, None])), of_shower)
+    x = g.reshape(x, -1, width)
+    for weight, bias in others:
+        x = g.gemm(g.silu(x), weight, bias)
+    x = g.op("Transpose", g.reshape(x, len(network.layer), -1, FEATURES + WIDTHS[1]), perm=[0, 2, 1])
+    uniform = g.op("Squeeze", g.op("Transpose", uniform, perm=[1, 0, 2]), g.const([2], np.int64))
+    first_of = g.op("Mul", g.arange(showers), g.const(reference.CANDIDATES, np.int64))
+    return Choice(network, x, uniform, first_of)
+
+
+def kept_hits(
+    s: Surroundings, choice: Choice, at: str, candidate: str, row: str, d: list[str], near: tuple[str, ...]
+) -> str:
+    """Indices of the hits of the candidates that are kept, int64 [H].
+
+    Parameters
+    ----------
+    s : Surroundings
+    choice : Choice
+    at : str
+        The layer, int64 [1].
+    candidate, row : str
+        Of each hit, and its shower.
+    d : list of str
+        Position from the line of flight.
+    near : tuple of str
+        Hits across an edge, across a corner and in the layer before, and the step along x and y from those.
+    """
+    b = s.b
+    known, uniform = (
+        b.op("Squeeze", b.op("Gather", t, at, axis=0), b.const([0], np.int64)) for t in (choice.known, choice.uniform)
+    )
+    tilt, code = b.ops("Split", 2, known, b.const([FEATURES, WIDTHS[1]], np.int64), axis=0)
+    feature, root = _features(s, _columns(s, row, d, near), candidate)
+    network = choice.network
+    z = b.op("Div", b.op("Sub", feature, _column(b, network.mean_F)), _column(b, network.deviation_F))
+    weighted = b.op("Mul", z, b.row(root))
+    (hidden, hidden_bias), (last, _) = weights_of(network.score)
+    seen = _array(network.seen.weight).copy()
+    seen[:, FEATURES:] /= 3
+    x = b.op("MatMul", b.const(seen), b.op("Concat", z, weighted, axis=0))
+    x = b.silu(_plus_of_shower(b, x, code, WIDTHS[1]))
+    x = b.op("Add", b.op("MatMul", b.const(hidden.T), b.reshape(x, WIDTHS[1], -1)), b.const(hidden_bias[:, None]))
+    score = b.op("MatMul", b.const(last.T), b.silu(x))
+    by_shower = b.op("Mul", b.reshape(weighted, FEATURES, -1, reference.CANDIDATES), _third_axis(b, tilt))
+    score = b.op("Add", b.reshape(score, -1, reference.CANDIDATES), b.sum(by_shower, 0, keep=False))
+    one, two = (b.flat(t) for t in b.ops("Split", 2, score, axis=1, num_outputs=2))
+    second = b.op("GreaterOrEqual", uniform, b.op("Sigmoid", b.op("Sub", one, two)))
+    kept = b.op("Add", choice.first, b.cast(second, 7))
+    return b.flat(b.op("NonZero", b.op("Equal", candidate, b.at(kept, row))))
+
+
+def _columns(s: Surroundings, row: str, d: list[str], near: tuple[str, ...]) -> str:
+    """`reference.columns_of_hits`, float32 [FEATURES, H]."""
+    b = s.b
+    edge, corner, before, *step = near
+    a, across, _ = s.along_across(row, d)
+    soft = b.const(1 / reference.SOFT_RADIUS)
+    a, across = (
+        b.op("Div", v, b.op("Mul", b.op("Add", b.op("Mul", b.op("Abs", v), soft), b.const(1.0)), b.const(3.0)))
+        for v in (a, across)
+    )
+    square = s.square(d)
+    beside = b.op("Add", edge, corner)
+
+    def part(kind: str, x: str, limit: float) -> str:
+        return b.cast(b.op(kind, x, b.const(limit)), FLOAT)
+
+    lone, alone = part("Less", beside, 0.5), part("Less", before, 0.5)
+    within = [part("Less", square, radius**2) for radius in reference.RADII]
+    rows = [
+        edge, corner, lone, part("Greater", beside, 2.5),
+        b.op("Div", before, b.const(3.0)), alone, part("Greater", before, 3.5), b.op("Mul", lone, alone),
+        b.op("Mul", b.op("Log", b.op("Add", square, b.const(0.1))), b.const(0.5)), *within[:3],
+        b.op("Sub", b.const(1.0), within[3]),
+        a, b.op("Abs", across), b.op("Add", b.op("Mul", a, a), b.op("Mul", across, across)), across,
+        b.op("Sqrt", s.square(step)), b.op("Mul", b.op("Mul", beside, before), b.const(1 / 9)),
+    ]  # fmt: skip
+    return b.op("Concat", *(b.row(r) for r in rows), axis=0)
+
+
+def _features(s: Surroundings, columns: str, candidate: str) -> tuple[str, str]:
+    """`reference.features` of all candidates, float32 [FEATURES, N K], and the roots of their numbers of hits."""
+    b = s.b
+    count = b.op("ScatterElements", b.full(s.sets, 0), candidate, b.full(b.size(candidate), 1), axis=0, reduction="add")
+    number = b.cast(count, FLOAT)
+    steps = b.op("Mul", b.const(np.arange(FEATURES)[:, None], np.int64), s.sets)
+    zeros = b.full(b.op("Mul", s.sets, b.const([FEATURES], np.int64)), 0.0, np.float32)
+    place = b.flat(b.op("Add", b.row(candidate), steps))
+    total = b.op("ScatterElements", zeros, place, b.flat(columns), axis=0, reduction="add")
+    mean = b.op("Div", b.reshape(total, FEATURES, -1), b.row(b.clip(number, 1.0, None)))
+    sizes = [ALONG, 1, SPREAD - ALONG - 1, 1, 1, FEATURES - ACROSS - 1]
+    before, along, between, square, across, after = b.ops("Split", 6, mean, b.const(sizes, np.int64), axis=0)
+    of_mean = b.op("Add", b.op("Mul", along, along), b.op("Mul", across, across))
+    spread = b.op("Sqrt", b.op("Relu", b.op("Sub", square, of_mean)))
+    feature = b.op("Concat", before, along, between, spread, b.op("Abs", across), after, axis=0)
+    return feature, b.op("Sqrt", number)
+
+
+def _plus_of_shower(b: Graph, x: str, of_shower: str, width: int) -> str:
+    """Add what candidates of a shower share, [width, N], to what they do not, [width, N K]: [width, N, K]."""
+    return b.op("Add", b.reshape(x, width, -1, reference.CANDIDATES), _third_axis(b, of_shower))
+
+
+def _third_axis(b: Graph, x: str) -> str:
+    return b.op("Unsqueeze", x, b.const([2], np.int64))
+
+
+def _column(b: Graph, values: Tensor) -> str:
+    return b.const(_array(values)[:, None])
+
+
+def _array(values: Tensor) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = values.detach().numpy()
+    return array

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The choice between two candidates of a layer: what it sees, what it keeps, what it learns."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from helpers.files.shower_files import WHOLE_HADRONS, WHOLE_SPECIES
+
+from fastcalo.detector.description import load_detector
+from fastcalo.training.architectures.showers.cell_model import HitModel
+from fastcalo.training.architectures.showers.choice import FEATURES, ChoiceNetwork, columns_of_hits, features
+from fastcalo.training.architectures.showers.choice_training import choice_loss, layer_pairs, margins
+from fastcalo.training.architectures.showers.conditions import Geometry, ShowerConditions, shower_conditions
+from fastcalo.training.architectures.showers.neighbours import Near
+from fastcalo.training.architectures.showers.placing import ShowersNoise
+from fastcalo.training.architectures.showers.sampler import sample_hits
+from fastcalo.training.data.batch import Batch
+from fastcalo.training.data.layer_stack import LayerStack
+from fastcalo.training.data.showers import ShowerData
+
+SECTIONS = ("ECAL", "HCAL")
+
+
+@pytest.fixture(scope="module")
+def geometry() -> Geometry:
+    stack = LayerStack.of(load_detector(), SECTIONS)
+    return Geometry(
+        tuple((s.name, s.layers) for s in stack.sections),
+        tuple(stack.sensor_z.tolist()),
+        tuple(stack.cell_mm.tolist()),
+        tuple(stack.threshold.tolist()),
+        25,
+        WHOLE_SPECIES,
+    )
+
+
+@pytest.fixture(scope="module")
+def batch() -> Batch:
+    data = ShowerData([WHOLE_HADRONS], load_detector(), SECTIONS, WHOLE_SPECIES, seed=3, whole=True)
+    return data.sample(160)
+
+
+@pytest.fixture(scope="module")
+def c(geometry: Geometry, batch: Batch) -> ShowerConditions:
+    return shower_conditions(geometry, batch.kinetic_energy, batch.direction, batch.entry, batch.pdg)
+
+
+@pytest.fixture
+def model(geometry: Geometry) -> HitModel:
+    torch.manual_seed(4)
+    return HitModel(geometry)
+
+
+@pytest.fixture
+def choice(geometry: Geometry) -> ChoiceNetwork:
+    """One with preferences, which nothing has taught it."""
+    torch.manual_seed(8)
+    network = ChoiceNetwork(geometry)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.15)
+    return network
+
+
+def test_features_of_mirrored_hits_are_the_same(c: ShowerConditions) -> None:
+    """No side of the plane of incidence is preferred."""
+    torch.manual_seed(1)
+    shower = dataclasses.replace(c, along_B2=torch.tensor([[1.0, 0.0]]))
+    row, d = torch.zeros(9, dtype=torch.long), torch.randn(9, 2) * 4
+    near = Near(*torch.randint(0, 4, (3, 9)).float(), torch.randn(9, 2))
+    mirror = torch.tensor([1.0, -1.0])
+    mirrored = dataclasses.replace(near, step_H2=near.step_H2 * mirror)
+    seen = [features(columns_of_hits(shower, row, x, n), row, 1)[0] for x, n in ((d, near), (d * mirror, mirrored))]
+    assert torch.allclose(seen[0], seen[1], atol=1e-6)
+    turned = columns_of_hits(shower, row, d.flip(1), near)
+    assert not torch.allclose(features(turned, row, 1)[0], seen[0], atol=1e-2)
+
+
+def test_features_are_those_of_each_group_alone(c: ShowerConditions) -> None:
+    torch.manual_seed(2)
+    row, d = torch.arange(12) % 3, torch.randn(12, 2) * 3
+    near = Near(*torch.randint(0, 4, (3, 12)).float(), torch.randn(12, 2))
+    columns = columns_of_hits(c, row, d, near)
+    together, number = features(columns, row, 4)
+    assert number.tolist() == [4, 4, 4, 0]
+    for k in range(3):
+        alone, _ = features(columns[row == k], torch.zeros(4, dtype=torch.long), 1)
+        assert torch.allclose(alone[0], together[k], atol=1e-6)
+    assert torch.equal(together[3], torch.zeros(FEATURES))
+
+
+def test_a_network_that_has_learnt_nothing_has_no_preference(
+    geometry: Geometry, c: ShowerConditions, batch: Batch
+) -> None:
+    network = ChoiceNetwork(geometry)
+    known = network.known_of_layers(c, batch.layer_energy, batch.layer_count)[:, 5]
+    feature, number = torch.randn(len(batch), 2, FEATURES), torch.full((len(batch), 2), 3.0)
+    uniform = torch.linspace(0, 1, len(batch))
+    assert torch.equal(network.kept(known, feature, number, uniform), (uniform >= 0.5).long())
+
+
+def test_candidates_are_kept_in_proportion_to_their_ratios(
+    choice: ChoiceNetwork, c: ShowerConditions, batch: Batch
+) -> None:
+    known = choice.known_of_layers(c, batch.layer_energy, batch.layer_count)[:1, 3].expand(4000, -1)
+    feature, number = torch.randn(1, 2, FEATURES).expand(4000, -1, -1), torch.full((4000, 2), 5.0)
+    score = choice(known[:1, None], feature[:1], number[:1])[0]
+    first = (choice.kept(known, feature, number, torch.rand(4000)) == 0).float().mean().item()
+    expected = 1 / (1 + math.exp(score[1].item() - score[0].item()))
+    assert 0.02 < expected < 0.98
+    assert first == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / 4000))
+
+
+def test_chosen_hits_have_the_numbers_and_energies_asked_for(
+    model: HitModel, choice: ChoiceNetwork, c: ShowerConditions, batch: Batch
+) -> None:
+    torch.manual_seed(5)
+    noise = ShowersNoise.draw(batch.layer_count, candidates=2)
+    hits = sample_hits(model, c, batch.layer_energy, batch.layer_count, noise, choice=choice)
+    group = hits.row * 85 + hits.layer
+    number = torch.bincount(group, minlength=batch.layer_count.numel()).view_as(batch.layer_count)
+    assert (number <= batch.layer_count).all()
+    assert number.sum() > 0.95 * batch.layer_count.sum()
+    energy = torch.zeros(number.numel()).index_add(0, group, hits.deposit).view_as(batch.layer_energy)
+    full = number == batch.layer_count
+    assert torch.allclose(energy[full], batch.layer_energy[full], rtol=1e-3, atol=2e-6)
+    cells = torch.stack([group, hits.x.long(), hits.y.long()], 1)
+    assert len(torch.unique(cells, dim=0)) == len(cells)
+
+
+def test_the_choice_changes_what_it_prefers(
+    model: HitModel, geometry: Geometry, c: ShowerConditions, batch: Batch
+) -> None:
+    """A network that prefers hits close to the line of flight brings them closer."""
+    near = ChoiceNetwork(geometry)
+    with torch.no_grad():
+        # the first output is the tilt of each feature; the one of the logarithm of the distance
+        list(near.known.children())[-1].bias[8] = -5.0
+    distance = []
+    for network in (ChoiceNetwork(geometry), near):
+        torch.manual_seed(5)
+        noise = ShowersNoise.draw(batch.layer_count, candidates=2)
+        hits = sample_hits(model, c, batch.layer_energy, batch.layer_count, noise, choice=network)
+        d = torch.stack([hits.x, hits.y], 1) - c.offset_BL2[hits.row, hits.layer]
+        distance.append(torch.log(d.square().sum(1) + 0.1).mean().item())
+    assert distance[1] < distance[0] - 0.2
+
+
+def test_the_choice_learns_which_layers_are_true(
+    model: HitModel, geometry: Geometry, c: ShowerConditions, batch: Batch
+) -> None:
+    torch.manual_seed(7)
+    network, half = ChoiceNetwork(geometry), len(batch) // 2
+    pairs = layer_pairs(model, c, batch, ShowersNoise.draw(batch.layer_count))
+    there = (pairs.count_BL > 0) & (pairs.number_BL > 0)
+    network.calibrate(pairs.true_BLF[there])
+    optimiser = torch.optim.AdamW(network.parameters(), 3e-3)
+    train, held = slice(0, half), slice(half, len(batch))
+
+    def loss(showers: slice) -> torch.Tensor:
+        known = network.known_of_layers(c[showers], batch.layer_energy[showers], batch.layer_count[showers])
+        return choice_loss(margins(network, known, pairs[showers]), half)
+
+    undecided = math.log(2) * there[held].sum().item() / half
+    assert loss(held).item() == pytest.approx(undecided, rel=1e-4)
+    for _ in range(60):
+        optimiser.zero_grad()
+        value = loss(train)
+        value.backward()
+        optimiser.step()
+    assert loss(held).item() < 0.9 * undecided
