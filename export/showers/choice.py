@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""ONNX graph of the choice between two candidates of a layer."""
+"""ONNX graph of the choice between candidates of a layer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastcalo.training.architectures.showers import choice as reference
 from fastcalo.training.architectures.showers.choice import ACROSS, ALONG, FEATURES, SPREAD, WIDTHS, ChoiceNetwork
 
 from ..hits.layers import weights_of
-from ..onnx_graph import FLOAT, Graph
+from ..onnx_graph import FLOAT, INT64, Graph
 from .surroundings import Surroundings
 
 _OF_LAYER = 6
@@ -68,7 +68,7 @@ def choice_tables(
         x = g.gemm(g.silu(x), weight, bias)
     x = g.op("Transpose", g.reshape(x, len(network.layer), -1, FEATURES + WIDTHS[1]), perm=[0, 2, 1])
     uniform = g.op("Squeeze", g.op("Transpose", uniform, perm=[1, 0, 2]), g.const([2], np.int64))
-    first_of = g.op("Mul", g.arange(showers), g.const(reference.CANDIDATES, np.int64))
+    first_of = g.op("Mul", g.arange(showers), g.const(network.candidates, np.int64))
     return Choice(network, x, uniform, first_of)
 
 
@@ -103,14 +103,14 @@ def kept_hits(
     seen = _array(network.seen.weight).copy()
     seen[:, FEATURES:] /= 3
     x = b.op("MatMul", b.const(seen), b.op("Concat", z, weighted, axis=0))
-    x = b.silu(_plus_of_shower(b, x, code, WIDTHS[1]))
+    x = b.silu(_plus_of_shower(b, x, code, WIDTHS[1], network.candidates))
     x = b.op("Add", b.op("MatMul", b.const(hidden.T), b.reshape(x, WIDTHS[1], -1)), b.const(hidden_bias[:, None]))
     score = b.op("MatMul", b.const(last.T), b.silu(x))
-    by_shower = b.op("Mul", b.reshape(weighted, FEATURES, -1, reference.CANDIDATES), _third_axis(b, tilt))
-    score = b.op("Add", b.reshape(score, -1, reference.CANDIDATES), b.sum(by_shower, 0, keep=False))
-    one, two = (b.flat(t) for t in b.ops("Split", 2, score, axis=1, num_outputs=2))
-    second = b.op("GreaterOrEqual", uniform, b.op("Sigmoid", b.op("Sub", one, two)))
-    kept = b.op("Add", choice.first, b.cast(second, 7))
+    by_shower = b.op("Mul", b.reshape(weighted, FEATURES, -1, network.candidates), _third_axis(b, tilt))
+    score = b.op("Add", b.reshape(score, -1, network.candidates), b.sum(by_shower, 0, keep=False))
+    upper = b.slice(b.op("CumSum", b.op("Softmax", score, axis=1), b.const(1, np.int64)), 1, 0, -1)
+    which = b.sum(b.cast(b.op("Greater", b.column(uniform), upper), INT64), 1, keep=False)
+    kept = b.op("Add", choice.first, which)
     return b.flat(b.op("NonZero", b.op("Equal", candidate, b.at(kept, row))))
 
 
@@ -161,9 +161,9 @@ def _features(s: Surroundings, columns: str, candidate: str) -> tuple[str, str]:
     return feature, b.op("Sqrt", number)
 
 
-def _plus_of_shower(b: Graph, x: str, of_shower: str, width: int) -> str:
+def _plus_of_shower(b: Graph, x: str, of_shower: str, width: int, candidates: int) -> str:
     """Add what candidates of a shower share, [width, N], to what they do not, [width, N K]: [width, N, K]."""
-    return b.op("Add", b.reshape(x, width, -1, reference.CANDIDATES), _third_axis(b, of_shower))
+    return b.op("Add", b.reshape(x, width, -1, candidates), _third_axis(b, of_shower))
 
 
 def _third_axis(b: Graph, x: str) -> str:

@@ -17,7 +17,7 @@ from fastcalo.training.architectures.hit_lists.conditions import Geometry
 from fastcalo.training.architectures.hit_lists.hit_networks import LATENT
 from fastcalo.training.architectures.hit_lists.layer_model import LayerModel
 from fastcalo.training.architectures.showers.cell_model import HitModel
-from fastcalo.training.architectures.showers.choice import CANDIDATES, ChoiceNetwork
+from fastcalo.training.architectures.showers.choice import ChoiceNetwork
 from fastcalo.training.architectures.showers.conditions import EXTRA_ENERGY
 
 from ..hit_lists import Capacity
@@ -47,7 +47,7 @@ def build_graph(
     Parameters
     ----------
     layers, hits, choice : trained networks
-        The last one where each layer is drawn twice.
+        The last one where each layer is drawn more than once.
     contract : Contract
         Its ranges determine which particles are drawn.
     capacity, hit_capacity : (float, float, float)
@@ -80,7 +80,7 @@ def build_graph(
     count = g.cast(count_NL, INT64)
     rows = noise_rows(g, energy, capacity, noise["point_uniform"])
     hit_rows = noise_rows(g, energy, hit_capacity, noise["hit_uniform"])
-    points, asked = _points(g, tables, cond, count, rows, noise, showers, CANDIDATES if choice else 1)
+    points, asked = _points(g, tables, cond, count, rows, noise, showers, choice.candidates if choice else 1)
     choices = None
     if choice:
         uniform = g.slice(noise["layer_uniform"], 2, 2, 3)

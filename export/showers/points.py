@@ -12,7 +12,6 @@ from fastcalo.training.architectures.hit_lists import points as reference
 from fastcalo.training.architectures.showers import placing
 from fastcalo.training.architectures.showers.blobs import BLOBS, GATES, NARROW, WIDE
 from fastcalo.training.architectures.showers.cell_model import HitModel
-from fastcalo.training.architectures.showers.choice import CANDIDATES
 from fastcalo.training.architectures.showers.neighbours import DIRECTIONS, EDGES, SIDE
 
 from ..hits.layers import weights_of
@@ -69,7 +68,7 @@ def place_hits(g: Graph, model: HitModel, tables: Tables, points: Points, shower
     showers : str
         Their number, int64 [1].
     choice : Choice, optional
-        Between two candidates of each layer.
+        Between candidates of each layer.
     """
     layers, t = model.geometry.layers, tables
     of_next = [
@@ -117,7 +116,7 @@ class _Layer(Surroundings):
     """One layer of all showers: the body of the Loop."""
 
     def __init__(self, b: Graph, model: HitModel, points: Points, showers: str, choice: Choice | None) -> None:
-        super().__init__(b, showers, (points.along_x, points.along_y), CANDIDATES if choice else 1)
+        super().__init__(b, showers, (points.along_x, points.along_y), choice.network.candidates if choice else 1)
         self.model, self.points, self.choice = model, points, choice
 
     def shower(self, candidate: str) -> str:

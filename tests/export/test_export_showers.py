@@ -58,10 +58,10 @@ angle_degrees = 56.0
     return path
 
 
-@pytest.fixture(scope="module", params=[1, 2])
+@pytest.fixture(scope="module", params=[1, 3])
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A training of all stages, each layer drawn once or twice."""
-    folder, choice = tmp_path_factory.mktemp("whole"), ("choice",) * (request.param - 1)
+    """A training of all stages, each layer drawn once or three times."""
+    folder, choice = tmp_path_factory.mktemp("whole"), ("choice",) if request.param > 1 else ()
     config = write_config(folder / "whole.toml", request.param, ("layers", "hits", *choice, "adversarial"))
     run_stages(load_config(config), folder / "run")
     return folder / "run"
@@ -95,7 +95,10 @@ def test_a_choice_with_preferences_is_the_same_in_the_graph(tmp_path: Path) -> N
         check_parity(tmp_path / "whole.onnx", exportable)
 
 
-def test_a_choice_needs_two_candidates(tmp_path: Path) -> None:
+def test_a_choice_and_candidates_need_each_other(tmp_path: Path) -> None:
     path = write_config(tmp_path / "whole.toml", 1, ("layers", "hits", "choice"))
-    with pytest.raises(ConfigError, match=r"candidates.*must be 2 where there is a stage \"choice\""):
+    with pytest.raises(ConfigError, match=r"candidates.*must be 2 or more where there is a stage \"choice\""):
+        load_config(path)
+    path = write_config(tmp_path / "whole.toml", 2, ("layers", "hits"))
+    with pytest.raises(ConfigError, match='there is no stage "choice" to train what chooses'):
         load_config(path)

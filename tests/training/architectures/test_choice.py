@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The choice between two candidates of a layer: what it sees, what it keeps, what it learns."""
+"""The choice between candidates of a layer: what it sees, what it keeps, what it learns."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_network_that_has_learnt_nothing_has_no_preference(
     known = network.known_of_layers(c, batch.layer_energy, batch.layer_count)[:, 5]
     feature, number = torch.randn(len(batch), 2, FEATURES), torch.full((len(batch), 2), 3.0)
     uniform = torch.linspace(0, 1, len(batch))
-    assert torch.equal(network.kept(known, feature, number, uniform), (uniform >= 0.5).long())
+    assert torch.equal(network.kept(known, feature, number, uniform), (uniform > 0.5).long())
 
 
 def test_candidates_are_kept_in_proportion_to_their_ratios(

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Choice between two candidates of a layer: which of two sets of hits looks more like full simulation.
+"""Choice between candidates of a layer: which of some sets of hits looks more like full simulation.
 
 Hits of a layer are drawn independently of each other, given the layer before, and so how they lie to each other is only
 nearly right. With ``candidates = 2`` each layer is drawn twice and one of both is kept, each with a chance in
-proportion to its ratio of densities, full simulation's over the model's: importance resampling of two samples (Rubin,
-Bayesian Statistics 3 (1988) 395). A network learns the logarithm of that ratio from true layers and drawn ones behind
+proportion to its ratio of densities, full simulation's over the model's: importance resampling (Rubin, Bayesian
+Statistics 3 (1988) 395). A network learns the logarithm of that ratio from true layers and drawn ones behind
 the same true layers, by telling which of a pair is the true one (Ma & Collins, arXiv:1809.01812). It sees means over
 the hits of a layer; its first term weighs them by the root of their number, as a sum of independent terms does.
 """
@@ -21,7 +21,6 @@ from ..nets import linear_layers, mlp
 from .conditions import Geometry, ShowerConditions, along_across
 from .neighbours import Near
 
-CANDIDATES = 2
 FEATURES = 19
 ALONG, SPREAD, ACROSS = 13, 15, 16
 """Features that are not plain means: see `features`."""
@@ -73,13 +72,16 @@ class ChoiceNetwork(nn.Module):
     Parameters
     ----------
     geometry : Geometry
+    candidates : int
+        Of each layer.
     """
 
     mean_F: Tensor
     deviation_F: Tensor
 
-    def __init__(self, geometry: Geometry) -> None:
+    def __init__(self, geometry: Geometry, candidates: int = 2) -> None:
         super().__init__()
+        self.candidates = candidates
         wide, narrow = WIDTHS
         self.layer = nn.Parameter(torch.zeros(geometry.layers, wide))
         self.known = mlp([geometry.n_globals + 6, wide, wide, FEATURES + narrow])
@@ -126,8 +128,8 @@ class ChoiceNetwork(nn.Module):
     def kept(self, known_BW: Tensor, feature_BKF: Tensor, number_BK: Tensor, uniform_B: Tensor) -> Tensor:
         """Which of the candidates of a layer is kept, int64 [B]."""
         score_BK = self(known_BW[:, None], feature_BKF, number_BK)
-        second: Tensor = uniform_B >= torch.sigmoid(score_BK[:, 0] - score_BK[:, 1])
-        return second.long()
+        upper_BK = torch.cumsum(torch.softmax(score_BK, 1), 1)
+        return (uniform_B[:, None] > upper_BK[:, :-1]).sum(1)
 
     @torch.no_grad()
     def calibrate(self, feature: Tensor) -> None:

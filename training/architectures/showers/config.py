@@ -29,24 +29,26 @@ class ShowersNetworkConfig(HitsNetworkConfig):
         ),
     ] = ()
     candidates: Annotated[
-        Literal[1, 2],
+        int,
         about(
-            "How many times each layer's hits are drawn. Of two sets the one is kept that looks more like full "
-            'simulation to a network that stage "choice" trains',
+            "How many times each layer's hits are drawn. One of the sets is kept, the more often the more it looks "
+            'like full simulation to a network that stage "choice" trains',
+            ge=1,
+            le=8,
         ),
     ] = 1
 
 
 class ChoiceStageConfig(StageConfig):
-    """Stage ``choice`` of ``arch = "showers"``: which of two sets of hits of a layer is kept."""
+    """Stage ``choice`` of ``arch = "showers"``: which set of hits of a layer is kept."""
 
     variant: ClassVar[str] = 'stage "choice" of arch = "showers"'
 
     name: Annotated[
         Literal["choice"],
         about(
-            "Which of two sets of hits of a layer is kept; between the stages hits and adversarial, which then sees "
-            "what is kept. Only with candidates = 2"
+            "Which set of hits of a layer is kept; between the stages hits and adversarial, which then sees "
+            "what is kept. Only with two candidates or more"
         ),
     ]
     updates: Annotated[
@@ -85,8 +87,15 @@ class ShowersTrainConfig(TrainConfig):
                 f"must hold a number for each of the sections {list(self.sections)}, but is {list(layers)}",
                 "network.section_layers",
             )
-        if self.network.candidates == 1 and any(stage.name == "choice" for stage in self.stage):
-            raise WrongValue('must be 2 where there is a stage "choice", but is 1', "network.candidates")
+        chooses = any(stage.name == "choice" for stage in self.stage)
+        if self.network.candidates == 1 and chooses:
+            raise WrongValue('must be 2 or more where there is a stage "choice", but is 1', "network.candidates")
+        if self.network.candidates > 1 and not (chooses or self.start):
+            raise WrongValue(
+                f'is {self.network.candidates}, but there is no stage "choice" to train what chooses; add one, or set it '
+                "to 1",
+                "network.candidates",
+            )
         return self
 
     @property

@@ -16,7 +16,7 @@ from ..hit_lists.drawn_hits import DrawnHits
 from ..hit_lists.gan import CALIBRATION_PART, HitListGan, geometry_of
 from ..hit_lists.observables import HitLike
 from .cell_model import HitModel
-from .choice import CANDIDATES, ChoiceNetwork
+from .choice import ChoiceNetwork
 from .choice_training import LayerPairs, choice_loss, layer_pairs, margins
 from .conditions import ShowerConditions, shower_conditions
 from .config import ChoiceStageConfig, ShowersTrainConfig
@@ -42,14 +42,14 @@ class ShowerGan(HitListGan[ShowerConditions, HitModel, ShowersNoise]):
         layers = LayerModel(geometry, size.layer_width)
         hits = HitModel(geometry, size.hit_width, size.share_width)
         super().__init__(layers, hits, Critic(geometry, size.critic_width), ShowersNoise)
-        self.choice = ChoiceNetwork(geometry) if size.candidates > 1 else None
+        self.choice = ChoiceNetwork(geometry, size.candidates) if size.candidates > 1 else None
         if self.choice:
             self.networks["choice"] = self.choice
 
     @property
     def candidates(self) -> int:
         """How many times each layer is drawn."""
-        return CANDIDATES if self.choice else 1
+        return self.choice.candidates if self.choice else 1
 
     def conditions_of(
         self, kinetic_energy_B: Tensor, direction_B3: Tensor, entry_B2: Tensor, pdg_B: Tensor
@@ -118,8 +118,9 @@ class ShowerGan(HitListGan[ShowerConditions, HitModel, ShowersNoise]):
             begin, end = end, end + len(part)
             known = self._choice().known_of_layers(c[begin:end], part.layer_energy, part.layer_count)
             margin = margins(self._choice(), known, pairs[begin:end])
-            metrics["recognised"] = (margin > 0).float().mean().item()
-            yield "generator", choice_loss(margin, len(part))
+            loss = choice_loss(margin, len(part))
+            metrics.update(choice=loss.item(), recognised=(margin > 0).float().mean().item())
+            yield "generator", loss
 
     @torch.no_grad()
     def evaluate(self, stage: StageConfig, batch: Batch) -> Metrics:
@@ -135,7 +136,7 @@ class ShowerGan(HitListGan[ShowerConditions, HitModel, ShowersNoise]):
 
     def _choice(self) -> ChoiceNetwork:
         if self.choice is None:
-            raise TypeError("there is nothing to choose from; candidates must be 2")
+            raise TypeError("there is nothing to choose from; candidates is 1")
         return self.choice
 
     @torch.no_grad()

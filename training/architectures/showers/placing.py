@@ -4,8 +4,8 @@
 Each layer draws a number of points that its hit count and its rate fix (`points_of`): points of blobs, and children of
 the hits of the layer before. Points whose parent is not accepted, that lie beyond `FARTHEST` or that repeat a cell are
 passed over. Each of the first `count` distinct cells may bring about a hit in a neighbouring one, which then stands
-behind it; the first `count` distinct cells of all are the hits. With a `ChoiceNetwork` this is done twice, and one of
-both sets is kept.
+behind it; the first `count` distinct cells of all are the hits. With a `ChoiceNetwork` this is done several times,
+and one of the sets is kept.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..hit_lists.noise import Noise
 from ..hit_lists.points import LATE_WIDTH, first_distinct, first_late, points_of, rows_of
 from .blobs import NARROW, Profile
 from .cell_model import HitModel
-from .choice import CANDIDATES, ChoiceNetwork, columns_of_hits, features
+from .choice import ChoiceNetwork, columns_of_hits, features
 from .conditions import ShowerConditions
 from .neighbours import SIDE, Near, beside, place_on_torus, projected, successors
 
@@ -87,7 +87,7 @@ def place(
 ) -> PlacedHits:  # fmt: skip
     """Distinct cells, ordered by layer and by distance from the line of flight."""
     (batch, layers), device = count_BL.shape, count_BL.device
-    candidates = CANDIDATES if choice else 1
+    candidates = choice.candidates if choice else 1
     rows_of_layers = noise_rows(profile, count_BL, noise, candidates)
     known_BLW = choice.known_of_layers(c, energy_BL, count_BL) if choice else None
     parents = Parents.none(batch, device)
