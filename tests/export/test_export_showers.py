@@ -100,5 +100,5 @@ def test_a_choice_and_candidates_need_each_other(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"candidates.*must be 2 or more where there is a stage \"choice\""):
         load_config(path)
     path = write_config(tmp_path / "whole.toml", 2, ("layers", "hits"))
-    with pytest.raises(ConfigError, match='there is no stage "choice" to train what chooses'):
+    with pytest.raises(ConfigError, match='no stage "choice" trains what chooses'):
         load_config(path)

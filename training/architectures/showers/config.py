@@ -91,11 +91,10 @@ class ShowersTrainConfig(TrainConfig):
         if self.network.candidates == 1 and chooses:
             raise WrongValue('must be 2 or more where there is a stage "choice", but is 1', "network.candidates")
         if self.network.candidates > 1 and not (chooses or self.start):
-            raise WrongValue(
-                f'is {self.network.candidates}, but there is no stage "choice" to train what chooses; add one, or set it '
-                "to 1",
-                "network.candidates",
+            problem = (
+                f'is {self.network.candidates}, but no stage "choice" trains what chooses; add one, or set it to 1'
             )
+            raise WrongValue(problem, "network.candidates")
         return self
 
     @property
