@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Amounts of memory: as they are written, and what this process may still take, so that too much is refused early."""
+"""Amounts of memory: as they are written, what this process may still take, and whether it keeps what it has freed."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
+import sys
 from pathlib import Path
 
 from ..errors import ConfigError, InputError
@@ -12,6 +14,9 @@ from ..errors import ConfigError, InputError
 _MEMINFO = Path("/proc/meminfo")
 _CGROUP = Path("/sys/fs/cgroup")
 _PREFIXES = "KMGT"
+_MALLOC_VARIABLES = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""Of mallopt(3)."""
 
 
 def bytes_of(text: str, what: str) -> float:
@@ -61,6 +66,20 @@ def check_memory(needed: float, what: str, advice: str) -> None:
     left = available_bytes()
     if left is not None and needed > left:
         raise InputError(f"{what} needs about {gigabytes(needed)} of memory, but {gigabytes(left)} are left: {advice}")
+
+
+def keep_freed_memory() -> bool:
+    """Let this process keep memory that it has freed, for arrays of up to a gigabyte; return whether it does.
+
+    The C library of Linux gives large arrays back to the system as soon as they are freed, which clears every page when
+    it is asked for the next one: a third of the time of trainings whose steps make many arrays of a few megabytes.
+    Environment variables by which a user has chosen otherwise are left alone.
+    """
+    if sys.platform != "linux" or any(name in os.environ for name in _MALLOC_VARIABLES):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    # other C libraries have no such function, or one that returns 0
+    return mallopt is not None and all(mallopt(key, 1 << 30) for key in (_MMAP_THRESHOLD, _TRIM_THRESHOLD))
 
 
 def gigabytes(size: float) -> str:

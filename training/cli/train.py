@@ -64,11 +64,13 @@ def command(
     from contextlib import nullcontext
 
     from fastcalo.cli.output import console, name_rank, progress_bar
+    from fastcalo.system.memory import keep_freed_memory
 
     from ..api import train
     from ..config import parse_settings
     from ..distributed.world import join_world
 
+    keep_freed_memory()
     values = parse_settings(settings or (), "--set")
     world = join_world()
     name_rank(world)

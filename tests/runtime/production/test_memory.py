@@ -3,6 +3,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import subprocess
+import sys
+
 import pytest
 from helpers.files.root_files import plain, write_tree
 from helpers.models.small_engine import make_engine
@@ -24,6 +29,39 @@ def test_units_are_those_of_the_si_unless_they_have_an_i(text, size):
 def test_what_is_none_is_refused(text):
     with pytest.raises(ConfigError, match=r"memory: .* is no amount of memory, such as '100 MB'"):
         bytes_of(text, "memory")
+
+
+ARRAYS = """
+import resource, sys
+import numpy as np
+from fastcalo.system.memory import keep_freed_memory
+kept = keep_freed_memory() if sys.argv[1] == "keep" else False
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(30):
+    arrays = [np.ones(1 << 20) for _ in range(8)]
+    del arrays
+print(int(kept), resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def page_faults(how, **environment):
+    """Whether freed memory is kept, and pages that the system had to clear for 30 times 8 arrays of 8 MiB."""
+    environment = {k: v for k, v in os.environ.items() if "MALLOC" not in k and k != "GLIBC_TUNABLES"} | environment
+    command = [sys.executable, "-c", ARRAYS, how]
+    out = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+    return tuple(map(int, out.split()))
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "gnu_get_libc_version"), reason="needs the C library of GNU")
+def test_kept_memory_is_not_cleared_again():
+    kept, faults = page_faults("keep")
+    assert kept
+    assert page_faults("leave")[1] > 5 * faults
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="environment variables of the C library of Linux")
+def test_what_the_user_has_chosen_is_left_alone():
+    assert page_faults("keep", MALLOC_TRIM_THRESHOLD_="100000")[0] == 0
 
 
 @pytest.mark.parametrize("form", ["ttree", "rntuple", "parquet"])
