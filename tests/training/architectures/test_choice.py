@@ -8,45 +8,31 @@ import math
 
 import pytest
 import torch
-from helpers.files.shower_files import WHOLE_HADRONS, WHOLE_SPECIES
+from helpers.models.whole_hadrons import conditions_of, whole_geometry, whole_hadrons
 
-from fastcalo.detector.description import load_detector
 from fastcalo.training.architectures.showers.cell_model import HitModel
 from fastcalo.training.architectures.showers.choice import FEATURES, ChoiceNetwork, columns_of_hits, features
 from fastcalo.training.architectures.showers.choice_training import choice_loss, layer_pairs, margins
-from fastcalo.training.architectures.showers.conditions import Geometry, ShowerConditions, shower_conditions
+from fastcalo.training.architectures.showers.conditions import Geometry, ShowerConditions
 from fastcalo.training.architectures.showers.neighbours import Near
 from fastcalo.training.architectures.showers.placing import ShowersNoise
 from fastcalo.training.architectures.showers.sampler import sample_hits
 from fastcalo.training.data.batch import Batch
-from fastcalo.training.data.layer_stack import LayerStack
-from fastcalo.training.data.showers import ShowerData
-
-SECTIONS = ("ECAL", "HCAL")
 
 
 @pytest.fixture(scope="module")
 def geometry() -> Geometry:
-    stack = LayerStack.of(load_detector(), SECTIONS)
-    return Geometry(
-        tuple((s.name, s.layers) for s in stack.sections),
-        tuple(stack.sensor_z.tolist()),
-        tuple(stack.cell_mm.tolist()),
-        tuple(stack.threshold.tolist()),
-        25,
-        WHOLE_SPECIES,
-    )
+    return whole_geometry()
 
 
 @pytest.fixture(scope="module")
 def batch() -> Batch:
-    data = ShowerData([WHOLE_HADRONS], load_detector(), SECTIONS, WHOLE_SPECIES, seed=3, whole=True)
-    return data.sample(160)
+    return whole_hadrons(160)
 
 
 @pytest.fixture(scope="module")
 def c(geometry: Geometry, batch: Batch) -> ShowerConditions:
-    return shower_conditions(geometry, batch.kinetic_energy, batch.direction, batch.entry, batch.pdg)
+    return conditions_of(geometry, batch)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import dataclasses
 import pytest
 import torch
 from helpers.files.shower_files import WHOLE_HADRONS, WHOLE_SPECIES
+from helpers.models.whole_hadrons import SECTIONS, conditions_of, whole_geometry, whole_hadrons
 
 from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError
@@ -23,31 +24,20 @@ from fastcalo.training.data.batch import Batch
 from fastcalo.training.data.layer_stack import LayerStack
 from fastcalo.training.data.showers import ShowerData
 
-SECTIONS = ("ECAL", "HCAL")
-
 
 @pytest.fixture(scope="module")
 def geometry() -> Geometry:
-    stack = LayerStack.of(load_detector(), SECTIONS)
-    return Geometry(
-        tuple((s.name, s.layers) for s in stack.sections),
-        tuple(stack.sensor_z.tolist()),
-        tuple(stack.cell_mm.tolist()),
-        tuple(stack.threshold.tolist()),
-        25,
-        WHOLE_SPECIES,
-    )
+    return whole_geometry()
 
 
 @pytest.fixture(scope="module")
 def batch() -> Batch:
-    data = ShowerData([WHOLE_HADRONS], load_detector(), SECTIONS, WHOLE_SPECIES, seed=3, whole=True)
-    return data.sample(24)
+    return whole_hadrons(24)
 
 
 @pytest.fixture(scope="module")
 def c(geometry: Geometry, batch: Batch) -> ShowerConditions:
-    return shower_conditions(geometry, batch.kinetic_energy, batch.direction, batch.entry, batch.pdg)
+    return conditions_of(geometry, batch)
 
 
 @pytest.fixture
