@@ -71,6 +71,9 @@ def test_shipped_configurations_are_sound(path):
     known = [
         get_args(m.model_fields["name"].annotation)[0] for m in models_in(type(config).model_fields["stage"].annotation)
     ]
+    if getattr(config.network, "candidates", 1) == 1:
+        # there is nothing to choose from
+        known = [name for name in known if name != "choice"]
     stages = [s.name for s in config.stage]
     assert stages == [name for name in known if name in stages]
     assert stages == known or path.stem in ("em-windows", "em", "hadron-windows")

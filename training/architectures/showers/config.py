@@ -62,7 +62,7 @@ class ChoiceStageConfig(StageConfig):
 
 
 ShowersStage: TypeAlias = Annotated[
-    LayersStageConfig | HitsStageConfig | AdversarialStageConfig | ChoiceStageConfig, Field(discriminator="name")
+    LayersStageConfig | HitsStageConfig | ChoiceStageConfig | AdversarialStageConfig, Field(discriminator="name")
 ]
 """Any stage of ``arch = "showers"``."""
 
