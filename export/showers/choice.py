@@ -118,7 +118,7 @@ def _columns(s: Surroundings, row: str, d: list[str], near: tuple[str, ...]) -> 
     """`reference.columns_of_hits`, float32 [FEATURES, H]."""
     b = s.b
     edge, corner, before, *step = near
-    a, across, _ = s.along_across(row, d)
+    a, across = s.along_across(row, d)
     soft = b.const(1 / reference.SOFT_RADIUS)
     a, across = (
         b.op("Div", v, b.op("Mul", b.op("Add", b.op("Mul", b.op("Abs", v), soft), b.const(1.0)), b.const(3.0)))

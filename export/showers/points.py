@@ -312,7 +312,7 @@ class _Layer(Surroundings):
     def _parents(self, row: str, d: list[str], beside: str, before: str, step: list[str]) -> list[str]:
         """Where children of each hit stand, and whether it is accepted as a parent."""
         b = self.b
-        along, across, _ = self.along_across(row, d)
+        along, across = self.along_across(row, d)
         across, square = b.op("Abs", across), self.square(d)
         five = b.const(5.0)
         rows = [

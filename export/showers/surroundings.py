@@ -63,12 +63,12 @@ class Surroundings:
         x, y = (b.op("BitwiseAnd", b.cast(v, INT32), last) for v in (x, y))
         return b.op("Add", b.op("Mul", b.op("Add", b.op("Mul", b.cast(row, INT32), side), x), side), y)
 
-    def along_across(self, row: str, d: list[str]) -> tuple[str, str, list[str]]:
-        """Position along the azimuth of incidence and across it, and the azimuth, of each hit."""
+    def along_across(self, row: str, d: list[str]) -> tuple[str, str]:
+        """Position of each hit along the azimuth of incidence, and across it."""
         b = self.b
         u, v = (b.at(x, row) for x in self.along)
         along = b.op("Add", b.op("Mul", d[0], u), b.op("Mul", d[1], v))
-        return along, b.op("Sub", b.op("Mul", d[1], u), b.op("Mul", d[0], v)), [u, v]
+        return along, b.op("Sub", b.op("Mul", d[1], u), b.op("Mul", d[0], v))
 
     def square(self, d: list[str]) -> str:
         """Squared length of vectors."""
