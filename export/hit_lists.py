@@ -16,7 +16,7 @@ from fastcalo.training.architectures.hit_lists.conditions import HitConditions
 from fastcalo.training.architectures.hit_lists.drawn_hits import DrawnHits
 from fastcalo.training.architectures.hit_lists.gan import HitListGan
 from fastcalo.training.architectures.hit_lists.hit_networks import LATENT, HitNetworks
-from fastcalo.training.architectures.hit_lists.noise import Noise
+from fastcalo.training.architectures.hit_lists.noise import Noise, layer_numbers
 from fastcalo.training.architectures.hit_lists.points import points_of
 
 from .exportable import Feed
@@ -79,7 +79,7 @@ class ExportableHitLists(ABC, Generic[C, H, N]):
         layers = self.model.geometry.layers
         points, hits = self._measure_capacities(contract)
         return (
-            NoiseSpec("layer_uniform", (layers, 2 if self.candidates == 1 else 3), "uniform"),
+            NoiseSpec("layer_uniform", (layers, layer_numbers(self.candidates)), "uniform"),
             NoiseSpec("layer_logistic", (layers,), "logistic"),
             NoiseSpec("layer_normal", (layers,), "normal"),
             NoiseSpec("latent_normal", (LATENT,), "normal"),

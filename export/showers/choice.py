@@ -11,14 +11,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fastcalo.training.architectures.showers import choice as reference
-from fastcalo.training.architectures.showers.choice import ACROSS, ALONG, FEATURES, SPREAD, WIDTHS, ChoiceNetwork
+from fastcalo.training.architectures.showers.choice import (
+    ACROSS,
+    ALONG,
+    FEATURES,
+    OF_LAYER,
+    SPREAD,
+    WIDTHS,
+    ChoiceNetwork,
+)
 
 from ..hits.layers import weights_of
 from ..onnx_graph import FLOAT, INT64, Graph
 from .surroundings import Surroundings
-
-_OF_LAYER = 6
-"""Inputs of the choice that a layer has of its own."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +65,8 @@ def choice_tables(
     rows = g.op("Concat", g.op("Transpose", rows, perm=[0, 2, 1]), cond["folded"], axis=2)
     (weight, bias), *others = weights_of(network.known)
     width = WIDTHS[0]
-    of_shower = g.row(g.gemm(cond["globals"], weight[:-_OF_LAYER], bias))
-    of_layer = g.reshape(g.gemm(g.reshape(rows, -1, _OF_LAYER), weight[-_OF_LAYER:]), len(network.layer), -1, width)
+    of_shower = g.row(g.gemm(cond["globals"], weight[:-OF_LAYER], bias))
+    of_layer = g.reshape(g.gemm(g.reshape(rows, -1, OF_LAYER), weight[-OF_LAYER:]), len(network.layer), -1, width)
     x = g.op("Add", g.op("Add", of_layer, g.const(_array(network.layer)[:, None])), of_shower)
     x = g.reshape(x, -1, width)
     for weight, bias in others:
@@ -103,7 +108,7 @@ def kept_hits(
     seen = _array(network.seen.weight).copy()
     seen[:, FEATURES:] /= 3
     x = b.op("MatMul", b.const(seen), b.op("Concat", z, weighted, axis=0))
-    x = b.silu(_plus_of_shower(b, x, code, WIDTHS[1], network.candidates))
+    x = b.silu(b.op("Add", b.reshape(x, WIDTHS[1], -1, network.candidates), _third_axis(b, code)))
     x = b.op("Add", b.op("MatMul", b.const(hidden.T), b.reshape(x, WIDTHS[1], -1)), b.const(hidden_bias[:, None]))
     score = b.op("MatMul", b.const(last.T), b.silu(x))
     by_shower = b.op("Mul", b.reshape(weighted, FEATURES, -1, network.candidates), _third_axis(b, tilt))
@@ -161,12 +166,8 @@ def _features(s: Surroundings, columns: str, candidate: str) -> tuple[str, str]:
     return feature, b.op("Sqrt", number)
 
 
-def _plus_of_shower(b: Graph, x: str, of_shower: str, width: int, candidates: int) -> str:
-    """Add what candidates of a shower share, [width, N], to what they do not, [width, N K]: [width, N, K]."""
-    return b.op("Add", b.reshape(x, width, -1, candidates), _third_axis(b, of_shower))
-
-
 def _third_axis(b: Graph, x: str) -> str:
+    """What all candidates of a shower share, to be broadcast over them: [F, N] -> [F, N, 1]."""
     return b.op("Unsqueeze", x, b.const([2], np.int64))
 
 

@@ -16,6 +16,7 @@ from fastcalo.training.architectures.hit_lists import points as reference
 from fastcalo.training.architectures.hit_lists.conditions import Geometry
 from fastcalo.training.architectures.hit_lists.hit_networks import LATENT
 from fastcalo.training.architectures.hit_lists.layer_model import LayerModel
+from fastcalo.training.architectures.hit_lists.noise import layer_numbers
 from fastcalo.training.architectures.showers.cell_model import HitModel
 from fastcalo.training.architectures.showers.choice import ChoiceNetwork
 from fastcalo.training.architectures.showers.conditions import EXTRA_ENERGY
@@ -54,13 +55,13 @@ def build_graph(
         A shower of kinetic energy E uses at most a + b E^c rows of the noise of points, and of hits.
     """
     g, geometry = Graph(), layers.geometry
-    n_layers = geometry.layers
+    n_layers, candidates = geometry.layers, choice.candidates if choice else 1
     energy = g.input("kinetic_energy", FLOAT, ["N"])
     direction = g.input("direction", FLOAT, ["N", 3])
     entry = g.input("entry", FLOAT, ["N", 2])
     species = g.input("species", INT64, ["N"])
     noise = {
-        "layer_uniform": g.input("layer_uniform", FLOAT, ["N", n_layers, 3 if choice else 2]),
+        "layer_uniform": g.input("layer_uniform", FLOAT, ["N", n_layers, layer_numbers(candidates)]),
         "layer_logistic": g.input("layer_logistic", FLOAT, ["N", n_layers]),
         "layer_normal": g.input("layer_normal", FLOAT, ["N", n_layers]),
         "latent_normal": g.input("latent_normal", FLOAT, ["N", LATENT]),
@@ -80,7 +81,7 @@ def build_graph(
     count = g.cast(count_NL, INT64)
     rows = noise_rows(g, energy, capacity, noise["point_uniform"])
     hit_rows = noise_rows(g, energy, hit_capacity, noise["hit_uniform"])
-    points, asked = _points(g, tables, cond, count, rows, noise, showers, choice.candidates if choice else 1)
+    points, asked = _points(g, tables, cond, count, rows, noise, showers, candidates)
     choices = None
     if choice:
         uniform = g.slice(noise["layer_uniform"], 2, 2, 3)

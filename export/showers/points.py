@@ -150,11 +150,11 @@ class _Layer(Surroundings):
         row, same_section = self.shower(candidate), b.op("Gather", same, at, axis=0)
         d = [b.op("Sub", v, b.at(o, row)) for v, o in zip((x, y), self.offset, strict=True)]
         filled = self._filled(self.sets, candidate, x, y)
-        nearer, farther, corner = self.neighbours(filled, candidate, (x, y), d)
+        nearer, farther, found = self.neighbours(filled, candidate, (x, y), d)
         before, step = self.before(state["hit"], row, d, before_xy, same_section)
         if self.choice:
-            edge = b.op("Sub", b.op("Add", nearer, farther), corner)
-            near = (edge, corner, before, *step)
+            kinds = (b.slice(found, 0, 0, EDGES), b.slice(found, 0, EDGES, len(DIRECTIONS)))
+            near = (*(b.sum(kind, 0, keep=False) for kind in kinds), before, *step)
             keep = kept_hits(self, self.choice, at, candidate, row, d, near)
             row, x, y, nearer, farther, before, *pairs = (
                 b.at(v, keep) for v in (row, x, y, nearer, farther, before, *d, *step)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastcalo.training.architectures.showers import placing
-from fastcalo.training.architectures.showers.neighbours import DIRECTIONS, EDGES, NINE, SIDE
+from fastcalo.training.architectures.showers.neighbours import DIRECTIONS, NINE, SIDE
 
 from ..onnx_graph import FLOAT, INT32, Graph
 
@@ -75,7 +75,7 @@ class Surroundings:
         return self.b.op("Add", *(self.b.op("Mul", v, v) for v in d))
 
     def neighbours(self, filled: str, row: str, xy: tuple[str, str], d: list[str]) -> tuple[str, str, str]:
-        """How many of the eight cells around are hit that are nearer to the line of flight, farther, across a corner.
+        """How many of the eight cells around are hit that are nearer to the line of flight, and farther; which are hit.
 
         Parameters
         ----------
@@ -89,8 +89,7 @@ class Surroundings:
         cell = self.torus(b.row(row), *(b.op("Add", b.row(v), s) for v, s in zip(xy, steps, strict=True)))
         found = b.cast(b.reshape(b.at(filled, b.flat(cell)), len(DIRECTIONS), -1), FLOAT)
         farther = b.sum(b.op("Mul", found, self.outwards(d)), 0, keep=False)
-        corner = b.sum(b.slice(found, 0, EDGES, len(DIRECTIONS)), 0, keep=False)
-        return b.op("Sub", b.sum(found, 0, keep=False), farther), farther, corner
+        return b.op("Sub", b.sum(found, 0, keep=False), farther), farther, found
 
     def outwards(self, d: list[str]) -> str:
         """Which steps lead away from the line of flight, float32 [8, H]."""

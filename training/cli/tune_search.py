@@ -46,11 +46,13 @@ def command(
     """  # noqa: D301
     from fastcalo.cli.output import console, name_rank
     from fastcalo.config.shipped import find_configuration, shipped_searches
+    from fastcalo.system.memory import keep_freed_memory
 
     from ..distributed.world import abort_on_error, join_world
     from ..registry import EXPORTER, load_object
     from ..tune.running.search import search
 
+    keep_freed_memory()
     world = join_world()
     name_rank(world)
     with abort_on_error(world):

@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+import torch
+
 from fastcalo.detector.description import load_detector
+from fastcalo.training.architectures.hit_lists.drawn_hits import DrawnHits
 from fastcalo.training.architectures.showers.conditions import Geometry, ShowerConditions, shower_conditions
+from fastcalo.training.architectures.showers.placing import FARTHEST
 from fastcalo.training.data.batch import Batch
 from fastcalo.training.data.layer_stack import LayerStack
 from fastcalo.training.data.showers import ShowerData
@@ -34,3 +38,17 @@ def whole_hadrons(showers: int) -> Batch:
 def conditions_of(geometry: Geometry, batch: Batch) -> ShowerConditions:
     """Conditions of showers."""
     return shower_conditions(geometry, batch.kinetic_energy, batch.direction, batch.entry, batch.pdg)
+
+
+def check_drawn_hits(hits: DrawnHits, batch: Batch) -> None:
+    """Assert that drawn hits have the numbers and energies asked for, each in a cell of its own, none too far away."""
+    group = hits.row * 85 + hits.layer
+    number = torch.bincount(group, minlength=batch.layer_count.numel()).view_as(batch.layer_count)
+    assert (number <= batch.layer_count).all()
+    assert number.sum() > 0.95 * batch.layer_count.sum()
+    energy = torch.zeros(number.numel()).index_add(0, group, hits.deposit).view_as(batch.layer_energy)
+    full = number == batch.layer_count
+    assert torch.allclose(energy[full], batch.layer_energy[full], rtol=1e-3, atol=2e-6)
+    cells = torch.stack([group, hits.x.long(), hits.y.long()], 1)
+    assert len(torch.unique(cells, dim=0)) == len(cells)
+    assert torch.maximum(hits.x.abs(), hits.y.abs()).max() <= FARTHEST

@@ -8,7 +8,7 @@ import math
 
 import pytest
 import torch
-from helpers.models.whole_hadrons import conditions_of, whole_geometry, whole_hadrons
+from helpers.models.whole_hadrons import check_drawn_hits, whole_hadrons
 
 from fastcalo.training.architectures.showers.cell_model import HitModel
 from fastcalo.training.architectures.showers.choice import FEATURES, ChoiceNetwork, columns_of_hits, features
@@ -21,24 +21,8 @@ from fastcalo.training.data.batch import Batch
 
 
 @pytest.fixture(scope="module")
-def geometry() -> Geometry:
-    return whole_geometry()
-
-
-@pytest.fixture(scope="module")
 def batch() -> Batch:
     return whole_hadrons(160)
-
-
-@pytest.fixture(scope="module")
-def c(geometry: Geometry, batch: Batch) -> ShowerConditions:
-    return conditions_of(geometry, batch)
-
-
-@pytest.fixture
-def model(geometry: Geometry) -> HitModel:
-    torch.manual_seed(4)
-    return HitModel(geometry)
 
 
 @pytest.fixture
@@ -106,15 +90,7 @@ def test_chosen_hits_have_the_numbers_and_energies_asked_for(
     torch.manual_seed(5)
     noise = ShowersNoise.draw(batch.layer_count, candidates=2)
     hits = sample_hits(model, c, batch.layer_energy, batch.layer_count, noise, choice=choice)
-    group = hits.row * 85 + hits.layer
-    number = torch.bincount(group, minlength=batch.layer_count.numel()).view_as(batch.layer_count)
-    assert (number <= batch.layer_count).all()
-    assert number.sum() > 0.95 * batch.layer_count.sum()
-    energy = torch.zeros(number.numel()).index_add(0, group, hits.deposit).view_as(batch.layer_energy)
-    full = number == batch.layer_count
-    assert torch.allclose(energy[full], batch.layer_energy[full], rtol=1e-3, atol=2e-6)
-    cells = torch.stack([group, hits.x.long(), hits.y.long()], 1)
-    assert len(torch.unique(cells, dim=0)) == len(cells)
+    check_drawn_hits(hits, batch)
 
 
 def test_the_choice_changes_what_it_prefers(

@@ -8,7 +8,7 @@ import dataclasses
 import pytest
 import torch
 from helpers.files.shower_files import WHOLE_HADRONS, WHOLE_SPECIES
-from helpers.models.whole_hadrons import SECTIONS, conditions_of, whole_geometry, whole_hadrons
+from helpers.models.whole_hadrons import SECTIONS, check_drawn_hits, whole_hadrons
 
 from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError
@@ -18,7 +18,7 @@ from fastcalo.training.architectures.showers.conditions import Geometry, ShowerC
 from fastcalo.training.architectures.showers.critic import features, n_features
 from fastcalo.training.architectures.showers.likelihood import negative_elbo, pairs, rates_of
 from fastcalo.training.architectures.showers.neighbours import SIDE, neighbours, place_on_torus, projected
-from fastcalo.training.architectures.showers.placing import FARTHEST, ShowersNoise
+from fastcalo.training.architectures.showers.placing import ShowersNoise
 from fastcalo.training.architectures.showers.sampler import sample_hits, with_gradient
 from fastcalo.training.data.batch import Batch
 from fastcalo.training.data.layer_stack import LayerStack
@@ -26,24 +26,8 @@ from fastcalo.training.data.showers import ShowerData
 
 
 @pytest.fixture(scope="module")
-def geometry() -> Geometry:
-    return whole_geometry()
-
-
-@pytest.fixture(scope="module")
 def batch() -> Batch:
     return whole_hadrons(24)
-
-
-@pytest.fixture(scope="module")
-def c(geometry: Geometry, batch: Batch) -> ShowerConditions:
-    return conditions_of(geometry, batch)
-
-
-@pytest.fixture
-def model(geometry: Geometry) -> HitModel:
-    torch.manual_seed(4)
-    return HitModel(geometry)
 
 
 def test_whole_files_keep_hits_beyond_every_window(batch: Batch) -> None:
@@ -128,16 +112,7 @@ def test_a_hit_sees_those_around_its_projection_only() -> None:
 def test_drawn_hits_have_the_numbers_and_energies_asked_for(model: HitModel, c: ShowerConditions, batch: Batch) -> None:
     torch.manual_seed(5)
     hits = sample_hits(model, c, batch.layer_energy, batch.layer_count, ShowersNoise.draw(batch.layer_count))
-    group = hits.row * 85 + hits.layer
-    number = torch.bincount(group, minlength=batch.layer_count.numel()).view_as(batch.layer_count)
-    assert (number <= batch.layer_count).all()
-    assert number.sum() > 0.95 * batch.layer_count.sum()
-    energy = torch.zeros(number.numel()).index_add(0, group, hits.deposit).view_as(batch.layer_energy)
-    full = number == batch.layer_count
-    assert torch.allclose(energy[full], batch.layer_energy[full], rtol=1e-3, atol=2e-6)
-    cells = torch.stack([group, hits.x.long(), hits.y.long()], 1)
-    assert len(torch.unique(cells, dim=0)) == len(cells)
-    assert torch.maximum(hits.x.abs(), hits.y.abs()).max() <= FARTHEST
+    check_drawn_hits(hits, batch)
 
 
 def test_hits_with_gradient_are_the_same_hits(model: HitModel, c: ShowerConditions, batch: Batch) -> None:

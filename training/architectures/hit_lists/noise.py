@@ -17,6 +17,11 @@ PointNoise: TypeAlias = tuple[str, int, Literal["uniform", "logistic", "normal"]
 """Name of a tensor of noise of points, numbers per point, and their distribution."""
 
 
+def layer_numbers(candidates: int) -> int:
+    """Uniform numbers of a layer: which components of count and energy, and which of several candidates is kept."""
+    return 2 if candidates == 1 else 3
+
+
 @dataclass(frozen=True)
 class Noise:
     """Noise of a batch. Architectures add the tensor that places points in their blobs.
@@ -72,7 +77,7 @@ class Noise:
             for stream, (name, width, distribution) in enumerate(cls.POINTS, 4)
         }
         return cls(
-            layer_uniform=d.uniform(0, layers, 2 if candidates == 1 else 3),
+            layer_uniform=d.uniform(0, layers, layer_numbers(candidates)),
             layer_logistic=d.logistic(1, layers),
             layer_normal=d.normal(2, layers),
             latent_normal=d.normal(3, LATENT),

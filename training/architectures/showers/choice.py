@@ -28,6 +28,8 @@ RADII = (1.0, 2.5, 5.0, 9.0)
 """In cells: parts of the hits within the first three, and of those beyond the last one."""
 SOFT_RADIUS = 10.0
 """Cells beyond which positions count less and less."""
+OF_LAYER = 6
+"""Inputs that a layer has of its own, behind those of the shower."""
 WIDTHS = (48, 32)
 """Neurons of what knows the layer, and of what sees the candidates."""
 
@@ -84,7 +86,7 @@ class ChoiceNetwork(nn.Module):
         self.candidates = candidates
         wide, narrow = WIDTHS
         self.layer = nn.Parameter(torch.zeros(geometry.layers, wide))
-        self.known = mlp([geometry.n_globals + 6, wide, wide, FEATURES + narrow])
+        self.known = mlp([geometry.n_globals + OF_LAYER, wide, wide, FEATURES + narrow])
         self.seen = nn.Linear(2 * FEATURES, narrow, bias=False)
         self.score = mlp([narrow, narrow, 1])
         self.register_buffer("mean_F", torch.zeros(FEATURES))
