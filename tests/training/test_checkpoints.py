@@ -71,3 +71,16 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
         checkpoint.save(path, {"step": 2, "weights": torch.zeros(100_000)})
     assert checkpoint.load(path) == {"step": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["a.pt"]
+
+
+def test_a_finished_stage_needs_no_critic_that_fits_and_one_that_goes_on_does(finished, config, tmp_path):
+    run = Path(shutil.copytree(finished, tmp_path / "run"))
+    state = checkpoint.load(run / "adversarial.pt")
+    critic = state["networks"]["critic"]
+    critic["expectation_IF"] = critic["expectation_IF"][:, :-3]
+    checkpoint.save(run / "adversarial.pt", state)
+    hits = load_run(run)[1].networks["hits"].state_dict()
+    assert all(torch.equal(hits[name], value) for name, value in state["networks"]["hits"].items())
+    more = [s.updated(steps=s.steps + 1) if s.name == "adversarial" else s for s in config.stage]
+    with pytest.raises(TrainingError, match=r"adversarial\.pt is not of this training: .*size mismatch"):
+        train(config.updated(stage=tuple(more)), run, resume=True)

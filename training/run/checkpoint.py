@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fastcalo.errors import FastCaloError, OutputError, TrainingError
 from fastcalo.io.atomic import output_errors, whole_file
@@ -144,6 +144,8 @@ def path_of(run: Path, stage: StageConfig) -> Path:
 def restore(architecture: Architecture, run: Path, stage: StageConfig) -> int:
     """Load a stage's networks if its checkpoint is there; return the steps done.
 
+    Of a finished stage a critic that does not fit, as that of an older version, is left as it is.
+
     Raises
     ------
     TrainingError
@@ -156,8 +158,16 @@ def restore(architecture: Architecture, run: Path, stage: StageConfig) -> int:
     done = step_of(file, state, stage.steps, stage.name)
     with fitting(file):
         for name in architecture.kept_by(stage.name):
-            architecture.networks[name].load_state_dict(state["networks"][name])
+            kept, network = state["networks"][name], architecture.networks[name]
+            # a finished stage needs its critic no more, and other versions of fastcalo show theirs something else
+            if name == "critic" and done == stage.steps and not _same_shapes(kept, network.state_dict()):
+                continue
+            network.load_state_dict(kept)
     return done
+
+
+def _same_shapes(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    return {k: v.shape for k, v in one.items()} == {k: v.shape for k, v in other.items()}
 
 
 def check_showers(path: Path, state: Mapping[str, Any], data: ShowerData) -> None:

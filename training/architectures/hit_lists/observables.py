@@ -16,8 +16,11 @@ from ..nets import group_sum
 from .conditions import Geometry
 from .drawn_hits import DrawnHits
 
-SPECTRUM = (1e-4, 2e-4, 5e-4, 2e-3, 1e-2)
-"""Edges of the spectrum of deposits, GeV."""
+SPECTRUM = (3e-5, 5e-5, 7e-5, 1e-4, 1.4e-4, 2e-4, 3e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2)
+"""Edges of the spectrum of deposits, GeV.
+
+As close as their soft steps are wide, and down to the thresholds: deposits gather beside an edge that stands alone.
+"""
 
 HitLike: TypeAlias = Batch | DrawnHits
 """Hits of a batch, true or drawn."""

@@ -4,7 +4,7 @@
 It sees differentiable observables of the hits, given the conditions and the layers' energies and counts, which are the
 same for both: for each section means, widths, rings, the spectrum of deposits and how hits lie to each other
 (neighbours in a layer, hits around the projection along the line of flight one, two and five layers before, hits that
-are alone); for each layer eight numbers.
+are alone, clusters connected in three dimensions); for each layer eight numbers.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from ..hit_lists.observables import (
     section_observables,
 )
 from ..nets import group_sum
+from .clusters import CLUSTER_OBSERVABLES, cluster_observables
 from .conditions import Geometry, ShowerConditions
 from .neighbours import NINE, SIDE, place_on_torus
 
@@ -36,7 +37,7 @@ FAR = 12.0
 
 def n_features(geometry: Geometry) -> int:
     """Number of observables."""
-    whole = n_section_observables(RINGS) + CORRELATIONS
+    whole = n_section_observables(RINGS) + CORRELATIONS + CLUSTER_OBSERVABLES
     return whole * len(geometry.sections) + N_LAYER_OBSERVABLES * geometry.layers
 
 
@@ -60,10 +61,12 @@ def features(geometry: Geometry, c: ShowerConditions, hits: HitLike, weight_H: T
     x, y = _limited(x, y)
     whole = section_observables(batch * sections, section, x, y, radius, e, h, RINGS)
     related = _correlations(batch * sections, section, e, h, lists)
+    # beside each other in a layer, or one behind the other
+    clusters = cluster_observables(batch * sections, section, e, h, lists[:2])
     pairs, group = _of_partners(h, lists[0]) / 2, row * geometry.layers + hits.layer
     return torch.cat(
         [
-            torch.cat([whole, related], 1).view(batch, -1),
+            torch.cat([whole, related, clusters], 1).view(batch, -1),
             layer_observables(geometry, batch, group, x, y, central, e, h, pairs),
         ],
         1,
