@@ -28,7 +28,7 @@ HitLike: TypeAlias = Batch | DrawnHits
 
 def n_section_observables(rings: Sequence[tuple[float, float]]) -> int:
     """Length of what `section_observables` gives of a section."""
-    return 5 + 3 * len(rings) + 2 * len(SPECTRUM) + 1 + 3
+    return 5 + 3 * len(rings) + len(SPECTRUM) + 1 + 3
 
 
 N_LAYER_OBSERVABLES = 8
@@ -67,8 +67,8 @@ def section_observables(
         ring = ((radius >= low) & (radius < high)).float()
         part = total(share * ring)
         out += [(part + 1e-4).sqrt() * 3 - 1, (total(h * ring) + 0.3).clamp_min(0.01).sqrt() / 3 - 1, part * 4 - 1]
-    above = [total(h), *(total(h * _soft_step(e, edge)) for edge in SPECTRUM)]
-    out += [(n + 0.3).clamp_min(0.1).sqrt() / 3 - 1 for n in above]
+    # parts of the spectrum, and not the number of hits, which the layers' counts give
+    above = [total(h), *(total(h * _soft_step(e, edge)) for edge in SPECTRUM), torch.zeros_like(sum_e)]
     out += [(a - b + 0.3).clamp_min(0.1).sqrt() / 2 - 1 for a, b in pairwise(above)]
     peak = (total(share**4) + 1e-12) ** 0.25
     out += [peak * 4 - 1, torch.log(peak + 1e-3) + 2, torch.log(sum_e) / 2 + 1]
