@@ -12,7 +12,13 @@ from helpers.models.whole_hadrons import check_drawn_hits, whole_hadrons
 
 from fastcalo.training.architectures.showers.cell_model import HitModel
 from fastcalo.training.architectures.showers.choice import FEATURES, ChoiceNetwork, columns_of_hits, features
-from fastcalo.training.architectures.showers.choice_training import choice_loss, layer_pairs, margins
+from fastcalo.training.architectures.showers.choice_training import (
+    choice_loss,
+    contrastive_loss,
+    layer_pairs,
+    margins,
+    shower_pairs,
+)
 from fastcalo.training.architectures.showers.conditions import Geometry, ShowerConditions
 from fastcalo.training.architectures.showers.neighbours import Near
 from fastcalo.training.architectures.showers.placing import ShowersNoise
@@ -134,3 +140,43 @@ def test_the_choice_learns_which_layers_are_true(
         value.backward()
         optimiser.step()
     assert loss(held).item() < 0.9 * undecided
+
+
+def test_whole_showers_are_paired_with_the_layers_that_are_kept(
+    model: HitModel, choice: ChoiceNetwork, c: ShowerConditions, batch: Batch
+) -> None:
+    torch.manual_seed(5)
+    noise = ShowersNoise.draw(batch.layer_count, candidates=2)
+    pairs = shower_pairs(model, choice, c, batch, noise)
+    hits = sample_hits(model, c, batch.layer_energy, batch.layer_count, noise, choice=choice)
+    number = torch.bincount(hits.row * 85 + hits.layer, minlength=pairs.number_BL.numel()).view_as(pairs.number_BL)
+    assert torch.equal(pairs.number_BL, number.float())
+    # the tenth feature is the part of the hits within 2.5 cells
+    offset = c.offset_BL2[hits.row, hits.layer]
+    within = ((torch.stack([hits.x, hits.y], 1) - offset).square().sum(1) < 2.5**2).float()
+    inside = torch.zeros(number.numel()).index_add(0, hits.row * 85 + hits.layer, within).view_as(number)
+    assert torch.allclose(pairs.drawn_BLF[..., 10], inside / number.clamp_min(1), atol=1e-4)
+    assert torch.equal(pairs.true_BLF, layer_pairs(model, c, batch, ShowersNoise.draw(batch.layer_count)).true_BLF)
+
+
+def test_what_is_kept_of_whole_showers_comes_to_look_like_the_truth(
+    model: HitModel, geometry: Geometry, c: ShowerConditions, batch: Batch
+) -> None:
+    torch.manual_seed(6)
+    network, part = ChoiceNetwork(geometry, 4), next(iter(batch.split(2)))
+    conditions = c[slice(0, len(part))]
+    optimiser = torch.optim.SGD([list(network.known.children())[-1].bias], 0.05)
+    away = []
+    for _ in range(12):
+        noise = ShowersNoise.draw(part.layer_count, candidates=4)
+        pairs = shower_pairs(model, network, conditions, part, noise)
+        there = (pairs.count_BL > 0) & (pairs.number_BL > 0)
+        if not away:
+            network.calibrate(pairs.true_BLF[there])
+        z = (pairs.drawn_BLF - pairs.true_BLF)[there] / network.deviation_F
+        away.append((z * pairs.count_BL[there].sqrt()[:, None]).mean(0).square().sum().item())
+        known = network.known_of_layers(conditions, part.layer_energy, part.layer_count)
+        optimiser.zero_grad()
+        (contrastive_loss(margins(network, known, pairs), 1) / there.sum()).backward()
+        optimiser.step()
+    assert min(away[-3:]) < 0.8 * away[0]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The file of a training of ``arch = "showers"``; its stages are those of ``arch = "hits"``, and ``choice``."""
+"""The file of a training of ``arch = "showers"``: the stages of ``arch = "hits"``, ``choice`` and ``contrastive``."""
 
 from __future__ import annotations
 
@@ -39,7 +39,20 @@ class ShowersNetworkConfig(HitsNetworkConfig):
     ] = 1
 
 
-class ChoiceStageConfig(StageConfig):
+class _ChoiceStageConfig(StageConfig):
+    """What both stages of the choice between candidates have."""
+
+    updates: Annotated[
+        int,
+        about(
+            "Parts of a batch by each of which the network is updated in a step; the layers of a batch are drawn at "
+            "once, which takes most of the time",
+            ge=1, le=100,
+        ),
+    ] = 1  # fmt: skip
+
+
+class ChoiceStageConfig(_ChoiceStageConfig):
     """Stage ``choice`` of ``arch = "showers"``: which set of hits of a layer is kept."""
 
     variant: ClassVar[str] = 'stage "choice" of arch = "showers"'
@@ -51,18 +64,25 @@ class ChoiceStageConfig(StageConfig):
             "what is kept. Only with two candidates or more"
         ),
     ]
-    updates: Annotated[
-        int,
+
+
+class ContrastiveStageConfig(_ChoiceStageConfig):
+    """Stage ``contrastive`` of ``arch = "showers"``: which set of hits is kept, by what is kept of whole showers."""
+
+    variant: ClassVar[str] = 'stage "contrastive" of arch = "showers"'
+
+    name: Annotated[
+        Literal["contrastive"],
         about(
-            "Parts of a batch by each of which the network is updated in a step; the layers of a batch are drawn at "
-            "once, which takes most of the time",
-            ge=1, le=100,
+            "The choice learns on, by whole showers that are drawn with it: what is kept comes to look like full "
+            "simulation on average. Last of all, with small rates"
         ),
-    ] = 1  # fmt: skip
+    ]
 
 
 ShowersStage: TypeAlias = Annotated[
-    LayersStageConfig | HitsStageConfig | ChoiceStageConfig | AdversarialStageConfig, Field(discriminator="name")
+    LayersStageConfig | HitsStageConfig | ChoiceStageConfig | AdversarialStageConfig | ContrastiveStageConfig,
+    Field(discriminator="name"),
 ]
 """Any stage of ``arch = "showers"``."""
 
@@ -88,8 +108,9 @@ class ShowersTrainConfig(TrainConfig):
                 "network.section_layers",
             )
         chooses = any(stage.name == "choice" for stage in self.stage)
-        if self.network.candidates == 1 and chooses:
-            raise WrongValue('must be 2 or more where there is a stage "choice", but is 1', "network.candidates")
+        chosen = [stage.name for stage in self.stage if isinstance(stage, _ChoiceStageConfig)]
+        if self.network.candidates == 1 and chosen:
+            raise WrongValue(f'must be 2 or more where there is a stage "{chosen[0]}", but is 1', "network.candidates")
         if self.network.candidates > 1 and not (chooses or self.start):
             problem = (
                 f'is {self.network.candidates}, but no stage "choice" trains what chooses; add one, or set it to 1'

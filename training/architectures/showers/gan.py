@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Architecture ``showers``: two likelihood stages, an adversarial stage, and the choice between candidates."""
+"""Architecture ``showers``: two likelihood stages, an adversarial stage, and two of the choice between candidates."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ from ..hit_lists.gan import CALIBRATION_PART, HitListGan, geometry_of
 from ..hit_lists.observables import HitLike
 from .cell_model import HitModel
 from .choice import ChoiceNetwork
-from .choice_training import LayerPairs, choice_loss, layer_pairs, margins
+from .choice_training import LayerPairs, choice_loss, contrastive_loss, layer_pairs, margins, shower_pairs
 from .conditions import ShowerConditions, shower_conditions
-from .config import ChoiceStageConfig, ShowersTrainConfig
+from .config import ChoiceStageConfig, ContrastiveStageConfig, ShowersTrainConfig
 from .critic import Critic, features
 from .layer_model import LayerModel
 from .likelihood import negative_elbo
 from .placing import ShowersNoise
 from .sampler import sample_hits, with_gradient
+
+CHOICE_STAGES = ("choice", "contrastive")
+"""Stages that train the choice between candidates."""
 
 
 class ShowerGan(HitListGan[ShowerConditions, HitModel, ShowersNoise]):
@@ -88,13 +91,13 @@ class ShowerGan(HitListGan[ShowerConditions, HitModel, ShowersNoise]):
 
     def trained_by(self, stage: str) -> dict[str, list[nn.Parameter]]:
         """Parameters of each optimiser of a stage."""
-        if stage == "choice":
+        if stage in CHOICE_STAGES:
             return {"generator": list(self._choice().parameters())}
         return super().trained_by(stage)
 
     def kept_by(self, stage: str) -> tuple[str, ...]:
         """Networks that a stage changes."""
-        return ("choice",) if stage == "choice" else super().kept_by(stage)
+        return ("choice",) if stage in CHOICE_STAGES else super().kept_by(stage)
 
     def begin(self, stage: str, batch: Batch) -> None:
         """The choice learns the scale of what it sees."""
@@ -109,24 +112,24 @@ class ShowerGan(HitListGan[ShowerConditions, HitModel, ShowersNoise]):
         self, stage: StageConfig, batch: Batch, step: int, metrics: Metrics, draws: ShowerRandom
     ) -> Iterator[tuple[str, Tensor]]:
         """Losses of one step, one optimiser after the other."""
-        if not isinstance(stage, ChoiceStageConfig):
+        if not isinstance(stage, ChoiceStageConfig | ContrastiveStageConfig):
             yield from super().losses(stage, batch, step, metrics, draws)
             return
-        c = self.conditions(batch)
-        pairs, end = self._pairs(batch, c, draws), 0
+        c, kept = self.conditions(batch), isinstance(stage, ContrastiveStageConfig)
+        pairs, end = self._kept_pairs(batch, c, draws) if kept else self._pairs(batch, c, draws), 0
         for part in batch.split(stage.updates):
             begin, end = end, end + len(part)
             known = self._choice().known_of_layers(c[begin:end], part.layer_energy, part.layer_count)
             margin = margins(self._choice(), known, pairs[begin:end])
-            loss = choice_loss(margin, len(part))
-            metrics.update(choice=loss.item(), recognised=(margin > 0).float().mean().item())
+            loss = contrastive_loss(margin, len(part)) if kept else choice_loss(margin, len(part))
+            metrics.update({stage.name: loss.item()}, recognised=(margin > 0).float().mean().item())
             yield "generator", loss
 
     @torch.no_grad()
     def evaluate(self, stage: StageConfig, batch: Batch) -> Metrics:
         """Generated against true showers, and how many true layers the choice tells from drawn ones."""
         metrics = super().evaluate(stage, batch)
-        if not isinstance(stage, ChoiceStageConfig):
+        if stage.name not in CHOICE_STAGES:
             return metrics
         c = self.conditions(batch)
         known = self._choice().known_of_layers(c, batch.layer_energy, batch.layer_count)
@@ -143,3 +146,8 @@ class ShowerGan(HitListGan[ShowerConditions, HitModel, ShowersNoise]):
     def _pairs(self, batch: Batch, c: ShowerConditions, draws: ShowerRandom | None = None) -> LayerPairs:
         """True and drawn layers of some showers."""
         return layer_pairs(self.hits, c, batch, ShowersNoise.draw(batch.layer_count, draws))
+
+    @torch.no_grad()
+    def _kept_pairs(self, batch: Batch, c: ShowerConditions, draws: ShowerRandom) -> LayerPairs:
+        """True layers of some showers, and those that are kept of drawn ones."""
+        return shower_pairs(self.hits, self._choice(), c, batch, self.draw_noise(batch.layer_count, draws))

@@ -10,6 +10,7 @@ and one of the sets is kept.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -81,17 +82,49 @@ class Rows:
     candidates: int
 
 
+@dataclass(frozen=True)
+class PlacedLayer:
+    """Hits of a layer of all showers, and what the choice has seen of them.
+
+    Attributes
+    ----------
+    row_H : int64 [H]
+        Showers, in ascending order.
+    xy_H2 : float32 [H, 2]
+        Cells.
+    feature_BF : float32 [B, FEATURES]
+    number_B : float32 [B]
+        Of `features`; both empty where there is no choice.
+    """
+
+    row_H: Tensor
+    xy_H2: Tensor
+    feature_BF: Tensor
+    number_B: Tensor
+
+
 def place(
     model: HitModel, choice: ChoiceNetwork | None, profile: Profile, c: ShowerConditions, energy_BL: Tensor,
     count_BL: Tensor, noise: ShowersNoise, late: bool,
 ) -> PlacedHits:  # fmt: skip
     """Distinct cells, ordered by layer and by distance from the line of flight."""
+    layers = list(placed_layers(model, choice, profile, c, energy_BL, count_BL, noise, late))
+    group_H = torch.cat([layer.row_H * len(layers) + i for i, layer in enumerate(layers)])
+    xy_H2 = torch.cat([layer.xy_H2 for layer in layers])
+    return by_distance(group_H, xy_H2, c.offset_BL2.view(-1, 2), count_BL, noise)
+
+
+def placed_layers(
+    model: HitModel, choice: ChoiceNetwork | None, profile: Profile, c: ShowerConditions, energy_BL: Tensor,
+    count_BL: Tensor, noise: ShowersNoise, late: bool,
+) -> Iterator[PlacedLayer]:  # fmt: skip
+    """Hits of one layer behind the other, each given those before."""
     (batch, layers), device = count_BL.shape, count_BL.device
     candidates = choice.candidates if choice else 1
     rows_of_layers = noise_rows(profile, count_BL, noise, candidates)
     known_BLW = choice.known_of_layers(c, energy_BL, count_BL) if choice else None
     parents = Parents.none(batch, device)
-    rows, xys, which = [], [], []
+    feature = number = torch.zeros(0, device=device)
     for i in range(layers):
         candidate, xy = hits_of_layer(
             model, profile, c, noise, parents, i, rows_of_layers[i], count_BL[:, i].long(), late=late
@@ -103,13 +136,11 @@ def place(
             kept = choice.kept(known_BLW[:, i], feature, number, noise.layer_uniform[:, i, 2])
             chosen = (candidate % candidates == kept[candidate // candidates]).nonzero()[:, 0]
             candidate, xy, d, near = candidate[chosen], xy[chosen], d[chosen], near[chosen]
+            here = torch.arange(batch, device=device)
+            feature, number = feature[here, kept], number[here, kept]
         row = candidate // candidates
         parents = parents_of(model, c, profile, row, i, xy, d, near)
-        rows.append(row)
-        xys.append(xy)
-        which.append(torch.full_like(row, i))
-    group_H = torch.cat(rows) * layers + torch.cat(which)
-    return by_distance(group_H, torch.cat(xys), c.offset_BL2.view(-1, 2), count_BL, noise)
+        yield PlacedLayer(row, xy, feature, number)
 
 
 def noise_rows(profile: Profile, count_BL: Tensor, noise: ShowersNoise, candidates: int) -> list[Rows]:
