@@ -61,8 +61,11 @@ angle_degrees = 56.0
 @pytest.fixture(scope="module", params=[1, 3])
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training of all stages, each layer drawn once or three times."""
-    folder, choice = tmp_path_factory.mktemp("whole"), ("choice",) if request.param > 1 else ()
-    config = write_config(folder / "whole.toml", request.param, ("layers", "hits", *choice, "adversarial"))
+    folder, several = tmp_path_factory.mktemp("whole"), request.param > 1
+    stages = (
+        ("layers", "hits", "choice", "adversarial", "contrastive") if several else ("layers", "hits", "adversarial")
+    )
+    config = write_config(folder / "whole.toml", request.param, stages)
     run_stages(load_config(config), folder / "run")
     return folder / "run"
 
@@ -96,9 +99,10 @@ def test_a_choice_with_preferences_is_the_same_in_the_graph(tmp_path: Path) -> N
 
 
 def test_a_choice_and_candidates_need_each_other(tmp_path: Path) -> None:
-    path = write_config(tmp_path / "whole.toml", 1, ("layers", "hits", "choice"))
-    with pytest.raises(ConfigError, match=r"candidates.*must be 2 or more where there is a stage \"choice\""):
-        load_config(path)
+    for stage in ("choice", "contrastive"):
+        path = write_config(tmp_path / "whole.toml", 1, ("layers", "hits", stage))
+        with pytest.raises(ConfigError, match=rf"candidates.*must be 2 or more where there is a stage \"{stage}\""):
+            load_config(path)
     path = write_config(tmp_path / "whole.toml", 2, ("layers", "hits"))
     with pytest.raises(ConfigError, match='no stage "choice" trains what chooses'):
         load_config(path)

@@ -37,7 +37,9 @@ def test_same_showers_as_onnx_runtime(library, name):
         for what, a, b in zip(pair.names, want, got, strict=True):
             assert (a.shape, a.dtype) == (b.shape, b.dtype), what
             if what.endswith("_deposit"):
-                np.testing.assert_allclose(b, a, rtol=1e-4)
+                # rounding errors grow from hit to hit of a layer, and show in deposits just above threshold
+                assert np.sum(np.abs(b - a) > 1e-4 * a) <= len(a) / 1_000
+                np.testing.assert_allclose(b, a, rtol=1e-3)
             else:
                 np.testing.assert_array_equal(b, a)
 
