@@ -123,7 +123,8 @@ def test_ten_jobs_in_any_order_in_any_chunks_with_any_workers(tmp_path, engine, 
         (record,) = warnings(caplog)
         assert "180 of 200 events" in record.message
         assert "180 in another file" in record.message
-    assert len(np.unique(found["first"])) == 200
+    # the files' UUIDs are new in every run, and two of 200 random numbers of 24 bits may be the same
+    assert len(np.unique(found["first"])) >= 199
     assert_array_equal(found["reversed"].reshape(10, 20)[::-1].ravel(), found["first"])
     for name in ("small", "large", "workers"):
         assert_array_equal(found[name], found["first"])

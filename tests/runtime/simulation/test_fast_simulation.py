@@ -177,7 +177,10 @@ def test_showers_of_the_shipped_model_lie_along_the_line_of_flight():
     centre = np.stack([np.bincount(event, s.energy * x) / np.bincount(event, s.energy) for x in s.position.T], 1)
     away = centre - (centre * unit).sum(1)[:, None] * unit
     assert np.abs(away.mean(0)).max() < 1.0
-    assert np.linalg.norm(away, axis=1).max() < 12
+    # in full simulation 95 of 100 photons of 3 to 6 GeV are within 3.9 mm, and the farthest of 900 at 15.7 mm
+    distance = np.linalg.norm(away, axis=1)
+    assert np.quantile(distance, 0.95) < 6
+    assert distance.max() < 20
 
 
 # --- turned events
