@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import fastcalo
+from fastcalo.model.native_library import LIBRARY
 
 SOURCES = Path(__file__).parents[2] / "integration" / "cpp"
 MODELS = Path(fastcalo.__file__).parent / "model"
@@ -51,3 +52,11 @@ def built(tmp_path_factory, onnxruntime_library):
     )  # fmt: skip
     run_command("cmake", "--build", build, "--parallel", 2)
     return build
+
+
+@pytest.fixture
+def library(built, monkeypatch):
+    """The library, with which Python draws, too."""
+    found = next(p for p in (built / "src").glob("libfastcalo.*") if p.suffix in (".so", ".dylib"))
+    monkeypatch.setenv(LIBRARY, str(found))
+    return found

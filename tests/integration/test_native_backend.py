@@ -78,13 +78,6 @@ def test_the_library_beside_the_package_is_found(monkeypatch):
 # --- where it is
 
 
-@pytest.fixture
-def library(built, monkeypatch):
-    found = next(p for p in (built / "src").glob("libfastcalo.*") if p.suffix in (".so", ".dylib"))
-    monkeypatch.setenv(LIBRARY, str(found))
-    return found
-
-
 def particles_of(model, n, seed=1):
     rng, contract = np.random.default_rng(seed), model.contract
     low, high = contract.kinetic_energy

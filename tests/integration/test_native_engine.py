@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 from helpers.models.windowed_model import WINDOWED_MODEL
 
+from fastcalo import load_detector
 from fastcalo.export.onnx_graph import BOOL, FLOAT, INT32, INT64, Graph
 
 ROOT = Path(__file__).parents[2]
@@ -37,9 +38,11 @@ def test_same_showers_as_onnx_runtime(library, name):
         for what, a, b in zip(pair.names, want, got, strict=True):
             assert (a.shape, a.dtype) == (b.shape, b.dtype), what
             if what.endswith("_deposit"):
-                # rounding errors grow from hit to hit of a layer, and show in deposits just above threshold
-                assert np.sum(np.abs(b - a) > 1e-4 * a) <= len(a) / 1_000
-                np.testing.assert_allclose(b, a, rtol=1e-3)
+                # rounding errors grow from hit to hit of a layer, and may show in a deposit just above threshold
+                low = a < 2 * load_detector().section(what.removesuffix("_deposit")).threshold
+                np.testing.assert_allclose(b[~low], a[~low], rtol=1e-4)
+                np.testing.assert_allclose(b[low], a[low], rtol=1e-3)
+                assert np.sum(np.abs(b - a) > 1e-4 * a) <= 1
             else:
                 np.testing.assert_array_equal(b, a)
 

@@ -76,6 +76,7 @@ def alone(frame):
     return frame(0)
 
 
+@pytest.mark.usefixtures("library")
 def test_a_data_frame_has_the_hits_that_python_draws(alone):
     momentum = [[[2.0 + 0.1 * k, 1.0, -0.5]] * 3 for k in range(EVENTS)]
     events = fastcalo.Events.from_arrays(
@@ -85,19 +86,16 @@ def test_a_data_frame_has_the_hits_that_python_draws(alone):
         run=[7] * EVENTS,
         event=list(range(EVENTS)),
     )
-    expected = fastcalo.FastSimulation(models=[DEFAULT_MODELS[0]]).run(events, seed=3).sections["ECAL"]
+    # the engines round differently, and one shower in a thousand stands on the border of a decision
+    model = fastcalo.load_model(DEFAULT_MODELS[0], backend="native")
+    expected = fastcalo.FastSimulation(models=[model]).run(events, seed=3).sections["ECAL"]
     assert len(alone["rows"]) == EVENTS
-    apart = 0
     for entry, sections, cells, energy, first in alone["rows"]:
         rows = slice(expected.offsets[entry], expected.offsets[entry + 1])
         assert sections == 2
-        if cells != expected.cell_id[rows].tolist():
-            apart += 1
-            continue
+        assert cells == expected.cell_id[rows].tolist()
         np.testing.assert_allclose(energy, expected.energy[rows], rtol=1e-4)
         assert first == expected.position[rows][0, 0]
-    # Python may draw with ONNX Runtime, and one shower in a thousand stands on the border of a decision
-    assert apart <= 1
 
 
 def test_threads_of_root_give_the_same(frame, alone):

@@ -180,6 +180,7 @@ def test_showers_of_the_shipped_model_lie_along_the_line_of_flight():
     # in full simulation 95 of 100 photons of 3 to 6 GeV are within 3.9 mm, and the farthest of 900 at 15.7 mm
     distance = np.linalg.norm(away, axis=1)
     assert np.quantile(distance, 0.95) < 6
+    assert np.sort(distance)[-2] < 12
     assert distance.max() < 20
 
 

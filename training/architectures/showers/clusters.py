@@ -39,9 +39,7 @@ def cluster_of_hits(number: int, lists: list[tuple[Tensor, Tensor]]) -> Tensor:
         first = joined
 
 
-def cluster_observables(
-    groups: int, group: Tensor, e: Tensor, h: Tensor, lists: list[tuple[Tensor, Tensor]]
-) -> Tensor:  # fmt: skip
+def cluster_observables(groups: int, group: Tensor, e: Tensor, h: Tensor, lists: list[tuple[Tensor, Tensor]]) -> Tensor:
     """Clusters of each section of each shower, [groups, CLUSTER_OBSERVABLES].
 
     Numbers of clusters of at least so many hits, each hit counting as its part of its cluster; parts of the energy in
