@@ -15,6 +15,7 @@ import numpy as np
 from fastcalo.training.architectures.hit_lists.hit_networks import (
     CODES,
     LEAST,
+    OF_FIXED_ENERGY,
     RATE_OFFSET,
     SHARE_COMPONENTS,
     HitNetworks,
@@ -229,7 +230,7 @@ def _one_rank(b: Graph, nets: tuple[FloatArray, Weights], hits: tuple[str, str],
     dynamic = b.op("Concat", mean, b.clip(previous, -6.0, 6.0), axis=0)
     h = b.silu(b.op("Gemm", dynamic, b.const(nets[0]), known, transA=1))
     h = b.silu(b.gemm(h, *nets[1][0]))
-    y = _draw_logit(b, h, nets[1][1], uniform, quantile)
+    y = _draw_logit(b, h, nets[1][1], uniform, quantile, mean)
     z = b.op("Sub", y, others)
     taken = b.op("Mul", b.op("Sigmoid", z), free)
     b.output(go_on, "go_on_out", BOOL, [])
@@ -238,11 +239,12 @@ def _one_rank(b: Graph, nets: tuple[FloatArray, Weights], hits: tuple[str, str],
     b.output(b.op("Concat", served, taken, axis=1), "served_out", FLOAT, [1, "H"])
 
 
-def _draw_logit(b: Graph, h: str, last: tuple[FloatArray, FloatArray], uniform: str, quantile: str) -> str:
+def _draw_logit(b: Graph, h: str, last: tuple[FloatArray, FloatArray], uniform: str, quantile: str, mean: str) -> str:
     """A draw from the logistic mixture that the last layer of the sharing network gives, [1, n].
 
     Weights are taken relative to the first component's and left without their norm. Every component is worked out
-    and the drawn one is kept by a mask, which costs less than gathering.
+    and the drawn one is kept by a mask, which costs less than gathering. `mean`: log of the mean energy that remains,
+    from which components of fixed energy are counted.
     """
     m = SHARE_COMPONENTS
     weight, bias = (x.copy() for x in last)
@@ -257,4 +259,6 @@ def _draw_logit(b: Graph, h: str, last: tuple[FloatArray, FloatArray], uniform: 
     reached = b.cast(b.op("Less", lower, b.op("Mul", norm, uniform)), FLOAT)
     drawn = b.op("MatMul", b.const(np.eye(m) - np.eye(m, k=1)), reached)
     value = b.op("Add", centre, b.op("Mul", b.op("Exp", b.clip(width, -5.0, 2.0)), quantile))
-    return b.op("MatMul", b.const(np.ones((1, m))), b.op("Mul", value, drawn))
+    fixed = (np.arange(m) >= m - OF_FIXED_ENERGY).astype(np.float32)
+    from_mean = b.op("Mul", b.op("MatMul", b.const(fixed[None]), drawn), mean)
+    return b.op("Sub", b.op("MatMul", b.const(np.ones((1, m))), b.op("Mul", value, drawn)), from_mean)

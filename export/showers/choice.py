@@ -93,7 +93,8 @@ def kept_hits(
     d : list of str
         Position from the line of flight.
     near : tuple of str
-        Hits across an edge, across a corner and in the layer before, and the step along x and y from those.
+        Hits across an edge, across a corner and in the layer before, the length of the row of layers that leads to
+        those, and the step along x and y from them.
     """
     b = s.b
     known, uniform = (
@@ -122,7 +123,7 @@ def kept_hits(
 def _columns(s: Surroundings, row: str, d: list[str], near: tuple[str, ...]) -> str:
     """`reference.columns_of_hits`, float32 [FEATURES, H]."""
     b = s.b
-    edge, corner, before, *step = near
+    edge, corner, before, length, *step = near
     a, across = s.along_across(row, d)
     soft = b.const(1 / reference.SOFT_RADIUS)
     a, across = (
@@ -135,6 +136,9 @@ def _columns(s: Surroundings, row: str, d: list[str], near: tuple[str, ...]) -> 
     def part(kind: str, x: str, limit: float) -> str:
         return b.cast(b.op(kind, x, b.const(limit)), FLOAT)
 
+    far, in_row = part("Greater", square, reference.FAR**2), part("Greater", length, 2.5)
+    sets = b.op("Reciprocal", b.op("Add", beside, b.const(1.0)))
+    third = b.op("Mul", beside, b.const(1 / 3))
     lone, alone = part("Less", beside, 0.5), part("Less", before, 0.5)
     within = [part("Less", square, radius**2) for radius in reference.RADII]
     rows = [
@@ -144,6 +148,9 @@ def _columns(s: Surroundings, row: str, d: list[str], near: tuple[str, ...]) -> 
         b.op("Sub", b.const(1.0), within[3]),
         a, b.op("Abs", across), b.op("Add", b.op("Mul", a, a), b.op("Mul", across, across)), across,
         b.op("Sqrt", s.square(step)), b.op("Mul", b.op("Mul", beside, before), b.const(1 / 9)),
+        b.op("Mul", length, b.const(1 / 8)), in_row, sets, b.op("Mul", alone, sets), b.op("Mul", far, alone),
+        b.op("Mul", far, third), b.op("Mul", far, b.op("Mul", before, b.const(1 / 3))), b.op("Mul", alone, third),
+        b.op("Mul", far, in_row), b.op("Mul", part("Greater", length, 0.5), part("Less", length, 1.5)),
     ]  # fmt: skip
     return b.op("Concat", *(b.row(r) for r in rows), axis=0)
 

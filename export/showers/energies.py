@@ -31,7 +31,7 @@ def known_of_hits(
     hits : Placed
         Rank by rank.
     seen : list of str
-        Nearer and farther neighbours, hits before and behind of these, float32 [H].
+        `Drawn.seen` of these, float32 [H] each.
     cond : dict
     showers : str
         Their number, int64 [1].
@@ -57,7 +57,7 @@ def known_of_hits(
     rest, ln_left, _, last_two = range(SHARE_INPUTS - 4, SHARE_INPUTS)
     columns = [*range(SHARE_INPUTS - 4), ln_left, last_two]
     scale = np.ones(SHARE_INPUTS, np.float32)
-    scale[[0, 8, 9, ln_left]], scale[[1, 2, 10, 11]] = 1 / 2, 1 / 3
+    scale[[0, 8, 9, ln_left]], scale[[1, 2, 10, 11]], scale[12] = 1 / 2, 1 / 3, 1 / 8
     bias = bias + 0.5 * weight[0] - 0.5 * weight[rest] - weight[ln_left]
     return g.op("Gemm", rows, g.const((weight * scale[:, None])[columns]), g.const(bias), transA=1)
 

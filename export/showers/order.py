@@ -18,14 +18,14 @@ class Drawn:
     """Names of tensors over the hits, in the order in which they are drawn.
 
     ``row``, ``layer``: int64 [H]; ``x``, ``y``: float32 [H]; ``seen``: nearer and farther neighbours, hits before and
-    behind, float32 [H] each.
+    behind, length of the row of layers before, float32 [H] each.
     """
 
     row: str
     layer: str
     x: str
     y: str
-    seen: tuple[str, str, str, str]
+    seen: tuple[str, str, str, str, str]
 
 
 def ordered(g: Graph, cond: dict[str, str], layers: int, hits: Drawn, groups: str) -> tuple[Placed, list[str]]:

@@ -30,7 +30,7 @@ _STATE = (
     ("last_row", INT64, "Q_"),
     *((name, FLOAT, "Q_") for name in ("last_dx", "last_dy")),
     *((name, INT64, "H") for name in ("rows", "layers")),
-    *((name, FLOAT, "H") for name in ("all_x", "all_y", "nearer", "farther", "before")),
+    *((name, FLOAT, "H") for name in ("all_x", "all_y", "nearer", "farther", "before", "lengths")),
     ("behind", FLOAT, "H_"),
 )
 """What the Loop carries from layer to layer."""
@@ -94,7 +94,8 @@ def place_hits(g: Graph, model: HitModel, tables: Tables, points: Points, shower
     start = {
         "centre_x": padding, "centre_y": padding, "accepted": padding, "first": zeros, "held": zeros, "hit": torus,
         "last_row": none, "last_dx": nothing, "last_dy": nothing, "rows": none, "layers": none, "all_x": nothing,
-        "all_y": nothing, "nearer": nothing, "farther": nothing, "before": nothing, "behind": nothing,
+        "all_y": nothing, "nearer": nothing, "farther": nothing, "before": nothing, "lengths": nothing,
+        "behind": nothing,
     }  # fmt: skip
 
     def body(b: Graph) -> None:
@@ -108,7 +109,7 @@ def place_hits(g: Graph, model: HitModel, tables: Tables, points: Points, shower
     # nothing stands behind hits of the last layer
     lacking = g.op("Sub", g.size(out["rows"]), g.size(out["behind"]))
     behind = g.op("Concat", out["behind"], g.full(lacking, 0.0, np.float32), axis=0)
-    seen = (out["nearer"], out["farther"], out["before"], behind)
+    seen = (out["nearer"], out["farther"], out["before"], behind, out["lengths"])
     return Drawn(out["rows"], out["layers"], out["all_x"], out["all_y"], seen)
 
 
@@ -142,32 +143,32 @@ class _Layer(Surroundings):
         self.offset = [b.flat(x) for x in b.ops("Split", 2, offset, axis=0, num_outputs=2)]
         before_xy = [b.flat(x) for x in b.ops("Split", 2, before, axis=0, num_outputs=2)]
         count = self._of_candidates(one(self.points.count))
-        candidate, start, xy, inside, place, brings = self._points(one, at, parents, first, held, ratio)
+        candidate, start, xy, inside, place, numbers = self._points(one, at, parents, first, held, ratio)
         keep = self._first_distinct(candidate, start, xy, inside, place, count)
-        candidate, xy, start, inside, place = self._with_successors(candidate, xy, brings, keep)
+        candidate, xy, start, inside, place = self._with_successors(candidate, xy, numbers, keep)
         keep = self._first_distinct(candidate, start, xy, inside, place, count)
         candidate, x, y = (b.at(v, keep) for v in (candidate, *xy))
         row, same_section = self.shower(candidate), b.op("Gather", same, at, axis=0)
         d = [b.op("Sub", v, b.at(o, row)) for v, o in zip((x, y), self.offset, strict=True)]
-        filled = self._filled(self.sets, candidate, x, y)
+        filled = self._filled(self.sets, candidate, x, y, b.full(b.size(candidate), 1, np.uint8))
         nearer, farther, found = self.neighbours(filled, candidate, (x, y), d)
-        before, step = self.before(state["hit"], row, d, before_xy, same_section)
+        before, length, step = self.before(state["hit"], row, d, before_xy, same_section)
         if self.choice:
             kinds = (b.slice(found, 0, 0, EDGES), b.slice(found, 0, EDGES, len(DIRECTIONS)))
-            near = (*(b.sum(kind, 0, keep=False) for kind in kinds), before, *step)
+            near = (*(b.sum(kind, 0, keep=False) for kind in kinds), before, length, *step)
             keep = kept_hits(self, self.choice, at, candidate, row, d, near)
-            row, x, y, nearer, farther, before, *pairs = (
-                b.at(v, keep) for v in (row, x, y, nearer, farther, before, *d, *step)
+            row, x, y, nearer, farther, before, length, *pairs = (
+                b.at(v, keep) for v in (row, x, y, nearer, farther, before, length, *d, *step)
             )
             d, step = pairs[:2], pairs[2:]
-            filled = self._filled(self.showers, row, x, y)
+        filled = self._filled(self.showers, row, x, y, self.one_longer(length))
         number = b.op("ScatterElements", b.full(self.showers, 0), row, b.full(b.size(row), 1), axis=0, reduction="add")
         begin = b.op("CumSum", number, b.const(0, np.int64), exclusive=1)
-        centre = self._parents(row, d, b.op("Add", nearer, farther), before, step)
+        centre = self._parents(row, d, b.op("Add", nearer, farther), before, length, step)
         behind = self.behind(filled, state, same_section)
         here = b.op("Add", b.full(b.size(row), 0), layer)
         grown = {"rows": row, "layers": here, "all_x": x, "all_y": y, "nearer": nearer, "farther": farther}
-        grown |= {"before": before, "behind": behind}
+        grown |= {"before": before, "lengths": length, "behind": behind}
         new = {name: b.op("Concat", state[name], value, axis=0) for name, value in grown.items()}
         for name, value in zip(("centre_x", "centre_y", "accepted"), centre, strict=True):
             new[name] = b.op("Concat", value, b.const([0.0]), axis=0)
@@ -180,16 +181,16 @@ class _Layer(Surroundings):
         """What is the same for all candidates of a shower, [N K]."""
         return self.b.at(of_showers, self.points.shower) if self.choice else of_showers
 
-    def _filled(self, sets: str, row: str, x: str, y: str) -> str:
-        """Which cells are hit on the tori of so many sets of hits, uint8."""
+    def _filled(self, sets: str, row: str, x: str, y: str, noted: str) -> str:
+        """Which cells are hit on the tori of so many sets of hits, and what is noted of them, uint8."""
         b = self.b
         cells = b.full(b.op("Mul", sets, b.const([_CELLS], np.int64)), 0, np.uint8)
-        return b.op("ScatterElements", cells, self.torus(row, x, y), b.full(b.size(row), 1, np.uint8), axis=0)
+        return b.op("ScatterElements", cells, self.torus(row, x, y), noted, axis=0)
 
     def _points(
         self, one: Callable[[str], str], at: str, parents: list[str], first: str, held: str, ratio: str
-    ) -> tuple[str, str, list[str], str, str, str]:
-        """Points of a layer: candidate, first point of each, cell, whether it is one, place, its successor's number."""
+    ) -> tuple[str, str, list[str], str, str, list[str]]:
+        """Points of a layer: candidate, first point of each, cell, whether it is one, place, successors' numbers."""
         b, zero = self.b, self.b.const(0, np.int64)
         number, line = one(self.points.number), one(self.points.line)
         end = b.op("CumSum", number, zero)
@@ -208,8 +209,9 @@ class _Layer(Surroundings):
         there = b.at(held, row)
         some = b.cast(b.op("Greater", there, zero), FLOAT)
         chained = b.op("Mul", b.at(b.flat(self.chained), row), some)
-        index = b.cast(b.op("Floor", b.op("Mul", whose, b.cast(there, FLOAT))), INT64)
-        index = b.op("Min", index, b.op("Sub", there, b.const(1, np.int64)))
+        whose = b.op("Mul", whose, b.cast(b.op("Max", there, b.const(1, np.int64)), FLOAT))
+        chosen = b.op("Floor", whose)
+        index = b.op("Min", b.cast(chosen, INT64), b.op("Sub", there, b.const(1, np.int64)))
         index = b.op("Max", b.op("Add", b.at(first, row), index), zero)
         centre_x, centre_y, accepted = (b.at(t, index) for t in parents)
         reached = b.op("Mul", chained, accepted)
@@ -239,16 +241,7 @@ class _Layer(Surroundings):
         late = b.op("GreaterOrEqual", place, b.at(first_late, candidate))
         inverse = b.op("Where", late, b.clip(inverse, None, 1 / reference.LATE_WIDTH), inverse)
         w = b.op("Max", b.op("Sub", blob, b.const(NARROW, np.int64)), zero)
-        scale, tail, stretch = (self.picked(t, w, row) for t in (self.scale, self.tail, self.stretch))
-        square = b.op("Add", b.op("Add", b.op("Mul", zx, zx), b.op("Mul", zy, zy)), b.const(placing.LEAST_SQUARE))
-        grown = b.op("Sub", b.op("Exp", b.op("Div", square, b.op("Mul", tail, b.const(2.0)))), b.const(1.0))
-        factor = b.op("Mul", scale, b.op("Sqrt", b.op("Div", grown, square)))
-        along, across = b.op("Mul", b.op("Mul", factor, stretch), zx), b.op("Mul", factor, zy)
-        u, v = b.at(self.points.along_x, row), b.at(self.points.along_y, row)
-        far = [
-            b.op("Sub", b.op("Mul", along, u), b.op("Mul", across, v)),
-            b.op("Add", b.op("Mul", along, v), b.op("Mul", across, u)),
-        ]
+        far = self._in_wide_blob(w, row, (zx, zy))
         close = b.op("Less", blob, b.const(NARROW, np.int64))
         descends = b.op("Less", which, reached)
         rejected = b.op("And", b.op("Not", descends), b.op("Less", which, chained))
@@ -257,7 +250,22 @@ class _Layer(Surroundings):
             value = b.op("Add", self.picked(centre, blob, row), b.op("Where", close, b.op("Div", z, inverse), away))
             value = b.op("Where", rejected, b.const(_NOWHERE), b.op("Where", descends, c, value))
             xy.append(b.op("Floor", b.op("Add", b.clip(value, -_NOWHERE, _NOWHERE), b.const(0.5))))
-        return candidate, start, xy, self.inside(xy), place, brings
+        return candidate, start, xy, self.inside(xy), place, [brings, b.op("Sub", whose, chosen)]
+
+    def _in_wide_blob(self, which: str, row: str, normal: tuple[str, str]) -> list[str]:
+        """Where points stand in wide blobs, from their centres."""
+        b = self.b
+        zx, zy = normal
+        scale, tail, stretch = (self.picked(t, which, row) for t in (self.scale, self.tail, self.stretch))
+        square = b.op("Add", b.op("Add", b.op("Mul", zx, zx), b.op("Mul", zy, zy)), b.const(placing.LEAST_SQUARE))
+        grown = b.op("Sub", b.op("Exp", b.op("Div", square, b.op("Mul", tail, b.const(2.0)))), b.const(1.0))
+        factor = b.op("Mul", scale, b.op("Sqrt", b.op("Div", grown, square)))
+        along, across = b.op("Mul", b.op("Mul", factor, stretch), zx), b.op("Mul", factor, zy)
+        u, v = b.at(self.points.along_x, row), b.at(self.points.along_y, row)
+        return [
+            b.op("Sub", b.op("Mul", along, u), b.op("Mul", across, v)),
+            b.op("Add", b.op("Mul", along, v), b.op("Mul", across, u)),
+        ]
 
     def _first_distinct(self, candidate: str, start: str, xy: list[str], inside: str, place: str, count: str) -> str:
         """Indices of the points that are kept, int64 [H]."""
@@ -275,41 +283,47 @@ class _Layer(Surroundings):
         return b.flat(b.op("NonZero", b.op("And", new, b.op("Less", before, b.at(limit, candidate)))))
 
     def _with_successors(
-        self, candidate: str, xy: list[str], brings: str, keep: str
+        self, candidate: str, xy: list[str], numbers: list[str], keep: str
     ) -> tuple[str, list[str], str, str, str]:
-        """The points that are kept, each followed by the one that it brings about or by one far away."""
+        """The points that are kept, each followed by those that one brings about after the other, or by far ones."""
         b = self.b
-        candidate, x, y, brings = (b.at(v, keep) for v in (candidate, *xy, brings))
+        candidate, *xy = (b.at(v, keep) for v in (candidate, *xy))
         row = self.shower(candidate)
-        d = [b.op("Sub", v, b.at(o, row)) for v, o in zip((x, y), self.offset, strict=True)]
-        square = self.square(d)
-        strength = b.op("Div", square, b.op("Add", square, b.const(1.0)))
         kappa = b.op("GatherElements", self.kappa, b.op("Expand", b.row(row), self.shape(2, row)), axis=1)
-        rate = b.op("Mul", kappa, strength)
+        line = [xy]
+        for number in numbers:
+            line.append(self._successor(row, line[-1], kappa, b.at(number, keep)))
+        longest = len(line)
+        candidate, *xy = (
+            b.flat(b.op("Concat", *(b.column(v) for v in of_line), axis=1))
+            for of_line in ([candidate] * longest, *zip(*line, strict=True))
+        )
+        ones = b.full(b.size(candidate), 1)
+        number = b.op("ScatterElements", b.full(self.sets, 0), candidate, ones, axis=0, reduction="add")
+        start = b.op("CumSum", number, b.const(0, np.int64), exclusive=1)
+        place = b.op("Sub", b.arange(b.size(candidate)), b.at(start, candidate))
+        return candidate, xy, start, self.inside(xy), place
+
+    def _successor(self, row: str, xy: list[str], kappa: str, number: str) -> list[str]:
+        """Cell of the hit that each hit brings about: `neighbours.successors`."""
+        b = self.b
+        d = [b.op("Sub", v, b.at(o, row)) for v, o in zip(xy, self.offset, strict=True)]
+        square = self.square(d)
+        rate = b.op("Mul", kappa, b.op("Div", square, b.op("Add", square, b.const(1.0))))
         steps = [b.const(STEPS[:, k : k + 1]) for k in range(2)]
-        out = self.outwards(d)
         kinds = b.const((np.arange(len(DIRECTIONS)) >= EDGES).astype(np.int64), np.int64)
-        end = b.op("CumSum", b.op("Mul", b.op("Gather", rate, kinds, axis=0), out), b.const(0, np.int64))
+        outwards = b.op("Mul", b.op("Gather", rate, kinds, axis=0), self.outwards(d))
+        end = b.op("CumSum", outwards, b.const(0, np.int64))
         begin = b.op("Concat", b.op("Mul", b.slice(end, 0, 0, 1), b.const(0.0)), b.slice(end, 0, 0, -1), axis=0)
-        here = b.op("And", b.op("GreaterOrEqual", b.row(brings), begin), b.op("Less", b.row(brings), end))
+        here = b.op("And", b.op("GreaterOrEqual", b.row(number), begin), b.op("Less", b.row(number), end))
         here = b.cast(here, FLOAT)
         some = b.op("Greater", b.sum(here, 0, keep=False), b.const(0.0))
-        then = [
+        return [
             b.op("Where", some, b.op("Add", v, b.sum(b.op("Mul", here, s), 0, keep=False)), b.const(_NOWHERE))
-            for v, s in zip((x, y), steps, strict=True)
+            for v, s in zip(xy, steps, strict=True)
         ]
-        both = [
-            b.flat(b.op("Concat", b.column(a), b.column(c), axis=1))
-            for a, c in zip((candidate, x, y), (candidate, *then), strict=True)
-        ]
-        number = b.op(
-            "ScatterElements", b.full(self.sets, 0), candidate, b.full(b.size(candidate), 2), axis=0, reduction="add"
-        )
-        start = b.op("CumSum", number, b.const(0, np.int64), exclusive=1)
-        place = b.op("Sub", b.arange(b.size(both[0])), b.at(start, both[0]))
-        return both[0], both[1:], start, self.inside(both[1:]), place
 
-    def _parents(self, row: str, d: list[str], beside: str, before: str, step: list[str]) -> list[str]:
+    def _parents(self, row: str, d: list[str], beside: str, before: str, length: str, step: list[str]) -> list[str]:
         """Where children of each hit stand, and whether it is accepted as a parent."""
         b = self.b
         along, across = self.along_across(row, d)
@@ -321,11 +335,13 @@ class _Layer(Surroundings):
             b.op("Div", across, b.op("Add", five, across)),
             beside,
             before,
+            length,
+            b.op("Div", length, b.op("Add", length, b.const(1.0))),
         ]
         gates = b.op("GatherElements", self.gates, b.op("Expand", b.row(row), self.shape(GATES, row)), axis=1)
         inputs = b.op("Concat", *(b.row(r) for r in rows), gates, axis=0)
         (weight, bias), last = weights_of(self.model.parent)
-        scale = np.array([0.5, 1, 1, 1 / 3, 1 / 3] + [1] * GATES, np.float32)[:, None]
+        scale = np.array([0.5, 1, 1, 1 / 3, 1 / 3, 1 / 8, 1] + [1] * GATES, np.float32)[:, None]
         h = b.silu(b.op("Gemm", inputs, b.const(weight * scale), b.const(bias), transA=1))
         raw = b.op("Sigmoid", b.op("Gemm", b.const(last[0]), h, b.const(last[1][:, None]), transA=1, transB=1))
         accepted, goes_on = (b.flat(t) for t in b.ops("Split", 2, raw, axis=0, num_outputs=2))

@@ -6,9 +6,9 @@ from __future__ import annotations
 import numpy as np
 
 from fastcalo.training.architectures.showers import placing
-from fastcalo.training.architectures.showers.neighbours import DIRECTIONS, NINE, SIDE
+from fastcalo.training.architectures.showers.neighbours import DIRECTIONS, LONGEST, NINE, SIDE
 
-from ..onnx_graph import FLOAT, INT32, Graph
+from ..onnx_graph import FLOAT, INT32, UINT8, Graph
 
 STEPS = np.array(DIRECTIONS, np.float32)
 
@@ -97,17 +97,23 @@ class Surroundings:
         along = b.op("Add", *(b.op("Mul", b.const(STEPS[:, k : k + 1]), d[k]) for k in range(2)))
         return b.cast(b.op("Greater", along, b.const(-0.5 * (STEPS**2).sum(1, keepdims=True))), FLOAT)
 
-    def before(self, hit: str, row: str, d: list[str], offset: list[str], same: str) -> tuple[str, list[str]]:
-        """Hits of the layer before around the projection of each hit, and how far it stands from them on average."""
+    def before(self, hit: str, row: str, d: list[str], offset: list[str], same: str) -> tuple[str, str, list[str]]:
+        """What is before each hit: `neighbours.projected` in the graph."""
         b = self.b
         cell = self.projected(row, d, offset)
-        found, mean = self.around(hit, row, cell)
+        found, mean, noted = self.around(hit, row, cell)
+        largest = b.op("ReduceMax", noted, b.const([0], np.int64), keepdims=0)
         safe, some = b.clip(found, 1.0, None), b.op("Mul", b.cast(b.op("Greater", found, b.const(0.0)), FLOAT), same)
         step = [
             b.op("Mul", b.op("Sub", b.op("Sub", v, b.op("Sub", k, b.at(o, row))), b.op("Div", m, safe)), some)
             for v, k, o, m in zip(d, cell, offset, mean, strict=True)
         ]
-        return b.op("Mul", found, same), step
+        return b.op("Mul", found, same), b.op("Mul", largest, same), step
+
+    def one_longer(self, length: str) -> str:
+        """What is noted of hits, uint8: see `neighbours.one_longer`."""
+        b = self.b
+        return b.cast(b.clip(b.op("Add", length, b.const(1.0)), None, float(LONGEST)), UINT8)
 
     def behind(self, filled: str, state: dict[str, str], same: str) -> str:
         """Hits of this layer around the projection of each hit of the layer before."""
@@ -123,12 +129,13 @@ class Surroundings:
             for v, o in zip(d, offset, strict=True)
         ]
 
-    def around(self, hit: str, row: str, xy: list[str]) -> tuple[str, list[str]]:
-        """Hits in the nine cells around each, and the sums of their steps along x and y, [H] each."""
+    def around(self, hit: str, row: str, xy: list[str]) -> tuple[str, list[str], str]:
+        """Hits in the nine cells around each, the sums of their steps along x and y; what is noted of the cells."""
         b, nine = self.b, np.array(NINE, np.float32)
         steps = [b.const(nine[:, k : k + 1]) for k in range(2)]
         cell = self.torus(b.row(row), *(b.op("Add", b.row(v), s) for v, s in zip(xy, steps, strict=True)))
-        found = b.cast(b.reshape(b.at(hit, b.flat(cell)), len(NINE), -1), FLOAT)
+        noted = b.cast(b.reshape(b.at(hit, b.flat(cell)), len(NINE), -1), FLOAT)
+        found = b.clip(noted, None, 1.0)
         sums = b.op("MatMul", b.const(np.concatenate([np.ones((1, len(NINE))), nine.T])), found)
         number, x, y = (b.flat(t) for t in b.ops("Split", 3, sums, axis=0, num_outputs=3))
-        return number, [x, y]
+        return number, [x, y], noted

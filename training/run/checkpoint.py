@@ -93,7 +93,7 @@ def fitting(path: Path) -> Iterator[None]:
         text = " ".join(str(e).split())
         raise TrainingError(
             f"the checkpoint {path} is not of this training: {type(e).__name__}: {text[:300]}; train with the "
-            "configuration that it was made with, or remove it to train that stage again"
+            "configuration and the version of fastcalo that it was made with, or remove it to train that stage again"
         ) from e
 
 

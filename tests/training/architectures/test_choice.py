@@ -46,7 +46,7 @@ def test_features_of_mirrored_hits_are_the_same(c: ShowerConditions) -> None:
     torch.manual_seed(1)
     shower = dataclasses.replace(c, along_B2=torch.tensor([[1.0, 0.0]]))
     row, d = torch.zeros(9, dtype=torch.long), torch.randn(9, 2) * 4
-    near = Near(*torch.randint(0, 4, (3, 9)).float(), torch.randn(9, 2))
+    near = Near(*torch.randint(0, 4, (4, 9)).float(), torch.randn(9, 2))
     mirror = torch.tensor([1.0, -1.0])
     mirrored = dataclasses.replace(near, step_H2=near.step_H2 * mirror)
     seen = [features(columns_of_hits(shower, row, x, n), row, 1)[0] for x, n in ((d, near), (d * mirror, mirrored))]
@@ -58,7 +58,7 @@ def test_features_of_mirrored_hits_are_the_same(c: ShowerConditions) -> None:
 def test_features_are_those_of_each_group_alone(c: ShowerConditions) -> None:
     torch.manual_seed(2)
     row, d = torch.arange(12) % 3, torch.randn(12, 2) * 3
-    near = Near(*torch.randint(0, 4, (3, 12)).float(), torch.randn(12, 2))
+    near = Near(*torch.randint(0, 4, (4, 12)).float(), torch.randn(12, 2))
     columns = columns_of_hits(c, row, d, near)
     together, number = features(columns, row, 4)
     assert number.tolist() == [4, 4, 4, 0]

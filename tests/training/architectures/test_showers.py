@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
 from helpers.files.shower_files import WHOLE_HADRONS, WHOLE_SPECIES
 from helpers.models.whole_hadrons import SECTIONS, check_drawn_hits, whole_hadrons
+from torch import Tensor
 
 from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError
@@ -17,8 +19,21 @@ from fastcalo.training.architectures.showers.cell_model import HitModel
 from fastcalo.training.architectures.showers.conditions import Geometry, ShowerConditions, shower_conditions
 from fastcalo.training.architectures.showers.critic import features, n_features
 from fastcalo.training.architectures.showers.likelihood import negative_elbo, pairs, rates_of
-from fastcalo.training.architectures.showers.neighbours import SIDE, neighbours, place_on_torus, projected
-from fastcalo.training.architectures.showers.placing import ShowersNoise
+from fastcalo.training.architectures.showers.neighbours import (
+    LONGEST,
+    SIDE,
+    Near,
+    neighbours,
+    place_on_torus,
+    projected,
+)
+from fastcalo.training.architectures.showers.placing import (
+    Parents,
+    ShowersNoise,
+    hits_of_layer,
+    noise_rows,
+    placed_layers,
+)
 from fastcalo.training.architectures.showers.sampler import sample_hits, with_gradient
 from fastcalo.training.data.batch import Batch
 from fastcalo.training.data.layer_stack import LayerStack
@@ -101,12 +116,81 @@ def test_a_hit_sees_those_around_its_projection_only() -> None:
     hit = torch.zeros(SIDE * SIDE, dtype=torch.uint8)
     hit[
         place_on_torus(torch.zeros(3, dtype=torch.long), torch.tensor([4.0, 5.0, 9.0]), torch.tensor([-2.0, -2.0, 0.0]))
-    ] = 1
+    ] = torch.tensor([3, 7, 9], dtype=torch.uint8)
     zero = torch.zeros(2, dtype=torch.long)
     d = torch.tensor([[4.2, -2.1], [20.0, 20.0]])
-    number, step = projected(hit, zero, d, torch.zeros(2, 2))
+    number, length, step = projected(hit, zero, d, torch.zeros(2, 2))
     assert number.tolist() == [2, 0]
+    assert length.tolist() == [7, 0]
     assert torch.allclose(step, torch.tensor([[-0.3, -0.1], [0.0, 0.0]]), atol=1e-5)
+
+
+def test_lengths_count_the_layers_in_a_row_that_lead_to_a_hit(model: HitModel, c: ShowerConditions) -> None:
+    """A straight track through all layers, a hit beside it that joins late, and one far away."""
+    layers = model.geometry.layers
+    sections = torch.tensor(model.geometry.section_of_layer)
+    track = torch.arange(layers)
+    layer = torch.cat([track, torch.tensor([4, 4])])
+    offset = c.offset_BL2[0, layer]
+    away = torch.cat([torch.zeros(layers, 2), torch.tensor([[1.0, 0.0], [20.0, 0.0]])])
+    x, y = torch.floor(away + offset + 0.5).unbind(1)
+    order = torch.argsort(layer, stable=True)
+    row, layer, x, y = torch.zeros(len(order), dtype=torch.long), layer[order], x[order], y[order]
+    near = neighbours(model.geometry, c, row, layer, x, y)
+    first = torch.tensor(model.geometry.first_layers)[sections]
+    expected = (track - first).clamp_max(LONGEST).float()
+    assert torch.equal(near.length_H[layer.ne(4)], expected[track != 4])
+    assert near.length_H[layer == 4].tolist() == [4, 4, 0]
+    assert near.before_H[layer == 4].tolist() == [1, 1, 0]
+
+
+def test_drawn_hits_are_seen_alike_layer_by_layer_and_all_at_once(
+    model: HitModel, c: ShowerConditions, batch: Batch
+) -> None:
+    """What the chain is given while it draws is what the likelihood is given of the same hits."""
+    torch.manual_seed(4)
+    noise = ShowersNoise.draw(batch.layer_count)
+    seen: list[Near] = []
+
+    class Recorded(HitModel):
+        """Keeps what decides about parents."""
+
+        def parents(self, *given: Any) -> tuple[Tensor, Tensor]:
+            seen.append(given[-1])
+            return super().parents(*given)
+
+    recorded = Recorded(model.geometry)
+    recorded.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        profile = recorded.prior_profile(c, batch.layer_energy, batch.layer_count, noise.latent_normal)
+        layers = list(placed_layers(recorded, None, profile, c, batch.layer_energy, batch.layer_count, noise, True))
+    row, xy = torch.cat([h.row_H for h in layers]), torch.cat([h.xy_H2 for h in layers])
+    layer = torch.repeat_interleave(torch.arange(len(layers)), torch.tensor([len(h.row_H) for h in layers]))
+    near = neighbours(model.geometry, c, row, layer, *xy.unbind(1))
+    assert near.length_H.max() > 5
+    for name in ("before_H", "length_H", "step_H2"):
+        assert torch.equal(getattr(near, name), torch.cat([getattr(n, name) for n in seen])), name
+
+
+def test_a_hit_brings_about_another_and_that_a_third(model: HitModel, c: ShowerConditions, batch: Batch) -> None:
+    """With the smallest numbers every hit does, in the first direction that leads away from the axis."""
+    torch.manual_seed(9)
+    count = torch.full_like(batch.layer_count, 3)
+    noise = ShowersNoise.draw(count)
+    numbers = noise.point_uniform.clone()
+    numbers[..., 1:] = 0
+    noise = dataclasses.replace(noise, point_uniform=numbers)
+    with torch.no_grad():
+        profile = model.prior_profile(c, batch.layer_energy, count, noise.latent_normal)
+        rows = noise_rows(profile, count, noise, 1)
+        none = Parents.none(len(batch), count.device)
+        row, xy = hits_of_layer(model, profile, c, noise, none, 30, rows[30], count[:, 30].long())
+    assert torch.equal(row, torch.arange(len(batch)).repeat_interleave(3))
+    first, second, third = xy.view(-1, 3, 2).unbind(1)
+    for one, other in ((first, second), (second, third)):
+        assert ((other - one).abs().amax(1) == 1).all()
+        offset = c.offset_BL2[:, 30]
+        assert ((other - offset).norm(dim=1) >= (one - offset).norm(dim=1)).all()
 
 
 def test_drawn_hits_have_the_numbers_and_energies_asked_for(model: HitModel, c: ShowerConditions, batch: Batch) -> None:

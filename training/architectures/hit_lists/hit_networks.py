@@ -17,7 +17,11 @@ from .conditions import Geometry, HitConditions
 from .layer_model import MEV_TENTH
 
 CODES = 6
-SHARE_COMPONENTS = 4
+SHARE_COMPONENTS, OF_FIXED_ENERGY = 6, 3
+"""Of the mixture of shares; the last of them stand at fixed energies, whatever is left for each of the other hits.
+
+A particle that crosses a sensor leaves what it leaves, however many hits share the energy of the layer.
+"""
 LATENT = 16
 THRESHOLD_SLACK = 0.98
 """Shares are measured above this part of the threshold, so that deposits just above it keep a finite logit."""
@@ -106,13 +110,16 @@ class HitNetworks(nn.Module):
         previous_H : float32 [H]
             Logit of the hit before in the same layer, zero for the first.
         """
+        mean = torch.log((rest_H / left_H / MEV_TENTH).clamp_min(1e-3))
         dynamic = [
-            torch.log((rest_H / left_H / MEV_TENTH).clamp_min(1e-3)) / 2 - 0.5,
+            mean / 2 - 0.5,
             torch.log(left_H) / 2 - 1,
             previous_H.clamp(-6.0, 6.0) / 2,
             (left_H == 2).float(),
         ]
         weight, centre, width = self.share(torch.cat([static, torch.stack(dynamic, 1)], 1)).chunk(3, 1)
+        fixed = torch.arange(SHARE_COMPONENTS, device=centre.device) >= SHARE_COMPONENTS - OF_FIXED_ENERGY
+        centre = centre - mean[:, None] * fixed
         return torch.log_softmax(weight, 1), centre, (width - 0.7).clamp(-5.0, 2.0)
 
     def share_of(self, logit_H: Tensor, free_H: Tensor, left_H: Tensor, layer_H: Tensor) -> tuple[Tensor, Tensor]:

@@ -22,7 +22,7 @@ from ..hit_lists.hit_networks import CODES, LATENT, SHARE_COMPONENTS, HitNetwork
 from ..nets import mlp
 from .blobs import BLOBS, GATES, NARROW, WIDE, Profile
 from .conditions import Geometry, ShowerConditions, along_across
-from .neighbours import Neighbours
+from .neighbours import Near, Neighbours
 
 INITIAL_WIDTHS = (0.12, 0.35, 0.8, 1.7)
 INITIAL_SCALES = (2.0, 6.0, 25.0)
@@ -35,7 +35,9 @@ TAIL_RANGE = (-0.7, 1.8)
 STRETCH_RANGE = (-0.7, 2.3)
 KERNEL_RANGE = (-2.5, 0.4)
 OUTPUTS = 4 * NARROW + 6 * WIDE + 1 + 2 + 5 + CODES + GATES
-SHARE_INPUTS = 1 + CODES + 2 + 2 + 1 + 2 + 4 + 4
+OF_PARENT = 7
+"""What decides about a parent besides the layer's gates."""
+SHARE_INPUTS = 1 + CODES + 2 + 2 + 1 + 2 + 5 + 4
 LARGEST_NEIGHBOUR_RATES = (0.25, 0.05)
 """Across an edge, of which most hits have two that are farther, and across a corner."""
 
@@ -50,7 +52,7 @@ class HitModel(HitNetworks):
         layers = geometry.layers
         self.prior = mlp([self.n_inputs, 128, 128, 2 * LATENT])
         self.profile = mlp([self.n_inputs + LATENT, width, width, layers * OUTPUTS])
-        self.parent = mlp([5 + GATES, parent_width, 2])
+        self.parent = mlp([OF_PARENT + GATES, parent_width, 2])
         self.share = mlp([SHARE_INPUTS, share_width, share_width, 3 * SHARE_COMPONENTS])
         self.encoder = mlp([self.n_inputs + 8 * layers, 256, 256, 2 * LATENT])
         self.register_buffer("threshold_L", torch.tensor(geometry.threshold), persistent=False)
@@ -109,7 +111,7 @@ class HitModel(HitNetworks):
 
     def parents(
         self, c: ShowerConditions, profile: Profile, row_H: Tensor, layer_H: Tensor, d_H2: Tensor, beside_H: Tensor,
-        before_H: Tensor, step_H2: Tensor,
+        near: Near | Neighbours,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """Probability that a hit is accepted as a parent in the layer behind [H], and where its children stand [H, 2].
 
@@ -120,8 +122,10 @@ class HitModel(HitNetworks):
         row_H, layer_H : int64 [H]
         d_H2 : float32 [H, 2]
             From the line of flight, in cells of the hit's own layer.
-        beside_H, before_H, step_H2 : float32
-            See `Neighbours`; the first is the sum of nearer and farther ones.
+        beside_H : float32 [H]
+            Hits in the eight cells around.
+        near : Near or Neighbours
+            What stands before each hit.
 
         Returns
         -------
@@ -132,10 +136,19 @@ class HitModel(HitNetworks):
         u = c.along_B2[row_H]
         a, b = d_H2[:, 0] * u[:, 0] + d_H2[:, 1] * u[:, 1], (d_H2[:, 1] * u[:, 0] - d_H2[:, 0] * u[:, 1]).abs()
         log_r = torch.log((d_H2 * d_H2).sum(1) + 0.1) / 2
-        columns = [log_r, a / (5 + a.abs()), b / (5 + b), beside_H / 3, before_H / 3]
+        length = near.length_H
+        columns = [
+            log_r,
+            a / (5 + a.abs()),
+            b / (5 + b),
+            beside_H / 3,
+            near.before_H / 3,
+            length / 8,
+            length / (length + 1),
+        ]
         raw = self.parent(torch.cat([torch.stack(columns, 1), profile.gates_BLC[row_H, behind]], 1))
         accepted, goes_on = torch.sigmoid(raw).unbind(1)
-        centre = d_H2 * profile.drift_BL[row_H, behind, None] + goes_on[:, None] * step_H2
+        centre = d_H2 * profile.drift_BL[row_H, behind, None] + goes_on[:, None] * near.step_H2
         return accepted, centre
 
     def share_static(
@@ -159,5 +172,6 @@ class HitModel(HitNetworks):
             near.farther_H / 2,
             near.before_H / 3,
             near.behind_H / 3,
+            near.length_H / 8,
         ]
         return torch.cat([torch.stack(columns, 1), profile.codes_BLC[row_H, layer_H]], 1)

@@ -21,11 +21,13 @@ from ..nets import linear_layers, mlp
 from .conditions import Geometry, ShowerConditions, along_across
 from .neighbours import Near
 
-FEATURES = 19
+FEATURES = 29
 ALONG, SPREAD, ACROSS = 13, 15, 16
 """Features that are not plain means: see `features`."""
 RADII = (1.0, 2.5, 5.0, 9.0)
 """In cells: parts of the hits within the first three, and of those beyond the last one."""
+FAR = 5.0
+"""In cells: beyond, most hits are of neutrons."""
 SOFT_RADIUS = 10.0
 """Cells beyond which positions count less and less."""
 OF_LAYER = 6
@@ -41,6 +43,8 @@ def columns_of_hits(c: ShowerConditions, row_H: Tensor, d_H2: Tensor, near: Near
     square = (d_H2 * d_H2).sum(1)
     beside, before = near.edge_H + near.corner_H, near.before_H
     lone, alone = (beside < 0.5).float(), (before < 0.5).float()
+    length, far = near.length_H, (square > FAR**2).float()
+    in_row = (length > 2.5).float()
     within = [(square < radius**2).float() for radius in RADII]
     return torch.stack(
         [
@@ -49,6 +53,8 @@ def columns_of_hits(c: ShowerConditions, row_H: Tensor, d_H2: Tensor, near: Near
             torch.log(square + 0.1) / 2, *within[:3], 1 - within[3],
             a, b.abs(), a * a + b * b, b,
             near.step_H2.square().sum(1).sqrt(), beside * before / 9,
+            length / 8, in_row, 1 / (1 + beside), alone / (1 + beside), far * alone, far * beside / 3,
+            far * before / 3, alone * beside / 3, far * in_row, (length == 1).float(),
         ],
         1,
     )  # fmt: skip

@@ -8,7 +8,8 @@ probability, kappa r^2 / (r^2 + 1) at a distance of r cells, which leaves the co
 alone.
 
 Which cells are hit is noted on a torus of `SIDE` x `SIDE` cells for each layer, so that there is no window: only cells
-that lie a multiple of `SIDE` cells apart are taken for each other.
+that lie a multiple of `SIDE` cells apart are taken for each other. With it stands how many layers in a row lead to each
+hit: a track goes on, what a neutron knocks out stops soon.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from .conditions import Geometry, ShowerConditions
 SIDE = 64
 DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1))
 NINE = tuple((i, j) for i in (-1, 0, 1) for j in (-1, 0, 1))
+LONGEST = 15
+"""Layers in a row, a hit's own among them, beyond which they do not count."""
 EDGES = 4
 """The first directions lead across an edge, the others across a corner."""
 
@@ -42,6 +45,8 @@ class Neighbours:
     before_H, behind_H : float32 [H]
         Hits in the nine cells around the projection along the line of flight into the layer before, and behind, of the
         same section.
+    length_H : float32 [H]
+        Of the longest row of layers that leads to one of those before, up to `LONGEST`; zero where there is none.
     step_H2 : float32 [H, 2]
         How far the hit stands from those before, on average, along x and y; zero where there is none.
     """
@@ -52,6 +57,7 @@ class Neighbours:
     spread_H2: Tensor
     before_H: Tensor
     behind_H: Tensor
+    length_H: Tensor
     step_H2: Tensor
 
 
@@ -63,7 +69,7 @@ class Near:
     ----------
     edge_H, corner_H : float32 [H]
         How many of the four cells across an edge, and of the four across a corner, are hit.
-    before_H : float32 [H]
+    before_H, length_H : float32 [H]
     step_H2 : float32 [H, 2]
         As in `Neighbours`.
     """
@@ -71,10 +77,11 @@ class Near:
     edge_H: Tensor
     corner_H: Tensor
     before_H: Tensor
+    length_H: Tensor
     step_H2: Tensor
 
     def __getitem__(self, index_K: Tensor) -> Near:
-        return Near(self.edge_H[index_K], self.corner_H[index_K], self.before_H[index_K], self.step_H2[index_K])
+        return Near(*(getattr(self, f)[index_K] for f in self.__dataclass_fields__))
 
 
 def strength(square_H: Tensor) -> Tensor:
@@ -108,29 +115,52 @@ def neighbours(
         pull[kind] += beside * ~out * strength((dx + step_x) ** 2 + (dy + step_y) ** 2)
         spread[kind] += out * own
     d = torch.stack([dx, dy], 1)
-    before, step = _in_other_layer(geometry, c, hit, row_H, layer_H, d, -1)
-    behind, _ = _in_other_layer(geometry, c, hit, row_H, layer_H, d, 1)
-    return Neighbours(nearer, farther, pull.T, spread.T, before, behind, step)
+    before, length, step = _before(geometry, c, row_H, layer_H, x_H, y_H, d)
+    behind, _, _ = _in_other_layer(geometry, c, hit, row_H, layer_H, d, 1)
+    return Neighbours(nearer, farther, pull.T, spread.T, before, behind, length, step)
+
+
+def _before(
+    geometry: Geometry, c: ShowerConditions, row_H: Tensor, layer_H: Tensor, x_H: Tensor, y_H: Tensor, d_H2: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """`projected` into the layer before, layer by layer: lengths grow along them."""
+    hit = torch.zeros(len(c) * geometry.layers * SIDE**2, device=row_H.device, dtype=torch.uint8)
+    place = place_on_torus(row_H * geometry.layers + layer_H, x_H, y_H)
+    order = torch.argsort(layer_H, stable=True)
+    found = []
+    for here in torch.split(order, torch.bincount(layer_H, minlength=geometry.layers).tolist()):
+        found.append(_in_other_layer(geometry, c, hit, row_H[here], layer_H[here], d_H2[here], -1))
+        hit[place[here]] = one_longer(found[-1][1])
+    back = torch.argsort(order)
+    before, length, step = (torch.cat(parts)[back] for parts in zip(*found, strict=True))
+    return before, length, step
+
+
+def one_longer(length_H: Tensor) -> Tensor:
+    """What is noted on the torus: length of the row of layers that leads to each hit, its own among them, uint8 [H]."""
+    return (length_H + 1).clamp_max(LONGEST).to(torch.uint8)
 
 
 def _in_other_layer(
     geometry: Geometry, c: ShowerConditions, hit: Tensor, row_H: Tensor, layer_H: Tensor, d_H2: Tensor, step: int
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """`projected` into the layer before or behind, nothing where that is of another section."""
     section = torch.tensor([-1, *geometry.section_of_layer, -1], device=row_H.device)
     same = section[layer_H + 1 + step] == section[layer_H + 1]
     other = torch.where(same, layer_H + step, layer_H)
-    number, away = projected(hit, row_H * geometry.layers + other, d_H2, c.offset_BL2[row_H, other])
-    return number * same, away * same[:, None]
+    number, length, away = projected(hit, row_H * geometry.layers + other, d_H2, c.offset_BL2[row_H, other])
+    return number * same, length * same, away * same[:, None]
 
 
-def projected(hit: Tensor, group_H: Tensor, d_H2: Tensor, offset_H2: Tensor) -> tuple[Tensor, Tensor]:
+def projected(
+    hit: Tensor, group_H: Tensor, d_H2: Tensor, offset_H2: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Hits of another layer in the nine cells around the projection of each hit along the line of flight.
 
     Parameters
     ----------
     hit : uint8
-        One for each cell that is hit; see `place_on_torus`.
+        Not zero for each cell that is hit; see `place_on_torus` and `one_longer`.
     group_H : int64 [H]
         The other layer.
     d_H2 : float32 [H, 2]
@@ -140,16 +170,17 @@ def projected(hit: Tensor, group_H: Tensor, d_H2: Tensor, offset_H2: Tensor) -> 
 
     Returns
     -------
-    float32 [H], [H, 2]
-        Their number, and how far the hit stands from them on average.
+    float32 [H], [H], [H, 2]
+        Their number, the largest of what is noted of them, and how far the hit stands from them on average.
     """
     cell = torch.floor(d_H2 + offset_H2 + 0.5)
     steps = torch.tensor(NINE, device=d_H2.device, dtype=d_H2.dtype)
     xy = cell[:, None] + steps
-    found = hit[place_on_torus(group_H[:, None], xy[..., 0], xy[..., 1])].float()
+    noted = hit[place_on_torus(group_H[:, None], xy[..., 0], xy[..., 1])]
+    found = (noted > 0).float()
     number = found.sum(1)
     away = d_H2 - (cell - offset_H2) - found @ steps / number.clamp_min(1)[:, None]
-    return number, away * (number > 0)[:, None]
+    return number, noted.amax(1).float(), away * (number > 0)[:, None]
 
 
 def beside(hit: Tensor, group_H: Tensor, x_H: Tensor, y_H: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,9 +3,9 @@
 
 Each layer draws a number of points that its hit count and its rate fix (`points_of`): points of blobs, and children of
 the hits of the layer before. Points whose parent is not accepted, that lie beyond `FARTHEST` or that repeat a cell are
-passed over. Each of the first `count` distinct cells may bring about a hit in a neighbouring one, which then stands
-behind it; the first `count` distinct cells of all are the hits. With a `ChoiceNetwork` this is done several times,
-and one of the sets is kept.
+passed over. Each of the first `count` distinct cells may bring about a hit in a neighbouring one, and that another,
+which then stand behind it; the first `count` distinct cells of all are the hits. With a `ChoiceNetwork` this is done
+several times, and one of the sets is kept.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .blobs import NARROW, Profile
 from .cell_model import HitModel
 from .choice import ChoiceNetwork, columns_of_hits, features
 from .conditions import ShowerConditions
-from .neighbours import SIDE, Near, beside, place_on_torus, projected, successors
+from .neighbours import SIDE, Near, beside, one_longer, place_on_torus, projected, successors
 
 FARTHEST = 200.0
 """Cells from the line of flight, along x and along y, beyond which nothing is drawn."""
@@ -53,7 +53,7 @@ class Parents:
     """Hits of the layer before.
 
     Where children stand [P, 2], in cells of that layer; chance to be accepted [P]; each shower's first one and their
-    number [B]; which cells are hit.
+    number [B]; which cells are hit, as in `one_longer`.
     """
 
     centre: Tensor
@@ -159,12 +159,13 @@ def hits_of_layer(
     candidate, xy, uniform = _points(model, profile, c, noise, parents, layer, rows, late)
     count = count_B.repeat_interleave(rows.candidates)
     kept = _first_distinct(candidate, xy, count)
-    candidate, xy, uniform = candidate[kept], xy[kept], uniform[kept]
+    candidate, line = candidate[kept], [xy[kept]]
     row = candidate // rows.candidates
-    d = xy - c.offset_BL2[row, layer]
-    brought = successors(profile.kappa_BL2[row, layer], d, xy, uniform, 2 * FARTHEST)
-    # a hit is followed by the one that it brings about
-    candidate, xy = candidate.repeat_interleave(2), torch.stack([xy, brought], 1).reshape(-1, 2)
+    kappa, offset = profile.kappa_BL2[row, layer], c.offset_BL2[row, layer]
+    for number in uniform[kept].unbind(1):
+        line.append(successors(kappa, line[-1] - offset, line[-1], number, 2 * FARTHEST))
+    # a hit is followed by the one that it brings about, and by the one that this brings about
+    candidate, xy = candidate.repeat_interleave(len(line)), torch.stack(line, 1).reshape(-1, 2)
     kept = _first_distinct(candidate, xy, count)
     return candidate[kept], xy[kept]
 
@@ -189,10 +190,9 @@ def parents_of(
 ) -> Parents:  # fmt: skip
     """The hits of a layer, for the layer behind; `row_H` in ascending order."""
     hit = _no_cells(len(c), d_H2.device)
-    hit[place_on_torus(row_H, xy_H2[:, 0], xy_H2[:, 1])] = 1
+    hit[place_on_torus(row_H, xy_H2[:, 0], xy_H2[:, 1])] = one_longer(near.length_H)
     here = torch.full_like(row_H, layer)
-    beside_H = near.edge_H + near.corner_H
-    accepted, centre = model.parents(c, profile, row_H, here, d_H2, beside_H, near.before_H, near.step_H2)
+    accepted, centre = model.parents(c, profile, row_H, here, d_H2, near.edge_H + near.corner_H, near)
     held = torch.bincount(row_H, minlength=len(c))
     return Parents(centre, accepted, torch.cumsum(held, 0) - held, held, hit)
 
@@ -206,7 +206,7 @@ def _points(
     model: HitModel, profile: Profile, c: ShowerConditions, noise: ShowersNoise, parents: Parents, layer: int,
     rows: Rows, late: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """Points of a layer: candidate [P], cell [P, 2], number for its successor [P]; those rejected are far away."""
+    """Points of a layer: candidate [P], cell [P, 2], numbers of two successors [P, 2]; those rejected are far away."""
     first, number = rows.first_C, rows.number_C
     candidate = torch.repeat_interleave(torch.arange(len(number), device=first.device), number)
     row = candidate // rows.candidates
@@ -218,7 +218,8 @@ def _points(
     # of a parent
     there = parents.number[row]
     chained = profile.chained_BL[row, layer] * (there > 0)
-    parent = parents.first[row] + torch.minimum(torch.floor(whose * there).long(), there - 1)
+    whose = whose * there.clamp_min(1)
+    parent = parents.first[row] + torch.minimum(torch.floor(whose).long(), there - 1)
     parent = parent.clamp(0, max(0, len(parents.centre) - 1))
     if len(parents.centre):
         d, reached = parents.centre[parent], chained * parents.accepted[parent]
@@ -246,6 +247,8 @@ def _points(
     xy = centre + torch.where((blob < NARROW)[:, None], normal / inverse[:, None], far)
     xy = torch.where((which < reached)[:, None], child, xy)
     xy = torch.where(((which >= reached) & (which < chained))[:, None], torch.full_like(xy, 2 * FARTHEST), xy)
+    # what is left of the number that has chosen the parent is as good as new
+    brings = torch.stack([brings, whose - torch.floor(whose)], 1)
     return candidate, torch.floor(xy.clamp(-2 * FARTHEST, 2 * FARTHEST) + 0.5), brings
 
 
