@@ -168,7 +168,7 @@ def _features(s: Surroundings, columns: str, candidate: str) -> tuple[str, str]:
     sizes = [ALONG, 1, SPREAD - ALONG - 1, 1, 1, FEATURES - ACROSS - 1]
     before, along, between, square, across, after = b.ops("Split", 6, mean, b.const(sizes, np.int64), axis=0)
     of_mean = b.op("Add", b.op("Mul", along, along), b.op("Mul", across, across))
-    spread = b.op("Sqrt", b.op("Relu", b.op("Sub", square, of_mean)))
+    spread = b.op("Sqrt", b.clip(b.op("Sub", square, of_mean), reference.LEAST_SQUARE, None))
     feature = b.op("Concat", before, along, between, spread, b.op("Abs", across), after, axis=0)
     return feature, b.op("Sqrt", number)
 

@@ -8,10 +8,18 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from helpers.models.whole_hadrons import check_drawn_hits, whole_hadrons
 
 from fastcalo.training.architectures.showers.cell_model import HitModel
-from fastcalo.training.architectures.showers.choice import FEATURES, ChoiceNetwork, columns_of_hits, features
+from fastcalo.training.architectures.showers.choice import (
+    FEATURES,
+    LEAST_SQUARE,
+    SPREAD,
+    ChoiceNetwork,
+    columns_of_hits,
+    features,
+)
 from fastcalo.training.architectures.showers.choice_training import (
     choice_loss,
     contrastive_loss,
@@ -65,7 +73,19 @@ def test_features_are_those_of_each_group_alone(c: ShowerConditions) -> None:
     for k in range(3):
         alone, _ = features(columns[row == k], torch.zeros(4, dtype=torch.long), 1)
         assert torch.allclose(alone[0], together[k], atol=1e-6)
-    assert torch.equal(together[3], torch.zeros(FEATURES))
+    nothing = torch.zeros(FEATURES)
+    nothing[SPREAD] = LEAST_SQUARE**0.5
+    assert torch.allclose(together[3], nothing, rtol=0, atol=1e-9)
+
+
+def test_a_single_hit_has_the_least_spread_wherever_it_is(c: ShowerConditions) -> None:
+    """Differences of squares leave rounding, whose root would tell candidates apart by chance."""
+    torch.manual_seed(3)
+    row, d = torch.arange(20), torch.randn(20, 2) * 30
+    near = Near(*torch.zeros(4, 20), torch.zeros(20, 2))
+    shower = dataclasses.replace(c, along_B2=F.normalize(torch.randn(20, 2), dim=1))
+    feature, _ = features(columns_of_hits(shower, row, d, near), row, 20)
+    assert (feature[:, SPREAD] == feature[0, SPREAD]).all()
 
 
 def test_a_network_that_has_learnt_nothing_has_no_preference(

@@ -30,6 +30,8 @@ FAR = 5.0
 """In cells: beyond, most hits are of neutrons."""
 SOFT_RADIUS = 10.0
 """Cells beyond which positions count less and less."""
+LEAST_SQUARE = 1e-4
+"""Of the spread, in squares of three cells: a single hit has only what rounding leaves, whose root is not small."""
 OF_LAYER = 6
 """Inputs that a layer has of its own, behind those of the shower."""
 WIDTHS = (48, 32)
@@ -70,7 +72,7 @@ def features(columns_H: Tensor, group_H: Tensor, groups: int) -> tuple[Tensor, T
     total = columns_H.new_zeros(groups, FEATURES).index_add(0, group_H, columns_H)
     mean = total / number.clamp_min(1)[:, None]
     square = mean[:, SPREAD] - mean[:, ALONG].square() - mean[:, ACROSS].square()
-    spread, across = square.clamp_min(0).sqrt()[:, None], mean[:, ACROSS].abs()[:, None]
+    spread, across = square.clamp_min(LEAST_SQUARE).sqrt()[:, None], mean[:, ACROSS].abs()[:, None]
     return torch.cat([mean[:, :SPREAD], spread, across, mean[:, ACROSS + 1 :]], 1), number
 
 
