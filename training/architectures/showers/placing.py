@@ -38,7 +38,8 @@ class ShowersNoise(Noise):
     Attributes
     ----------
     point_uniform : float32 [B, P, 3]
-        A row per point: which blob or kernel, which parent, and whether it brings about another hit.
+        A row per point: which blob or kernel, which parent, and whether it brings about another hit; what choosing
+        the parent leaves of the second decides whether that one brings about a third.
     point_normal : float32 [B, P, 2]
         A row per point: where in the blob.
     """
