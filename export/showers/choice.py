@@ -138,18 +138,18 @@ def _columns(s: Surroundings, row: str, d: list[str], near: tuple[str, ...]) -> 
 
     far, in_row = part("Greater", square, reference.FAR**2), part("Greater", length, 2.5)
     sets = b.op("Reciprocal", b.op("Add", beside, b.const(1.0)))
-    third = b.op("Mul", beside, b.const(1 / 3))
+    beside_3, before_3 = (b.op("Div", x, b.const(3.0)) for x in (beside, before))
     lone, alone = part("Less", beside, 0.5), part("Less", before, 0.5)
     within = [part("Less", square, radius**2) for radius in reference.RADII]
     rows = [
         edge, corner, lone, part("Greater", beside, 2.5),
-        b.op("Div", before, b.const(3.0)), alone, part("Greater", before, 3.5), b.op("Mul", lone, alone),
+        before_3, alone, part("Greater", before, 3.5), b.op("Mul", lone, alone),
         b.op("Mul", b.op("Log", b.op("Add", square, b.const(0.1))), b.const(0.5)), *within[:3],
         b.op("Sub", b.const(1.0), within[3]),
         a, b.op("Abs", across), b.op("Add", b.op("Mul", a, a), b.op("Mul", across, across)), across,
         b.op("Sqrt", s.square(step)), b.op("Mul", b.op("Mul", beside, before), b.const(1 / 9)),
         b.op("Mul", length, b.const(1 / 8)), in_row, sets, b.op("Mul", alone, sets), b.op("Mul", far, alone),
-        b.op("Mul", far, third), b.op("Mul", far, b.op("Mul", before, b.const(1 / 3))), b.op("Mul", alone, third),
+        b.op("Mul", far, beside_3), b.op("Mul", far, before_3), b.op("Mul", alone, beside_3),
         b.op("Mul", far, in_row), b.op("Mul", part("Greater", length, 0.5), part("Less", length, 1.5)),
     ]  # fmt: skip
     return b.op("Concat", *(b.row(r) for r in rows), axis=0)

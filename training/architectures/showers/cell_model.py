@@ -110,7 +110,7 @@ class HitModel(HitNetworks):
         )  # fmt: skip
 
     def parents(
-        self, c: ShowerConditions, profile: Profile, row_H: Tensor, layer_H: Tensor, d_H2: Tensor, beside_H: Tensor,
+        self, c: ShowerConditions, profile: Profile, row_H: Tensor, layer_H: Tensor, d_H2: Tensor,
         near: Near | Neighbours,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """Probability that a hit is accepted as a parent in the layer behind [H], and where its children stand [H, 2].
@@ -122,10 +122,8 @@ class HitModel(HitNetworks):
         row_H, layer_H : int64 [H]
         d_H2 : float32 [H, 2]
             From the line of flight, in cells of the hit's own layer.
-        beside_H : float32 [H]
-            Hits in the eight cells around.
         near : Near or Neighbours
-            What stands before each hit.
+            What stands beside each hit and before it.
 
         Returns
         -------
@@ -141,7 +139,7 @@ class HitModel(HitNetworks):
             log_r,
             a / (5 + a.abs()),
             b / (5 + b),
-            beside_H / 3,
+            near.beside_H / 3,
             near.before_H / 3,
             length / 8,
             length / (length + 1),

@@ -43,7 +43,7 @@ def columns_of_hits(c: ShowerConditions, row_H: Tensor, d_H2: Tensor, near: Near
     a, b = along_across(c.along_B2[row_H], torch.zeros_like(d_H2), *d_H2.unbind(1))
     a, b = a / (1 + a.abs() / SOFT_RADIUS) / 3, b / (1 + b.abs() / SOFT_RADIUS) / 3
     square = (d_H2 * d_H2).sum(1)
-    beside, before = near.edge_H + near.corner_H, near.before_H
+    beside, before = near.beside_H, near.before_H
     lone, alone = (beside < 0.5).float(), (before < 0.5).float()
     length, far = near.length_H, (square > FAR**2).float()
     in_row = (length > 2.5).float()

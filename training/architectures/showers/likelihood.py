@@ -68,7 +68,7 @@ def rates_of(
     layers = model.geometry.layers
     log_p = profile.log_probability(c, row, layer, x, y)
     d = torch.stack([x, y], 1) - c.offset_BL2[row, layer]
-    accepted, centre = model.parents(c, profile, row, layer, d, near.nearer_H + near.farther_H, near)
+    accepted, centre = model.parents(c, profile, row, layer, d, near)
     group = row * layers + layer
     size = len(c) * layers
     number = torch.bincount(group, minlength=size)

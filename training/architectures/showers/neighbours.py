@@ -60,6 +60,11 @@ class Neighbours:
     length_H: Tensor
     step_H2: Tensor
 
+    @property
+    def beside_H(self) -> Tensor:
+        """Hits in the eight cells around, float32 [H]."""
+        return self.nearer_H + self.farther_H
+
 
 @dataclass(frozen=True)
 class Near:
@@ -80,6 +85,11 @@ class Near:
     length_H: Tensor
     step_H2: Tensor
 
+    @property
+    def beside_H(self) -> Tensor:
+        """Hits in the eight cells around, float32 [H]."""
+        return self.edge_H + self.corner_H
+
     def __getitem__(self, index_K: Tensor) -> Near:
         return Near(*(getattr(self, f)[index_K] for f in self.__dataclass_fields__))
 
@@ -99,41 +109,41 @@ def neighbours(
 ) -> Neighbours:
     """Look around every hit of a batch."""
     group = row_H * geometry.layers + layer_H
-    hit = torch.zeros(len(c) * geometry.layers * SIDE**2, device=row_H.device, dtype=torch.uint8)
-    hit[place_on_torus(group, x_H, y_H)] = 1
     offset = c.offset_BL2[row_H, layer_H]
     dx, dy = x_H - offset[:, 0], y_H - offset[:, 1]
+    d = torch.stack([dx, dy], 1)
+    hit, before, length, step = _before(geometry, c, row_H, layer_H, place_on_torus(group, x_H, y_H), d)
     own = strength(dx * dx + dy * dy)
     nearer, farther = torch.zeros_like(dx), torch.zeros_like(dx)
     pull, spread = dx.new_zeros(2, len(dx)), dx.new_zeros(2, len(dx))
     for k, (step_x, step_y) in enumerate(DIRECTIONS):
-        beside = hit[place_on_torus(group, x_H + step_x, y_H + step_y)].float()
+        beside = (hit[place_on_torus(group, x_H + step_x, y_H + step_y)] > 0).float()
         out = step_x * dx + step_y * dy > -0.5 * (step_x**2 + step_y**2)
         nearer = nearer + beside * ~out
         farther = farther + beside * out
         kind = int(k >= EDGES)
         pull[kind] += beside * ~out * strength((dx + step_x) ** 2 + (dy + step_y) ** 2)
         spread[kind] += out * own
-    d = torch.stack([dx, dy], 1)
-    before, length, step = _before(geometry, c, row_H, layer_H, x_H, y_H, d)
     behind, _, _ = _in_other_layer(geometry, c, hit, row_H, layer_H, d, 1)
     return Neighbours(nearer, farther, pull.T, spread.T, before, behind, length, step)
 
 
 def _before(
-    geometry: Geometry, c: ShowerConditions, row_H: Tensor, layer_H: Tensor, x_H: Tensor, y_H: Tensor, d_H2: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """`projected` into the layer before, layer by layer: lengths grow along them."""
+    geometry: Geometry, c: ShowerConditions, row_H: Tensor, layer_H: Tensor, place_H: Tensor, d_H2: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The torus of all layers with what is noted of every hit, and `projected` into the layer before.
+
+    It is filled layer by layer, along which lengths grow.
+    """
     hit = torch.zeros(len(c) * geometry.layers * SIDE**2, device=row_H.device, dtype=torch.uint8)
-    place = place_on_torus(row_H * geometry.layers + layer_H, x_H, y_H)
     order = torch.argsort(layer_H, stable=True)
     found = []
     for here in torch.split(order, torch.bincount(layer_H, minlength=geometry.layers).tolist()):
         found.append(_in_other_layer(geometry, c, hit, row_H[here], layer_H[here], d_H2[here], -1))
-        hit[place[here]] = one_longer(found[-1][1])
+        hit[place_H[here]] = one_longer(found[-1][1])
     back = torch.argsort(order)
     before, length, step = (torch.cat(parts)[back] for parts in zip(*found, strict=True))
-    return before, length, step
+    return hit, before, length, step
 
 
 def one_longer(length_H: Tensor) -> Tensor:
@@ -152,9 +162,7 @@ def _in_other_layer(
     return number * same, length * same, away * same[:, None]
 
 
-def projected(
-    hit: Tensor, group_H: Tensor, d_H2: Tensor, offset_H2: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+def projected(hit: Tensor, group_H: Tensor, d_H2: Tensor, offset_H2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Hits of another layer in the nine cells around the projection of each hit along the line of flight.
 
     Parameters

@@ -193,7 +193,7 @@ def parents_of(
     hit = _no_cells(len(c), d_H2.device)
     hit[place_on_torus(row_H, xy_H2[:, 0], xy_H2[:, 1])] = one_longer(near.length_H)
     here = torch.full_like(row_H, layer)
-    accepted, centre = model.parents(c, profile, row_H, here, d_H2, near.edge_H + near.corner_H, near)
+    accepted, centre = model.parents(c, profile, row_H, here, d_H2, near)
     held = torch.bincount(row_H, minlength=len(c))
     return Parents(centre, accepted, torch.cumsum(held, 0) - held, held, hit)
 
