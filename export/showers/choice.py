@@ -160,11 +160,10 @@ def _features(s: Surroundings, columns: str, candidate: str) -> tuple[str, str]:
     b = s.b
     count = b.op("ScatterElements", b.full(s.sets, 0), candidate, b.full(b.size(candidate), 1), axis=0, reduction="add")
     number = b.cast(count, FLOAT)
-    steps = b.op("Mul", b.const(np.arange(FEATURES)[:, None], np.int64), s.sets)
-    zeros = b.full(b.op("Mul", s.sets, b.const([FEATURES], np.int64)), 0.0, np.float32)
-    place = b.flat(b.op("Add", b.row(candidate), steps))
-    total = b.op("ScatterElements", zeros, place, b.flat(columns), axis=0, reduction="add")
-    mean = b.op("Div", b.reshape(total, FEATURES, -1), b.row(b.clip(number, 1.0, None)))
+    zeros = b.full(b.op("Concat", b.const([FEATURES], np.int64), s.sets, axis=0), 0.0, np.float32)
+    place = b.op("Expand", b.row(candidate), s.shape(FEATURES, candidate))
+    total = b.op("ScatterElements", zeros, place, columns, axis=1, reduction="add")
+    mean = b.op("Div", total, b.row(b.clip(number, 1.0, None)))
     sizes = [ALONG, 1, SPREAD - ALONG - 1, 1, 1, FEATURES - ACROSS - 1]
     before, along, between, square, across, after = b.ops("Split", 6, mean, b.const(sizes, np.int64), axis=0)
     of_mean = b.op("Add", b.op("Mul", along, along), b.op("Mul", across, across))

@@ -289,10 +289,15 @@ class _Layer(Surroundings):
         b = self.b
         candidate, *xy = (b.at(v, keep) for v in (candidate, *xy))
         row = self.shower(candidate)
-        kappa = b.op("GatherElements", self.kappa, b.op("Expand", b.row(row), self.shape(2, row)), axis=1)
-        line = [xy]
-        for number in numbers:
-            line.append(self._successor(row, line[-1], kappa, b.at(number, keep)))
+        brings, brings_again = (b.at(number, keep) for number in numbers)
+        first, some = self._successor(row, xy, brings)
+        # only hits that there are bring about others
+        there = b.flat(b.op("NonZero", some))
+        of_row, *of_xy, again = (b.at(v, there) for v in (row, *first, brings_again))
+        nowhere = b.full(b.size(row), _NOWHERE, np.float32)
+        second = self._successor(of_row, of_xy, again)[0]
+        second = [b.op("ScatterElements", nowhere, there, v, axis=0) for v in second]
+        line = [xy, first, second]
         longest = len(line)
         candidate, *xy = (
             b.flat(b.op("Concat", *(b.column(v) for v in of_line), axis=1))
@@ -304,24 +309,24 @@ class _Layer(Surroundings):
         place = b.op("Sub", b.arange(b.size(candidate)), b.at(start, candidate))
         return candidate, xy, start, self.inside(xy), place
 
-    def _successor(self, row: str, xy: list[str], kappa: str, number: str) -> list[str]:
-        """Cell of the hit that each hit brings about: `neighbours.successors`."""
+    def _successor(self, row: str, xy: list[str], number: str) -> tuple[list[str], str]:
+        """Cell of the hit that each hit brings about, and whether there is one: `neighbours.successors`."""
         b = self.b
+        kappa = b.op("GatherElements", self.kappa, b.op("Expand", b.row(row), self.shape(2, row)), axis=1)
         d = [b.op("Sub", v, b.at(o, row)) for v, o in zip(xy, self.offset, strict=True)]
         square = self.square(d)
         rate = b.op("Mul", kappa, b.op("Div", square, b.op("Add", square, b.const(1.0))))
-        steps = [b.const(STEPS[:, k : k + 1]) for k in range(2)]
         kinds = b.const((np.arange(len(DIRECTIONS)) >= EDGES).astype(np.int64), np.int64)
         outwards = b.op("Mul", b.op("Gather", rate, kinds, axis=0), self.outwards(d))
         end = b.op("CumSum", outwards, b.const(0, np.int64))
-        begin = b.op("Concat", b.op("Mul", b.slice(end, 0, 0, 1), b.const(0.0)), b.slice(end, 0, 0, -1), axis=0)
-        here = b.op("And", b.op("GreaterOrEqual", b.row(number), begin), b.op("Less", b.row(number), end))
-        here = b.cast(here, FLOAT)
-        some = b.op("Greater", b.sum(here, 0, keep=False), b.const(0.0))
+        passed = b.cast(b.op("GreaterOrEqual", b.row(number), end), FLOAT)
+        direction = b.cast(b.sum(passed, 0, keep=False), INT64)
+        some = b.op("Less", direction, b.const(len(DIRECTIONS), np.int64))
+        steps = np.append(STEPS, [[0, 0]], 0).T
         return [
-            b.op("Where", some, b.op("Add", v, b.sum(b.op("Mul", here, s), 0, keep=False)), b.const(_NOWHERE))
+            b.op("Where", some, b.op("Add", v, b.at(b.const(s), direction)), b.const(_NOWHERE))
             for v, s in zip(xy, steps, strict=True)
-        ]
+        ], some
 
     def _parents(self, row: str, d: list[str], beside: str, before: str, length: str, step: list[str]) -> list[str]:
         """Where children of each hit stand, and whether it is accepted as a parent."""

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from fastcalo.training.architectures.showers import placing
@@ -63,6 +65,18 @@ class Surroundings:
         x, y = (b.op("BitwiseAnd", b.cast(v, INT32), last) for v in (x, y))
         return b.op("Add", b.op("Mul", b.op("Add", b.op("Mul", b.cast(row, INT32), side), x), side), y)
 
+    def noted_around(self, hit: str, row: str, xy: Sequence[str]) -> str:
+        """What is noted of the nine cells around each, in the order of `NINE`, uint8 [9, H]."""
+        b = self.b
+        x, y = (b.row(b.cast(v, INT32)) for v in xy)
+        # lines of the torus, and places in a line
+        x, y = (b.op("Add", v, b.const([[-1], [0], [1]], np.int32)) for v in (x, y))
+        x, y = (b.op("BitwiseAnd", v, b.const(SIDE - 1, np.int32)) for v in (x, y))
+        line = b.op("Add", b.op("Mul", b.row(b.cast(row, INT32)), b.const(SIDE, np.int32)), x)
+        line = b.op("Mul", line, b.const(SIDE, np.int32))
+        cell = b.op("Add", *(b.op("Unsqueeze", v, b.const([axis], np.int64)) for v, axis in ((line, 1), (y, 0))))
+        return b.reshape(b.at(hit, b.flat(cell)), len(NINE), -1)
+
     def along_across(self, row: str, d: list[str]) -> tuple[str, str]:
         """Position of each hit along the azimuth of incidence, and across it."""
         b = self.b
@@ -85,9 +99,8 @@ class Surroundings:
             Cells, and their positions from the line of flight.
         """
         b = self.b
-        steps = [b.const(STEPS[:, k : k + 1]) for k in range(2)]
-        cell = self.torus(b.row(row), *(b.op("Add", b.row(v), s) for v, s in zip(xy, steps, strict=True)))
-        found = b.cast(b.reshape(b.at(filled, b.flat(cell)), len(DIRECTIONS), -1), FLOAT)
+        order = b.const([NINE.index(step) for step in DIRECTIONS], np.int64)
+        found = b.cast(b.op("Gather", self.noted_around(filled, row, xy), order, axis=0), FLOAT)
         farther = b.sum(b.op("Mul", found, self.outwards(d)), 0, keep=False)
         return b.op("Sub", b.sum(found, 0, keep=False), farther), farther, found
 
@@ -132,9 +145,7 @@ class Surroundings:
     def around(self, hit: str, row: str, xy: list[str]) -> tuple[str, list[str], str]:
         """Hits in the nine cells around each, the sums of their steps along x and y; what is noted of the cells."""
         b, nine = self.b, np.array(NINE, np.float32)
-        steps = [b.const(nine[:, k : k + 1]) for k in range(2)]
-        cell = self.torus(b.row(row), *(b.op("Add", b.row(v), s) for v, s in zip(xy, steps, strict=True)))
-        noted = b.cast(b.reshape(b.at(hit, b.flat(cell)), len(NINE), -1), FLOAT)
+        noted = b.cast(self.noted_around(hit, row, xy), FLOAT)
         found = b.clip(noted, None, 1.0)
         sums = b.op("MatMul", b.const(np.concatenate([np.ones((1, len(NINE))), nine.T])), found)
         number, x, y = (b.flat(t) for t in b.ops("Split", 3, sums, axis=0, num_outputs=3))

@@ -172,6 +172,26 @@ def test_batches_processes_and_threads_change_nothing():
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("library")
+def test_more_showers_of_high_energy_than_one_batch_takes():
+    """Their noise is large, so that they are drawn in several runs."""
+    model = fastcalo.load_model("em", backend="native")
+    pdg, energy, direction, entry, random = particles_of(model, 60)
+    energy = np.linspace(90, 100, len(pdg)).astype(np.float32)[::-1].copy()
+    whole = model.sample(pdg, energy, direction, entry, random)["ECAL"]
+    assert np.unique(whole.shower).tolist() == list(range(60))
+    for part in (np.arange(3), np.arange(30, 60)):
+        mine = model.sample(pdg[part], energy[part], direction[part], entry[part], random.take(part))["ECAL"]
+        here = np.isin(whole.shower, part)
+        by_shower = [np.argsort(s.shower[keep], kind="stable") for s, keep in ((whole, here), (mine, slice(None)))]
+        for column in ("x", "y", "layer"):
+            theirs = getattr(whole, column)[here][by_shower[0]]
+            assert getattr(mine, column)[by_shower[1]].tolist() == theirs.tolist()
+        np.testing.assert_allclose(mine.deposit[by_shower[1]], whole.deposit[here][by_shower[0]], rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("library")
 def test_events_and_dense_windows_go_through_it():
     events = fastcalo.Events.from_arrays(
         pdg=[[22, 211, 14], [11]], momentum=[[[0, 8, 1], [4, 1, 0], [1, 1, 1]], [[3, 0, 1]]]

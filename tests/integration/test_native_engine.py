@@ -122,7 +122,15 @@ def test_scatters_by_what_was_scattered(library):
 
 @pytest.mark.parametrize(
     ("names", "axis", "lines", "places"),
-    [("LP", 0, 3, 5), ("LP", 0, 5, 5), ("LP", 1, 5, 5), ("LP", 0, 1, 0), ("NN", 0, 5, 5), ("NN", 1, 5, 5)],
+    [
+        ("LP", 0, 3, 5),
+        ("LP", 0, 5, 5),
+        ("LP", 1, 5, 5),
+        ("LP", 0, 1, 0),
+        ("LP", 0, 19, 5),
+        ("NN", 0, 5, 5),
+        ("NN", 1, 5, 5),
+    ],
 )
 def test_one_vector_of_places_for_all_lines(library, names, axis, lines, places):
     """Repeated for each line, or for each column, which has the same shape where there are as many of either."""
@@ -130,7 +138,11 @@ def test_one_vector_of_places_for_all_lines(library, names, axis, lines, places)
     matrix, at = g.input("matrix", FLOAT, [names[0], "K"]), g.input("places", INT64, [names[1]])
     shape = g.op("Concat", g.size(matrix), g.size(at), axis=0)
     index = g.op("Expand", g.op("Unsqueeze", at, g.const([axis], np.int64)), shape)
-    g.output(g.op("GatherElements", matrix, index, axis=1), "y", FLOAT, list(names))
+    taken = g.op("GatherElements", matrix, index, axis=1)
+    g.output(taken, "y", FLOAT, list(names))
+    for how in ("add", "max", "none"):
+        put = g.op("ScatterElements", matrix, index, g.op("Mul", taken, g.const(3.0)), axis=1, reduction=how)
+        g.output(put, how, FLOAT, [names[0], "K"])
     feed = {"matrix": np.arange(6 * lines, dtype=np.float32).reshape(lines, 6)}
     feed["places"] = np.array([0, 2, -1, 4, 5])[:places]
     for want, *got in both(library, g, feed):

@@ -35,7 +35,7 @@ Graph::Graph(const onnx::Model& model, const std::vector<std::string>& outputs, 
     }
     join_products(*ir_);
     join_scatters(*ir_);
-    join_gathers(*ir_);
+    join_lines(*ir_);
     code_ = compile(*ir_, 0, kernels());
     instructions_ = count_instructions(*code_);
     initial_.resize(ir_->values.size());

@@ -22,6 +22,9 @@ constexpr double FARTHEST_MM = 1e5;    // of an entry in the frame of its module
 constexpr double UNIT_LENGTH = 1e-3;   // how far from 1 a unit vector's length may be
 constexpr std::int64_t ROWS_STEP = 8;  // as in Python: numbers of noise are drawn in blocks of eight
 constexpr const char* WINDOWS = "windows";
+// Rows of noise of a batch, for so many hits fill the caches; but a batch shares the fixed cost of a run.
+constexpr std::int64_t MOST_ROWS = 600'000;
+constexpr std::size_t FEW_SHOWERS = 16;
 
 std::string name_of_shape(const std::vector<std::int64_t>& shape) {
     std::string out = "[N";
@@ -152,14 +155,25 @@ void ShowerModel::sample(const Particles& p, const Stream* streams, Showers& out
                      [&](std::int64_t a, std::int64_t b) { return p.kinetic_energy[a] < p.kinetic_energy[b]; });
     std::unique_ptr<Batch> batch = spares_.take();
     if (!batch) batch = std::make_unique<Batch>();
-    const std::size_t most = backend_->batch();
-    for (std::size_t start = 0; start < p.n; start += most) {
-        const std::size_t n = std::min(most, p.n - start);
+    for (std::size_t start = 0, n = 0; start < p.n; start += n) {
+        n = batch_size(p, &order[start], p.n - start);
         fill(*batch, p, streams, &order[start], n);
         run_batch({n, batch->pdg.data(), batch->energy.data(), batch->direction.data(), batch->entry.data()},
                   batch->noise, &order[start], out);
     }
     spares_.give(std::move(batch));
+}
+
+std::size_t ShowerModel::batch_size(const Particles& p, const std::int64_t* order, std::size_t left) const {
+    std::size_t n = std::min(backend_->batch(), left);
+    const auto rows = [&](std::size_t last) {
+        std::int64_t most = 1;
+        for (const NoiseSpec& spec : contract_.noise)
+            most = std::max(most, rows_needed(spec, &p.kinetic_energy[order[last]], 1));
+        return most;
+    };
+    while (n > FEW_SHOWERS && static_cast<std::int64_t>(n) * rows(n - 1) > MOST_ROWS) --n;
+    return n;
 }
 
 void ShowerModel::fill(Batch& b, const Particles& p, const Stream* streams, const std::int64_t* order,

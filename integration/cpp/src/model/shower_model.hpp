@@ -83,6 +83,8 @@ class ShowerModel {
     };
 
     void check_graph() const;
+    // How many of the next showers, whose energies rise, are drawn together.
+    std::size_t batch_size(const Particles& particles, const std::int64_t* order, std::size_t left) const;
     void fill(Batch& batch, const Particles& particles, const Stream* streams, const std::int64_t* order,
               std::size_t n) const;
     void run_batch(const Particles& particles, const std::vector<NoiseView>& noise, const std::int64_t* shower,

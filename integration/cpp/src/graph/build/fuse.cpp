@@ -186,7 +186,7 @@ void join_scatters(Ir& ir) {
     }
 }
 
-void join_gathers(Ir& ir) {
+void join_lines(Ir& ir) {
     std::vector<int> readers = count_readers(ir);
     const Dim one = ir.symbols.constant(1);
     for (Block& b : ir.blocks) {
@@ -199,7 +199,7 @@ void join_gathers(Ir& ir) {
         for (std::size_t j = 0; j < b.nodes.size(); ++j) {
             Node& n = b.nodes[j];
             made[n.out[0]] = j;
-            if (n.op != Op::GatherElements || n.p.axis != 1) continue;
+            if ((n.op != Op::GatherElements && n.op != Op::ScatterElements) || n.p.axis != 1) continue;
             const int index = n.in[1];
             int vector = source(index, Op::Expand);
             if (vector == kAbsent) continue;
@@ -209,7 +209,10 @@ void join_gathers(Ir& ir) {
             const std::vector<Dim>&lines = ir.value(n.in[0]).dims, &wanted = ir.value(index).dims;
             if (vector == kAbsent || lines.size() != 2 || wanted.size() != 2 || lines[0] != wanted[0]) continue;
             if (ir.value(vector).dims != std::vector<Dim>{wanted[1]}) continue;
-            n.op = Op::Gather;
+            if (n.op == Op::GatherElements)
+                n.op = Op::Gather;
+            else
+                n.p.flag2 = true;
             n.in[1] = vector;
             ++readers[static_cast<std::size_t>(vector)];
             gone[made[index]] = --readers[static_cast<std::size_t>(index)] == 0;
