@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""ONNX graph of the positions of hits: a Loop over layers, in which hits descend from those of the layer before."""
+"""ONNX graph of the positions of hits: a Loop over layers, in which hits descend from those before."""
 
 from __future__ import annotations
 
@@ -85,7 +85,6 @@ def place_hits(g: Graph, model: HitModel, tables: Tables, points: Points, shower
         "Greater", g.op("Sub", g.sum(left, 0), g.op("CumSum", left, g.const(0, np.int64))), g.const(0, np.int64)
     )
     cell = np.array(model.geometry.cell, np.float32)
-    ratio = np.concatenate([[1.0], cell[:-1] / cell[1:]]).astype(np.float32)
     same = np.array([float(i not in model.geometry.first_layers) for i in range(layers)], np.float32)
     zeros = g.full(showers, 0)
     padding = g.const([0.0])
@@ -99,7 +98,7 @@ def place_hits(g: Graph, model: HitModel, tables: Tables, points: Points, shower
     }  # fmt: skip
 
     def body(b: Graph) -> None:
-        _Layer(b, model, points, showers, choice).build(pack, left, b.const(ratio), b.const(same))
+        _Layer(b, model, points, showers, choice).build(pack, left, b.const(cell), b.const(same))
 
     state = list(start.values())
     passes, go_on = g.const(layers, np.int64), g.const(True, np.bool_)
@@ -124,7 +123,7 @@ class _Layer(Surroundings):
         """Shower of each candidate."""
         return self.b.at(self.points.shower, candidate) if self.choice else candidate
 
-    def build(self, pack: str, left: str, ratio: str, same: str) -> None:
+    def build(self, pack: str, left: str, cells: str, same: str) -> None:
         b = self.b
         layer = b.input("layer", INT64, [])
         b.input("go_on", BOOL, [])
@@ -143,7 +142,8 @@ class _Layer(Surroundings):
         self.offset = [b.flat(x) for x in b.ops("Split", 2, offset, axis=0, num_outputs=2)]
         before_xy = [b.flat(x) for x in b.ops("Split", 2, before, axis=0, num_outputs=2)]
         count = self._of_candidates(one(self.points.count))
-        candidate, start, xy, inside, place, numbers = self._points(one, at, parents, first, held, ratio)
+        cell = b.op("Gather", cells, at, axis=0)
+        candidate, start, xy, inside, place, numbers = self._points(one, cell, parents, first, held)
         keep = self._first_distinct(candidate, start, xy, inside, place, count)
         candidate, xy, start, inside, place = self._with_successors(candidate, xy, numbers, keep)
         keep = self._first_distinct(candidate, start, xy, inside, place, count)
@@ -164,15 +164,18 @@ class _Layer(Surroundings):
         filled = self._filled(self.showers, row, x, y, self.one_longer(length))
         number = b.op("ScatterElements", b.full(self.showers, 0), row, b.full(b.size(row), 1), axis=0, reduction="add")
         begin = b.op("CumSum", number, b.const(0, np.int64), exclusive=1)
-        centre = self._parents(row, d, b.op("Add", nearer, farther), before, length, step)
+        *centre, accepted = self._parents(row, d, b.op("Add", nearer, farther), before, length, step)
+        some = b.op("Greater", number, b.const(0, np.int64))
+        begin = b.op("Where", some, b.op("Add", begin, b.size(state["accepted"])), first)
         behind = self.behind(filled, state, same_section)
         here = b.op("Add", b.full(b.size(row), 0), layer)
         grown = {"rows": row, "layers": here, "all_x": x, "all_y": y, "nearer": nearer, "farther": farther}
         grown |= {"before": before, "lengths": length, "behind": behind}
+        grown |= dict(zip(("centre_x", "centre_y"), (b.op("Mul", v, cell) for v in centre), strict=True))
+        grown["accepted"] = accepted
         new = {name: b.op("Concat", state[name], value, axis=0) for name, value in grown.items()}
-        for name, value in zip(("centre_x", "centre_y", "accepted"), centre, strict=True):
-            new[name] = b.op("Concat", value, b.const([0.0]), axis=0)
-        new |= {"first": begin, "held": number, "hit": filled, "last_row": row, "last_dx": d[0], "last_dy": d[1]}
+        new |= {"first": begin, "held": b.op("Where", some, number, held)}
+        new |= {"hit": filled, "last_row": row, "last_dx": d[0], "last_dy": d[1]}
         b.output(b.op("Squeeze", b.op("Gather", left, at, axis=0), b.const([0], np.int64)), "go_on_out", BOOL, [])
         for name, kind, length in _STATE:
             b.output(new[name], f"{name}_out", kind, [length])
@@ -188,7 +191,7 @@ class _Layer(Surroundings):
         return b.op("ScatterElements", cells, self.torus(row, x, y), noted, axis=0)
 
     def _points(
-        self, one: Callable[[str], str], at: str, parents: list[str], first: str, held: str, ratio: str
+        self, one: Callable[[str], str], cell: str, parents: list[str], first: str, held: str
     ) -> tuple[str, str, list[str], str, str, list[str]]:
         """Points of a layer: candidate, first point of each, cell, whether it is one, place, successors' numbers."""
         b, zero = self.b, self.b.const(0, np.int64)
@@ -217,9 +220,8 @@ class _Layer(Surroundings):
         reached = b.op("Mul", chained, accepted)
         wide = b.op("GreaterOrEqual", which, b.op("Mul", reached, b.at(b.flat(self.kernel), row)))
         narrowness = self.picked(self.kernel_inverse, b.cast(wide, INT64), row)
-        factor = b.op("Gather", ratio, at, axis=0)
         child = [
-            b.op("Add", b.op("Add", b.at(o, row), b.op("Mul", d, factor)), b.op("Div", z, narrowness))
+            b.op("Add", b.op("Add", b.at(o, row), b.op("Div", d, cell)), b.op("Div", z, narrowness))
             for o, d, z in zip(self.offset, (centre_x, centre_y), (zx, zy), strict=True)
         ]
         # of a blob

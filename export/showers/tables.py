@@ -81,9 +81,7 @@ def profile_tables(
     shift_x = g.op("Sub", g.op("Mul", a, ux), g.op("Mul", b, uy))
     shift_y = g.op("Add", g.op("Mul", a, uy), g.op("Mul", b, ux))
     count_L1N = g.op("Unsqueeze", g.op("Transpose", count_NL, perm=[1, 0]), g.const([1], np.int64))
-    before = g.op(
-        "Concat", g.op("Mul", g.slice(count_L1N, 0, 0, 1), g.const(0.0)), g.slice(count_L1N, 0, 0, -1), axis=0
-    )
+    before = g.op("CumSum", count_L1N, g.const(0, np.int64), exclusive=1)
     begun = g.cast(g.op("Greater", before, g.const(0.0)), FLOAT)
     depth = g.op(
         "Add",

@@ -18,7 +18,7 @@ from fastcalo.training.architectures.hit_lists.hit_networks import LATENT
 from fastcalo.training.architectures.showers.cell_model import HitModel
 from fastcalo.training.architectures.showers.conditions import Geometry, ShowerConditions, shower_conditions
 from fastcalo.training.architectures.showers.critic import features, n_features
-from fastcalo.training.architectures.showers.likelihood import negative_elbo, pairs, rates_of
+from fastcalo.training.architectures.showers.likelihood import REACH, earlier_layers, negative_elbo, pairs, rates_of
 from fastcalo.training.architectures.showers.neighbours import (
     LONGEST,
     SIDE,
@@ -99,16 +99,24 @@ def test_the_rate_of_descendants_sums_to_the_part_of_draws_that_is_accepted(
     assert rates.mass_BL[row, layer] < 1
 
 
+def test_the_last_layer_with_hits_before_each() -> None:
+    number = torch.tensor([[0, 2, 0, 0, 1, 3], [1, 0, 0, 0, 0, 0]])
+    assert earlier_layers(number).tolist() == [[-1, -1, 1, 1, 1, 4], [-1, 0, 0, 0, 0, 0]]
+
+
 def test_pairs_are_hits_of_successive_layers_close_to_each_other(
     model: HitModel, batch: Batch, c: ShowerConditions
 ) -> None:
+    """Layers without hits between them do not count."""
     d = torch.stack([batch.x, batch.y], 1) - c.offset_BL2[batch.row, batch.layer]
     number = torch.bincount(batch.row * 85 + batch.layer, minlength=len(batch) * 85)
-    child, parent = pairs(batch.row, batch.layer, d, number, model.cell_L, 4.5)
+    child, parent = pairs(batch.row, batch.layer, d, number, earlier_layers(number.view(-1, 85)), model.cell_L, REACH)
     assert (batch.row[child] == batch.row[parent]).all()
-    assert (batch.layer[child] == batch.layer[parent] + 1).all()
+    there = torch.cumsum(number.view(-1, 85) > 0, 1)
+    assert (there[batch.row[child], batch.layer[child]] == there[batch.row[parent], batch.layer[parent]] + 1).all()
+    assert (batch.layer[child] > batch.layer[parent] + 1).any()
     mm = d * model.cell_L[batch.layer][:, None]
-    assert ((mm[child] - mm[parent]).abs().amax(1) < 4.5 * model.cell_L[batch.layer[child]]).all()
+    assert ((mm[child] - mm[parent]).abs().amax(1) < REACH * model.cell_L[batch.layer[child]]).all()
     assert len(child) > 100
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Blobs of the layers, and how hits descend from those of the layer before: what the profile network gives."""
+"""Blobs of the layers, and how hits descend from those of layers before: what the profile network gives."""
 
 from __future__ import annotations
 

@@ -4,12 +4,12 @@
 The hits of a layer are a point process without a window. Most are draws from a mixture of blobs around the line of
 flight: narrow ones are normal densities, integrated over the cell; wide ones are densities with a power law for a tail
 (a Student density in two dimensions), stretched along the azimuth of incidence. The others descend from the hits of the
-layer before: a parent is taken at random, accepted with a probability that depends on where it stands, and its child
-lies close to its projection along the line of flight. A hit may bring about another in a neighbouring cell (see
-`neighbours`). A latent vector, whose encoder serves training only, carries what is common to the layers of one shower
-(Kingma & Welling, arXiv:1312.6114, with a conditional prior: Sohn, Lee & Yan, NeurIPS 2015). Hits share the energy of
-their layer by stick-breaking from the axis outwards: each takes a part of what is left above threshold, the last one
-takes the rest.
+last layer before that has any: a parent is taken at random, accepted with a probability that depends on where it
+stands, and its child lies close to its projection along the line of flight. A hit may bring about another in a
+neighbouring cell (see `neighbours`). A latent vector, whose encoder serves training only, carries what is common to the
+layers of one shower (Kingma & Welling, arXiv:1312.6114, with a conditional prior: Sohn, Lee & Yan, NeurIPS 2015). Hits
+share the energy of their layer by stick-breaking from the axis outwards: each takes a part of what is left above
+threshold, the last one takes the rest.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SCALE_RANGE = (0.2, 4.6)
 """Of the log scale of wide blobs, in cells: at the lower end a density at the middle of a cell is that of its mean."""
 TAIL_RANGE = (-0.7, 1.8)
 STRETCH_RANGE = (-0.7, 2.3)
-KERNEL_RANGE = (-2.5, 0.4)
+KERNEL_RANGE = (-2.5, 1.6)
 OUTPUTS = 4 * NARROW + 6 * WIDE + 1 + 2 + 5 + CODES + GATES
 OF_PARENT = 7
 """What decides about a parent besides the layer's gates."""
@@ -98,7 +98,7 @@ class HitModel(HitNetworks):
         a, b = along * unit, across * unit
         ux, uy = c.along_B2[:, None, :1], c.along_B2[:, None, 1:]
         centre = c.offset_BL2[:, :, None] + torch.stack([a * ux - b * uy, a * uy + b * ux], -1)
-        before = F.pad(count_BL[:, :-1], (1, 0))
+        before = F.pad(torch.cumsum(count_BL[:, :-1], 1), (1, 0))
         return Profile(
             weight, inverse, centre, scale, tail, stretch,
             torch.log(count_BL + 0.8) + 0.3 * rate[..., 0],

@@ -91,7 +91,7 @@ def _true_layers(
         row, xy = batch.row[hits], torch.stack([batch.x[hits], batch.y[hits]], 1)
         (feature, _), near, d = _seen(model, c, parents, row, xy, i)
         yield parents, feature
-        parents = parents_of(model, c, profile, row, i, xy, d, near)
+        parents = parents_of(model, c, profile, parents, row, i, xy, d, near)
 
 
 def _seen(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Likelihood of hits: rates of their cells given the hits of the layer before, and the evidence lower bound."""
+"""Likelihood of hits: rates of their cells given the hits of layers before, and the evidence lower bound."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .cell_model import HitModel
 from .conditions import Geometry, ShowerConditions, along_across
 from .neighbours import Neighbours, neighbours
 
-REACH = 4.5
+REACH = 10.0
 """Cells along x and y within which a hit may descend from another."""
 
 
@@ -31,7 +31,7 @@ def shape_moments(batch: Batch, c: ShowerConditions, geometry: Geometry) -> Tens
 
 @dataclass(frozen=True)
 class Rates:
-    """At which rate the cells of some hits are hit, given the hits of the layer before and those nearer to the axis.
+    """At which rate the cells of some hits are hit, given the hits of layers before and those nearer to the axis.
 
     Attributes
     ----------
@@ -72,10 +72,10 @@ def rates_of(
     group = row * layers + layer
     size = len(c) * layers
     number = torch.bincount(group, minlength=size)
-    mean = (group_sum(accepted, group, size) / number.clamp_min(1)).view(-1, layers)
-    chained = profile.chained_BL
-    mass = 1 - chained + chained * F.pad(mean[:, :-1], (1, 0))
-    child, parent = pairs(row, layer, d, number, model.cell_L, REACH)
+    mean = group_sum(accepted, group, size) / number.clamp_min(1)
+    chained, earlier = profile.chained_BL, earlier_layers(number.view(-1, layers))
+    mass = 1 - chained + chained * F.pad(mean.view(-1, layers), (1, 0)).gather(1, earlier + 1)
+    child, parent = pairs(row, layer, d, number, earlier, model.cell_L, REACH)
     r, at = row[child], layer[child]
     cell = model.cell_L
     projected = centre[parent] * (cell[layer[parent]] / cell[at])[:, None]
@@ -90,16 +90,27 @@ def rates_of(
     return Rates(log_p, draw, (kappa * near.pull_H2).sum(1), mass, (kappa * near.spread_H2).sum())
 
 
+def earlier_layers(number_BL: Tensor) -> Tensor:
+    """The last layer with hits before each layer, int64 [B, L]; -1 where there is none."""
+    here = torch.arange(number_BL.shape[1], device=number_BL.device)
+    last = torch.where(number_BL > 0, here, -1).cummax(1).values
+    return F.pad(last[:, :-1], (1, 0), value=-1)
+
+
 @torch.no_grad()
 def pairs(
-    row: Tensor, layer: Tensor, d: Tensor, number_G: Tensor, cell_L: Tensor, reach: float
+    row: Tensor, layer: Tensor, d: Tensor, number_G: Tensor, earlier_BL: Tensor, cell_L: Tensor, reach: float
 ) -> tuple[Tensor, Tensor]:
-    """Pairs (child, parent) with the parent in the layer before, within `reach` of the child's cells, int64 [P]."""
+    """Pairs (child, parent) with the parent in the last layer with hits before, within `reach` of the child's cells.
+
+    int64 [P]; ``earlier_BL`` are the `earlier_layers`.
+    """
     layers, device = len(cell_L), row.device
     first = torch.cumsum(number_G, 0) - number_G
-    group = row * layers + layer
-    before = (group - 1).clamp_min(0)
-    n = number_G[before] * (layer > 0)
+    before = earlier_BL[row, layer]
+    n = (before >= 0).long()
+    before = row * layers + before.clamp_min(0)
+    n = number_G[before] * n
     child = torch.repeat_interleave(torch.arange(len(n), device=device), n)
     parent = torch.arange(len(child), device=device) - (torch.cumsum(n, 0) - n)[child] + first[before][child]
     mm = d * cell_L[layer][:, None]

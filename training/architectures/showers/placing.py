@@ -2,10 +2,10 @@
 """Placing the hits of whole showers, one layer behind the other.
 
 Each layer draws a number of points that its hit count and its rate fix (`points_of`): points of blobs, and children of
-the hits of the layer before. Points whose parent is not accepted, that lie beyond `FARTHEST` or that repeat a cell are
-passed over. Each of the first `count` distinct cells may bring about a hit in a neighbouring one, and that another,
-which then stand behind it; the first `count` distinct cells of all are the hits. With a `ChoiceNetwork` this is done
-several times, and one of the sets is kept.
+the hits of the last layer before that has any. Points whose parent is not accepted, that lie beyond `FARTHEST` or that
+repeat a cell are passed over. Each of the first `count` distinct cells may bring about a hit in a neighbouring one, and
+that another, which then stand behind it; the first `count` distinct cells of all are the hits. With a `ChoiceNetwork`
+this is done several times, and one of the sets is kept.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ class ShowersNoise(Noise):
 
 @dataclass(frozen=True)
 class Parents:
-    """Hits of the layer before.
+    """Hits of the layers before, and which of them are the last ones.
 
-    Where children stand [P, 2], in cells of that layer; chance to be accepted [P]; each shower's first one and their
-    number [B]; which cells are hit, as in `one_longer`.
+    Where children stand [P, 2], in mm from the line of flight; chance to be accepted [P]; of each shower, the first hit
+    of the last layer that has hits, and their number [B]; which cells of the layer before are hit, as in `one_longer`.
     """
 
     centre: Tensor
@@ -140,7 +140,7 @@ def placed_layers(
             here = torch.arange(batch, device=device)
             feature, number = feature[here, kept], number[here, kept]
         row = candidate // candidates
-        parents = parents_of(model, c, profile, row, i, xy, d, near)
+        parents = parents_of(model, c, profile, parents, row, i, xy, d, near)
         yield PlacedLayer(row, xy, feature, number)
 
 
@@ -186,16 +186,22 @@ def look_around(
 
 
 def parents_of(
-    model: HitModel, c: ShowerConditions, profile: Profile, row_H: Tensor, layer: int, xy_H2: Tensor, d_H2: Tensor,
-    near: Near,
+    model: HitModel, c: ShowerConditions, profile: Profile, before: Parents, row_H: Tensor, layer: int, xy_H2: Tensor,
+    d_H2: Tensor, near: Near,
 ) -> Parents:  # fmt: skip
-    """The hits of a layer, for the layer behind; `row_H` in ascending order."""
+    """The hits of a layer put to those `before`, for the layer behind; `row_H` in ascending order."""
     hit = _no_cells(len(c), d_H2.device)
     hit[place_on_torus(row_H, xy_H2[:, 0], xy_H2[:, 1])] = one_longer(near.length_H)
-    here = torch.full_like(row_H, layer)
-    accepted, centre = model.parents(c, profile, row_H, here, d_H2, near)
-    held = torch.bincount(row_H, minlength=len(c))
-    return Parents(centre, accepted, torch.cumsum(held, 0) - held, held, hit)
+    accepted, centre = model.parents(c, profile, row_H, torch.full_like(row_H, layer), d_H2, near)
+    number = torch.bincount(row_H, minlength=len(c))
+    some, first = number > 0, len(before.accepted) + torch.cumsum(number, 0) - number
+    return Parents(
+        torch.cat([before.centre, centre * model.cell_L[layer]]),
+        torch.cat([before.accepted, accepted]),
+        torch.where(some, first, before.first),
+        torch.where(some, number, before.number),
+        hit,
+    )
 
 
 def _no_cells(groups: int, device: torch.device) -> Tensor:
@@ -226,10 +232,9 @@ def _points(
         d, reached = parents.centre[parent], chained * parents.accepted[parent]
     else:
         d, reached = torch.zeros_like(normal), chained
-    cell = model.cell_L
     wide = (which >= reached * profile.kernel_BL[row, layer]).long()
     width = profile.kernel_inverse_BL2[row, layer].gather(1, wide[:, None])
-    child = offset + d * (cell[max(0, layer - 1)] / cell[layer]) + normal / width
+    child = offset + d / model.cell_L[layer] + normal / width
     # of a blob
     share = (which - chained) / (1 - chained)
     blob = (share[:, None] > torch.cumsum(profile.weight_BLK[row, layer], 1)[:, :-1]).sum(1)
