@@ -16,6 +16,7 @@ from fastcalo.detector.description import load_detector
 from fastcalo.errors import ConfigError, TrainingError
 from fastcalo.training.config import DataConfig
 from fastcalo.training.data.splits import open_splits
+from fastcalo.training.distributed.heartbeat import Heartbeat
 from fastcalo.training.run import checkpoint
 from fastcalo.training.run.curves import draw_curves, read_metrics
 from fastcalo.training.run.metrics_log import MetricsLog
@@ -291,3 +292,19 @@ def test_a_rank_that_is_stopped_leaves_the_folder_to_the_one_that_saves(config, 
     with pytest.raises(type(error)), forgotten_if_it_fails(run, begins):
         raise error
     assert (run / "config.json").exists() == kept
+
+
+def test_a_sign_of_life_while_a_folder_is_removed_does_not_keep_it(tmp_path, monkeypatch):
+    run, remove, late = tmp_path / "run", Path.rmdir, [1, 2]
+    run.mkdir()
+
+    def rmdir(folder):
+        if folder == run and late:
+            Heartbeat(run, late.pop())
+        remove(folder)
+
+    monkeypatch.setattr(Path, "rmdir", rmdir)
+    with pytest.raises(RuntimeError, match="no data"), forgotten_if_it_fails(run, True):
+        raise RuntimeError("no data")
+    assert not late
+    assert not run.exists()

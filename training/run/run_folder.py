@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from .signals import Stopped
 log = logging.getLogger(__name__)
 
 _CONFIG = "config.json"
+_REMOVALS = 4
 
 _ORIGIN = "origin"
 """Where the configuration is from; what else stands in the file is the configuration itself."""
@@ -126,14 +128,24 @@ def forgotten_if_it_fails(run: Path, made: bool) -> Iterator[None]:
             and not any(run.glob("*.pt"))
             and not (run / "metrics.jsonl").exists()
         ):
-            # each may be gone already: other ranks fail, too
-            for file in (run / _CONFIG, *(run / "ranks").glob("*")):
-                with suppress(OSError):
-                    file.unlink()
-            for folder in (run / "ranks", run):
-                with suppress(OSError):
-                    folder.rmdir()
+            _remove(run)
         raise
+
+
+def _remove(run: Path) -> None:
+    """Remove what a beginning training has put into its folder, and the folder if nothing else is there."""
+    for _ in range(_REMOVALS):
+        # each may be gone already: other ranks fail, too
+        for file in (run / _CONFIG, *(run / "ranks").glob("*")):
+            with suppress(OSError):
+                file.unlink()
+        for folder in (run / "ranks", run):
+            with suppress(OSError):
+                folder.rmdir()
+        if not run.exists():
+            return
+        # another rank may just have written that it is alive; without the folder it does not
+        time.sleep(0.05)
 
 
 def read_config(run: Path) -> tuple[TrainConfig, str]:
