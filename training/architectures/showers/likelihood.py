@@ -107,10 +107,9 @@ def pairs(
     """
     layers, device = len(cell_L), row.device
     first = torch.cumsum(number_G, 0) - number_G
-    before = earlier_BL[row, layer]
-    n = (before >= 0).long()
-    before = row * layers + before.clamp_min(0)
-    n = number_G[before] * n
+    earlier = earlier_BL[row, layer]
+    before = row * layers + earlier.clamp_min(0)
+    n = number_G[before] * (earlier >= 0)
     child = torch.repeat_interleave(torch.arange(len(n), device=device), n)
     parent = torch.arange(len(child), device=device) - (torch.cumsum(n, 0) - n)[child] + first[before][child]
     mm = d * cell_L[layer][:, None]
