@@ -84,7 +84,6 @@ def place_hits(g: Graph, model: HitModel, tables: Tables, points: Points, shower
     left = g.op(
         "Greater", g.op("Sub", g.sum(left, 0), g.op("CumSum", left, g.const(0, np.int64))), g.const(0, np.int64)
     )
-    cell = np.array(model.geometry.cell, np.float32)
     same = np.array([float(i not in model.geometry.first_layers) for i in range(layers)], np.float32)
     zeros = g.full(showers, 0)
     padding = g.const([0.0])
@@ -98,7 +97,7 @@ def place_hits(g: Graph, model: HitModel, tables: Tables, points: Points, shower
     }  # fmt: skip
 
     def body(b: Graph) -> None:
-        _Layer(b, model, points, showers, choice).build(pack, left, b.const(cell), b.const(same))
+        _Layer(b, model, points, showers, choice).build(pack, left, b.const(model.geometry.cell), b.const(same))
 
     state = list(start.values())
     passes, go_on = g.const(layers, np.int64), g.const(True, np.bool_)
@@ -300,10 +299,9 @@ class _Layer(Surroundings):
         second = self._successor(of_row, of_xy, again)[0]
         second = [b.op("ScatterElements", nowhere, there, v, axis=0) for v in second]
         line = [xy, first, second]
-        longest = len(line)
         candidate, *xy = (
             b.flat(b.op("Concat", *(b.column(v) for v in of_line), axis=1))
-            for of_line in ([candidate] * longest, *zip(*line, strict=True))
+            for of_line in ([candidate] * len(line), *zip(*line, strict=True))
         )
         ones = b.full(b.size(candidate), 1)
         number = b.op("ScatterElements", b.full(self.sets, 0), candidate, ones, axis=0, reduction="add")

@@ -94,7 +94,7 @@ class ShowersTrainConfig(TrainConfig):
     whole_showers: ClassVar[bool] = True
 
     arch: Annotated[
-        Literal["showers"], about("Hit by hit without a window, each layer's hits given those of the layer before")
+        Literal["showers"], about("Hit by hit without a window, each layer's hits given those of layers before")
     ]
     network: Annotated[ShowersNetworkConfig, about("Sizes of the networks")] = ShowersNetworkConfig()
     stage: Annotated[AtLeastOne[ShowersStage], about("Parts of the training, in their order, each once")]
