@@ -184,3 +184,65 @@ def test_columns_side_by_side(library, kind, dtype):
         for want, *got in both(library, g, feed):
             for array in got:
                 np.testing.assert_array_equal(array, want)
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 16, 700])
+def test_axes_of_length_one(library, length):
+    """What a Reshape, Squeeze or Unsqueeze leaves as it is may be read from before it."""
+    g = Graph()
+    x, y = (g.input(name, FLOAT, ["N"]) for name in "xy")
+    lines, index = g.input("lines", FLOAT, [2, "N"]), g.input("index", INT64, ["N"])
+    first, second = g.ops("Split", 2, lines, axis=0, num_outputs=2)
+    deep = g.op("Unsqueeze", lines, g.const([0], np.int64))
+    steps = g.const([[-1], [0], [2]])
+    results = {
+        "rows": g.op("Concat", g.row(x), lines, g.row(y), axis=0),
+        "only_rows": g.op("Concat", g.row(x), g.row(y), axis=0),
+        "planes": g.op("Concat", deep, deep, axis=0),
+        "columns": g.op("Concat", g.column(x), g.column(y), axis=1),
+        "flat": g.op("Add", g.flat(first), x),
+        "both_flat": g.op("Mul", g.flat(first), g.flat(second)),
+        "both_rows": g.op("Sub", g.row(x), g.row(y)),
+        "row_and_steps": g.op("Mul", g.op("Add", g.row(x), steps), g.row(y)),
+        "column_and_row": g.op("Add", g.column(x), g.row(g.flat(g.row(y)))),
+        "flat_column": g.op("Max", g.flat(g.column(x)), g.op("Neg", y)),
+        "taken": g.at(g.flat(lines), index),
+        "taken_by_row": g.op("Add", g.at(y, g.flat(g.row(index))), g.flat(second)),
+        "one": g.op("Mul", x, g.flat(g.const([[3.0]]))),
+    }
+    axes = {
+        "rows": 2,
+        "only_rows": 2,
+        "planes": 3,
+        "columns": 2,
+        "both_rows": 2,
+        "row_and_steps": 2,
+        "column_and_row": 2,
+    }
+    for name, value in results.items():
+        g.output(value, name, FLOAT, [f"{name}_{k}" for k in range(axes.get(name, 1))])
+    rng = np.random.default_rng(length)
+    feed = {name: rng.normal(size=length).astype(np.float32) for name in "xy"}
+    feed["lines"] = rng.normal(size=(2, length)).astype(np.float32)
+    feed["index"] = rng.integers(0, max(length, 1), length)
+    for name, (want, *got) in zip(results, both(library, g, feed), strict=True):
+        for array in got:
+            assert array.shape == want.shape, name
+            np.testing.assert_array_equal(array, want, err_msg=name)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 8, 9, 13, 45])
+@pytest.mark.parametrize("columns", [1, 9, 16, 18, 48, 150])
+def test_products_with_a_constant(library, rows, columns):
+    rng = np.random.default_rng(1)
+    weight = rng.normal(size=(33, columns)).astype(np.float32)
+    g = Graph()
+    x = g.input("x", FLOAT, ["N", 33])
+    turned = g.op("Transpose", x, perm=[1, 0])
+    bias = rng.normal(size=columns).astype(np.float32)
+    g.output(g.op("Gemm", x, g.const(weight), g.const(bias)), "right", FLOAT, ["N", columns])
+    g.output(g.op("Gemm", g.const(weight), turned, g.const(bias[:, None]), transA=1), "left", FLOAT, [columns, "N"])
+    g.output(g.op("MatMul", g.const(np.ascontiguousarray(weight.T)), turned), "plain", FLOAT, [columns, "N"])
+    for want, *got in both(library, g, {"x": rng.normal(size=(rows, 33)).astype(np.float32)}):
+        for array in got:
+            np.testing.assert_allclose(array, want, rtol=1e-5, atol=1e-5)

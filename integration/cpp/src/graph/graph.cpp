@@ -4,7 +4,7 @@
 
 #include <map>
 
-#include "graph/build/fuse.hpp"
+#include "graph/build/join.hpp"
 
 namespace fastcalo::graph {
 namespace {
@@ -36,6 +36,7 @@ Graph::Graph(const onnx::Model& model, const std::vector<std::string>& outputs, 
     join_products(*ir_);
     join_scatters(*ir_);
     join_lines(*ir_);
+    skip_reshapes(*ir_);
     code_ = compile(*ir_, 0, kernels());
     instructions_ = count_instructions(*code_);
     initial_.resize(ir_->values.size());

@@ -87,8 +87,8 @@ Buffer* Arena::grow(unsigned k) {
     const std::size_t bytes = std::size_t{1} << (k + kSmallest);
     if (bytes > limit_ || held_ > limit_ - bytes)
         throw Error("a run needs more than the " + std::to_string(limit_ >> 20) + " MiB that it may take");
-    // vectors may be read and written whole, beyond the last element
-    const std::size_t need = sizeof(Buffer) + bytes + 64;
+    // vectors are read and written whole, beyond the last element
+    const std::size_t need = sizeof(Buffer) + bytes + kPadding;
     if (left_ < need) add_slab(need);
     Buffer* b = new (next_) Buffer;
     next_ += need;

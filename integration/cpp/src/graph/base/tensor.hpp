@@ -70,6 +70,9 @@ struct Shape {
     std::string text() const;
 };
 
+// Bytes behind every piece of memory of an arena that may be read and written.
+constexpr std::size_t kPadding = 128;
+
 // A piece of memory of an arena, counted by those who use it; its bytes follow it.
 struct alignas(64) Buffer {
     Buffer* next = nullptr;  // in a list of free ones

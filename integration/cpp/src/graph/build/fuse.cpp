@@ -21,24 +21,6 @@ void add_reads(const Ir& ir, const Node& n, std::set<int>& reads) {
     }
 }
 
-std::vector<int> count_readers(const Ir& ir) {
-    std::vector<int> readers(ir.values.size(), 0);
-    for (const Block& b : ir.blocks) {
-        for (const Node& n : b.nodes)
-            for (const int v : n.in)
-                if (v != kAbsent) ++readers[static_cast<std::size_t>(v)];
-        for (const int v : b.outputs) ++readers[static_cast<std::size_t>(v)];
-    }
-    return readers;
-}
-
-void remove(Block& b, const std::vector<char>& gone) {
-    std::vector<Node> kept;
-    for (std::size_t j = 0; j < b.nodes.size(); ++j)
-        if (!gone[j]) kept.push_back(std::move(b.nodes[j]));
-    b.nodes = std::move(kept);
-}
-
 class Grouping {
   public:
     Grouping(const Ir& ir, int block) : ir_(ir), nodes_(ir.block(block).nodes) {
@@ -152,94 +134,6 @@ std::vector<int> reads_of(const Ir& ir, const Node& n) {
     std::set<int> reads;
     add_reads(ir, n, reads);
     return {reads.begin(), reads.end()};
-}
-
-void join_scatters(Ir& ir) {
-    std::vector<int> readers = count_readers(ir);
-    for (Block& b : ir.blocks) {
-        std::map<int, std::size_t> made;
-        std::vector<char> gone(b.nodes.size(), 0);
-        for (std::size_t j = 0; j < b.nodes.size(); ++j) {
-            Node& n = b.nodes[j];
-            made[n.out[0]] = j;
-            if (n.op != Op::Take) continue;
-            const auto from = made.find(n.in[0]);
-            if (from == made.end() || readers[static_cast<std::size_t>(n.in[0])] != 1) continue;
-            const Node& scatter = b.nodes[from->second];
-            if (scatter.op != Op::ScatterElements || scatter.in[1] != n.in[1]) continue;
-            const auto filled = made.find(scatter.in[0]);
-            if (filled == made.end()) continue;
-            const Node& fill = b.nodes[filled->second];
-            if (fill.op != Op::ConstantOfShape) continue;
-            Node joined;
-            joined.op = Op::ScatterTake;
-            joined.in = {fill.in[0], scatter.in[1], scatter.in[2]};
-            joined.out = n.out;
-            joined.p.mode = scatter.p.mode;
-            joined.p.value = fill.p.value;
-            gone[from->second] = 1;
-            // others may be scattered into the same fill
-            gone[filled->second] = --readers[static_cast<std::size_t>(scatter.in[0])] == 0;
-            n = std::move(joined);
-        }
-        remove(b, gone);
-    }
-}
-
-void join_lines(Ir& ir) {
-    std::vector<int> readers = count_readers(ir);
-    const Dim one = ir.symbols.constant(1);
-    for (Block& b : ir.blocks) {
-        std::map<int, std::size_t> made;
-        std::vector<char> gone(b.nodes.size(), 0);
-        const auto source = [&](int v, Op op) {
-            const auto at = made.find(v);
-            return at == made.end() || b.nodes[at->second].op != op ? kAbsent : b.nodes[at->second].in[0];
-        };
-        for (std::size_t j = 0; j < b.nodes.size(); ++j) {
-            Node& n = b.nodes[j];
-            made[n.out[0]] = j;
-            if ((n.op != Op::GatherElements && n.op != Op::ScatterElements) || n.p.axis != 1) continue;
-            const int index = n.in[1];
-            int vector = source(index, Op::Expand);
-            if (vector == kAbsent) continue;
-            // a line, not a column
-            const std::vector<Dim>& shape = ir.value(vector).dims;
-            if (shape.size() == 2) vector = shape[0] == one ? source(vector, Op::Reshape) : kAbsent;
-            const std::vector<Dim>&lines = ir.value(n.in[0]).dims, &wanted = ir.value(index).dims;
-            if (vector == kAbsent || lines.size() != 2 || wanted.size() != 2 || lines[0] != wanted[0]) continue;
-            if (ir.value(vector).dims != std::vector<Dim>{wanted[1]}) continue;
-            if (n.op == Op::GatherElements)
-                n.op = Op::Gather;
-            else
-                n.p.flag2 = true;
-            n.in[1] = vector;
-            ++readers[static_cast<std::size_t>(vector)];
-            gone[made[index]] = --readers[static_cast<std::size_t>(index)] == 0;
-        }
-        remove(b, gone);
-    }
-}
-
-void join_products(Ir& ir) {
-    const std::vector<int> readers = count_readers(ir);
-    for (Block& b : ir.blocks) {
-        std::map<int, std::size_t> products;
-        std::vector<char> gone(b.nodes.size(), 0);
-        for (std::size_t j = 0; j < b.nodes.size(); ++j) {
-            Node& n = b.nodes[j];
-            if (n.op == Op::MatMul) products[n.out[0]] = j;
-            if (n.op != Op::Silu) continue;
-            const auto from = products.find(n.in[0]);
-            if (from == products.end() || readers[static_cast<std::size_t>(n.in[0])] != 1) continue;
-            Node joined = b.nodes[from->second];
-            joined.p.mode = 1;
-            joined.out = n.out;
-            gone[from->second] = 1;
-            n = std::move(joined);
-        }
-        remove(b, gone);
-    }
 }
 
 std::vector<std::vector<int>> group_nodes(const Ir& ir, int block) { return Grouping(ir, block).run(); }

@@ -58,7 +58,7 @@ int Ir::constant(const Tensor& t) {
     v.constant = t;
     v.constant.owner = nullptr;
     // aligned as every type wants it; some bytes more, as vectors may be read whole
-    memory.push_back(std::make_unique<std::byte[]>(t.bytes() + 64));
+    memory.push_back(std::make_unique<std::byte[]>(t.bytes() + kPadding));
     if (t.bytes()) std::memcpy(memory.back().get(), t.data, t.bytes());
     v.constant.data = memory.back().get();
     for (int k = 0; k < t.shape.rank; ++k) v.dims.push_back(symbols.constant(t.shape[k]));

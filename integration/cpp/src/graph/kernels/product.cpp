@@ -25,18 +25,19 @@ typedef float Loose __attribute__((vector_size(kWidth * 4), aligned(4), may_alia
 
 inline Vector load(const float* p) { return *reinterpret_cast<const Loose*>(p); }
 inline void store(float* p, Vector v) { *reinterpret_cast<Loose*>(p) = v; }
-// One panel, `step` elements from row to row, and R rows of the left matrix.
-template <int R>
+// V vectors of one panel, `step` elements from row to row, and R rows of the left matrix.
+template <int R, int V>
 inline void tile(std::int64_t k, const float* a, std::int64_t row, std::int64_t column, const float* b,
-                 std::int64_t step, Vector (&sum)[R][2]) {
-    for (int r = 0; r < R; ++r) sum[r][0] = sum[r][1] = Vector{};
+                 std::int64_t step, Vector (&sum)[R][V]) {
+    for (int r = 0; r < R; ++r)
+        for (int v = 0; v < V; ++v) sum[r][v] = Vector{};
     for (std::int64_t j = 0; j < k; ++j) {
-        const Vector b0 = load(b), b1 = load(b + kWidth);
+        Vector of_b[V];
+        for (int v = 0; v < V; ++v) of_b[v] = load(b + v * kWidth);
         const float* at = a;
         for (int r = 0; r < R; ++r) {
             const float x = *at;
-            sum[r][0] += x * b0;
-            sum[r][1] += x * b1;
+            for (int v = 0; v < V; ++v) sum[r][v] += x * of_b[v];
             at += row;
         }
         a += column;
@@ -45,26 +46,21 @@ inline void tile(std::int64_t k, const float* a, std::int64_t row, std::int64_t 
 }
 
 // Write sums of R rows, columns `first` to `first + width - 1`.
-template <int R>
-inline void write(const Product& p, std::int64_t i, std::int64_t first, std::int64_t width, Vector (&sum)[R][2]) {
-    if (p.d_column == 1 && width == kPanel && (!p.bias || p.bias_column == 1)) {
+template <int R, int V>
+inline void write(const Product& p, std::int64_t i, std::int64_t first, std::int64_t width, Vector (&sum)[R][V]) {
+    if (p.d_column == 1 && width == V * kWidth && (!p.bias || p.bias_column == 1)) {
         for (int r = 0; r < R; ++r) {
             float* d = p.d + (i + r) * p.d_row + first;
-            if (p.bias) {
-                const float* bias = p.bias + (i + r) * p.bias_row + first;
-                sum[r][0] += load(bias);
-                sum[r][1] += load(bias + kWidth);
+            for (int v = 0; v < V; ++v) {
+                if (p.bias) sum[r][v] += load(p.bias + (i + r) * p.bias_row + first + v * kWidth);
+                store(d + v * kWidth, sum[r][v]);
             }
-            store(d, sum[r][0]);
-            store(d + kWidth, sum[r][1]);
         }
         return;
     }
-    float out[R][kPanel];
-    for (int r = 0; r < R; ++r) {
-        store(out[r], sum[r][0]);
-        store(out[r] + kWidth, sum[r][1]);
-    }
+    float out[R][V * kWidth];
+    for (int r = 0; r < R; ++r)
+        for (int v = 0; v < V; ++v) store(out[r] + v * kWidth, sum[r][v]);
     for (int r = 0; r < R; ++r)
         for (std::int64_t j = 0; j < width; ++j) {
             float x = out[r][j];
@@ -73,20 +69,48 @@ inline void write(const Product& p, std::int64_t i, std::int64_t first, std::int
         }
 }
 
-template <int R>
-inline void strip(const Product& p, std::int64_t i, std::int64_t first, std::int64_t width, const float* b,
-                  std::int64_t step) {
-    Vector sum[R][2];
-    tile<R>(p.k, p.a + i * p.a_row, p.a_row, p.a_column, b, step, sum);
-    write<R>(p, i, first, width, sum);
+// Where a strip of the left matrix meets a panel.
+struct Meeting {
+    std::int64_t first, width;
+    const float* b;
+    std::int64_t step;
+};
+
+template <int R, int V>
+inline void strip(const Product& p, std::int64_t i, const Meeting& at) {
+    Vector sum[R][V];
+    tile<R, V>(p.k, p.a + i * p.a_row, p.a_row, p.a_column, at.b, at.step, sum);
+    write<R, V>(p, i, at.first, at.width, sum);
 }
 
-inline void strips(const Product& p, std::int64_t i, std::int64_t last, std::int64_t first, std::int64_t width,
-                   const float* b, std::int64_t step) {
-    for (; i + kRows <= last; i += kRows) strip<kRows>(p, i, first, width, b, step);
-    for (; i + 4 <= last; i += 4) strip<4>(p, i, first, width, b, step);
-    for (; i + 2 <= last; i += 2) strip<2>(p, i, first, width, b, step);
-    for (; i < last; ++i) strip<1>(p, i, first, width, b, step);
+template <int V>
+inline void strips(const Product& p, std::int64_t i, std::int64_t last, const Meeting& at) {
+    for (; i + kRows <= last; i += kRows) strip<kRows, V>(p, i, at);
+    switch (last - i) {
+        case 7:
+            return strip<7, V>(p, i, at);
+        case 6:
+            return strip<6, V>(p, i, at);
+        case 5:
+            return strip<5, V>(p, i, at);
+        case 4:
+            return strip<4, V>(p, i, at);
+        case 3:
+            return strip<3, V>(p, i, at);
+        case 2:
+            return strip<2, V>(p, i, at);
+        case 1:
+            return strip<1, V>(p, i, at);
+        default:
+            return;
+    }
+}
+
+inline void strips(const Product& p, std::int64_t i, std::int64_t last, const Meeting& at) {
+    if (at.width > kWidth)
+        strips<2>(p, i, last, at);
+    else
+        strips<1>(p, i, last, at);
 }
 
 // One row and four panels at once: as many sums as keep the units for multiplication busy.
@@ -108,34 +132,34 @@ inline void four_panels(const Product& p, std::int64_t first) {
     for (int q = 0; q < 4; ++q) {
         Vector one[1][2] = {{sum[q][0], sum[q][1]}};
         const std::int64_t at = first + q * kPanel;
-        write<1>(p, 0, at, p.n - at < kPanel ? p.n - at : kPanel, one);
+        write<1, 2>(p, 0, at, p.n - at < kPanel ? p.n - at : kPanel, one);
     }
 }
 
-// One row and one panel: sums over every fourth element, for the same reason.
+// One row and V vectors of one panel: sums over every fourth element, for the same reason.
+template <int V>
 inline void one_panel(const Product& p, std::int64_t first, std::int64_t width) {
-    Vector sum[4][2];
-    for (int q = 0; q < 4; ++q) sum[q][0] = sum[q][1] = Vector{};
+    Vector sum[4][V];
+    for (int q = 0; q < 4; ++q)
+        for (int v = 0; v < V; ++v) sum[q][v] = Vector{};
     const float *a = p.a, *b = p.b + first * p.k;
     std::int64_t j = 0;
     for (; j + 4 <= p.k; j += 4)
         for (int q = 0; q < 4; ++q) {
             const float x = *a;
-            sum[q][0] += x * load(b);
-            sum[q][1] += x * load(b + kWidth);
+            for (int v = 0; v < V; ++v) sum[q][v] += x * load(b + v * kWidth);
             a += p.a_column;
             b += kPanel;
         }
     for (; j < p.k; ++j) {
         const float x = *a;
-        sum[0][0] += x * load(b);
-        sum[0][1] += x * load(b + kWidth);
+        for (int v = 0; v < V; ++v) sum[0][v] += x * load(b + v * kWidth);
         a += p.a_column;
         b += kPanel;
     }
-    Vector one[1][2] = {
-        {(sum[0][0] + sum[1][0]) + (sum[2][0] + sum[3][0]), (sum[0][1] + sum[1][1]) + (sum[2][1] + sum[3][1])}};
-    write<1>(p, 0, first, width, one);
+    Vector one[1][V];
+    for (int v = 0; v < V; ++v) one[0][v] = (sum[0][v] + sum[1][v]) + (sum[2][v] + sum[3][v]);
+    write<1, V>(p, 0, first, width, one);
 }
 
 // Few rows, and a right matrix that is not packed: rows of it are added up.
@@ -177,17 +201,20 @@ void multiply(const Product& p) {
         for (; first < p.n; first += kPanel) {
             const std::int64_t width = p.n - first < kPanel ? p.n - first : kPanel;
             if (p.packed && p.m == 1) {
-                one_panel(p, first, width);
+                if (width > kWidth)
+                    one_panel<2>(p, first, width);
+                else
+                    one_panel<1>(p, first, width);
             } else if (p.packed) {
-                strips(p, i, last, first, width, p.b + first * p.k, kPanel);
+                strips(p, i, last, {first, width, p.b + first * p.k, kPanel});
             } else if (width == kPanel) {
-                strips(p, i, last, first, width, p.b + first, p.n);
+                strips(p, i, last, {first, width, p.b + first, p.n});
             } else {
                 float rest[kDeepest * kPanel];
                 for (std::int64_t k = 0; k < p.k; ++k)
                     for (std::int64_t j = 0; j < kPanel; ++j)
                         rest[k * kPanel + j] = j < width ? p.b[k * p.n + first + j] : 0.0F;
-                strips(p, i, last, first, width, rest, kPanel);
+                strips(p, i, last, {first, width, rest, kPanel});
             }
         }
         if (p.silu) silu_rows(p, i, last);

@@ -53,6 +53,12 @@ std::shared_ptr<float> aligned_floats(std::int64_t n) {
             [](float* p) { ::operator delete(p, std::align_val_t{64}); }};
 }
 
+void pack_left(const Tensor& a, bool turned, Instruction& i, const Kernels& k) {
+    const std::int64_t depth = a.shape[turned ? 0 : 1], m = a.shape[turned ? 1 : 0];
+    i.packed = aligned_floats(k.packed_size(depth, m));
+    k.pack(i.packed.get(), a.as<float>(), depth, m, turned ? m : 1, turned ? 1 : depth);
+}
+
 // Choose the form of a product (operators_math.cpp), and pack the constant matrix.
 void lower_product(const Ir& ir, Instruction& i, const Kernels& k) {
     const Value &a = ir.value(i.reads[0]), &b = ir.value(i.reads[1]);
@@ -64,13 +70,11 @@ void lower_product(const Ir& ir, Instruction& i, const Kernels& k) {
         i.packed = aligned_floats(k.packed_size(depth, n));
         k.pack(i.packed.get(), b.constant.as<float>(), depth, n, tb ? 1 : n, tb ? depth : 1);
     } else if (a.is_constant && tb) {
-        const Shape& s = a.constant.shape;
-        const std::int64_t depth = s[ta ? 0 : 1], m = s[ta ? 1 : 0];
         i.form = 1;
-        i.packed = aligned_floats(k.packed_size(depth, m));
-        k.pack(i.packed.get(), a.constant.as<float>(), depth, m, ta ? m : 1, ta ? 1 : depth);
+        pack_left(a.constant, ta, i, k);
     } else {
         i.form = tb ? 3 : 2;
+        if (a.is_constant && !tb) pack_left(a.constant, ta, i, k);
     }
 }
 

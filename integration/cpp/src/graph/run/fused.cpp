@@ -17,6 +17,7 @@ class ProgramMaker {
     ProgramMaker(Ir& ir, const std::vector<const Node*>& nodes, const std::vector<char>& outside, const Kernels& k)
         : ir_(ir), nodes_(nodes), outside_(outside), kernels_(k), shape_(ir.value(nodes[0]->out[0]).dims) {
         for (std::size_t j = 0; j < nodes.size(); ++j) made_[nodes[j]->out[0]] = j;
+        p_.vector = shape_.size() == 1;
     }
 
     Program run() {
@@ -33,7 +34,7 @@ class ProgramMaker {
                 p_.offsets[k] = reserve(p_.operands[k].element);
         for (std::size_t j = 0; j < nodes_.size(); ++j) add_step(j);
         if (p_.offsets.size() > kMostRegisters) throw Error("a group of operators is too large");
-        p_.scratch += 64;
+        p_.scratch += kPadding;
         return std::move(p_);
     }
 
@@ -63,11 +64,12 @@ class ProgramMaker {
         Operand o;
         o.slot = v;
         o.element = static_cast<std::uint8_t>(size_of(x.type));
+        o.constant = x.is_constant;
         if (table)
             o.source = Source::table;
         else if (x.is_constant && x.constant.count == 1)
             o.source = Source::splat, o.splat = repeated(v);
-        else if (x.dims == shape_)
+        else if (x.dims == shape_ || (p_.vector && ir_.symbols.product(x.dims) == shape_[0]))
             o.source = Source::full;
         else
             o.source = ir_.is_scalar(v) ? Source::scalar : Source::broadcast;
@@ -81,7 +83,7 @@ class ProgramMaker {
         key += static_cast<char>(element);
         const auto [at, is_new] = ir_.splats.try_emplace(key, nullptr);
         if (is_new) {
-            ir_.memory.push_back(std::make_unique<std::byte[]>(kBlock * element + 64));
+            ir_.memory.push_back(std::make_unique<std::byte[]>(kBlock * element + kPadding));
             for (std::int64_t k = 0; k < kBlock; ++k)
                 std::memcpy(ir_.memory.back().get() + static_cast<std::size_t>(k) * element, t.data, element);
             at->second = ir_.memory.back().get();
@@ -91,7 +93,7 @@ class ProgramMaker {
     std::int64_t reserve(std::size_t element) {
         const auto at = static_cast<std::int64_t>(p_.scratch);
         // not a power of two: registers would share places in the cache
-        p_.scratch += kBlock * element + 64;
+        p_.scratch += kBlock * element + kPadding;
         return at;
     }
     int temporary(std::size_t element) {

@@ -14,6 +14,10 @@ struct Run;
 
 // Elements of a block.
 constexpr std::int64_t kBlock = 512;
+// Elements of the longest vector, and bytes that follow every register and every tensor of an arena: a program may work
+// out whole vectors.
+constexpr std::int64_t kVector = 16;
+static_assert(kBlock % kVector == 0 && kVector * 8 <= static_cast<std::int64_t>(kPadding));
 // More registers than a group of nodes may need.
 constexpr std::size_t kMostRegisters = 250;
 
@@ -39,6 +43,7 @@ struct Operand {
     int slot = 0;
     Source source = Source::full;
     std::uint8_t element = 0;
+    bool constant = false;
     const std::byte* splat = nullptr;
 };
 
@@ -53,7 +58,8 @@ struct Program {
     std::vector<Operand> operands;
     std::vector<Result> results;
     std::vector<Step> steps;
-    int leader = -1;      // operand that has the shape of all
+    int leader = -1;      // operand that has the shape of all, or if results are vectors, as many elements
+    bool vector = false;  // results have one axis
     int shape_slot = -1;  // else: a target shape (Expand) that takes part in broadcasting
     // Of each register, where it is in scratch memory; of those that point elsewhere, -1.
     std::vector<std::int64_t> offsets;

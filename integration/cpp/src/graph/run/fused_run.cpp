@@ -41,8 +41,26 @@ Pattern pattern_of(const Shape& shape, const Tensor& t) {
     return p;
 }
 
+// So many elements, in pieces: what follows them may be read (if `padded`) and written.
 template <class T>
-const T* fill(const Pattern& p, const T* from, std::int64_t first, std::int64_t n, T* to) {
+void copy_run(T* to, const T* from, std::int64_t n, bool padded) {
+    constexpr std::int64_t kPiece = 64 / sizeof(T);
+    if (!padded) {
+        std::memcpy(to, from, static_cast<std::size_t>(n) * sizeof(T));
+        return;
+    }
+    for (std::int64_t i = 0; i < n; i += kPiece) std::memcpy(to + i, from + i, kPiece * sizeof(T));
+}
+template <class T>
+void repeat_run(T* to, T value, std::int64_t n) {
+    constexpr std::int64_t kPiece = 64 / sizeof(T);
+    T piece[kPiece];
+    for (T& x : piece) x = value;
+    for (std::int64_t i = 0; i < n; i += kPiece) std::memcpy(to + i, piece, sizeof piece);
+}
+
+template <class T>
+const T* fill(const Pattern& p, const T* from, std::int64_t first, std::int64_t n, T* to, bool padded) {
     std::int64_t at[kMaxRank] = {}, offset = 0, rest = first;
     const int inner = p.levels - 1;
     for (int k = inner; k >= 0; --k) {
@@ -56,9 +74,9 @@ const T* fill(const Pattern& p, const T* from, std::int64_t first, std::int64_t 
     while (n > 0) {
         const std::int64_t run = std::min(n, p.length[inner] - at[inner]);
         if (along)
-            for (std::int64_t i = 0; i < run; ++i) d[i] = from[offset + i];
+            copy_run(d, from + offset, run, padded);
         else
-            for (std::int64_t i = 0; i < run; ++i) d[i] = from[offset];
+            repeat_run(d, from[offset], run);
         d += run;
         n -= run;
         if (n == 0) break;
@@ -75,11 +93,11 @@ const T* fill(const Pattern& p, const T* from, std::int64_t first, std::int64_t 
 }
 
 const std::byte* fill_bytes(const Pattern& p, const std::byte* from, std::int64_t first, std::int64_t n, std::byte* to,
-                            std::size_t element) {
+                            std::size_t element, bool padded) {
     const auto as = [&](auto zero) {
         using T = decltype(zero);
         return reinterpret_cast<const std::byte*>(
-            fill(p, reinterpret_cast<const T*>(from), first, n, reinterpret_cast<T*>(to)));
+            fill(p, reinterpret_cast<const T*>(from), first, n, reinterpret_cast<T*>(to), padded));
     };
     switch (element) {
         case 1:
@@ -95,7 +113,7 @@ const std::byte* fill_bytes(const Pattern& p, const std::byte* from, std::int64_
 
 void repeat(const std::byte* from, std::int64_t n, std::byte* to, std::size_t element) {
     const Pattern p{1, {n}, {0}};
-    fill_bytes(p, from, 0, n, to, element);
+    fill_bytes(p, from, 0, n, to, element, true);
 }
 
 void join(Shape& shape, const std::int64_t* lengths, int rank) {
@@ -109,8 +127,14 @@ void join(Shape& shape, const std::int64_t* lengths, int rank) {
     shape = r;
 }
 
+// Elements of as many vectors as hold n of them.
+std::int64_t whole_vectors(std::int64_t n) { return (n + kVector - 1) / kVector * kVector; }
+
 Shape shape_of(Run& run, const Program& p) {
-    if (p.leader >= 0) return run.slot(p.operands[static_cast<std::size_t>(p.leader)].slot).shape;
+    if (p.leader >= 0) {
+        const Tensor& t = run.slot(p.operands[static_cast<std::size_t>(p.leader)].slot);
+        return p.vector ? Shape{t.count} : t.shape;
+    }
     Shape shape;
     for (const Operand& o : p.operands)
         if (o.source != Source::table) join(shape, run.slot(o.slot).shape.d.data(), run.slot(o.slot).shape.rank);
@@ -138,6 +162,7 @@ void run_program(Run& run, const Program& p) {
     const std::size_t operands = p.operands.size();
     for (std::size_t k = 0; k < p.offsets.size(); ++k) registers[k] = scratch + p.offsets[k];
     const bool moves = total > kBlock;
+    bool padded = true;
     for (std::size_t k = 0; k < operands; ++k) {
         const Operand& o = p.operands[k];
         const Tensor& t = run.slot(o.slot);
@@ -148,6 +173,7 @@ void run_program(Run& run, const Program& p) {
         } else if (t.count == total) {
             registers[k] = t.data;
             moving[k] = 1;
+            padded = padded && (t.owner || o.constant);
         } else if (t.count == 1 && o.source != Source::full) {
             repeat(t.data, std::min(total, kBlock), registers[k], o.element);
         } else if (o.source == Source::broadcast && broadcast < kMostRegisters / 8) {
@@ -168,14 +194,17 @@ void run_program(Run& run, const Program& p) {
                     registers[k] = run.slot(o.slot).data + static_cast<std::size_t>(first) * o.element;
                 else if (moving[k] == 2)
                     registers[k] = const_cast<std::byte*>(fill_bytes(patterns[next++], run.slot(o.slot).data, first, n,
-                                                                     scratch + p.offsets[k], o.element));
+                                                                     scratch + p.offsets[k], o.element,
+                                                                     run.slot(o.slot).owner || o.constant));
             }
             for (const Result& r : p.results)
                 registers[r.reg] = run.slot(r.slot).data + static_cast<std::size_t>(first) * size_of(r.type);
         }
+        // what lies behind the last element, of all but the caller's tensors and constants, may be read and written
+        const std::int64_t several = padded ? whole_vectors(n) : n;
         for (const Step& s : p.steps) {
             if (s.fn) {
-                s.fn(registers[s.d], registers[s.a], registers[s.b], registers[s.c], n);
+                s.fn(registers[s.d], registers[s.a], registers[s.b], registers[s.c], several);
                 continue;
             }
             const Tensor& table = run.slot(p.operands[s.b].slot);
@@ -183,6 +212,7 @@ void run_program(Run& run, const Program& p) {
             if (!run.kernels->take(registers[s.d], table.data, table.count, registers[s.c], n, s.element, s.wide,
                                    places[s.places]))
                 throw Error("an index is outside a vector of " + std::to_string(table.count) + " elements");
+            if (several > n) std::memset(registers[s.d] + static_cast<std::size_t>(n) * s.element, 0, kPadding / 2);
         }
     }
 }

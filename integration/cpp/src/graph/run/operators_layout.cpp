@@ -34,6 +34,14 @@ void share_part(Run& run, int slot, const Tensor& of, std::int64_t first, const 
     t.count = shape.count();
 }
 
+Shape as_row(const Shape& s) {
+    Shape row;
+    row.rank = s.rank + 1;
+    row[0] = 1;
+    for (int k = 0; k < s.rank; ++k) row[k + 1] = s[k];
+    return row;
+}
+
 // The columns of a matrix of `width`, from a narrow one of `own` columns.
 template <class T>
 void put_columns(std::byte* to, const std::byte* from, std::int64_t rows, std::int64_t own, std::int64_t width) {
@@ -88,10 +96,15 @@ void copy_strided(std::byte* to, const std::byte* from, const Shape& shape, cons
 // With p.flag, the first input is not read again: what it holds may stay in place and be added to.
 void run_concat(Run& run, const Instruction& i) {
     Tensor& first = run.slot(i.in[0]);
-    Shape shape = first.shape;
+    // p.mode: the axes that a row lacks one of
+    const auto shape_of = [&](std::size_t k) {
+        const Shape& s = input(run, i, k).shape;
+        return s.rank + 1 == i.p.mode ? as_row(s) : s;
+    };
+    Shape shape = shape_of(0);
     const int axis = static_cast<int>(i.p.axis);
     for (std::size_t k = 1; k < i.in.size(); ++k) {
-        const Shape& s = input(run, i, k).shape;
+        const Shape s = shape_of(k);
         for (int d = 0; d < shape.rank; ++d)
             if (d != axis && (s.rank != shape.rank || s[d] != shape[d]))
                 throw Error("Concat: shapes " + shape.text() + " and " + s.text() + " do not fit");
@@ -129,7 +142,7 @@ void run_concat(Run& run, const Instruction& i) {
     const std::int64_t width = shape[axis] * inner;
     for (std::size_t j = k; j < i.in.size(); ++j) {
         const Tensor& t = input(run, i, j);
-        const std::int64_t own = t.shape[axis] * inner;
+        const std::int64_t own = outer > 1 ? t.shape[axis] * inner : t.count;
         const std::size_t piece = static_cast<std::size_t>(own) * element;
         if (piece && outer > 1 && own <= kNarrow)
             put_columns_of(element)(to, t.data, outer, own, width);

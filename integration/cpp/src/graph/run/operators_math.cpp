@@ -8,7 +8,8 @@ void run_elementwise(Run& run, const Instruction& i) { run_program(run, *i.progr
 
 // Forms of a product Y = A B + C:
 // 0: B is a constant, packed; 1: A is, and B stands the other way round: Y' = B A' is computed, into transposed memory;
-// 2: B is read as it lies; 3: as 2, but B stands the other way round and is turned first.
+// 2: B is read as it lies, or as 1 if it has few columns and A is a constant; 3: as 2, but B stands the other way round
+// and is turned first.
 void run_matmul(Run& run, const Instruction& i) {
     const Tensor &a = input(run, i, 0), &b = input(run, i, 1);
     const bool ta = i.p.flag, tb = i.p.flag2;
@@ -31,7 +32,9 @@ void run_matmul(Run& run, const Instruction& i) {
     p.d = run.make(i.out[0], Type::f32, Shape{m, n}).as<float>();
     p.k = k;
     p.silu = i.silu;
-    if (i.form == 1) {
+    constexpr std::int64_t kFewColumns = 8;
+    const bool by_columns = i.form == 1 || (i.form == 2 && i.packed && n <= kFewColumns);
+    if (by_columns) {
         p.m = n, p.n = m;
         p.a = b.as<float>();
         p.a_row = tb ? k : 1, p.a_column = tb ? 1 : n;
@@ -44,7 +47,7 @@ void run_matmul(Run& run, const Instruction& i) {
         p.d_row = n, p.d_column = 1;
         p.bias_row = bias_row, p.bias_column = bias_column;
     }
-    p.packed = i.form < 2;
+    p.packed = i.form == 0 || by_columns;
     p.b = p.packed ? i.packed.get() : b.as<float>();
     if (i.form == 3) {
         const std::int64_t stride[2] = {1, k};
