@@ -30,12 +30,17 @@ class ShowerRandom:
     """
 
     def __init__(self, key: int, slot_B: Tensor) -> None:
+        self._key, self._slot_B = key, slot_B
         self._shower_B = _mix(_mix(torch.full_like(slot_B, _signed(key))) ^ slot_B)
 
     @classmethod
     def fresh(cls, showers: int, device: torch.device | str = "cpu") -> ShowerRandom:
         """Some for as many showers, with a key from torch's own generator."""
         return cls(int(torch.randint(1 << 62, ())), torch.arange(showers, device=device))
+
+    def __getitem__(self, index_K: Tensor) -> ShowerRandom:
+        """Those of some of the showers."""
+        return ShowerRandom(self._key, self._slot_B[index_K])
 
     def uniform(self, stream: int, *shape: int) -> Tensor:
         """Uniform numbers strictly between 0 and 1, float32 [B, *shape].
@@ -49,9 +54,9 @@ class ShowerRandom:
         """
         start_B1 = _mix(self._shower_B ^ _signed(stream + 1))[:, None]
         index = torch.arange(math.prod(shape), device=start_B1.device)
-        bits = _mix(start_B1 + index * _GAMMA) >> 41 & (1 << 23) - 1
         # 23 bits, so that neither end can be rounded to 0 or 1
-        return ((bits.float() + 0.5) * 2.0**-23).view(-1, *shape)
+        bits = _shifted(_mix(start_B1 + index * _GAMMA), 41)
+        return bits.float().add_(0.5).mul_(2.0**-23).view(-1, *shape)
 
     def logistic(self, stream: int, *shape: int) -> Tensor:
         """Standard logistic numbers, float32 [B, *shape]."""
@@ -66,9 +71,15 @@ class ShowerRandom:
 
 def _mix(z: Tensor) -> Tensor:
     z = z + _GAMMA
-    z = (z ^ (z >> 30 & (1 << 34) - 1)) * _A
-    z = (z ^ (z >> 27 & (1 << 37) - 1)) * _B
-    return z ^ (z >> 31 & (1 << 33) - 1)
+    # in place: this is most of what random numbers cost
+    for shift, factor in ((30, _A), (27, _B)):
+        z.bitwise_xor_(_shifted(z, shift)).mul_(factor)
+    return z.bitwise_xor_(_shifted(z, 31))
+
+
+def _shifted(z: Tensor, bits: int) -> Tensor:
+    """Shifted to the right as a number without a sign."""
+    return (z >> bits).bitwise_and_((1 << 64 - bits) - 1)
 
 
 def _signed(word: int) -> int:

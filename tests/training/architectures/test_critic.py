@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the critic sees of showers, and the numbers that a training is followed by."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +11,7 @@ from helpers.models.hit_models import GEOMETRY, LAYERS, as_batch, make_condition
 from helpers.trainings.tiny_training import change_stage, tiny_config
 
 from fastcalo.errors import ConfigError
+from fastcalo.training.architectures.hit_lists import gan as hit_list_gan
 from fastcalo.training.architectures.hit_lists.drawn_hits import DrawnHits
 from fastcalo.training.architectures.hit_lists.gan import LIKELIHOOD_SCALE
 from fastcalo.training.architectures.hit_lists.observables import canonical_azimuth
@@ -157,24 +158,41 @@ def test_every_part_of_a_batch_updates_both_networks_by_showers_drawn_once(batch
     gan = HitGan(tiny_config(DataConfig(train=("none.h5",))))
     stage = AdversarialStageConfig(name="adversarial", steps=10, critic_only=0, updates=updates)
     gan.begin("adversarial", batch)
-    drawn, draw, seen = [], gan.draw_hits, []
-    monkeypatch.setattr(gan, "draw_hits", lambda *a, **k: drawn.append(draw(*a, **k)) or drawn[-1])
+    drawn, draw, seen = [], gan.draw_for_training, []
+    monkeypatch.setattr(gan, "draw_for_training", lambda *a: drawn.append(draw(*a)) or drawn[-1])
     with_gradient = gan.with_gradient
 
-    def noted(c, energy, count, noise, hits):
-        seen.append((len(c), count, hits))
-        return with_gradient(c, energy, count, noise, hits)
+    def noted(c, energy, count, latent_normal, hits):
+        seen.append((len(c), count, latent_normal, hits))
+        return with_gradient(c, energy, count, latent_normal, hits)
 
     monkeypatch.setattr(gan, "with_gradient", noted)
     losses = [name for name, loss in gan.losses(stage, batch, 1, {}, ShowerRandom(0, batch.slot)) if loss.isfinite()]
     assert losses == ["critic", "generator"] * updates
     assert len(drawn) == 1
-    assert sum(n for n, _, _ in seen) == len(batch)
-    assert torch.equal(torch.cat([count for _, count, _ in seen]), batch.layer_count)
-    assert torch.equal(torch.cat([hits.deposit for _, _, hits in seen]), drawn[0].deposit)
-    for n, _, hits in seen:
+    numbers, counts, latents, hits_of_parts = zip(*seen, strict=True)
+    assert sum(numbers) == len(batch)
+    assert torch.equal(torch.cat(counts), batch.layer_count)
+    assert torch.equal(torch.cat([hits.deposit for hits in hits_of_parts]), drawn[0][0].deposit)
+    assert torch.equal(torch.cat(latents), drawn[0][1])
+    for n, hits in zip(numbers, hits_of_parts, strict=True):
         assert hits.row.min() >= 0
         assert hits.row.max() < n
+
+
+def test_showers_are_the_same_in_groups_of_any_size(batch, monkeypatch):
+    torch.manual_seed(0)
+    gan = HitGan(tiny_config(DataConfig(train=("none.h5",))))
+    c, drawn = gan.conditions(batch), []
+    for size in (len(batch), 5):
+        monkeypatch.setattr(hit_list_gan, "GROUP", size)
+        drawn.append(gan.draw_for_training(c, batch, ShowerRandom(3, batch.slot)))
+    (whole, latent), (parts, latent_of_parts) = drawn
+    assert len(whole.row) > len(batch)
+    for field in fields(whole):
+        # sums of products may differ by their last bits
+        assert torch.allclose(getattr(whole, field.name), getattr(parts, field.name), atol=1e-5), field.name
+    assert torch.equal(latent, latent_of_parts)
 
 
 @pytest.mark.parametrize(("ranks", "fits"), [(1, True), (2, True), (3, False)])

@@ -85,7 +85,7 @@ class HitConditions:
     along_B2: Tensor
     offset_BL2: Tensor
 
-    def __getitem__(self, index: slice) -> Self:
+    def __getitem__(self, index: slice | Tensor) -> Self:
         return type(self)(*(getattr(self, f)[index] for f in self.__dataclass_fields__))
 
     def __len__(self) -> int:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -47,6 +48,12 @@ class DrawnHits:
     previous: Tensor
     component: Tensor
     quantile: Tensor
+
+    @classmethod
+    def of_groups(cls, groups: Sequence[DrawnHits]) -> DrawnHits:
+        """Hits of several groups of showers, in the order of their rows."""
+        order = torch.argsort(torch.cat([hits.row for hits in groups]), stable=True)
+        return cls(*(torch.cat([getattr(hits, f.name) for hits in groups])[order] for f in fields(cls)))
 
     def showers(self, first: int, stop: int) -> DrawnHits:
         """Hits of some of the showers, which are counted from the first of these on."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Generic, TypeVar
 
 import torch
@@ -31,6 +31,8 @@ from .noise import Noise
 from .observables import HitLike
 
 CALIBRATION_PART = 500
+GROUP = 128
+"""Showers that a processor draws together in the adversarial stage."""
 LIKELIHOOD_SCALE = 250.0
 """About the number of hits in a shower: brings the likelihood per shower to order one."""
 NOISE_STREAMS = 8
@@ -68,13 +70,13 @@ def latent_weight(stage: HitsStageConfig, step: int) -> float:
 
 
 @dataclass(frozen=True)
-class _Pair(Generic[C, N]):
-    """True showers, and those drawn for the same conditions, layer energies and counts."""
+class _Pair(Generic[C]):
+    """True showers, and those drawn for the same conditions, layer energies and counts, with their latent noise."""
 
     conditions: C
     true: Batch
-    noise: N
     drawn: DrawnHits
+    latent_normal_BZ: Tensor
 
 
 class HitListGan(ABC, Generic[C, H, N]):
@@ -144,9 +146,27 @@ class HitListGan(ABC, Generic[C, H, N]):
 
     @abstractmethod
     def with_gradient(
-        self, c: C, energy_BL: Tensor, count_BL: Tensor, noise: N, hits: DrawnHits
+        self, c: C, energy_BL: Tensor, count_BL: Tensor, latent_normal_BZ: Tensor, hits: DrawnHits
     ) -> tuple[DrawnHits, Callable[[], Tensor]]:
         """The same hits as differentiable functions of the parameters, and what gives the likelihood of their rates."""
+
+    @torch.no_grad()
+    def draw_for_training(self, c: C, batch: Batch, draws: ShowerRandom) -> tuple[DrawnHits, Tensor]:
+        """Hits of drawn showers with the layer energies and counts of true ones, and their latent noise, [B, Z].
+
+        A processor draws showers of similar size together: the noise of all has the length of the largest, and what
+        small groups need stays in the cache.
+        """
+        count_BL = batch.layer_count
+        group = GROUP if count_BL.device.type == "cpu" else len(c)
+        drawn, latent_normal_BZ = [], count_BL.new_zeros(len(c), LATENT)
+        for some in torch.split(torch.argsort(count_BL.sum(1), stable=True), group):
+            noise = self.draw_noise(count_BL[some], draws[some])
+            late = self.trains_with_late_points
+            hits = self.draw_hits(c[some], batch.layer_energy[some], count_BL[some], noise, late=late)
+            drawn.append(replace(hits, row=some[hits.row]))
+            latent_normal_BZ[some] = noise.latent_normal
+        return DrawnHits.of_groups(drawn), latent_normal_BZ
 
     def trained_by(self, stage: str) -> dict[str, list[nn.Parameter]]:
         """Parameters of each optimiser of a stage."""
@@ -200,17 +220,16 @@ class HitListGan(ABC, Generic[C, H, N]):
         self, stage: AdversarialStageConfig, c: C, batch: Batch, step: int, metrics: Metrics, draws: ShowerRandom
     ) -> Iterator[tuple[str, Tensor]]:
         """Showers drawn at once, which takes most of the time, and an update of both networks by each part of them."""
-        noise = self.draw_noise(batch.layer_count, draws)
-        drawn = self.draw_hits(c, batch.layer_energy, batch.layer_count, noise, late=self.trains_with_late_points)
+        drawn, latent_normal_BZ = self.draw_for_training(c, batch, draws)
         normal_BZ = draws.normal(POSTERIOR_STREAM, LATENT)
         parts, end = batch.split(stage.updates), 0
         for k, part in enumerate(parts):
             begin, end = end, end + len(part)
-            pair = _Pair(c[begin:end], part, noise.showers(begin, end), drawn.showers(begin, end))
+            pair = _Pair(c[begin:end], part, drawn.showers(begin, end), latent_normal_BZ[begin:end])
             yield from self._update(stage, pair, step, step * len(parts) + k, metrics, normal_BZ[begin:end])
 
     def _update(
-        self, stage: AdversarialStageConfig, pair: _Pair[C, N], step: int, update: int, metrics: Metrics,
+        self, stage: AdversarialStageConfig, pair: _Pair[C], step: int, update: int, metrics: Metrics,
         normal_BZ: Tensor,
     ) -> Iterator[tuple[str, Tensor]]:  # fmt: skip
         """Relativistic pairing of true and drawn showers of the same conditions, layer energies and counts.
@@ -237,7 +256,7 @@ class HitListGan(ABC, Generic[C, H, N]):
         yield "critic", loss
         if step < stage.critic_only:
             return
-        moved, likelihood_of_rates = self.with_gradient(c, energy, count, pair.noise, drawn)
+        moved, likelihood_of_rates = self.with_gradient(c, energy, count, pair.latent_normal_BZ, drawn)
         score_fake = self.critic(context, self._standardised(context, c, moved, moved.weight))
         with torch.no_grad():
             score_true = self.critic(context, true)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import ClassVar, Literal, Self, TypeAlias
 
 import torch
@@ -87,7 +87,3 @@ class Noise:
             hit_capacity=torch.full((batch,), hits, device=device),
             **of_points,
         )
-
-    def showers(self, first: int, stop: int) -> Self:
-        """Noise of some of the showers."""
-        return type(self)(**{f.name: getattr(self, f.name)[first:stop] for f in fields(self)})

@@ -64,9 +64,10 @@ def first_distinct(cell_P: Tensor, group_P: Tensor, cells: int, count_G: Tensor)
         Of a group.
     count_G : int64 [G]
     """
-    index = torch.arange(len(cell_P), device=cell_P.device)
-    earliest = torch.full((len(count_G) * cells,), len(cell_P), device=cell_P.device)
-    new = (earliest.scatter_reduce(0, cell_P, index, "amin")[cell_P] == index).nonzero()[:, 0]
+    index = torch.arange(len(cell_P), device=cell_P.device, dtype=torch.int32)
+    earliest = index.new_full((len(count_G) * cells,), len(cell_P))
+    earliest.scatter_reduce_(0, cell_P, index, "amin")
+    new = (earliest[cell_P] == index).nonzero()[:, 0]
     group = group_P[new]
     return new[rank_in_group(group, len(count_G)) < count_G[group]]
 

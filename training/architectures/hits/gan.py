@@ -60,8 +60,8 @@ class HitGan(HitListGan[HitConditions, HitModel, HitsNoise]):
         return sample_hits(self.hits, c, energy_BL, count_BL, noise, late=late)
 
     def with_gradient(
-        self, c: HitConditions, energy_BL: Tensor, count_BL: Tensor, noise: HitsNoise, hits: DrawnHits
+        self, c: HitConditions, energy_BL: Tensor, count_BL: Tensor, latent_normal_BZ: Tensor, hits: DrawnHits
     ) -> tuple[DrawnHits, Callable[[], Tensor]]:
         """The same hits as differentiable functions of the parameters, and what gives the likelihood of their rates."""
-        known = (self.hits, c, energy_BL, count_BL, noise.latent_normal, hits)
+        known = (self.hits, c, energy_BL, count_BL, latent_normal_BZ, hits)
         return with_gradient(*known), lambda: rate_loss(*known)

@@ -83,10 +83,10 @@ class ShowerGan(HitListGan[ShowerConditions, HitModel, ShowersNoise]):
         return ShowersNoise.draw(count_BL, draws, self.candidates)
 
     def with_gradient(
-        self, c: ShowerConditions, energy_BL: Tensor, count_BL: Tensor, noise: ShowersNoise, hits: DrawnHits
+        self, c: ShowerConditions, energy_BL: Tensor, count_BL: Tensor, latent_normal_BZ: Tensor, hits: DrawnHits
     ) -> tuple[DrawnHits, Callable[[], Tensor]]:
         """The same hits as differentiable functions of the parameters, and what gives the likelihood of their rates."""
-        moved, rates = with_gradient(self.hits, c, energy_BL, count_BL, noise.latent_normal, hits)
+        moved, rates = with_gradient(self.hits, c, energy_BL, count_BL, latent_normal_BZ, hits)
         return moved, lambda: rates
 
     def trained_by(self, stage: str) -> dict[str, list[nn.Parameter]]:
