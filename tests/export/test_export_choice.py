@@ -62,9 +62,9 @@ angle_degrees = 56.0
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training of all stages, each layer drawn once or three times."""
     folder, several = tmp_path_factory.mktemp("whole"), request.param > 1
-    stages = (
-        ("layers", "hits", "choice", "adversarial", "contrastive") if several else ("layers", "hits", "adversarial")
-    )
+    stages = ("layers", "hits", "adversarial")
+    if several:
+        stages = ("layers", "hits", "choice", "energies", "adversarial", "contrastive")
     config = write_config(folder / "whole.toml", request.param, stages)
     run_stages(load_config(config), folder / "run")
     return folder / "run"

@@ -75,6 +75,8 @@ def test_shipped_configurations_are_sound(path):
         # there is nothing to choose from
         known = [name for name in known if name not in ("choice", "contrastive")]
     stages = [s.name for s in config.stage]
+    # what energies a critic would correct, a short training leaves to the likelihood
+    known = [name for name in known if name != "energies" or name in stages]
     assert stages == [name for name in known if name in stages]
     assert stages == known or path.stem in ("em-windows", "em", "hadron-windows")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import ClassVar, Generic, TypeVar
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from fastcalo.detector.description import load_detector
 
 from ...config import StageConfig, TrainConfig
+from ...config.stages import CriticStageConfig
 from ...data.batch import Batch
 from ...data.layer_stack import LayerStack
 from ...random_numbers import ShowerRandom
@@ -67,16 +69,6 @@ def geometry_of(config: TrainConfig) -> Geometry:
 def latent_weight(stage: HitsStageConfig, step: int) -> float:
     """Weight of the latent divergence: small at first, or the latent vector would be ignored for good."""
     return min(1.0, 0.01 + max(0, step - stage.latent_start) / stage.latent_ramp)
-
-
-@dataclass(frozen=True)
-class _Pair(Generic[C]):
-    """True showers, and those drawn for the same conditions, layer energies and counts, with their latent noise."""
-
-    conditions: C
-    true: Batch
-    drawn: DrawnHits
-    latent_normal_BZ: Tensor
 
 
 class HitListGan(ABC, Generic[C, H, N]):
@@ -225,22 +217,39 @@ class HitListGan(ABC, Generic[C, H, N]):
         parts, end = batch.split(stage.updates), 0
         for k, part in enumerate(parts):
             begin, end = end, end + len(part)
-            pair = _Pair(c[begin:end], part, drawn.showers(begin, end), latent_normal_BZ[begin:end])
-            yield from self._update(stage, pair, step, step * len(parts) + k, metrics, normal_BZ[begin:end])
+            known = (c[begin:end], part, drawn.showers(begin, end))
+            regain = partial(self._regained, *known, latent_normal_BZ[begin:end], normal_BZ[begin:end], metrics)
+            yield from self._update(stage, *known, regain, step, step * len(parts) + k, metrics)
+
+    def _regained(
+        self, c: C, batch: Batch, drawn: DrawnHits, latent_normal_BZ: Tensor, normal_BZ: Tensor, metrics: Metrics
+    ) -> tuple[DrawnHits, Callable[[], Tensor]]:
+        """Drawn hits with gradients; and their anchor: the likelihood of true hits, and of the rates of the drawn ones.
+
+        Noise is that of the drawn showers' latent vectors, and that of vectors given the true hits.
+        """
+        moved, likelihood_of_rates = self.with_gradient(
+            c, batch.layer_energy, batch.layer_count, latent_normal_BZ, drawn
+        )
+
+        def anchor() -> Tensor:
+            rates = likelihood_of_rates()
+            metrics["rates"] = rates.item()
+            return self._likelihood(c, batch, 1.0, metrics, normal_BZ) + rates / LIKELIHOOD_SCALE
+
+        return moved, anchor
 
     def _update(
-        self, stage: AdversarialStageConfig, pair: _Pair[C], step: int, update: int, metrics: Metrics,
-        normal_BZ: Tensor,
+        self, stage: CriticStageConfig, c: C, batch: Batch, drawn: DrawnHits,
+        regain: Callable[[], tuple[DrawnHits, Callable[[], Tensor]]], step: int, update: int, metrics: Metrics,
     ) -> Iterator[tuple[str, Tensor]]:  # fmt: skip
         """Relativistic pairing of true and drawn showers of the same conditions, layer energies and counts.
 
         Softplus of the score difference (Jolicoeur-Martineau, arXiv:1807.00734) with zero-centred gradient
         penalties on true and drawn showers (R1 + R2; Huang et al., arXiv:2501.05441), every few updates. The
-        generator stays anchored to its likelihood, and its rates to that of the drawn hits.
+        generator's loss is that of the drawn hits that `regain` gives with gradients, and their anchor.
         """
-        c, batch, drawn = pair.conditions, pair.true, pair.drawn
-        energy, count = batch.layer_energy, batch.layer_count
-        context = self.critic.context(c, energy, count)
+        context = self.critic.context(c, batch.layer_energy, batch.layer_count)
         true = self._standardised(context, c, batch, torch.ones_like(batch.deposit))
         fake = self._standardised(context, c, drawn, drawn.weight)
         penalise = update % stage.penalty_every == 0
@@ -256,16 +265,13 @@ class HitListGan(ABC, Generic[C, H, N]):
         yield "critic", loss
         if step < stage.critic_only:
             return
-        moved, likelihood_of_rates = self.with_gradient(c, energy, count, pair.latent_normal_BZ, drawn)
+        moved, anchor = regain()
         score_fake = self.critic(context, self._standardised(context, c, moved, moved.weight))
         with torch.no_grad():
             score_true = self.critic(context, true)
         fooled = F.softplus(score_true - score_fake).mean()
         metrics["generator"] = fooled.item()
-        rates = likelihood_of_rates()
-        metrics["rates"] = rates.item()
-        anchor = self._likelihood(c, batch, 1.0, metrics, normal_BZ) + rates / LIKELIHOOD_SCALE
-        yield "generator", stage.adversarial_weight * fooled + anchor
+        yield "generator", stage.adversarial_weight * fooled + anchor()
 
     def _standardised(self, context: Tensor, c: C, hits: HitLike, weight_H: Tensor) -> Tensor:
         """Observables as the critic's network sees them, float32 [B, F]."""

@@ -16,6 +16,9 @@ from .points import needed_rows
 PointNoise: TypeAlias = tuple[str, int, Literal["uniform", "logistic", "normal"]]
 """Name of a tensor of noise of points, numbers per point, and their distribution."""
 
+HIT_STREAMS = (6, 7)
+"""Random numbers of each hit: which component of its share's mixture, and where in it."""
+
 
 def layer_numbers(candidates: int) -> int:
     """Uniform numbers of a layer: which components of count and energy, and which of several candidates is kept."""
@@ -81,8 +84,8 @@ class Noise:
             layer_logistic=d.logistic(1, layers),
             layer_normal=d.normal(2, layers),
             latent_normal=d.normal(3, LATENT),
-            hit_uniform=d.uniform(6, hits, 1),
-            hit_logistic=d.logistic(7, hits, 1),
+            hit_uniform=d.uniform(HIT_STREAMS[0], hits, 1),
+            hit_logistic=d.logistic(HIT_STREAMS[1], hits, 1),
             capacity=torch.full((batch,), points, device=device),
             hit_capacity=torch.full((batch,), hits, device=device),
             **of_points,

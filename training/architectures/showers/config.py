@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The file of a training of ``arch = "showers"``: the stages of ``arch = "hits"``, ``choice`` and ``contrastive``."""
+"""The file of a training of ``arch = "showers"``: the stages of ``arch = "hits"``, and three of its own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from fastcalo.config.base import AtLeastOne, Several, about
 from fastcalo.config.validation import WrongValue
 
-from ...config.stages import StageConfig
+from ...config.stages import CriticStageConfig, StageConfig
 from ...config.train_config import TrainConfig
 from ..hit_lists.config import AdversarialStageConfig, HitsNetworkConfig, HitsStageConfig, LayersStageConfig
 
@@ -66,6 +66,20 @@ class ChoiceStageConfig(_ChoiceStageConfig):
     ]
 
 
+class EnergiesStageConfig(CriticStageConfig):
+    """Stage ``energies`` of ``arch = "showers"``: how hits share energy, by a critic and on true cells."""
+
+    variant: ClassVar[str] = 'stage "energies" of arch = "showers"'
+
+    name: Annotated[
+        Literal["energies"],
+        about(
+            "How hits share the energy of their layer: a critic compares energies drawn for true cells. Where there "
+            "is this stage, the adversarial one leaves the sharing as it is"
+        ),
+    ]
+
+
 class ContrastiveStageConfig(_ChoiceStageConfig):
     """Stage ``contrastive`` of ``arch = "showers"``: which set of hits is kept, by what is kept of whole showers."""
 
@@ -81,7 +95,12 @@ class ContrastiveStageConfig(_ChoiceStageConfig):
 
 
 ShowersStage: TypeAlias = Annotated[
-    LayersStageConfig | HitsStageConfig | ChoiceStageConfig | AdversarialStageConfig | ContrastiveStageConfig,
+    LayersStageConfig
+    | HitsStageConfig
+    | ChoiceStageConfig
+    | EnergiesStageConfig
+    | AdversarialStageConfig
+    | ContrastiveStageConfig,
     Field(discriminator="name"),
 ]
 """Any stage of ``arch = "showers"``."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Architecture ``showers``: two likelihood stages, an adversarial stage, and two of the choice between candidates."""
+"""Architecture ``showers``: two likelihood stages, two with a critic, and two of the choice between candidates."""
 
 from __future__ import annotations
 
@@ -12,22 +12,31 @@ from ...config import StageConfig
 from ...data.batch import Batch
 from ...random_numbers import ShowerRandom
 from ..base import Metrics
-from ..hit_lists.drawn_hits import DrawnHits
-from ..hit_lists.gan import CALIBRATION_PART, HitListGan, geometry_of
+from ..hit_lists import layer_model
+from ..hit_lists.drawn_hits import DrawnHits, with_weights
+from ..hit_lists.gan import CALIBRATION_PART, LIKELIHOOD_SCALE, POSTERIOR_STREAM, HitListGan, geometry_of
+from ..hit_lists.hit_networks import LATENT
 from ..hit_lists.observables import HitLike
+from ..hit_lists.true_hits import energy_term
 from .cell_model import HitModel
 from .choice import ChoiceNetwork
 from .choice_training import LayerPairs, choice_loss, contrastive_loss, layer_pairs, margins, shower_pairs
 from .conditions import ShowerConditions, shower_conditions
-from .config import ChoiceStageConfig, ContrastiveStageConfig, ShowersTrainConfig
+from .config import ChoiceStageConfig, ContrastiveStageConfig, EnergiesStageConfig, ShowersTrainConfig
 from .critic import Critic, features
-from .layer_model import LayerModel
 from .likelihood import negative_elbo
 from .placing import ShowersNoise
 from .sampler import sample_hits, with_gradient
+from .true_cells import energies_on_true_cells, known_of_true_hits
 
 CHOICE_STAGES = ("choice", "contrastive")
 """Stages that train the choice between candidates."""
+
+
+class LayerModel(layer_model.LayerModel):
+    """First network: number of hits and energy of each layer, as of ``arch = "hits"``, for layers without a window."""
+
+    largest_count = 400.0
 
 
 class ShowerGan(HitListGan[ShowerConditions, HitModel, ShowersNoise]):
@@ -45,6 +54,7 @@ class ShowerGan(HitListGan[ShowerConditions, HitModel, ShowersNoise]):
         layers = LayerModel(geometry, size.layer_width)
         hits = HitModel(geometry, size.hit_width, size.share_width)
         super().__init__(layers, hits, Critic(geometry, size.critic_width), ShowersNoise)
+        self._shares_apart = any(stage.name == "energies" for stage in config.stage)
         self.choice = ChoiceNetwork(geometry, size.candidates) if size.candidates > 1 else None
         if self.choice:
             self.networks["choice"] = self.choice
@@ -93,16 +103,24 @@ class ShowerGan(HitListGan[ShowerConditions, HitModel, ShowersNoise]):
         """Parameters of each optimiser of a stage."""
         if stage in CHOICE_STAGES:
             return {"generator": list(self._choice().parameters())}
+        shares, critic = list(self.hits.share.parameters()), list(self.critic.parameters())
+        if stage == "energies":
+            return {"generator": shares, "critic": critic}
+        if stage == "adversarial" and self._shares_apart:
+            own = {id(p) for p in shares}
+            return {"generator": [p for p in self.hits.parameters() if id(p) not in own], "critic": critic}
         return super().trained_by(stage)
 
     def kept_by(self, stage: str) -> tuple[str, ...]:
         """Networks that a stage changes."""
+        if stage == "energies":
+            return ("hits", "critic")
         return ("choice",) if stage in CHOICE_STAGES else super().kept_by(stage)
 
     def begin(self, stage: str, batch: Batch) -> None:
-        """The choice learns the scale of what it sees."""
+        """The choice learns the scale of what it sees, and the critic that of true showers."""
         if stage != "choice":
-            super().begin(stage, batch)
+            super().begin("adversarial" if stage == "energies" else stage, batch)
             return
         part = batch.split(-(-len(batch) // CALIBRATION_PART))[0]
         pairs = self._pairs(part, self.conditions(part))
@@ -112,6 +130,9 @@ class ShowerGan(HitListGan[ShowerConditions, HitModel, ShowersNoise]):
         self, stage: StageConfig, batch: Batch, step: int, metrics: Metrics, draws: ShowerRandom
     ) -> Iterator[tuple[str, Tensor]]:
         """Losses of one step, one optimiser after the other."""
+        if isinstance(stage, EnergiesStageConfig):
+            yield from self._energies(stage, batch, step, metrics, draws)
+            return
         if not isinstance(stage, ChoiceStageConfig | ContrastiveStageConfig):
             yield from super().losses(stage, batch, step, metrics, draws)
             return
@@ -124,6 +145,20 @@ class ShowerGan(HitListGan[ShowerConditions, HitModel, ShowersNoise]):
             loss = contrastive_loss(margin, len(part)) if kept else choice_loss(margin, len(part))
             metrics.update({stage.name: loss.item()}, recognised=(margin > 0).float().mean().item())
             yield "generator", loss
+
+    def _energies(
+        self, stage: EnergiesStageConfig, batch: Batch, step: int, metrics: Metrics, draws: ShowerRandom
+    ) -> Iterator[tuple[str, Tensor]]:
+        """An update of the sharing of energy and of the critic, by energies drawn for true cells."""
+        c = self.conditions(batch)
+        static_HS = known_of_true_hits(self.hits, batch, c, draws.normal(POSTERIOR_STREAM, LATENT))
+        drawn = energies_on_true_cells(self.hits, batch, static_HS, draws)
+
+        def regain() -> tuple[DrawnHits, Callable[[], Tensor]]:
+            moved = with_weights(self.hits, static_HS, drawn, torch.ones_like(drawn.deposit), batch.layer_energy)
+            return moved, lambda: energy_term(self.hits, batch, static_HS) / (len(batch) * LIKELIHOOD_SCALE)
+
+        yield from self._update(stage, c, batch, drawn, regain, step, step, metrics)
 
     @torch.no_grad()
     def evaluate(self, stage: StageConfig, batch: Batch) -> Metrics:
