@@ -83,27 +83,19 @@ inline void strip(const Product& p, std::int64_t i, const Meeting& at) {
     write<R, V>(p, i, at.first, at.width, sum);
 }
 
+// The last rows, fewer than kRows.
+template <int R, int V>
+inline void short_strip(const Product& p, std::int64_t i, std::int64_t rows, const Meeting& at) {
+    if (rows == R)
+        strip<R, V>(p, i, at);
+    else if constexpr (R > 1)
+        short_strip<R - 1, V>(p, i, rows, at);
+}
+
 template <int V>
 inline void strips(const Product& p, std::int64_t i, std::int64_t last, const Meeting& at) {
     for (; i + kRows <= last; i += kRows) strip<kRows, V>(p, i, at);
-    switch (last - i) {
-        case 7:
-            return strip<7, V>(p, i, at);
-        case 6:
-            return strip<6, V>(p, i, at);
-        case 5:
-            return strip<5, V>(p, i, at);
-        case 4:
-            return strip<4, V>(p, i, at);
-        case 3:
-            return strip<3, V>(p, i, at);
-        case 2:
-            return strip<2, V>(p, i, at);
-        case 1:
-            return strip<1, V>(p, i, at);
-        default:
-            return;
-    }
+    if (i < last) short_strip<kRows - 1, V>(p, i, last - i, at);
 }
 
 inline void strips(const Product& p, std::int64_t i, std::int64_t last, const Meeting& at) {
