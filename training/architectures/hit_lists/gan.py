@@ -218,10 +218,10 @@ class HitListGan(ABC, Generic[C, H, N]):
         for k, part in enumerate(parts):
             begin, end = end, end + len(part)
             known = (c[begin:end], part, drawn.showers(begin, end))
-            regain = partial(self._regained, *known, latent_normal_BZ[begin:end], normal_BZ[begin:end], metrics)
-            yield from self._update(stage, *known, regain, step, step * len(parts) + k, metrics)
+            move = partial(self._moved, *known, latent_normal_BZ[begin:end], normal_BZ[begin:end], metrics)
+            yield from self._update(stage, *known, move, step, step * len(parts) + k, metrics)
 
-    def _regained(
+    def _moved(
         self, c: C, batch: Batch, drawn: DrawnHits, latent_normal_BZ: Tensor, normal_BZ: Tensor, metrics: Metrics
     ) -> tuple[DrawnHits, Callable[[], Tensor]]:
         """Drawn hits with gradients; and their anchor: the likelihood of true hits, and of the rates of the drawn ones.
@@ -241,13 +241,13 @@ class HitListGan(ABC, Generic[C, H, N]):
 
     def _update(
         self, stage: CriticStageConfig, c: C, batch: Batch, drawn: DrawnHits,
-        regain: Callable[[], tuple[DrawnHits, Callable[[], Tensor]]], step: int, update: int, metrics: Metrics,
+        move: Callable[[], tuple[DrawnHits, Callable[[], Tensor]]], step: int, update: int, metrics: Metrics,
     ) -> Iterator[tuple[str, Tensor]]:  # fmt: skip
         """Relativistic pairing of true and drawn showers of the same conditions, layer energies and counts.
 
         Softplus of the score difference (Jolicoeur-Martineau, arXiv:1807.00734) with zero-centred gradient
         penalties on true and drawn showers (R1 + R2; Huang et al., arXiv:2501.05441), every few updates. The
-        generator's loss is that of the drawn hits that `regain` gives with gradients, and their anchor.
+        generator's loss is that of the drawn hits that `move` gives with gradients, and their anchor.
         """
         context = self.critic.context(c, batch.layer_energy, batch.layer_count)
         true = self._standardised(context, c, batch, torch.ones_like(batch.deposit))
@@ -265,7 +265,7 @@ class HitListGan(ABC, Generic[C, H, N]):
         yield "critic", loss
         if step < stage.critic_only:
             return
-        moved, anchor = regain()
+        moved, anchor = move()
         score_fake = self.critic(context, self._standardised(context, c, moved, moved.weight))
         with torch.no_grad():
             score_true = self.critic(context, true)

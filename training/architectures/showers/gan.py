@@ -154,11 +154,11 @@ class ShowerGan(HitListGan[ShowerConditions, HitModel, ShowersNoise]):
         static_HS = known_of_true_hits(self.hits, batch, c, draws.normal(POSTERIOR_STREAM, LATENT))
         drawn = energies_on_true_cells(self.hits, batch, static_HS, draws)
 
-        def regain() -> tuple[DrawnHits, Callable[[], Tensor]]:
+        def move() -> tuple[DrawnHits, Callable[[], Tensor]]:
             moved = with_weights(self.hits, static_HS, drawn, torch.ones_like(drawn.deposit), batch.layer_energy)
             return moved, lambda: energy_term(self.hits, batch, static_HS) / (len(batch) * LIKELIHOOD_SCALE)
 
-        yield from self._update(stage, c, batch, drawn, regain, step, step, metrics)
+        yield from self._update(stage, c, batch, drawn, move, step, step, metrics)
 
     @torch.no_grad()
     def evaluate(self, stage: StageConfig, batch: Batch) -> Metrics:
