@@ -174,7 +174,7 @@ class HitListGan(ABC, Generic[C, H, N]):
 
     def begin(self, stage: str, batch: Batch) -> None:
         """The critic learns what to expect of the observables of true showers."""
-        if stage == "adversarial":
+        if "critic" in self.trained_by(stage):
             # a part at a time, for the maps of all cells take much memory
             parts = [self._what_critic_sees(part) for part in batch.split(-(-len(batch) // CALIBRATION_PART))]
             self.critic.calibrate(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))

@@ -103,12 +103,12 @@ class ShowerGan(HitListGan[ShowerConditions, HitModel, ShowersNoise]):
         """Parameters of each optimiser of a stage."""
         if stage in CHOICE_STAGES:
             return {"generator": list(self._choice().parameters())}
-        shares, critic = list(self.hits.share.parameters()), list(self.critic.parameters())
+        critic = list(self.critic.parameters())
         if stage == "energies":
-            return {"generator": shares, "critic": critic}
+            return {"generator": list(self.hits.share.parameters()), "critic": critic}
         if stage == "adversarial" and self._shares_apart:
-            own = {id(p) for p in shares}
-            return {"generator": [p for p in self.hits.parameters() if id(p) not in own], "critic": critic}
+            others = [p for name, p in self.hits.named_parameters() if not name.startswith("share.")]
+            return {"generator": others, "critic": critic}
         return super().trained_by(stage)
 
     def kept_by(self, stage: str) -> tuple[str, ...]:
@@ -118,9 +118,9 @@ class ShowerGan(HitListGan[ShowerConditions, HitModel, ShowersNoise]):
         return ("choice",) if stage in CHOICE_STAGES else super().kept_by(stage)
 
     def begin(self, stage: str, batch: Batch) -> None:
-        """The choice learns the scale of what it sees, and the critic that of true showers."""
+        """The choice learns the scale of what it sees."""
         if stage != "choice":
-            super().begin("adversarial" if stage == "energies" else stage, batch)
+            super().begin(stage, batch)
             return
         part = batch.split(-(-len(batch) // CALIBRATION_PART))[0]
         pairs = self._pairs(part, self.conditions(part))
@@ -151,12 +151,12 @@ class ShowerGan(HitListGan[ShowerConditions, HitModel, ShowersNoise]):
     ) -> Iterator[tuple[str, Tensor]]:
         """An update of the sharing of energy and of the critic, by energies drawn for true cells."""
         c = self.conditions(batch)
-        static_HS = known_of_true_hits(self.hits, batch, c, draws.normal(POSTERIOR_STREAM, LATENT))
-        drawn = energies_on_true_cells(self.hits, batch, static_HS, draws)
+        known_HS = known_of_true_hits(self.hits, batch, c, draws.normal(POSTERIOR_STREAM, LATENT))
+        drawn = energies_on_true_cells(self.hits, batch, known_HS, draws)
 
         def move() -> tuple[DrawnHits, Callable[[], Tensor]]:
-            moved = with_weights(self.hits, static_HS, drawn, torch.ones_like(drawn.deposit), batch.layer_energy)
-            return moved, lambda: energy_term(self.hits, batch, static_HS) / (len(batch) * LIKELIHOOD_SCALE)
+            moved = with_weights(self.hits, known_HS, drawn, torch.ones_like(drawn.deposit), batch.layer_energy)
+            return moved, lambda: energy_term(self.hits, batch, known_HS) / (len(batch) * LIKELIHOOD_SCALE)
 
         yield from self._update(stage, c, batch, drawn, move, step, step, metrics)
 

@@ -123,11 +123,15 @@ def negative_elbo(model: HitModel, batch: Batch, c: ShowerConditions, normal_BZ:
     ``cells``: a cell is hit with probability 1 - exp(-rate); the sum over empty cells is the mass of the rate.
     ``energy``: the sharing of each layer's energy. ``latent``: Kullback-Leibler divergence.
     """
-    energy, count = batch.layer_energy, batch.layer_count
-    x = model.inputs(c, energy, count)
-    latent, divergence = model.inferred_latent(x, shape_moments(batch, c, model.geometry), normal_BZ)
-    profile = model.profile_of(c, x, count, latent)
+    profile, divergence = inferred_profile(model, batch, c, normal_BZ)
     return {**hit_terms(model, batch, c, profile), "latent": divergence.sum() / len(batch)}
+
+
+def inferred_profile(model: HitModel, batch: Batch, c: ShowerConditions, normal_BZ: Tensor) -> tuple[Profile, Tensor]:
+    """Blobs with a latent vector given the true hits, and its Kullback-Leibler divergence from the prior, [B, Z]."""
+    x = model.inputs(c, batch.layer_energy, batch.layer_count)
+    latent, divergence = model.inferred_latent(x, shape_moments(batch, c, model.geometry), normal_BZ)
+    return model.profile_of(c, x, batch.layer_count, latent), divergence
 
 
 def cell_term(rates: Rates, log_rate_BL: Tensor, seen_BL: Tensor, row_H: Tensor, layer_H: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ...data.batch import Batch
 from ..hit_lists.drawn_hits import DrawnHits, PlacedHits, draw_energies, whole_layers, with_weights
 from .blobs import Profile
 from .cell_model import HitModel
@@ -30,16 +31,17 @@ def sample_hits(
     """
     profile = model.prior_profile(c, energy_BL, count_BL, noise.latent_normal)
     hits = place(model, choice, profile, c, energy_BL, count_BL, noise, late)
-    return _share(model, c, profile, hits, energy_BL, count_BL)
+    return draw_energies(model, known_of_hits(model, c, profile, hits, energy_BL, count_BL), hits, energy_BL)
 
 
-def _share(
-    model: HitModel, c: ShowerConditions, profile: Profile, hits: PlacedHits, energy_BL: Tensor, count_BL: Tensor
-) -> DrawnHits:
+def known_of_hits(
+    model: HitModel, c: ShowerConditions, profile: Profile, hits: PlacedHits | Batch, energy_BL: Tensor,
+    count_BL: Tensor,
+) -> Tensor:  # fmt: skip
+    """`HitModel.share_static` of hits that have a cell, [H, SHARE_INPUTS - 4]."""
     log_p = profile.log_probability(c, hits.row, hits.layer, hits.x, hits.y)
     near = neighbours(model.geometry, c, hits.row, hits.layer, hits.x, hits.y)
-    static = model.share_static(c, profile, log_p, hits.row, hits.layer, hits.x, hits.y, near, energy_BL, count_BL)
-    return draw_energies(model, static, hits, energy_BL)
+    return model.share_static(c, profile, log_p, hits.row, hits.layer, hits.x, hits.y, near, energy_BL, count_BL)
 
 
 def with_gradient(

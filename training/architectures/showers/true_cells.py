@@ -13,31 +13,26 @@ from ..hit_lists.noise import HIT_STREAMS
 from ..hit_lists.points import rank_in_group
 from .cell_model import HitModel
 from .conditions import ShowerConditions
-from .likelihood import shape_moments
-from .neighbours import neighbours
+from .likelihood import inferred_profile
+from .sampler import known_of_hits
 
 
 @torch.no_grad()
 def known_of_true_hits(model: HitModel, batch: Batch, c: ShowerConditions, normal_BZ: Tensor) -> Tensor:
-    """`HitModel.share_static` of true hits, with latent vectors that belong to them."""
-    energy, count, row, layer = batch.layer_energy, batch.layer_count, batch.row, batch.layer
-    x = model.inputs(c, energy, count)
-    latent, _ = model.inferred_latent(x, shape_moments(batch, c, model.geometry), normal_BZ)
-    profile = model.profile_of(c, x, count, latent)
-    near = neighbours(model.geometry, c, row, layer, batch.x, batch.y)
-    log_p = profile.log_probability(c, row, layer, batch.x, batch.y)
-    return model.share_static(c, profile, log_p, row, layer, batch.x, batch.y, near, energy, count)
+    """`known_of_hits` of true hits, with latent vectors that belong to them."""
+    profile, _ = inferred_profile(model, batch, c, normal_BZ)
+    return known_of_hits(model, c, profile, batch, batch.layer_energy, batch.layer_count)
 
 
 @torch.no_grad()
-def energies_on_true_cells(model: HitModel, batch: Batch, static_HS: Tensor, draws: ShowerRandom) -> DrawnHits:
+def energies_on_true_cells(model: HitModel, batch: Batch, known_HS: Tensor, draws: ShowerRandom) -> DrawnHits:
     """True hits with drawn energies.
 
     Parameters
     ----------
     model : HitModel
     batch : Batch
-    static_HS : [H, SHARE_INPUTS - 4]
+    known_HS : [H, SHARE_INPUTS - 4]
         `known_of_true_hits`.
     draws : ShowerRandom
     """
@@ -47,4 +42,4 @@ def energies_on_true_cells(model: HitModel, batch: Batch, static_HS: Tensor, dra
     uniform, logistic = draws.uniform(HIT_STREAMS[0], most), draws.logistic(HIT_STREAMS[1], most)
     rank = rank_in_group(row * model.geometry.layers + layer, batch.layer_count.numel())
     hits = PlacedHits(row, layer, batch.x, batch.y, uniform[row, place], logistic[row, place], rank)
-    return draw_energies(model, static_HS, hits, batch.layer_energy)
+    return draw_energies(model, known_HS, hits, batch.layer_energy)

@@ -69,12 +69,9 @@ void lower_product(const Ir& ir, Instruction& i, const Kernels& k) {
         const std::int64_t depth = s[tb ? 1 : 0], n = s[tb ? 0 : 1];
         i.packed = aligned_floats(k.packed_size(depth, n));
         k.pack(i.packed.get(), b.constant.as<float>(), depth, n, tb ? 1 : n, tb ? depth : 1);
-    } else if (a.is_constant && tb) {
-        i.form = 1;
-        pack_left(a.constant, ta, i, k);
     } else {
-        i.form = tb ? 3 : 2;
-        if (a.is_constant && !tb) pack_left(a.constant, ta, i, k);
+        i.form = !tb ? 2 : a.is_constant ? 1 : 3;
+        if (a.is_constant) pack_left(a.constant, ta, i, k);
     }
 }
 

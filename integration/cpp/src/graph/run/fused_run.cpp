@@ -127,6 +127,9 @@ void join(Shape& shape, const std::int64_t* lengths, int rank) {
     shape = r;
 }
 
+// Whether bytes behind the last element may be read: not behind the caller's tensors.
+bool is_padded(const Tensor& t, const Operand& o) { return t.owner || o.constant; }
+
 // Elements of as many vectors as hold n of them.
 std::int64_t whole_vectors(std::int64_t n) { return (n + kVector - 1) / kVector * kVector; }
 
@@ -173,7 +176,7 @@ void run_program(Run& run, const Program& p) {
         } else if (t.count == total) {
             registers[k] = t.data;
             moving[k] = 1;
-            padded = padded && (t.owner || o.constant);
+            padded = padded && is_padded(t, o);
         } else if (t.count == 1 && o.source != Source::full) {
             repeat(t.data, std::min(total, kBlock), registers[k], o.element);
         } else if (o.source == Source::broadcast && broadcast < kMostRegisters / 8) {
@@ -195,12 +198,12 @@ void run_program(Run& run, const Program& p) {
                 else if (moving[k] == 2)
                     registers[k] = const_cast<std::byte*>(fill_bytes(patterns[next++], run.slot(o.slot).data, first, n,
                                                                      scratch + p.offsets[k], o.element,
-                                                                     run.slot(o.slot).owner || o.constant));
+                                                                     is_padded(run.slot(o.slot), o)));
             }
             for (const Result& r : p.results)
                 registers[r.reg] = run.slot(r.slot).data + static_cast<std::size_t>(first) * size_of(r.type);
         }
-        // what lies behind the last element, of all but the caller's tensors and constants, may be read and written
+        // what lies behind the last element of results and of what is only needed in between may be written
         const std::int64_t several = padded ? whole_vectors(n) : n;
         for (const Step& s : p.steps) {
             if (s.fn) {
