@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from fastcalo.model.contract import Contract, NoiseSpec
 from fastcalo.training.architectures.hit_lists.conditions import HitConditions
@@ -46,8 +47,8 @@ class ExportableHitLists(ABC, Generic[C, H, N]):
     ----------
     measured_showers : int
         Number of showers from which the need of noise is measured.
-    candidates : int
-        How many times each layer's hits are drawn.
+    chooses : bool
+        Whether layers are drawn more than once.
     """
 
     format: int
@@ -56,7 +57,7 @@ class ExportableHitLists(ABC, Generic[C, H, N]):
     tolerance = 1e-3
     allowed_beyond = 1e-4
     measured_showers: int
-    candidates = 1
+    chooses = False
 
     def __init__(self, model: HitListGan[C, H, N]) -> None:
         self.model = model
@@ -69,6 +70,10 @@ class ExportableHitLists(ABC, Generic[C, H, N]):
     def outputs(self, c: C, hits: DrawnHits, /) -> dict[str, NDArray[Any]]:
         """What the graph gives of some hits."""
 
+    def times(self, count_BL: Tensor) -> Tensor:
+        """How many times the hits of each layer are drawn, [B, L]."""
+        return torch.ones_like(count_BL)
+
     @property
     @abstractmethod
     def entry_period(self) -> float:
@@ -79,7 +84,7 @@ class ExportableHitLists(ABC, Generic[C, H, N]):
         layers = self.model.geometry.layers
         points, hits = self._measure_capacities(contract)
         return (
-            NoiseSpec("layer_uniform", (layers, layer_numbers(self.candidates)), "uniform"),
+            NoiseSpec("layer_uniform", (layers, layer_numbers(chooses=self.chooses)), "uniform"),
             NoiseSpec("layer_logistic", (layers,), "logistic"),
             NoiseSpec("layer_normal", (layers,), "normal"),
             NoiseSpec("latent_normal", (LATENT,), "normal"),
@@ -113,7 +118,7 @@ class ExportableHitLists(ABC, Generic[C, H, N]):
         points = points_of(count, model.log_rates(c, layer_energy, count, noise))
         of_points, of_hits = (
             fit_capacity(energy.double().numpy(), rows.sum(1).double().numpy())
-            for rows in (self.candidates * points, count)
+            for rows in (points * self.times(count), count)
         )
         return of_points, of_hits
 

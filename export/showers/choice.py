@@ -114,6 +114,8 @@ def kept_hits(
     score = b.op("MatMul", b.const(last.T), b.silu(x))
     by_shower = b.op("Mul", b.reshape(weighted, FEATURES, -1, network.candidates), _third_axis(b, tilt))
     score = b.op("Add", b.reshape(score, -1, network.candidates), b.sum(by_shower, 0, keep=False))
+    there = b.op("Greater", b.reshape(root, -1, network.candidates), b.const(0.0))
+    score = b.op("Where", there, score, b.const(reference.NOT_DRAWN))
     upper = b.slice(b.op("CumSum", b.op("Softmax", score, axis=1), b.const(1, np.int64)), 1, 0, -1)
     which = b.sum(b.cast(b.op("Greater", b.column(uniform), upper), INT64), 1, keep=False)
     kept = b.op("Add", choice.first, which)

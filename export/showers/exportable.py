@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from fastcalo.model.contract import WHOLE, Contract
 from fastcalo.training.architectures.hit_lists.drawn_hits import DrawnHits
@@ -32,11 +33,15 @@ class ExportableShowerGan(ExportableHitLists[ShowerConditions, HitModel, Showers
 
     def __init__(self, model: ShowerGan) -> None:
         super().__init__(model)
-        self.choice, self.candidates = model.choice, model.candidates
+        self.choice, self.chooses = model.choice, model.choice is not None
 
     def graph(self, contract: Contract) -> onnx.ModelProto:
         """The whole sampler."""
         return build_graph(self.model.layers, self.model.hits, self.choice, contract, *capacities(contract))
+
+    def times(self, count_BL: Tensor) -> Tensor:
+        """How many times the hits of each layer are drawn, [B, L]."""
+        return self.choice.drawn(count_BL) if self.choice else super().times(count_BL)
 
     def outputs(self, _c: ShowerConditions, hits: DrawnHits, /) -> dict[str, NDArray[Any]]:
         """Lists of the hits of each section."""

@@ -18,7 +18,7 @@ from fastcalo.training.architectures.hit_lists.hit_networks import LATENT
 from fastcalo.training.architectures.hit_lists.layer_model import LayerModel
 from fastcalo.training.architectures.hit_lists.noise import layer_numbers
 from fastcalo.training.architectures.showers.cell_model import HitModel
-from fastcalo.training.architectures.showers.choice import ChoiceNetwork
+from fastcalo.training.architectures.showers.choice import SMALL_LAYER, ChoiceNetwork
 from fastcalo.training.architectures.showers.conditions import EXTRA_ENERGY
 
 from ..hit_lists import Capacity
@@ -55,13 +55,13 @@ def build_graph(
         A shower of kinetic energy E uses at most a + b E^c rows of the noise of points, and of hits.
     """
     g, geometry = Graph(), layers.geometry
-    n_layers, candidates = geometry.layers, choice.candidates if choice else 1
+    n_layers = geometry.layers
     energy = g.input("kinetic_energy", FLOAT, ["N"])
     direction = g.input("direction", FLOAT, ["N", 3])
     entry = g.input("entry", FLOAT, ["N", 2])
     species = g.input("species", INT64, ["N"])
     noise = {
-        "layer_uniform": g.input("layer_uniform", FLOAT, ["N", n_layers, layer_numbers(candidates)]),
+        "layer_uniform": g.input("layer_uniform", FLOAT, ["N", n_layers, layer_numbers(chooses=choice is not None)]),
         "layer_logistic": g.input("layer_logistic", FLOAT, ["N", n_layers]),
         "layer_normal": g.input("layer_normal", FLOAT, ["N", n_layers]),
         "latent_normal": g.input("latent_normal", FLOAT, ["N", LATENT]),
@@ -81,7 +81,7 @@ def build_graph(
     count = g.cast(count_NL, INT64)
     rows = noise_rows(g, energy, capacity, noise["point_uniform"])
     hit_rows = noise_rows(g, energy, hit_capacity, noise["hit_uniform"])
-    points, asked = _points(g, tables, cond, count, rows, noise, showers, candidates)
+    points, asked = _points(g, tables, cond, count, rows, noise, showers, choice)
     choices = None
     if choice:
         uniform = g.slice(noise["layer_uniform"], 2, 2, 3)
@@ -149,16 +149,17 @@ def _conditions(g: Graph, geometry: Geometry, energy: str, direction: str, entry
 
 def _points(
     g: Graph, tables: Tables, cond: dict[str, str], count: str, rows: str, noise: dict[str, str], showers: str,
-    candidates: int,
+    choice: ChoiceNetwork | None,
 ) -> tuple[Points, str]:  # fmt: skip
     """`reference.points_of` and `reference.rows_of`, and how many points each shower asks for, int64 [N]."""
     count_LN = g.op("Transpose", count, perm=[1, 0])
     log_rate = g.op("Squeeze", tables.log_rate, g.const([1], np.int64))
     number = _number(g, count_LN, log_rate)
-    times, one = g.const(candidates, np.int64), g.const(1, np.int64)
-    asked = g.op("Mul", g.sum(number, 0, keep=False), times)
+    candidates, one = choice.candidates if choice else 1, g.const(1, np.int64)
+    times = _times(g, choice, count_LN)
+    asked = g.sum(g.op("Mul", number, times), 0, keep=False)
     number = g.op("Min", number, rows)
-    first = g.op("Mul", g.op("CumSum", number, g.const(0, np.int64), exclusive=1), times)
+    first = g.op("CumSum", g.op("Mul", number, times), g.const(0, np.int64), exclusive=1)
     # candidates stand beside each other, each with rows of its own
     third = g.const([2], np.int64)
     of_candidate = g.op("Mul", g.op("Unsqueeze", number, third), g.const(np.arange(candidates), np.int64))
@@ -168,11 +169,22 @@ def _points(
     shower = g.flat(g.op("Add", g.column(g.arange(showers)), g.const(np.zeros(candidates), np.int64)))
     lines = g.op("Mul", shower, g.op("Shape", noise["point_uniform"], start=1, end=2))
     number = g.op("Gather", number, shower, axis=1)
+    if choice and choice.of_large < candidates:
+        drawn = g.op("Less", g.const(np.arange(candidates), np.int64), g.op("Unsqueeze", times, third))
+        number = g.op("Mul", number, g.op("Reshape", g.cast(drawn, INT64), g.op("Shape", number)))
     offset = g.op("Concat", cond["offset_x"], cond["offset_y"], axis=1)
     uniform, normal = (g.flat(noise[f"point_{kind}"]) for kind in ("uniform", "normal"))
     line = g.op("Add", g.op("Reshape", first, g.op("Shape", number)), lines)
     azimuth = cond["along_x"], cond["along_y"]
     return Points(count_LN, number, line, uniform, normal, *azimuth, offset, shower), asked
+
+
+def _times(g: Graph, choice: ChoiceNetwork | None, count_LN: str) -> str:
+    """`ChoiceNetwork.drawn`, int64 [L, N]; a single number where it is the same for all layers."""
+    if not choice or choice.of_large == choice.candidates:
+        return g.const(choice.candidates if choice else 1, np.int64)
+    large = g.op("Greater", count_LN, g.const(SMALL_LAYER, np.int64))
+    return g.op("Where", large, g.const(choice.of_large, np.int64), g.const(choice.candidates, np.int64))
 
 
 def _number(g: Graph, count: str, log_rate: str) -> str:

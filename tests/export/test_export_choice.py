@@ -103,6 +103,12 @@ def test_a_choice_and_candidates_need_each_other(tmp_path: Path) -> None:
         path = write_config(tmp_path / "whole.toml", 1, ("layers", "hits", stage))
         with pytest.raises(ConfigError, match=rf"candidates.*must be 2 or more where there is a stage \"{stage}\""):
             load_config(path)
+    path = write_config(tmp_path / "whole.toml", 2, ("layers", "hits", "choice"))
+    path.write_text(path.read_text().replace("candidates = 2", "candidates = 2\ncandidates_of_large = 3"))
+    with pytest.raises(
+        ConfigError, match=r"candidates_of_large.*must be at most 2, the number of candidates, but is 3"
+    ):
+        load_config(path)
     path = write_config(tmp_path / "whole.toml", 2, ("layers", "hits"))
     with pytest.raises(ConfigError, match='no stage "choice" trains what chooses'):
         load_config(path)

@@ -27,10 +27,13 @@ from fastcalo.training.config import read_config
 DETECTOR = load_detector()
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["one candidate", "two candidates"])
+@pytest.fixture(
+    scope="module", params=[(1, 0), (2, 0), (4, 2)], ids=["one candidate", "two candidates", "fewer of large layers"]
+)
 def exportable(request):
     """Networks as they are before training: they draw something everywhere; a choice with preferences."""
     torch.manual_seed(2)
+    candidates, of_large = request.param
     config = read_config(
         {
             "name": "tiny-whole",
@@ -38,9 +41,13 @@ def exportable(request):
             "species": list(WHOLE_SPECIES),
             "sections": ["ECAL", "HCAL"],
             "data": {"train": ["none.h5"]},
-            "network": {"section_layers": [25, 20], "candidates": request.param},
+            "network": {
+                "section_layers": [25, 20],
+                "candidates": candidates,
+                "candidates_of_large": of_large,
+            },
             "validity": {"kinetic_energy": [0.02, 5.0], "angle_degrees": 75.0},
-            "stage": [{"name": name, "steps": 1, "batch": 1} for name in ("layers", "choice")[: request.param]],
+            "stage": [{"name": name, "steps": 1, "batch": 1} for name in ("layers", "choice")[:candidates]],
         },
         "here",
     )

@@ -15,6 +15,7 @@ from fastcalo.training.architectures.showers.cell_model import HitModel
 from fastcalo.training.architectures.showers.choice import (
     FEATURES,
     LEAST_SQUARE,
+    SMALL_LAYER,
     SPREAD,
     ChoiceNetwork,
     columns_of_hits,
@@ -29,7 +30,7 @@ from fastcalo.training.architectures.showers.choice_training import (
 )
 from fastcalo.training.architectures.showers.conditions import Geometry, ShowerConditions
 from fastcalo.training.architectures.showers.neighbours import Near
-from fastcalo.training.architectures.showers.placing import ShowersNoise
+from fastcalo.training.architectures.showers.placing import ShowersNoise, noise_rows
 from fastcalo.training.architectures.showers.sampler import sample_hits
 from fastcalo.training.data.batch import Batch
 
@@ -110,11 +111,37 @@ def test_candidates_are_kept_in_proportion_to_their_ratios(
     assert first == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / 4000))
 
 
+def test_large_layers_have_fewer_candidates(
+    model: HitModel, geometry: Geometry, c: ShowerConditions, batch: Batch
+) -> None:
+    network = ChoiceNetwork(geometry, 5, 2)
+    large = batch.layer_count > SMALL_LAYER
+    assert large.any()
+    assert not large.all()
+    noise = ShowersNoise.draw(batch.layer_count, None, network.drawn(batch.layer_count))
+    profile = model.prior_profile(c, batch.layer_energy, batch.layer_count, noise.latent_normal)
+    rows = noise_rows(profile, batch.layer_count, noise, network)
+    number_BLK = torch.stack([layer.number_C.view(-1, 5) for layer in rows], 1)
+    there = batch.layer_count > 0
+    assert (number_BLK[..., :2] > 0)[there].all()
+    assert ((number_BLK[..., 2:] > 0) == (there & ~large)[..., None]).all()
+    # each has rows of its own
+    first_BLK = torch.stack([layer.first_C.view(-1, 5) for layer in rows], 1)
+    assert torch.equal(first_BLK.flatten(1)[:, 1:], torch.cumsum(number_BLK.flatten(1), 1)[:, :-1])
+
+
+def test_a_candidate_without_hits_is_never_kept(choice: ChoiceNetwork, c: ShowerConditions, batch: Batch) -> None:
+    known = choice.known_of_layers(c, batch.layer_energy, batch.layer_count)[:1, 3].expand(2000, -1)
+    feature, number = 3 * torch.randn(2000, 4, FEATURES), torch.tensor([5.0, 0.0, 5.0, 0.0]).expand(2000, -1)
+    kept = choice.kept(known, feature, number, torch.rand(2000))
+    assert set(kept.tolist()) == {0, 2}
+
+
 def test_chosen_hits_have_the_numbers_and_energies_asked_for(
     model: HitModel, choice: ChoiceNetwork, c: ShowerConditions, batch: Batch
 ) -> None:
     torch.manual_seed(5)
-    noise = ShowersNoise.draw(batch.layer_count, candidates=2)
+    noise = ShowersNoise.draw(batch.layer_count, None, choice.drawn(batch.layer_count))
     hits = sample_hits(model, c, batch.layer_energy, batch.layer_count, noise, choice=choice)
     check_drawn_hits(hits, batch)
 
@@ -130,7 +157,7 @@ def test_the_choice_changes_what_it_prefers(
     distance = []
     for network in (ChoiceNetwork(geometry), near):
         torch.manual_seed(5)
-        noise = ShowersNoise.draw(batch.layer_count, candidates=2)
+        noise = ShowersNoise.draw(batch.layer_count, None, network.drawn(batch.layer_count))
         hits = sample_hits(model, c, batch.layer_energy, batch.layer_count, noise, choice=network)
         d = torch.stack([hits.x, hits.y], 1) - c.offset_BL2[hits.row, hits.layer]
         distance.append(torch.log(d.square().sum(1) + 0.1).mean().item())
@@ -166,7 +193,7 @@ def test_whole_showers_are_paired_with_the_layers_that_are_kept(
     model: HitModel, choice: ChoiceNetwork, c: ShowerConditions, batch: Batch
 ) -> None:
     torch.manual_seed(5)
-    noise = ShowersNoise.draw(batch.layer_count, candidates=2)
+    noise = ShowersNoise.draw(batch.layer_count, None, choice.drawn(batch.layer_count))
     pairs = shower_pairs(model, choice, c, batch, noise)
     hits = sample_hits(model, c, batch.layer_energy, batch.layer_count, noise, choice=choice)
     number = torch.bincount(hits.row * 85 + hits.layer, minlength=pairs.number_BL.numel()).view_as(pairs.number_BL)
@@ -188,7 +215,7 @@ def test_what_is_kept_of_whole_showers_comes_to_look_like_the_truth(
     optimiser = torch.optim.SGD([list(network.known.children())[-1].bias], 0.05)
     away = []
     for _ in range(12):
-        noise = ShowersNoise.draw(part.layer_count, candidates=4)
+        noise = ShowersNoise.draw(part.layer_count, None, network.drawn(part.layer_count))
         pairs = shower_pairs(model, network, conditions, part, noise)
         there = (pairs.count_BL > 0) & (pairs.number_BL > 0)
         if not away:

@@ -20,9 +20,9 @@ HIT_STREAMS = (6, 7)
 """Random numbers of each hit: which component of its share's mixture, and where in it."""
 
 
-def layer_numbers(candidates: int) -> int:
+def layer_numbers(*, chooses: bool) -> int:
     """Uniform numbers of a layer: which components of count and energy, and which of several candidates is kept."""
-    return 2 if candidates == 1 else 3
+    return 3 if chooses else 2
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Noise:
     hit_capacity: Tensor
 
     @classmethod
-    def draw(cls, count_BL: Tensor, draws: ShowerRandom | None = None, candidates: int = 1) -> Self:
+    def draw(cls, count_BL: Tensor, draws: ShowerRandom | None = None, times_BL: Tensor | None = None) -> Self:
         """As much noise as showers of known hit counts need, for training.
 
         Parameters
@@ -68,11 +68,11 @@ class Noise:
         count_BL : Tensor [B, L]
         draws : ShowerRandom, optional
             Random numbers of the showers; fresh ones unless given.
-        candidates : int
-            How many times each layer's hits are drawn.
+        times_BL : Tensor, optional
+            How many times each layer's hits are drawn, one of the sets of which is kept; int64 [B, L].
         """
         (batch, layers), device = count_BL.shape, count_BL.device
-        points, hits = needed_rows(count_BL, candidates)
+        points, hits = needed_rows(count_BL, times_BL)
         d = draws or ShowerRandom.fresh(batch, device)
         # a subclass has a field for each of its tensors of points
         of_points = {
@@ -80,7 +80,7 @@ class Noise:
             for stream, (name, width, distribution) in enumerate(cls.POINTS, 4)
         }
         return cls(
-            layer_uniform=d.uniform(0, layers, layer_numbers(candidates)),
+            layer_uniform=d.uniform(0, layers, layer_numbers(chooses=times_BL is not None)),
             layer_logistic=d.logistic(1, layers),
             layer_normal=d.normal(2, layers),
             latent_normal=d.normal(3, LATENT),

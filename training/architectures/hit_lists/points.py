@@ -72,11 +72,12 @@ def first_distinct(cell_P: Tensor, group_P: Tensor, cells: int, count_G: Tensor)
     return new[rank_in_group(group, len(count_G)) < count_G[group]]
 
 
-def needed_rows(count_BL: Tensor, candidates: int = 1) -> tuple[int, int]:
-    """Rows of noise of points, and of hits, that showers of known hit counts need."""
+def needed_rows(count_BL: Tensor, times_BL: Tensor | None = None) -> tuple[int, int]:
+    """Rows of noise of points, and of hits, of showers of known hit counts, each layer of which is drawn some times."""
+    most = most_points(count_BL) if times_BL is None else most_points(count_BL) * times_BL
     # layers that need the most and such that need far less come together
-    points = max(1, int(most_points(count_BL).sum(1).max()) * 2 // 3)
-    return points * candidates, max(1, int(count_BL.sum(1).max()))
+    points = max(1, int(most.sum(1).max()) * 2 // 3)
+    return points, max(1, int(count_BL.sum(1).max()))
 
 
 def rank_in_group(group_H: Tensor, groups: int) -> Tensor:

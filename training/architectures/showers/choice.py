@@ -32,6 +32,10 @@ SOFT_RADIUS = 10.0
 """Cells beyond which positions count less and less."""
 LEAST_SQUARE = 1e-4
 """Of the spread, in squares of three cells: a single hit has only what rounding leaves, whose root is not small."""
+SMALL_LAYER = 8
+"""Hits of a layer up to which more candidates cost little."""
+NOT_DRAWN = -1e4
+"""Score of a candidate without hits."""
 OF_LAYER = 6
 """Inputs that a layer has of its own, behind those of the shower."""
 WIDTHS = (48, 32)
@@ -84,14 +88,16 @@ class ChoiceNetwork(nn.Module):
     geometry : Geometry
     candidates : int
         Of each layer.
+    of_large : int
+        Of layers of more than `SMALL_LAYER` hits, where it is not zero; at most `candidates`.
     """
 
     mean_F: Tensor
     deviation_F: Tensor
 
-    def __init__(self, geometry: Geometry, candidates: int = 2) -> None:
+    def __init__(self, geometry: Geometry, candidates: int = 2, of_large: int = 0) -> None:
         super().__init__()
-        self.candidates = candidates
+        self.candidates, self.of_large = candidates, of_large or candidates
         wide, narrow = WIDTHS
         self.layer = nn.Parameter(torch.zeros(geometry.layers, wide))
         self.known = mlp([geometry.n_globals + OF_LAYER, wide, wide, FEATURES + narrow])
@@ -104,6 +110,10 @@ class ChoiceNetwork(nn.Module):
             for last in (linear_layers(self.known)[-1], linear_layers(self.score)[-1]):
                 last.weight.zero_()
                 last.bias.zero_()
+
+    def drawn(self, count: Tensor) -> Tensor:
+        """How many candidates are drawn of layers of so many hits, int64 of the same shape."""
+        return torch.where(count > SMALL_LAYER, self.of_large, self.candidates)
 
     def known_of_layers(self, c: ShowerConditions, energy_BL: Tensor, count_BL: Tensor) -> Tensor:
         """What is made of all that is known before hits are drawn, [B, L, FEATURES + WIDTHS[1]]."""
@@ -137,7 +147,7 @@ class ChoiceNetwork(nn.Module):
 
     def kept(self, known_BW: Tensor, feature_BKF: Tensor, number_BK: Tensor, uniform_B: Tensor) -> Tensor:
         """Which of the candidates of a layer is kept, int64 [B]."""
-        score_BK = self(known_BW[:, None], feature_BKF, number_BK)
+        score_BK = self(known_BW[:, None], feature_BKF, number_BK).masked_fill(number_BK == 0, NOT_DRAWN)
         upper_BK = torch.cumsum(torch.softmax(score_BK, 1), 1)
         return (uniform_B[:, None] > upper_BK[:, :-1]).sum(1)
 

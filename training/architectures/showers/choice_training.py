@@ -56,7 +56,7 @@ def layer_pairs(model: HitModel, c: ShowerConditions, batch: Batch, noise: Showe
     Latent vectors that belong to the true hits would know the layer that is drawn, too.
     """
     profile = model.prior_profile(c, batch.layer_energy, batch.layer_count, noise.latent_normal)
-    rows = noise_rows(profile, batch.layer_count, noise, 1)
+    rows = noise_rows(profile, batch.layer_count, noise)
     true, drawn = [], []
     for i, (parents, feature) in enumerate(_true_layers(model, c, profile, batch)):
         row, xy = hits_of_layer(model, profile, c, noise, parents, i, rows[i], batch.layer_count[:, i].long())

@@ -34,9 +34,18 @@ class ShowersNetworkConfig(HitsNetworkConfig):
             "How many times each layer's hits are drawn. One of the sets is kept, the more often the more it looks "
             'like full simulation to a network that stage "choice" trains',
             ge=1,
-            le=8,
+            le=16,
         ),
     ] = 1
+    candidates_of_large: Annotated[
+        int,
+        about(
+            "The same for layers of more than 8 hits, whose candidates take most of the time; as many as of others "
+            "where 0",
+            ge=0,
+            le=16,
+        ),
+    ] = 0
 
 
 class _ChoiceStageConfig(StageConfig):
@@ -125,6 +134,11 @@ class ShowersTrainConfig(TrainConfig):
             raise WrongValue(
                 f"must hold a number for each of the sections {list(self.sections)}, but is {list(layers)}",
                 "network.section_layers",
+            )
+        if self.network.candidates_of_large > self.network.candidates:
+            most, wanted = self.network.candidates, self.network.candidates_of_large
+            raise WrongValue(
+                f"must be at most {most}, the number of candidates, but is {wanted}", "network.candidates_of_large"
             )
         chooses = any(stage.name == "choice" for stage in self.stage)
         chosen = [stage.name for stage in self.stage if isinstance(stage, _ChoiceStageConfig)]

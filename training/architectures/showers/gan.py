@@ -55,8 +55,9 @@ class ShowerGan(HitListGan[ShowerConditions, HitModel, ShowersNoise]):
         hits = HitModel(geometry, size.hit_width, size.share_width)
         super().__init__(layers, hits, Critic(geometry, size.critic_width), ShowersNoise)
         self._shares_apart = any(stage.name == "energies" for stage in config.stage)
-        self.choice = ChoiceNetwork(geometry, size.candidates) if size.candidates > 1 else None
-        if self.choice:
+        self.choice = None
+        if size.candidates > 1:
+            self.choice = ChoiceNetwork(geometry, size.candidates, size.candidates_of_large)
             self.networks["choice"] = self.choice
 
     @property
@@ -90,7 +91,7 @@ class ShowerGan(HitListGan[ShowerConditions, HitModel, ShowersNoise]):
 
     def draw_noise(self, count_BL: Tensor, draws: ShowerRandom | None = None) -> ShowersNoise:
         """As much noise as showers of known hit counts need; fresh random numbers unless given."""
-        return ShowersNoise.draw(count_BL, draws, self.candidates)
+        return ShowersNoise.draw(count_BL, draws, self.choice.drawn(count_BL) if self.choice else None)
 
     def with_gradient(
         self, c: ShowerConditions, energy_BL: Tensor, count_BL: Tensor, latent_normal_BZ: Tensor, hits: DrawnHits

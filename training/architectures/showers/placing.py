@@ -122,7 +122,7 @@ def placed_layers(
     """Hits of one layer behind the other, each given those before."""
     (batch, layers), device = count_BL.shape, count_BL.device
     candidates = choice.candidates if choice else 1
-    rows_of_layers = noise_rows(profile, count_BL, noise, candidates)
+    rows_of_layers = noise_rows(profile, count_BL, noise, choice)
     known_BLW = choice.known_of_layers(c, energy_BL, count_BL) if choice else None
     parents = Parents.none(batch, device)
     feature = number = torch.zeros(0, device=device)
@@ -144,10 +144,16 @@ def placed_layers(
         yield PlacedLayer(row, xy, feature, number)
 
 
-def noise_rows(profile: Profile, count_BL: Tensor, noise: ShowersNoise, candidates: int) -> list[Rows]:
-    """Rows of noise of each layer."""
-    number_BL = points_of(count_BL, profile.log_rate_BL).repeat_interleave(candidates, 1)
-    of_layers = (t.view(len(count_BL), -1, candidates) for t in rows_of(number_BL, noise.capacity))
+def noise_rows(
+    profile: Profile, count_BL: Tensor, noise: ShowersNoise, choice: ChoiceNetwork | None = None
+) -> list[Rows]:
+    """Rows of noise of each layer: none for candidates that are not drawn."""
+    number_BLK, candidates = points_of(count_BL, profile.log_rate_BL)[..., None], 1
+    if choice:
+        candidates = choice.candidates
+        drawn = torch.arange(candidates, device=count_BL.device) < choice.drawn(count_BL)[..., None]
+        number_BLK = number_BLK * drawn
+    of_layers = (t.view(len(count_BL), -1, candidates) for t in rows_of(number_BLK.flatten(1), noise.capacity))
     first, number = (t.transpose(0, 1).flatten(1).unbind(0) for t in of_layers)
     return [Rows(*pair, candidates) for pair in zip(first, number, strict=True)]
 
