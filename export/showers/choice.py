@@ -116,8 +116,10 @@ def kept_hits(
     score = b.op("Add", b.reshape(score, -1, network.candidates), b.sum(by_shower, 0, keep=False))
     there = b.op("Greater", b.reshape(root, -1, network.candidates), b.const(0.0))
     score = b.op("Where", there, score, b.const(reference.NOT_DRAWN))
-    upper = b.slice(b.op("CumSum", b.op("Softmax", score, axis=1), b.const(1, np.int64)), 1, 0, -1)
-    which = b.sum(b.cast(b.op("Greater", b.column(uniform), upper), INT64), 1, keep=False)
+    upper = b.op("CumSum", b.op("Softmax", score, axis=1), b.const(1, np.int64))
+    end = network.candidates - 1
+    upper, total = b.slice(upper, 1, 0, end), b.slice(upper, 1, end, end + 1)
+    which = b.sum(b.cast(b.op("Greater", b.op("Mul", b.column(uniform), total), upper), INT64), 1, keep=False)
     kept = b.op("Add", choice.first, which)
     return b.flat(b.op("NonZero", b.op("Equal", candidate, b.at(kept, row))))
 

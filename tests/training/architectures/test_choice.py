@@ -135,6 +135,9 @@ def test_a_candidate_without_hits_is_never_kept(choice: ChoiceNetwork, c: Shower
     feature, number = 3 * torch.randn(2000, 4, FEATURES), torch.tensor([5.0, 0.0, 5.0, 0.0]).expand(2000, -1)
     kept = choice.kept(known, feature, number, torch.rand(2000))
     assert set(kept.tolist()) == {0, 2}
+    # sums of probabilities may be below one by rounding
+    largest = torch.full((2000,), 1 - 2**-24)
+    assert set(choice.kept(known, feature, number, largest).tolist()) == {0, 2}
 
 
 def test_chosen_hits_have_the_numbers_and_energies_asked_for(

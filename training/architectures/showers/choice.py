@@ -149,7 +149,8 @@ class ChoiceNetwork(nn.Module):
         """Which of the candidates of a layer is kept, int64 [B]."""
         score_BK = self(known_BW[:, None], feature_BKF, number_BK).masked_fill(number_BK == 0, NOT_DRAWN)
         upper_BK = torch.cumsum(torch.softmax(score_BK, 1), 1)
-        return (uniform_B[:, None] > upper_BK[:, :-1]).sum(1)
+        # rounding may leave the sum below one, and none that is not drawn may be beyond it
+        return (uniform_B[:, None] * upper_BK[:, -1:] > upper_BK[:, :-1]).sum(1)
 
     @torch.no_grad()
     def calibrate(self, feature: Tensor) -> None:
