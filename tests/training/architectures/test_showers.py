@@ -190,7 +190,7 @@ def test_a_hit_brings_about_another_and_that_a_third(model: HitModel, c: ShowerC
     noise = dataclasses.replace(noise, point_uniform=numbers)
     with torch.no_grad():
         profile = model.prior_profile(c, batch.layer_energy, count, noise.latent_normal)
-        rows = noise_rows(profile, count, noise, 1)
+        rows = noise_rows(profile, count, noise)
         none = Parents.none(len(batch), count.device)
         row, xy = hits_of_layer(model, profile, c, noise, none, 30, rows[30], count[:, 30].long())
     assert torch.equal(row, torch.arange(len(batch)).repeat_interleave(3))
