@@ -60,11 +60,6 @@ class ShowerGan(HitListGan[ShowerConditions, HitModel, ShowersNoise]):
             self.choice = ChoiceNetwork(geometry, size.candidates, size.candidates_of_large)
             self.networks["choice"] = self.choice
 
-    @property
-    def candidates(self) -> int:
-        """How many times each layer is drawn."""
-        return self.choice.candidates if self.choice else 1
-
     def conditions_of(
         self, kinetic_energy_B: Tensor, direction_B3: Tensor, entry_B2: Tensor, pdg_B: Tensor
     ) -> ShowerConditions:
